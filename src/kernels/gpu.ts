@@ -1,0 +1,130 @@
+import { requestAdapter } from '#platform';
+import { BufferPool } from './buffer-pool.ts';
+import { type Capabilities, describeDevice, deviceDescriptor } from './capabilities.ts';
+import { DeviceLostError, GpuError, ShapeError } from './errors.ts';
+import { PipelineCache } from './pipeline-cache.ts';
+import { Recorder, type RecorderOptions } from './recorder.ts';
+import { byteSize, type DType, type Tensor } from './tensor.ts';
+
+export interface GpuOptions {
+  /** Use this device instead of acquiring one; it is not destroyed by `dispose()`. */
+  device?: GPUDevice;
+  powerPreference?: GPUPowerPreference;
+  /** Take a software adapter even where there is a GPU (tests, bug reports). */
+  software?: boolean;
+  /** Lower limit in bytes than the device's, so that small weights are split as big ones would be. */
+  maxStorageBufferBindingSize?: number;
+}
+
+/**
+ * Acquires an adapter and a device and wraps them.
+ * @throws NoAdapterError where WebGPU finds nothing to run on; the message says what to install.
+ */
+export async function openGpu(options: GpuOptions = {}): Promise<Gpu> {
+  if (options.device) return new Gpu(options.device, options.device.adapterInfo, options, false);
+  const adapter = await requestAdapter({ powerPreference: options.powerPreference, software: options.software });
+  const device = await adapter.requestDevice(deviceDescriptor(adapter));
+  return new Gpu(device, adapter.info, options, true);
+}
+
+/** A device with its caches: pipelines by WGSL text, bind groups by what they bind, and buffers for temporaries. */
+export class Gpu {
+  readonly device: GPUDevice;
+  readonly capabilities: Capabilities;
+  readonly pipelines: PipelineCache;
+  readonly pool: BufferPool;
+  #lost: DeviceLostError | undefined;
+  #params: GPUBuffer | undefined;
+  readonly #ownsDevice: boolean;
+
+  constructor(device: GPUDevice, info: GPUAdapterInfo, options: GpuOptions, ownsDevice: boolean) {
+    this.device = device;
+    this.capabilities = describeDevice(device, info, options);
+    this.pipelines = new PipelineCache(device);
+    this.pool = new BufferPool(device);
+    this.#ownsDevice = ownsDevice;
+    void device.lost.then((info) => {
+      this.#lost = new DeviceLostError(info.reason, info.message);
+    });
+  }
+
+  /** Throws DeviceLostError once the device is gone. */
+  assertAlive(): void {
+    if (this.#lost) throw this.#lost;
+  }
+
+  /** Starts recording commands; nothing runs before `submit()`. */
+  record(label: string, options?: RecorderOptions): Recorder {
+    this.assertAlive();
+    return new Recorder(this, label, options);
+  }
+
+  /** The buffer from which dispatches of one submission read their params; uploads are ordered with submissions. */
+  paramsBuffer(size: number): GPUBuffer {
+    if (!this.#params || this.#params.size < size)
+      this.#params = this.device.createBuffer({
+        label: 'params',
+        size: Math.max(65536, 2 ** Math.ceil(Math.log2(size))),
+        usage: GPUBufferUsage.UNIFORM | GPUBufferUsage.COPY_DST,
+      });
+    return this.#params;
+  }
+
+  /** A persistent tensor with a buffer of its own, zeroed, optionally filled. Free it with `destroy`. */
+  tensor(label: string, dtype: DType, shape: readonly number[], data?: BufferSource): Tensor {
+    this.assertAlive();
+    const size = Math.max(4, byteSize(dtype, shape));
+    if (size > this.capabilities.maxBufferSize)
+      throw new GpuError(
+        `${label}: ${size} bytes exceed this adapter's largest buffer, ${this.capabilities.maxBufferSize}`,
+      );
+    const usage = GPUBufferUsage.STORAGE | GPUBufferUsage.COPY_SRC | GPUBufferUsage.COPY_DST;
+    const tensor: Tensor = {
+      label,
+      dtype,
+      shape,
+      offset: 0,
+      storage: { label, size, buffer: this.device.createBuffer({ label, size, usage }) },
+    };
+    if (data) this.write(tensor, data);
+    return tensor;
+  }
+
+  /** Writes the whole of a persistent tensor. Throws ShapeError when the byte counts differ. */
+  write(tensor: Tensor, data: BufferSource): void {
+    const expected = byteSize(tensor.dtype, tensor.shape);
+    if (Math.ceil(data.byteLength / 4) * 4 !== expected)
+      throw new ShapeError(
+        `${tensor.label}: [${tensor.shape}] ${tensor.dtype} takes ${expected} bytes, got ${data.byteLength}`,
+      );
+    const buffer = tensor.storage.buffer;
+    if (!buffer)
+      throw new GpuError(
+        `${tensor.label}: a recorder's temporary cannot be written from the host; use record().input()`,
+      );
+    const bytes = ArrayBuffer.isView(data)
+      ? new Uint8Array(data.buffer as ArrayBuffer, data.byteOffset, data.byteLength)
+      : new Uint8Array(data);
+    if (bytes.byteLength % 4 === 0) this.device.queue.writeBuffer(buffer, tensor.offset, bytes);
+    else {
+      const padded = new Uint8Array(expected); // an odd count of 16-bit numbers
+      padded.set(bytes);
+      this.device.queue.writeBuffer(buffer, tensor.offset, padded);
+    }
+  }
+
+  destroy(...tensors: Tensor[]): void {
+    this.pipelines.forgetBindGroups();
+    for (const t of tensors) {
+      if (!t.storage.buffer) continue;
+      t.storage.buffer.destroy();
+      t.storage.buffer = undefined;
+    }
+  }
+
+  /** Frees everything; a device that the caller passed in stays theirs. */
+  dispose(): void {
+    this.pool.destroy();
+    if (this.#ownsDevice) this.device.destroy();
+  }
+}

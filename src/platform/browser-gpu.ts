@@ -1,0 +1,19 @@
+import { NoAdapterError } from '../kernels/errors.ts';
+import type { AdapterOptions } from './types.ts';
+
+/**
+ * The browser's adapter.
+ * @throws NoAdapterError saying what to enable.
+ */
+export async function requestAdapter({ powerPreference, software }: AdapterOptions = {}): Promise<GPUAdapter> {
+  if (!navigator.gpu)
+    throw new NoAdapterError(
+      'this browser has no WebGPU: use a current Chrome, Edge, Safari or Firefox, over https or localhost',
+    );
+  const adapter = await navigator.gpu.requestAdapter({ powerPreference, forceFallbackAdapter: software });
+  if (!adapter)
+    throw new NoAdapterError(
+      'this browser has WebGPU but no adapter: see chrome://gpu, and enable hardware acceleration',
+    );
+  return adapter;
+}

@@ -1,0 +1,112 @@
+import { createReadStream, existsSync, mkdirSync, mkdtempSync, readFileSync, renameSync, rmSync } from 'node:fs';
+import { createRequire } from 'node:module';
+import { constants, homedir } from 'node:os';
+import { dirname, join } from 'node:path';
+import { pipeline } from 'node:stream/promises';
+import { createBrotliDecompress } from 'node:zlib';
+import { extract } from 'tar-fs';
+import { create, globals } from 'webgpu';
+import { NoAdapterError } from '../kernels/errors.ts';
+import type { AdapterOptions } from './types.ts';
+
+Object.assign(globalThis, globals);
+
+// Dawn hides shader-f16 on NVIDIA's Vulkan driver unless told otherwise.
+const dawnFlags = ['enable-dawn-features=vulkan_enable_f16_on_nvidia'];
+
+// The instance must outlive its devices: Dawn frees everything when it is collected.
+const instances: GPU[] = [];
+function instance(): GPU {
+  const gpu = create(dawnFlags);
+  instances.push(gpu);
+  return gpu;
+}
+
+/**
+ * A GPU where there is one, else whatever software adapter the system offers, else the SwiftShader that npm installed.
+ * @throws NoAdapterError saying what to install.
+ */
+export async function requestAdapter(options: AdapterOptions = {}): Promise<GPUAdapter> {
+  const { powerPreference, software = process.env.HEADLIGHT_SOFTWARE === '1' } = options;
+  if (!software) {
+    const adapter = await instance().requestAdapter({ powerPreference });
+    if (adapter) return adapter;
+  }
+  const why = await useBundledSwiftShader();
+  const adapter = await instance().requestAdapter({ forceFallbackAdapter: software });
+  if (adapter) return adapter;
+  throw new NoAdapterError(
+    `no WebGPU adapter: ${why ?? 'the SwiftShader that npm installed did not start'}. Install a Vulkan driver for your GPU, or run \`npm ci\` without --omit=optional for the software adapter; \`headlight doctor\` says more`,
+  );
+}
+
+let swiftShader: Promise<string | undefined> | undefined;
+
+/**
+ * Points this process's Vulkan loader at the SwiftShader in the npm package @sparticuz/chromium.
+ *
+ * Dawn opens `libvulkan.so.1` by name. A library that is already loaded under that name is taken first, so loading ours
+ * by path and keeping it (RTLD_NODELETE) does what LD_LIBRARY_PATH would, without starting a second process
+ * (docs/adr/0001-software-adapter-in-process.md).
+ *
+ * @returns what stands in the way, or undefined.
+ */
+export function useBundledSwiftShader(): Promise<string | undefined> {
+  swiftShader ??= loadSwiftShader();
+  return swiftShader;
+}
+
+async function loadSwiftShader(): Promise<string | undefined> {
+  if (process.platform !== 'linux' || process.arch !== 'x64')
+    return `there is no bundled software adapter for ${process.platform}-${process.arch}`;
+  let archive: string;
+  try {
+    const main = createRequire(import.meta.url).resolve('@sparticuz/chromium');
+    archive = join(packageRoot(main), 'bin', 'swiftshader.tar.br');
+    if (!existsSync(archive)) return `${archive} is missing`;
+  } catch {
+    return 'the optional package @sparticuz/chromium is not installed';
+  }
+  const folder = await unpackOnce(archive);
+  const RTLD_NODELETE = 0x1000;
+  try {
+    process.dlopen(
+      { exports: {} },
+      join(folder, 'libvulkan.so.1'),
+      constants.dlopen.RTLD_NOW | constants.dlopen.RTLD_GLOBAL | RTLD_NODELETE,
+    );
+  } catch (e) {
+    // It is no Node addon, which Node says after having loaded it; anything else is a real failure.
+    if (!/did not self-register/.test((e as Error).message))
+      return `libvulkan.so.1 does not load: ${(e as Error).message}`;
+  }
+  process.env.VK_ICD_FILENAMES = join(folder, 'vk_swiftshader_icd.json');
+  process.env.VK_DRIVER_FILES = process.env.VK_ICD_FILENAMES;
+  return undefined;
+}
+
+function packageRoot(file: string): string {
+  let folder = dirname(file);
+  while (!existsSync(join(folder, 'bin')) && dirname(folder) !== folder) folder = dirname(folder);
+  return folder;
+}
+
+/** Unpacks into the user's cache folder, whole or not at all: written beside, then renamed. */
+async function unpackOnce(archive: string): Promise<string> {
+  const { version } = JSON.parse(readFileSync(join(dirname(archive), '..', 'package.json'), 'utf8'));
+  const cache = join(process.env.XDG_CACHE_HOME ?? join(homedir(), '.cache'), 'headlight');
+  const folder = join(cache, `swiftshader-${version}`);
+  if (existsSync(folder)) return folder;
+  mkdirSync(cache, { recursive: true });
+  const beside = mkdtempSync(`${folder}-`);
+  const wanted = ['libvulkan.so.1', 'libvk_swiftshader.so', 'vk_swiftshader_icd.json'];
+  const unpack = extract(beside, { ignore: (_, header) => !wanted.includes(header?.name ?? ''), dmode: 0o700 });
+  await pipeline(createReadStream(archive), createBrotliDecompress(), unpack);
+  try {
+    renameSync(beside, folder);
+  } catch (e) {
+    rmSync(beside, { recursive: true, force: true });
+    if (!existsSync(folder)) throw e; // another process was first: its copy is as good
+  }
+  return folder;
+}

@@ -1,0 +1,6 @@
+/** What an adapter may be asked for. */
+export interface AdapterOptions {
+  powerPreference?: GPUPowerPreference;
+  /** Insist on a software adapter. */
+  software?: boolean;
+}

@@ -1,0 +1,125 @@
+import { describe, expect, it } from 'vitest';
+import { DeviceLostError, KernelError } from '../../src/kernels/errors.ts';
+import { openGpu } from '../../src/kernels/gpu.ts';
+import { Profiler } from '../../src/kernels/profiler.ts';
+import { type Recorder, read, readWrite } from '../../src/kernels/recorder.ts';
+import { rows, type Tensor } from '../../src/kernels/tensor.ts';
+import { useGpu } from '../gpu.ts';
+
+const gpu = useGpu();
+const n = 1000;
+
+const addCode = /* wgsl */ `
+@group(0) @binding(0) var<storage, read> x: array<f32>;
+@group(0) @binding(1) var<storage, read_write> y: array<f32>;
+@group(0) @binding(2) var<uniform> params: vec4u;
+@compute @workgroup_size(64) fn main(@builtin(global_invocation_id) id: vec3u) {
+  if (id.x < params.x) { y[id.x] = x[id.x] + bitcast<f32>(params.y); }
+}`;
+
+function add(recorder: Recorder, x: Tensor, amount: number): Tensor {
+  const y = recorder.temp(`${x.label}+${amount}`, 'f32', x.shape);
+  const bits = new Uint32Array(new Float32Array([amount]).buffer)[0];
+  recorder.dispatch({
+    kernel: 'test.add',
+    label: y.label,
+    code: addCode,
+    bindings: [read(x), readWrite(y)],
+    params: [n, bits],
+    workgroups: [Math.ceil(n / 64)],
+    cost: { flops: n, bytes: 8 * n },
+  });
+  return y;
+}
+
+const input = (recorder: Recorder) =>
+  recorder.input(
+    'x',
+    'f32',
+    [n],
+    new Float32Array(n).map((_, i) => i),
+  );
+
+describe('Recorder', () => {
+  it('runs a chain of dispatches in one submission, in few buffers', async () => {
+    const recorder = gpu().record('chain');
+    let x = input(recorder);
+    for (let i = 1; i <= 10; i++) x = add(recorder, x, i);
+    const result = recorder.read(x);
+    expect(recorder.dispatches).toBe(10);
+    expect(recorder.price()).toBe(2 * 4 * n); // eleven temporaries, two alive at a time
+    await recorder.submit();
+    expect(result.f32).toEqual(new Float32Array(n).map((_, i) => i + 55));
+  });
+
+  it('reads a tensor as it is at that point of the run, and views without a copy', async () => {
+    const recorder = gpu().record('views');
+    const x = input(recorder);
+    const first = recorder.read(rows(x, 3, 5));
+    const second = recorder.read(add(recorder, x, 0.5));
+    await recorder.submit();
+    expect([...first.f32]).toEqual([3, 4]);
+    expect(second.f32[999]).toBe(999.5);
+  });
+
+  it('compiles nothing and makes no bind group on a second run of the same shape', async () => {
+    const run = async () => {
+      const recorder = gpu().record('again');
+      add(recorder, input(recorder), 1);
+      await recorder.submit();
+      return [gpu().pipelines.compiled, gpu().pipelines.bindGroups, gpu().pool.bytes];
+    };
+    const before = await run();
+    expect(await run()).toEqual(before);
+  });
+
+  it('names the kernel and the line of WGSL that does not compile', async () => {
+    const recorder = gpu().record('bad');
+    recorder.dispatch({
+      kernel: 'test.bad',
+      label: 'bad',
+      code: 'fn main() {\n  let x: u32 = 1.5;\n}',
+      bindings: [],
+      workgroups: [1],
+      cost: { flops: 0, bytes: 0 },
+    });
+    const error = await recorder.submit().catch((e) => e);
+    expect(error).toBeInstanceOf(KernelError);
+    expect(error.message).toMatch(/^test\.bad: WGSL does not compile: line 2: .* in `let x: u32 = 1\.5;`/);
+  });
+
+  it('turns a validation error into an exception that names the dispatch', async () => {
+    const tensor = gpu().tensor('both', 'f32', [n]);
+    const recorder = gpu().record('aliased');
+    recorder.dispatch({
+      kernel: 'test.add',
+      label: 'in place',
+      code: addCode,
+      bindings: [read(tensor), readWrite(tensor)],
+      params: [n, 0],
+      workgroups: [1],
+      cost: { flops: 0, bytes: 0 },
+    });
+    const error = await recorder.submit().catch((e) => e);
+    gpu().destroy(tensor);
+    expect(error).toBeInstanceOf(KernelError);
+    expect(error.message).toMatch(/both/);
+  });
+
+  it('times each dispatch where the device has timestamps, and changes no result', async () => {
+    const profiler = new Profiler(gpu());
+    const recorder = gpu().record('profiled', { profiler });
+    const y = recorder.read(add(recorder, add(recorder, input(recorder), 1), 2));
+    await recorder.submit();
+    expect(y.f32[0]).toBe(3);
+    expect(profiler.rows.length).toBe(profiler.available ? 2 : 0);
+    for (const row of profiler.rows) expect(row).toMatchObject({ kernel: 'test.add', flops: n });
+  });
+
+  it('reports a lost device as a typed error', async () => {
+    const other = await openGpu();
+    other.dispose();
+    await other.device.lost;
+    expect(() => other.record('late')).toThrow(DeviceLostError);
+  });
+});
