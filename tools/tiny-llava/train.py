@@ -199,6 +199,8 @@ def main():
             log("exported")
 
     export(model, args.out)
+    facts = {"steps": step, "minutes": round(seconds / 60)}
+    (args.out / "training.json").write_text(json.dumps(facts) + "\n")
     log(f"done: {step} steps in {seconds / 60:.1f} minutes")
 
 
