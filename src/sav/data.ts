@@ -1,0 +1,158 @@
+// Reading a task: JSON Lines, one example a line, hostile until checked.
+import { z } from 'zod';
+import { type Example, fingerprint } from './features.ts';
+import { fillTemplate, type PromptSet, promptSets, templateFields } from './prompt-sets.ts';
+
+/** The part of a platform Folder that reading a task needs. */
+export interface ExampleFolder {
+  readonly location: string;
+  read(name: string): Promise<Uint8Array>;
+}
+
+export interface ReadOptions {
+  /** Default: general, that is {image, question, label}. */
+  promptSet?: PromptSet;
+  /** 'optional' for queries, whose answers nobody may know yet. Default: 'required'. */
+  labels?: 'required' | 'optional';
+  /** Where image paths are looked up. Default: beside the data file. */
+  imageFolder?: ExampleFolder;
+}
+
+/**
+ * Examples of a JSON Lines file, in file order; empty lines are passed over.
+ *
+ * Image paths are relative to the data file's own folder and may not leave it, so that a data file from a stranger
+ * cannot pull private pictures into a report; images kept elsewhere need `imageFolder`.
+ * An optional field `candidates` (list of labels) limits the vote for that row.
+ * @throws {Error} `file:line: …` for the first line that is not what it should be.
+ */
+export async function readExamples(folder: ExampleFolder, file: string, options: ReadOptions = {}): Promise<Example[]> {
+  const promptSet: PromptSet = options.promptSet ?? promptSets.general;
+  const imageFolder = options.imageFolder ?? folder;
+  const base = options.imageFolder ? '' : file.slice(0, file.lastIndexOf('/') + 1);
+  const rowSchema = schemaOf(promptSet, options.labels ?? 'required');
+  const lines = decodeUtf8(await folder.read(file), file).split(/\r?\n/);
+  const examples: Example[] = [];
+  for (const [index, line] of lines.entries()) {
+    if (line.trim() === '') continue;
+    const source = `${file}:${index + 1}`;
+    const row = parseRow(line, rowSchema, source);
+    const images = imagePaths(row, promptSet, source);
+    const text = new Map(templateFields(promptSet).map((field) => [field, row[field] as string]));
+    const label = row[promptSet.labelField] as string | undefined;
+    const candidates = row.candidates as string[] | undefined;
+    if (label !== undefined && candidates && !candidates.includes(label)) {
+      throw new Error(`${source}: label '${label}' is not among its candidates (${candidates.join(', ')})`);
+    }
+    examples.push({
+      source,
+      prompt: fillTemplate(promptSet, text),
+      images,
+      loadImages: () => Promise.all(images.map((path) => readImage(imageFolder, base + path, source))),
+      label,
+      candidates,
+      group: promptSet.groupField && (row[promptSet.groupField] as string),
+    });
+  }
+  if (examples.length === 0) throw new Error(`${file}: no examples; expected one JSON object a line`);
+  return examples;
+}
+
+/** The labels of examples that must all have one. */
+export function labelsOf(examples: readonly Example[]): string[] {
+  return examples.map(({ label, source }) => {
+    if (label === undefined) throw new Error(`${source}: has no label`);
+    return label;
+  });
+}
+
+/** Rows of `train` that the model would see again in `test`: same prompt, same image bytes. */
+export async function findLeaks(
+  train: readonly Example[],
+  test: readonly Example[],
+): Promise<{ train: Example; test: Example }[]> {
+  const seen = new Map<string, Example>();
+  for (const example of train) seen.set(await fingerprint(example), example);
+  const leaks: { train: Example; test: Example }[] = [];
+  for (const example of test) {
+    const twin = seen.get(await fingerprint(example));
+    if (twin) leaks.push({ train: twin, test: example });
+  }
+  return leaks;
+}
+
+/** The leak in one line for people, or undefined where there is none. */
+export function describeLeaks(
+  leaks: readonly { train: Example; test: Example }[],
+  testRows: number,
+): string | undefined {
+  if (leaks.length === 0) return undefined;
+  const shown = leaks.slice(0, 3).map(({ train, test }) => `${test.source} = ${train.source}`);
+  const more = leaks.length > shown.length ? `, and ${leaks.length - shown.length} more` : '';
+  return `${leaks.length} of ${testRows} test rows are also training rows (${shown.join(', ')}${more}): the accuracy is too high`;
+}
+
+const labelValue = z.union([z.string().trim().min(1), z.number(), z.boolean()]).transform(String);
+const imagePath = z.string().min(1);
+
+/** A row's fields; others are ignored, since published files carry many. Numbers and booleans pass as text. */
+function schemaOf(set: PromptSet, labels: 'required' | 'optional') {
+  const shape: Record<string, z.ZodType> = {};
+  for (const field of templateFields(set)) shape[field] = z.union([z.string(), z.number()]).transform(String);
+  for (const [i, field] of set.imageFields.entries()) {
+    shape[field] = i === 0 ? z.union([imagePath, z.array(imagePath)]) : imagePath.or(z.literal('')).nullish();
+  }
+  if (set.groupField) shape[set.groupField] = z.union([z.string(), z.number()]).transform(String);
+  shape.candidates = z.array(labelValue).min(1).optional();
+  shape[set.labelField] =
+    labels === 'required' ? labelValue : labelValue.nullish().transform((label) => label ?? undefined);
+  return z.object(shape);
+}
+
+function parseRow(line: string, schema: z.ZodType, source: string): Record<string, unknown> {
+  let json: unknown;
+  try {
+    json = JSON.parse(line);
+  } catch (error) {
+    throw new Error(`${source}: not a JSON object: ${(error as Error).message}`);
+  }
+  const result = schema.safeParse(json);
+  if (!result.success) {
+    const [issue] = result.error.issues;
+    const missing = issue.path.length === 1 && !Object.hasOwn(Object(json), issue.path[0]);
+    const field = issue.path.join('.');
+    if (missing) throw new Error(`${source}: has no field '${field}'`);
+    throw new Error(`${source}: ${field ? `field '${field}': ` : ''}${issue.message}`);
+  }
+  return result.data as Record<string, unknown>;
+}
+
+function imagePaths(row: Record<string, unknown>, set: PromptSet, source: string): string[] {
+  const paths = set.imageFields.flatMap((field) => (row[field] || []) as string | string[]);
+  for (const path of paths) {
+    const outside =
+      path.split(/[\\/]/).includes('..') || /^([\\/]|[A-Za-z][\w+.-]*:)/.test(path) || path.includes('\0');
+    if (outside) {
+      throw new Error(
+        `${source}: image '${path}' is outside the data file's folder; use a path relative to that folder, or name the folder of the images`,
+      );
+    }
+  }
+  return paths;
+}
+
+async function readImage(folder: ExampleFolder, path: string, source: string): Promise<Uint8Array> {
+  try {
+    return await folder.read(path);
+  } catch (error) {
+    throw new Error(`${source}: cannot read image '${path}' in ${folder.location}: ${(error as Error).message}`);
+  }
+}
+
+function decodeUtf8(bytes: Uint8Array, file: string): string {
+  try {
+    return new TextDecoder('utf-8', { fatal: true }).decode(bytes);
+  } catch {
+    throw new Error(`${file}: is not UTF-8 text`);
+  }
+}

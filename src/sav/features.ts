@@ -1,0 +1,157 @@
+// From examples to head vectors: one forward pass per example, and none for an example that the cache knows.
+// This is the only file of src/sav that meets the model, and it meets it through HeadVectorSource alone.
+import { decodeEntry, encodeEntry, type FeatureStore } from './feature-cache.ts';
+import { sha256Hex } from './sha256.ts';
+
+/** What SAVs need of a model: `hook_z` at the last prompt token, for one example. */
+export interface HeadVectorSource {
+  /** Hash of the config and the weights index: ties features and classifiers to the model that made them. */
+  readonly modelId: string;
+  /** Whatever else changes the numbers, such as how weights are stored (`f16`, `q4`). Part of the cache key. */
+  readonly precision?: string;
+  readonly nLayers: number;
+  readonly nHeads: number;
+  readonly dHead: number;
+  /**
+   * Head vectors [maxLayer + 1 (default nLayers), nHeads, dHead] of `images` (encoded files, in prompt order) followed
+   * by `prompt`, wrapped in the checkpoint's chat template up to and including the generation prompt.
+   */
+  headVectors(
+    example: { images: Uint8Array[]; prompt: string },
+    options?: { maxLayer?: number; signal?: AbortSignal },
+  ): Promise<Float32Array>;
+}
+
+/** One row of a task. Image bytes are read when asked for, so that listing a data set costs no file reads. */
+export interface Example {
+  /** Where the row comes from, for messages: `train.jsonl:12`. */
+  readonly source: string;
+  /** The text that follows the images. */
+  readonly prompt: string;
+  readonly images: readonly string[];
+  loadImages(): Promise<Uint8Array[]>;
+  /** Absent only where the reader was told that labels are optional. */
+  readonly label?: string;
+  /** Labels that this row offers ("A, B, C or D"); the vote runs among them only. Absent: all labels. */
+  readonly candidates?: readonly string[];
+  /** What ties rows that are judged together (NaturalBench's question_id). */
+  readonly group?: string;
+}
+
+/** Head vectors of a list of examples, from one model. */
+export interface HeadFeatures {
+  readonly modelId: string;
+  /** Layers held: the model's, or maxLayer + 1. */
+  readonly nLayers: number;
+  readonly nHeads: number;
+  readonly dHead: number;
+  /** One [nLayers, nHeads, dHead] array per example. */
+  readonly vectors: readonly Float32Array[];
+}
+
+export interface ExtractOptions {
+  /** Run only layers 0 … maxLayer. */
+  maxLayer?: number;
+  store?: FeatureStore;
+  signal?: AbortSignal;
+  /** After each example: how many are done, of how many, and how many of them came from the cache. */
+  onProgress?: (done: number, total: number, cached: number) => void;
+  /** A thing the user should see: a corrupted cache entry that was computed again. */
+  onNotice?: (message: string) => void;
+}
+
+const fingerprints = new WeakMap<Example, Promise<string>>();
+
+/**
+ * SHA-256 of what the model is shown: the prompt and the bytes of each image, not the file names. Two rows with one
+ * fingerprint are the same input.
+ */
+export function fingerprint(example: Example): Promise<string> {
+  let known = fingerprints.get(example);
+  if (!known) {
+    known = example.loadImages().then(async (images) => {
+      const hashes = await Promise.all(images.map((bytes) => sha256Hex(bytes)));
+      return sha256Hex(JSON.stringify([example.prompt, hashes]));
+    });
+    fingerprints.set(example, known);
+  }
+  return known;
+}
+
+/** Cache key of one example's head vectors: everything that their values depend on. */
+export async function featureKey(source: HeadVectorSource, example: Example, maxLayer?: number): Promise<string> {
+  const nLayers = layerCount(source, maxLayer);
+  const shape = [nLayers, source.nHeads, source.dHead];
+  return sha256Hex(JSON.stringify([source.modelId, source.precision ?? '', shape, await fingerprint(example)]));
+}
+
+/**
+ * Head vectors of every example, in order.
+ * @throws {Error} naming the example, where the model returns a wrong number of values or a value that is not finite.
+ */
+export async function extractFeatures(
+  source: HeadVectorSource,
+  examples: readonly Example[],
+  options: ExtractOptions = {},
+): Promise<HeadFeatures> {
+  const { maxLayer, store, signal, onProgress, onNotice } = options;
+  const nLayers = layerCount(source, maxLayer);
+  const shape = { nLayers, nHeads: source.nHeads, dHead: source.dHead };
+  const vectors: Float32Array[] = [];
+  let cached = 0;
+  for (const example of examples) {
+    signal?.throwIfAborted();
+    const key = store && (await featureKey(source, example, maxLayer));
+    let values: Float32Array | undefined;
+    if (store && key) {
+      const bytes = await store.get(key);
+      if (bytes) {
+        const entry = await decodeEntry(bytes, shape);
+        if ('values' in entry) values = entry.values;
+        else onNotice?.(`feature cache entry ${key} ${entry.problem}; ${example.source} is computed again`);
+      }
+    }
+    if (values) {
+      cached++;
+    } else {
+      values = await source.headVectors(
+        { images: await example.loadImages(), prompt: example.prompt },
+        { maxLayer, signal },
+      );
+      checkVectors(values, shape, example.source);
+      if (store && key) await store.put(key, await encodeEntry(values, shape));
+    }
+    vectors.push(values);
+    onProgress?.(vectors.length, examples.length, cached);
+  }
+  return { modelId: source.modelId, ...shape, vectors };
+}
+
+function layerCount(source: HeadVectorSource, maxLayer: number | undefined): number {
+  if (maxLayer === undefined) return source.nLayers;
+  if (!Number.isInteger(maxLayer) || maxLayer < 0 || maxLayer >= source.nLayers) {
+    throw new RangeError(`maxLayer: expected a layer from 0 to ${source.nLayers - 1}, got ${maxLayer}`);
+  }
+  return maxLayer + 1;
+}
+
+function checkVectors(
+  values: Float32Array,
+  shape: { nLayers: number; nHeads: number; dHead: number },
+  source: string,
+): void {
+  const { nLayers, nHeads, dHead } = shape;
+  if (values.length !== nLayers * nHeads * dHead) {
+    throw new Error(
+      `${source}: expected head vectors [${nLayers}, ${nHeads}, ${dHead}], the model returned ${values.length} values`,
+    );
+  }
+  const bad = values.findIndex((value) => !Number.isFinite(value));
+  if (bad >= 0) {
+    const layer = Math.floor(bad / (nHeads * dHead));
+    const head = Math.floor(bad / dHead) % nHeads;
+    throw new Error(
+      `${source}: blocks.${layer}.attn.hook_z, head ${head}, holds ${values[bad]}: the forward pass overflowed`,
+    );
+  }
+}

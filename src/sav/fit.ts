@@ -1,0 +1,221 @@
+// From head vectors and labels to a classifier, and to what its training set says about it.
+import { fitCalibration } from './calibration.ts';
+import { indexClasses } from './class-index.ts';
+import { type ClassifierData, SavClassifier } from './classifier.ts';
+import type { HeadFeatures } from './features.ts';
+import { outerProducts } from './gaussian.ts';
+import { type Compare, type LeaveOneOutResult, leaveOneOut, leaveOneOutScores } from './leave-one-out.ts';
+import {
+  checkLeaveOneOut,
+  classSums,
+  gatherHead,
+  type Head,
+  type HeadRanking,
+  rankHeads,
+  type Scoring,
+} from './scoring.ts';
+import { reliabilities, rowMaxima, type Vote } from './votes.ts';
+
+export interface FitOptions {
+  /** Heads to select, or 'auto': the number of `ks` with the best leave-one-out accuracy. Default 20. */
+  k?: number | 'auto';
+  /** Default 'leave-one-out'. */
+  scoring?: Scoring;
+  /** Default 'majority'. */
+  vote?: Vote;
+  /** Default 'cosine'. */
+  compare?: Compare;
+  /** Heads chosen elsewhere, best first (transfer: heads from one task, centroids from another). None are chosen. */
+  heads?: readonly Head[];
+  /** Choose heads of layers 0 … maxLayer only, so that queries need no deeper layer. */
+  maxLayer?: number;
+  /** Numbers of heads that 'auto' tries. Default: those of `defaultKs` that there are heads for. */
+  ks?: readonly number[];
+  /**
+   * Judge the whole classifier by leave-one-out: gives its accuracy and a calibrated confidence. Default: yes, where
+   * every label has two examples. ('auto' needs it.)
+   */
+  calibrate?: boolean;
+  /** Labels among which each training example is classified. */
+  candidates?: readonly (readonly string[] | undefined)[];
+  /** A ranking already made from these features and labels with this scoring. */
+  ranking?: HeadRanking;
+  promptSet?: string;
+  prompt?: string;
+  precision?: string;
+}
+
+export interface Fit {
+  readonly classifier: SavClassifier;
+  /** Scores of all heads, for heat maps; also computed where the heads were given. */
+  readonly ranking: HeadRanking;
+  /** Leave-one-out results by number of heads; empty without calibration. */
+  readonly leaveOneOut: readonly LeaveOneOutResult[];
+}
+
+/** The published method: scored on the training set, top 20, one head one vote. */
+export const parity = {
+  k: 20,
+  scoring: 'train',
+  vote: 'majority',
+  compare: 'cosine',
+} as const satisfies FitOptions;
+
+/** Numbers of heads that `k: 'auto'` tries. */
+export const defaultKs: readonly number[] = [1, 2, 3, 5, 7, 10, 15, 20, 30, 40, 60, 80, 100];
+
+/** The published number of heads, to which 'auto' stays as close as the training set allows. */
+const PUBLISHED_K = 20;
+
+/**
+ * Fits a classifier.
+ * @throws {Error} with fewer than two labels, with fewer heads than asked for, or where leave-one-out is asked for and
+ * a label has one example.
+ */
+export function fitClassifier(features: HeadFeatures, exampleLabels: readonly string[], options: FitOptions = {}): Fit {
+  const { scoring = 'leave-one-out', vote = 'majority', compare = 'cosine', k } = options;
+  const classes = indexClasses(exampleLabels);
+  const ranking = options.ranking ?? rankHeads(features, exampleLabels, scoring);
+  checkRanking(ranking, features, scoring);
+  const given = options.heads?.map((head) => flatIndex(head, features));
+  const order = given ?? Array.from(ranking.order).filter((h) => h < poolSize(features, options.maxLayer));
+  const ks = triedKs(options, order.length);
+  const leaveOneOutPossible = classes.counts.every((count) => count >= 2);
+  const calibrate = options.calibrate ?? (k === 'auto' || leaveOneOutPossible);
+  if (k === 'auto' && !calibrate)
+    throw new Error("k: 'auto' chooses by leave-one-out and cannot go with calibrate: false");
+  const results = calibrate
+    ? leaveOneOut(features, exampleLabels, {
+        scoring,
+        vote,
+        compare,
+        ks,
+        heads: given,
+        pool: given ? undefined : order,
+        allowed: options.candidates?.map((labels) => labels && candidateClasses(labels, classes.labels)),
+      })
+    : [];
+  const chosen = k === 'auto' ? bestK(results) : results.find((result) => result.k === ks[ks.length - 1]);
+  const heads = order.slice(0, chosen?.k ?? ks[ks.length - 1]);
+  const data: ClassifierData = {
+    modelId: features.modelId,
+    precision: options.precision,
+    nLayers: features.nLayers,
+    nHeads: features.nHeads,
+    dHead: features.dHead,
+    promptSet: options.promptSet ?? 'general',
+    prompt: options.prompt,
+    scoring,
+    vote,
+    compare,
+    heads: heads.map((h) => ({ ...headAt(h, features), correct: ranking.correct[h], margin: ranking.margin[h] })),
+    nExamples: exampleLabels.length,
+    changes: 0,
+    labels: classes.labels,
+    counts: classes.counts,
+    ...headSums(features, exampleLabels, heads, compare),
+    ...(vote === 'weighted' ? headReliabilities(features, exampleLabels, heads, compare) : {}),
+    calibration:
+      chosen &&
+      fitCalibration(
+        chosen.lead,
+        exampleLabels.map((_, i) => chosen.predicted[i] === classes.classOf[i]),
+      ),
+    leaveOneOutAccuracy: chosen?.accuracy,
+  };
+  return { classifier: new SavClassifier(data), ranking, leaveOneOut: results };
+}
+
+/** The best leave-one-out accuracy; of equals the nearest to the published 20, then the smaller. */
+export function bestK(results: readonly LeaveOneOutResult[]): LeaveOneOutResult {
+  const distance = (result: LeaveOneOutResult) => Math.abs(result.k - PUBLISHED_K);
+  return [...results].sort((a, b) => b.accuracy - a.accuracy || distance(a) - distance(b) || a.k - b.k)[0];
+}
+
+export function headAt(flat: number, { nHeads }: { nHeads: number }): Head {
+  return { layer: Math.floor(flat / nHeads), head: flat % nHeads };
+}
+
+function flatIndex({ layer, head }: Head, { nLayers, nHeads }: HeadFeatures): number {
+  if (layer < 0 || layer >= nLayers || head < 0 || head >= nHeads) {
+    throw new RangeError(`no head ${layer}.${head}: the features hold ${nLayers} layers of ${nHeads} heads`);
+  }
+  return layer * nHeads + head;
+}
+
+function poolSize({ nLayers, nHeads }: HeadFeatures, maxLayer: number | undefined): number {
+  if (maxLayer !== undefined && (maxLayer < 0 || maxLayer >= nLayers)) {
+    throw new RangeError(`maxLayer: the features hold layers 0 to ${nLayers - 1}, got ${maxLayer}`);
+  }
+  return ((maxLayer ?? nLayers - 1) + 1) * nHeads;
+}
+
+function triedKs({ k, ks, heads }: FitOptions, available: number): number[] {
+  if (k !== 'auto') {
+    const asked = k ?? heads?.length ?? PUBLISHED_K;
+    if (!Number.isInteger(asked) || asked < 1 || asked > available) {
+      throw new RangeError(`k: expected 1 to ${available} heads (all that there are), got ${asked}`);
+    }
+    return [asked];
+  }
+  const possible = [...new Set(ks ?? defaultKs)].filter((n) => n >= 1 && n <= available).sort((a, b) => a - b);
+  if (possible.length === 0) throw new RangeError(`ks: none of ${ks} is from 1 to ${available} heads`);
+  return possible;
+}
+
+function candidateClasses(labels: readonly string[], known: readonly string[]): number[] {
+  const indices = labels.map((label) => known.indexOf(label)).filter((c) => c >= 0);
+  return [...new Set(indices)].sort((a, b) => a - b);
+}
+
+function checkRanking(ranking: HeadRanking, features: HeadFeatures, scoring: Scoring): void {
+  const fits =
+    ranking.nLayers === features.nLayers &&
+    ranking.nHeads === features.nHeads &&
+    ranking.nExamples === features.vectors.length &&
+    ranking.scoring === scoring;
+  if (!fits) {
+    throw new Error(
+      `the ranking is of ${ranking.nExamples} examples, ${ranking.nLayers} layers of ${ranking.nHeads} heads, scoring '${ranking.scoring}'; expected ${features.vectors.length}, ${features.nLayers} of ${features.nHeads}, '${scoring}'`,
+    );
+  }
+}
+
+function headSums(
+  features: HeadFeatures,
+  exampleLabels: readonly string[],
+  heads: readonly number[],
+  compare: Compare,
+) {
+  const classes = indexClasses(exampleLabels);
+  const { dHead, vectors } = features;
+  const sums = new Float64Array(heads.length * classes.labels.length * dHead);
+  const products = compare === 'gaussian' ? new Float64Array(heads.length * dHead * dHead) : undefined;
+  for (const [rank, h] of heads.entries()) {
+    const x = gatherHead(vectors, h, dHead);
+    sums.set(classSums(x, classes, dHead), rank * classes.labels.length * dHead);
+    products?.set(outerProducts(x, dHead), rank * dHead * dHead);
+  }
+  return { sums, products };
+}
+
+function headReliabilities(
+  features: HeadFeatures,
+  exampleLabels: readonly string[],
+  heads: readonly number[],
+  compare: Compare,
+) {
+  const classes = indexClasses(exampleLabels);
+  checkLeaveOneOut(classes);
+  const nClasses = classes.labels.length;
+  const said = new Int32Array(heads.length * nClasses);
+  const right = new Int32Array(heads.length * nClasses);
+  for (const [rank, h] of heads.entries()) {
+    const x = gatherHead(features.vectors, h, features.dHead);
+    const votes = rowMaxima(leaveOneOutScores(x, classes, features.dHead, compare), nClasses);
+    const counts = reliabilities(votes, classes.classOf, nClasses);
+    said.set(counts.said, rank * nClasses);
+    right.set(counts.right, rank * nClasses);
+  }
+  return { said, right };
+}

@@ -1,0 +1,194 @@
+// A head's opinion as a Gaussian discriminant: classes share one covariance, shrunk towards a multiple of the identity
+// because there are usually fewer examples than dimensions. (The idea of HEC, arXiv 2603.24181; details are ours.)
+//
+// Everything comes from counts, class sums and the sum of outer products, so examples can be added and removed.
+import { dot } from './scoring.ts';
+
+/** Sums over one head's training vectors. */
+export interface HeadMoments {
+  counts: readonly number[];
+  /** [nClasses, d] */
+  sums: Float64Array;
+  /** Sum of outer products, [d, d]. */
+  products: Float64Array;
+}
+
+/** A linear rule per class: score_c(x) = weights_c . x + offset_c, a log posterior up to a term common to all classes. */
+export interface LinearRule {
+  /** [nClasses, d] */
+  weights: Float64Array;
+  offsets: Float64Array;
+}
+
+/** Sum of outer products of the rows of x [n, d], [d, d]. */
+export function outerProducts(x: Float64Array, d: number): Float64Array {
+  const products = new Float64Array(d * d);
+  for (let start = 0; start < x.length; start += d) addOuter(products, x, start, d, 1);
+  return products;
+}
+
+/** Adds `scale` times the outer product of the d values at `start`. */
+export function addOuter(products: Float64Array, x: ArrayLike<number>, start: number, d: number, scale: number): void {
+  for (let r = 0; r < d; r++) {
+    const value = scale * x[start + r];
+    for (let c = 0; c < d; c++) products[r * d + c] += value * x[start + c];
+  }
+}
+
+/** The discriminant of one head. @throws {Error} without more examples than classes: there is no spread to measure. */
+export function gaussianRule(moments: HeadMoments, d: number): LinearRule {
+  const { scatter, freedom } = withinScatter(moments, d);
+  const { share, mean } = shrinkage(scatter, freedom, d);
+  const precision = invertSpd(blend(scatter, (1 - share) / freedom, share * mean, d), d);
+  const nClasses = moments.counts.length;
+  const weights = new Float64Array(nClasses * d);
+  const offsets = new Float64Array(nClasses);
+  for (let c = 0; c < nClasses; c++) {
+    const centroid = centroidOf(moments, c, d);
+    for (let r = 0; r < d; r++) weights[c * d + r] = dot(precision, r * d, centroid, 0, d);
+    offsets[c] = -dot(weights, c * d, centroid, 0, d) / 2;
+  }
+  return { weights, offsets };
+}
+
+/** Log posteriors (equal priors) of x under a rule, written to `out` from `at`. */
+export function logPosteriors(rule: LinearRule, x: Float64Array, start: number, out: Float64Array, at: number): void {
+  const nClasses = rule.offsets.length;
+  const d = rule.weights.length / nClasses;
+  for (let c = 0; c < nClasses; c++) out[at + c] = dot(rule.weights, c * d, x, start, d) + rule.offsets[c];
+  normaliseLog(out, at, nClasses);
+}
+
+/**
+ * Leave-one-out log posteriors of every training example, [n, nClasses]: the example is out of its centroid, of the
+ * scatter (a rank-one change, by the Sherman-Morrison formula) and of the degrees of freedom. Only the shrinkage, two
+ * numbers per head, still comes from all examples.
+ */
+export function gaussianLeaveOneOut(
+  x: Float64Array,
+  classOf: Int32Array,
+  moments: HeadMoments,
+  d: number,
+): Float64Array {
+  const nClasses = moments.counts.length;
+  const { scatter, freedom } = withinScatter(moments, d);
+  if (freedom < 2) throw new Error('a leave-one-out Gaussian needs at least two examples more than labels');
+  const { share, mean } = shrinkage(scatter, freedom, d);
+  const scale = (1 - share) / (freedom - 1);
+  const precision = invertSpd(blend(scatter, scale, share * mean, d), d);
+  const centroids = Array.from({ length: nClasses }, (_, c) => centroidOf(moments, c, d));
+  const result = new Float64Array(classOf.length * nClasses);
+  const rest = new Float64Array(d);
+  const residual = new Float64Array(d);
+  for (let i = 0; i < classOf.length; i++) {
+    const own = classOf[i];
+    const n = moments.counts[own];
+    for (let r = 0; r < d; r++) {
+      residual[r] = x[i * d + r] - centroids[own][r];
+      rest[r] = centroids[own][r] - residual[r] / (n - 1);
+    }
+    const px = multiply(precision, x, i * d, d);
+    const pr = multiply(precision, residual, 0, d);
+    // Taking x out of the scatter subtracts n/(n-1) residual residual^T.
+    const change = (scale * n) / (n - 1);
+    const gain = change / (1 - change * dot(residual, 0, pr, 0, d));
+    const xr = dot(pr, 0, x, i * d, d);
+    for (let c = 0; c < nClasses; c++) {
+      const centroid = c === own ? rest : centroids[c];
+      const cr = dot(pr, 0, centroid, 0, d);
+      const linear = dot(px, 0, centroid, 0, d) + gain * xr * cr;
+      const square = dot(multiply(precision, centroid, 0, d), 0, centroid, 0, d) + gain * cr * cr;
+      result[i * nClasses + c] = linear - square / 2;
+    }
+    normaliseLog(result, i * nClasses, nClasses);
+  }
+  return result;
+}
+
+function withinScatter({ counts, sums, products }: HeadMoments, d: number): { scatter: Float64Array; freedom: number } {
+  const freedom = counts.reduce((a, b) => a + b, 0) - counts.length;
+  if (freedom < 1) throw new Error('a Gaussian needs more examples than labels: add examples or compare by cosine');
+  const scatter = products.slice();
+  for (let c = 0; c < counts.length; c++) addOuter(scatter, sums, c * d, d, -1 / counts[c]);
+  return { scatter, freedom };
+}
+
+/**
+ * Oracle approximating shrinkage (Chen, Wiesel, Eldar, Hero, IEEE TSP 2010, eq. 23): the share of the identity, and
+ * the mean variance that multiplies it. A head whose vectors never vary gets unit variance: its rule is then the
+ * nearest centroid's.
+ */
+function shrinkage(scatter: Float64Array, freedom: number, d: number): { share: number; mean: number } {
+  let trace = 0;
+  for (let r = 0; r < d; r++) trace += scatter[r * d + r] / freedom;
+  const square = dot(scatter, 0, scatter, 0, d * d) / (freedom * freedom);
+  if (!(trace > 0)) return { share: 1, mean: 1 };
+  const above = (1 - 2 / d) * square + trace * trace;
+  const below = (freedom + 1 - 2 / d) * (square - (trace * trace) / d);
+  // Never quite 0: with d = 1 the formula's bounds meet, and a singular scatter must still be inverted.
+  const share = below > 0 ? Math.max(Math.min(1, above / below), 1e-6) : 1;
+  return { share, mean: trace / d };
+}
+
+function blend(scatter: Float64Array, scale: number, diagonal: number, d: number): Float64Array {
+  const result = scatter.map((value) => value * scale);
+  for (let r = 0; r < d; r++) result[r * d + r] += diagonal;
+  return result;
+}
+
+function centroidOf({ counts, sums }: HeadMoments, c: number, d: number): Float64Array {
+  return sums.slice(c * d, (c + 1) * d).map((value) => value / counts[c]);
+}
+
+function multiply(matrix: Float64Array, x: Float64Array, start: number, d: number): Float64Array {
+  const result = new Float64Array(d);
+  for (let r = 0; r < d; r++) result[r] = dot(matrix, r * d, x, start, d);
+  return result;
+}
+
+function normaliseLog(values: Float64Array, start: number, length: number): void {
+  let largest = Number.NEGATIVE_INFINITY;
+  for (let i = 0; i < length; i++) largest = Math.max(largest, values[start + i]);
+  let sum = 0;
+  for (let i = 0; i < length; i++) sum += Math.exp(values[start + i] - largest);
+  const total = largest + Math.log(sum);
+  for (let i = 0; i < length; i++) values[start + i] -= total;
+}
+
+/** Inverse of a symmetric positive definite [d, d] matrix, by its Cholesky factor. */
+export function invertSpd(matrix: Float64Array, d: number): Float64Array {
+  const lower = cholesky(matrix, d);
+  const inverse = new Float64Array(d * d);
+  const column = new Float64Array(d);
+  for (let c = 0; c < d; c++) {
+    column.fill(0);
+    column[c] = 1;
+    solveCholesky(lower, column, d);
+    for (let r = 0; r < d; r++) inverse[r * d + c] = column[r];
+  }
+  return inverse;
+}
+
+/** Lower Cholesky factor of a symmetric positive definite [d, d] matrix. @throws {Error} where it is not definite. */
+export function cholesky(matrix: Float64Array, d: number): Float64Array {
+  const lower = new Float64Array(d * d);
+  for (let r = 0; r < d; r++) {
+    for (let c = 0; c <= r; c++) {
+      const rest = matrix[r * d + c] - dot(lower, r * d, lower, c * d, c);
+      if (r !== c) lower[r * d + c] = rest / lower[c * d + c];
+      else if (rest > 0) lower[r * d + r] = Math.sqrt(rest);
+      else throw new Error(`matrix [${d}, ${d}] is not positive definite at row ${r}`);
+    }
+  }
+  return lower;
+}
+
+/** Solves (L L^T) x = b in place. */
+export function solveCholesky(lower: Float64Array, b: Float64Array, d: number): void {
+  for (let r = 0; r < d; r++) b[r] = (b[r] - dot(lower, r * d, b, 0, r)) / lower[r * d + r];
+  for (let r = d - 1; r >= 0; r--) {
+    let value = b[r];
+    for (let c = r + 1; c < d; c++) value -= lower[c * d + r] * b[c];
+    b[r] = value / lower[r * d + r];
+  }
+}

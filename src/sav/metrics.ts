@@ -1,0 +1,129 @@
+// Judging predictions. Results are plain objects that JSON can hold.
+
+/** How well predictions agree with the truth. */
+export interface Evaluation {
+  readonly n: number;
+  readonly correct: number;
+  readonly accuracy: number;
+  /** 95 % Wilson score interval of the accuracy. */
+  readonly interval: readonly [number, number];
+  /** Accuracy of always giving the most frequent label of these rows. */
+  readonly chance: number;
+  readonly labels: readonly string[];
+  /**
+   * Rows: true label; columns: predicted label, and last, where there are any, answers that are no label at all
+   * (a zero-shot model says what it likes).
+   */
+  readonly confusion: readonly (readonly number[])[];
+  /** Share of each label's rows that are right; null for a label without rows. */
+  readonly recall: readonly (number | null)[];
+}
+
+/**
+ * @param actual true labels
+ * @param predicted one per row; text that is no label counts as wrong
+ * @param labels order of the classes; a true label that is missing here is added at the end
+ */
+export function evaluate(
+  actual: readonly string[],
+  predicted: readonly string[],
+  labels: readonly string[],
+): Evaluation {
+  if (actual.length !== predicted.length || actual.length === 0) {
+    throw new Error(`expected a prediction for each row: ${actual.length} rows, ${predicted.length} predictions`);
+  }
+  const names = [...new Set([...labels, ...actual])];
+  const indexOf = new Map(names.map((label, i) => [label, i]));
+  const confusion = names.map(() => new Array<number>(names.length + 1).fill(0));
+  for (let i = 0; i < actual.length; i++) {
+    confusion[indexOf.get(actual[i])!][indexOf.get(predicted[i]) ?? names.length]++;
+  }
+  const noLabel = confusion.some((row) => row[names.length] > 0);
+  const totals = confusion.map((row) => row.reduce((a, b) => a + b, 0));
+  const correct = confusion.reduce((sum, row, i) => sum + row[i], 0);
+  return {
+    n: actual.length,
+    correct,
+    accuracy: correct / actual.length,
+    interval: wilsonInterval(correct, actual.length),
+    chance: Math.max(...totals) / actual.length,
+    labels: names,
+    confusion: noLabel ? confusion : confusion.map((row) => row.slice(0, names.length)),
+    recall: totals.map((total, i) => (total === 0 ? null : confusion[i][i] / total)),
+  };
+}
+
+/** Wilson score interval for `correct` of `n` (z = 1.96: 95 %). */
+export function wilsonInterval(correct: number, n: number, z = 1.959964): [number, number] {
+  const p = correct / n;
+  const middle = (p + (z * z) / (2 * n)) / (1 + (z * z) / n);
+  const half = (z / (1 + (z * z) / n)) * Math.sqrt((p * (1 - p)) / n + (z * z) / (4 * n * n));
+  return [Math.max(0, middle - half), Math.min(1, middle + half)];
+}
+
+/**
+ * NaturalBench: rows come in fours, two questions x two images, in the order (q1,i1) (q1,i2) (q2,i1) (q2,i2).
+ * Question accuracy asks for both rows of (0,1), (2,3); image accuracy of (0,2), (1,3); group accuracy for all four.
+ * @param groups each row's question_id, where known: a group whose rows disagree is an error
+ */
+export function naturalBench(
+  right: readonly boolean[],
+  groups?: readonly (string | undefined)[],
+): { question: number; image: number; group: number } {
+  checkGroups(right, 4, groups);
+  let [question, image, group] = [0, 0, 0];
+  for (let i = 0; i < right.length; i += 4) {
+    const [a, b, c, d] = right.slice(i, i + 4);
+    question += Number(a && b) + Number(c && d);
+    image += Number(a && c) + Number(b && d);
+    group += Number(a && b && c && d);
+  }
+  const n = right.length / 4;
+  return { question: question / (2 * n), image: image / (2 * n), group: group / n };
+}
+
+/** SugarCrepe: rows come in pairs; a pair counts where both are right. */
+export function sugarCrepe(right: readonly boolean[]): { pair: number } {
+  checkGroups(right, 2);
+  let pairs = 0;
+  for (let i = 0; i < right.length; i += 2) if (right[i] && right[i + 1]) pairs++;
+  return { pair: pairs / (right.length / 2) };
+}
+
+function checkGroups(right: readonly boolean[], size: number, groups?: readonly (string | undefined)[]): void {
+  if (right.length === 0 || right.length % size !== 0) {
+    throw new Error(`expected rows in groups of ${size}, got ${right.length} rows`);
+  }
+  const stray = groups?.findIndex((group, i) => group !== groups[i - (i % size)]) ?? -1;
+  if (stray >= 0) {
+    throw new Error(
+      `rows come in groups of ${size}, but row ${stray + 1} belongs to '${groups![stray]}' and not to '${groups![stray - (stray % size)]}'`,
+    );
+  }
+}
+
+/**
+ * A free-text answer and a label are the same after this: Unicode NFKC, lower case, surrounding white space, quotes,
+ * brackets and end punctuation gone, inner white space single, and no leading article (a, an, the). So "The Red."
+ * equals "red" and "(A)" equals "A"; "red car" does not equal "red".
+ */
+export function normaliseAnswer(text: string): string {
+  return text
+    .normalize('NFKC')
+    .toLowerCase()
+    .replace(/\s+/gu, ' ')
+    .replace(/^[\s"'“”‘’`([{<]+|[\s"'“”‘’`)\]}>.,:;!?]+$/gu, '')
+    .replace(/^(?:a|an|the) (?=.)/u, '');
+}
+
+/** The label that a free-text answer names, or undefined. Labels that normalise to the same text are an error. */
+export function matchLabel(answer: string, labels: readonly string[]): string | undefined {
+  const byText = new Map<string, string>();
+  for (const label of labels) {
+    const twin = byText.get(normaliseAnswer(label));
+    if (twin !== undefined && twin !== label)
+      throw new Error(`labels '${twin}' and '${label}' cannot be told apart in an answer`);
+    byText.set(normaliseAnswer(label), label);
+  }
+  return byText.get(normaliseAnswer(answer));
+}
