@@ -113,6 +113,11 @@ export class Recorder {
     return this.#commands.filter((c) => 'dispatch' in c).length;
   }
 
+  /** Bytes that the read-backs recorded so far bring to the host. */
+  get resultBytes(): number {
+    return this.#readbackBytes;
+  }
+
   /** An uninitialised tensor that lives from its first to its last use in this run. */
   temp(label: string, dtype: DType, shape: readonly number[]): Tensor {
     const storage: Storage = { label, size: Math.max(4, byteSize(dtype, shape)), buffer: undefined };

@@ -1,0 +1,95 @@
+import { describe, expect, it } from 'vitest';
+import { parseConfig } from '../../src/model/config.ts';
+import { ConfigError } from '../../src/model/errors.ts';
+
+// As llava-hf/llava-1.5-7b-hf has it: what equals the HF classes' defaults is left out.
+const hub = {
+  architectures: ['LlavaForConditionalGeneration'],
+  model_type: 'llava',
+  ignore_index: -100,
+  image_token_index: 32000,
+  projector_hidden_act: 'gelu',
+  text_config: {
+    _name_or_path: 'lmsys/vicuna-7b-v1.5',
+    architectures: ['LlamaForCausalLM'],
+    max_position_embeddings: 4096,
+    model_type: 'llama',
+    rms_norm_eps: 1e-5,
+    torch_dtype: 'float16',
+    vocab_size: 32064,
+  },
+  torch_dtype: 'float16',
+  vision_config: {
+    hidden_size: 1024,
+    image_size: 336,
+    intermediate_size: 4096,
+    model_type: 'clip_vision_model',
+    num_attention_heads: 16,
+    num_hidden_layers: 24,
+    patch_size: 14,
+    projection_dim: 768,
+    vocab_size: 32000,
+  },
+  vision_feature_layer: -2,
+  vision_feature_select_strategy: 'default',
+  vocab_size: 32064,
+};
+
+describe('parseConfig', () => {
+  it('fills in what the hub config of LLaVA-1.5-7B leaves out', () => {
+    const config = parseConfig(hub);
+    expect(config).toMatchObject({ featureLayers: [23], imageTokens: 576, projectorBias: true, selectStrategy: 'default' });
+    expect(config.text).toMatchObject({ dModel: 4096, dMlp: 11008, nLayers: 32, nHeads: 32, nKvHeads: 32, dHead: 128 });
+    expect(config.text.rope).toEqual({ type: 'default', theta: 10000 });
+    expect(config.vision).toMatchObject({ dHead: 64, act: 'quick_gelu', eps: 1e-5 });
+  });
+
+  it('reads the older and the newer way of naming the rotary settings alike', () => {
+    const older = parseConfig({ ...hub, text_config: { ...hub.text_config, rope_theta: 5e5, rope_scaling: { type: 'linear', factor: 4 } } });
+    const newer = parseConfig({
+      ...hub,
+      text_config: { ...hub.text_config, rope_parameters: { rope_theta: 5e5, rope_type: 'linear', factor: 4 } },
+    });
+    expect(older.text.rope).toEqual({ type: 'linear', theta: 5e5, factor: 4 });
+    expect(newer.text.rope).toEqual(older.text.rope);
+  });
+
+  it('takes head_dim and key/value heads from the config, never from a division', () => {
+    const { text } = parseConfig({ ...hub, text_config: { ...hub.text_config, head_dim: 96, num_key_value_heads: 8 } });
+    expect([text.dHead, text.nKvHeads]).toEqual([96, 8]);
+  });
+
+  it('resolves feature layers from either end, and lists', () => {
+    expect(parseConfig({ ...hub, vision_feature_layer: [-1, 0, 3] }).featureLayers).toEqual([24, 0, 3]);
+  });
+
+  it.each([
+    [{ model_type: 'llava_next' }, /model_type "llava_next" is not supported/],
+    [{ projector_hidden_act: 'mish' }, /projector_hidden_act: "mish" is not supported; supported: quick_gelu, gelu/],
+    [{ text_config: { rope_scaling: { rope_type: 'yarn', factor: 2 } } }, /rope_type "yarn" is not supported/],
+    [{ text_config: { rope_parameters: { rope_type: 'linear' } } }, /linear needs factor/],
+    [{ text_config: { num_attention_heads: 32, num_key_value_heads: 5 } }, /num_key_value_heads 5/],
+    [{ text_config: { hidden_size: -4 } }, /text_config\.hidden_size/],
+    [{ text_config: { model_type: 'mistral' } }, /text_config\.model_type/],
+    [{ vision_feature_layer: 25 }, /the tower has 25 hidden states, -25 to 24/],
+    [{ vision_config: { ...hub.vision_config, num_channels: 1 } }, /vision_config\.num_channels/],
+    [{ quantization_config: { bits: 4 } }, /quantization_config is not supported/],
+    [{ image_token_index: 40000 }, /image_token_index 40000 is not below text_config\.vocab_size 32064/],
+  ])('names what it does not run: %j', (change, message) => {
+    const error = (() => {
+      try {
+        parseConfig({ ...hub, ...change });
+      } catch (e) {
+        return e;
+      }
+    })();
+    expect(error).toBeInstanceOf(ConfigError);
+    expect((error as Error).message).toMatch(message);
+  });
+
+  it('names all problems at once', () => {
+    expect(() => parseConfig({ ...hub, projector_hidden_act: 'mish', vision_feature_layer: 99 }, 'a/config.json')).toThrow(
+      /^a\/config\.json: .*99.*; .*mish/,
+    );
+  });
+});
