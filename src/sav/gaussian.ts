@@ -35,10 +35,13 @@ export function addOuter(products: Float64Array, x: ArrayLike<number>, start: nu
   }
 }
 
-/** The discriminant of one head. @throws {Error} without more examples than classes: there is no spread to measure. */
-export function gaussianRule(moments: HeadMoments, d: number): LinearRule {
+/**
+ * The discriminant of one head.
+ * @throws {Error} without more examples than classes: there is no spread to measure.
+ */
+export function gaussianRule(moments: HeadMoments, d: number, shrinkage = shrinkageOf(moments, d)): LinearRule {
   const { scatter, freedom } = withinScatter(moments, d);
-  const { share, mean } = shrinkage(scatter, freedom, d);
+  const { share, mean } = shrinkage;
   const precision = invertSpd(blend(scatter, (1 - share) / freedom, share * mean, d), d);
   const nClasses = moments.counts.length;
   const weights = new Float64Array(nClasses * d);
@@ -73,7 +76,7 @@ export function gaussianLeaveOneOut(
   const nClasses = moments.counts.length;
   const { scatter, freedom } = withinScatter(moments, d);
   if (freedom < 2) throw new Error('a leave-one-out Gaussian needs at least two examples more than labels');
-  const { share, mean } = shrinkage(scatter, freedom, d);
+  const { share, mean } = shrinkageOf(moments, d);
   const scale = (1 - share) / (freedom - 1);
   const precision = invertSpd(blend(scatter, scale, share * mean, d), d);
   const centroids = Array.from({ length: nClasses }, (_, c) => centroidOf(moments, c, d));
@@ -118,7 +121,8 @@ function withinScatter({ counts, sums, products }: HeadMoments, d: number): { sc
  * the mean variance that multiplies it. A head whose vectors never vary gets unit variance: its rule is then the
  * nearest centroid's.
  */
-function shrinkage(scatter: Float64Array, freedom: number, d: number): { share: number; mean: number } {
+export function shrinkageOf(moments: HeadMoments, d: number): { share: number; mean: number } {
+  const { scatter, freedom } = withinScatter(moments, d);
   let trace = 0;
   for (let r = 0; r < d; r++) trace += scatter[r * d + r] / freedom;
   const square = dot(scatter, 0, scatter, 0, d * d) / (freedom * freedom);

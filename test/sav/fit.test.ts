@@ -1,0 +1,144 @@
+import { describe, expect, it } from 'vitest';
+import { confidenceOf, fitCalibration } from '../../src/sav/calibration.ts';
+import { bestK, fitClassifier, parity } from '../../src/sav/fit.ts';
+import { rankHeads } from '../../src/sav/scoring.ts';
+import { gaussianNumbers, generator, pick, synthetic } from './synthetic.ts';
+
+const task = { nLayers: 3, nHeads: 4, dHead: 16, labels: ['a', 'b', 'c'], signal: { 1: 0.6, 6: 0.9, 11: 0.5 } };
+
+function accuracy(options: Parameters<typeof fitClassifier>[2]): number {
+  const train = synthetic({ ...task, perLabel: 12 });
+  const test = synthetic({ ...task, perLabel: 60, seed: 2 });
+  const { classifier } = fitClassifier(train.features, train.labels, options);
+  const right = test.features.vectors.filter((v, i) => classifier.classify(v).label === test.labels[i]);
+  return right.length / test.labels.length;
+}
+
+describe('fitClassifier', () => {
+  it.each(['majority', 'soft', 'weighted'] as const)(
+    'classifies new examples by %s votes of the right heads',
+    (vote) => {
+      expect(accuracy({ k: 3, vote })).toBeGreaterThan(0.9);
+    },
+  );
+
+  it('classifies by Gaussian', () => {
+    expect(accuracy({ k: 3, compare: 'gaussian', vote: 'soft' })).toBeGreaterThan(0.9);
+  });
+
+  it('few heads with signal beat all heads, most of which are noise', () => {
+    expect(accuracy({ k: 3 })).toBeGreaterThan(accuracy({ k: 12 }) + 0.1);
+  });
+
+  it('takes the first k heads of the ranking, with their scores', () => {
+    const { features, labels } = synthetic({ ...task, perLabel: 6 });
+    const { classifier, ranking } = fitClassifier(features, labels, { k: 2 });
+    const [h] = ranking.order;
+    expect(classifier.data.heads[0]).toEqual({
+      layer: Math.floor(h / 4),
+      head: h % 4,
+      correct: ranking.correct[h],
+      margin: ranking.margin[h],
+    });
+    expect(classifier.data.heads).toHaveLength(2);
+    expect(classifier.data.counts).toEqual([6, 6, 6]);
+  });
+
+  it("'auto' takes the k with the best leave-one-out accuracy", () => {
+    const { features, labels } = synthetic({ ...task, perLabel: 12 });
+    const { classifier, leaveOneOut } = fitClassifier(features, labels, { k: 'auto' });
+    expect(leaveOneOut.map(({ k }) => k)).toEqual([1, 2, 3, 5, 7, 10]);
+    const best = Math.max(...leaveOneOut.map((result) => result.accuracy));
+    expect(classifier.data.leaveOneOutAccuracy).toBe(best);
+    expect(leaveOneOut.find(({ k }) => k === classifier.data.heads.length)?.accuracy).toBe(best);
+    const result = (k: number, value: number) => ({
+      k,
+      accuracy: value,
+      predicted: new Int32Array(),
+      lead: new Float64Array(),
+    });
+    expect(bestK([result(1, 0.9), result(15, 0.9), result(25, 0.9), result(40, 0.8)]).k).toBe(15);
+  });
+
+  it('parity needs no leave-one-out: one example a label will do', () => {
+    const { features, labels } = synthetic({ ...task, nLayers: 6, perLabel: 1 });
+    const { classifier } = fitClassifier(features, labels, parity);
+    expect(classifier.data.heads).toHaveLength(20);
+    expect(classifier.classify(features.vectors[1])).toMatchObject({ label: 'b', confidence: undefined });
+  });
+
+  it('transfer: heads of one task, centroids of another', () => {
+    const one = synthetic({ ...task, perLabel: 10 });
+    const other = synthetic({ ...task, labels: ['x', 'y'], perLabel: 10, truth: 5 });
+    const heads = fitClassifier(one.features, one.labels, { k: 3 }).classifier.data.heads;
+    const { classifier } = fitClassifier(other.features, other.labels, { heads });
+    expect(classifier.data.heads.map(({ layer, head }) => [layer, head])).toEqual(
+      heads.map(({ layer, head }) => [layer, head]),
+    );
+    expect(classifier.data.labels).toEqual(['x', 'y']);
+    expect(classifier.data.leaveOneOutAccuracy).toBeGreaterThan(0.8);
+    expect(() => fitClassifier(other.features, other.labels, { heads: [{ layer: 3, head: 0 }] })).toThrow(
+      'no head 3.0: the features hold 3 layers of 4 heads',
+    );
+  });
+
+  it('maxLayer keeps to shallow heads, and shallow queries suffice', () => {
+    const { features, labels } = synthetic({ ...task, perLabel: 6 });
+    const { classifier } = fitClassifier(features, labels, { k: 4, maxLayer: 0 });
+    expect(classifier.maxLayer).toBe(0);
+    const query = features.vectors[0];
+    expect(classifier.classify(query.subarray(0, 64))).toEqual(classifier.classify(query));
+  });
+
+  it('refuses what cannot be', () => {
+    const { features, labels } = synthetic({ ...task, perLabel: 2 });
+    expect(() => fitClassifier(features, labels, { k: 13 })).toThrow(
+      'k: expected 1 to 12 heads (all that there are), got 13',
+    );
+    expect(() => fitClassifier(features, labels)).toThrow('got 20');
+    expect(() => fitClassifier(features, labels, { k: 1, maxLayer: 3 })).toThrow(
+      'the features hold layers 0 to 2, got 3',
+    );
+    expect(() => fitClassifier(features, labels, { k: 'auto', calibrate: false })).toThrow(
+      'cannot go with calibrate: false',
+    );
+    const ranking = rankHeads(features, labels, 'train');
+    expect(() => fitClassifier(features, labels, { k: 1, ranking })).toThrow("expected 6, 3 of 4, 'leave-one-out'");
+    const single = pick(features, (i) => i < 4);
+    expect(() => fitClassifier(single, labels.slice(0, 4), { k: 1, scoring: 'train', calibrate: true })).toThrow(
+      "'b', 'c' has one",
+    );
+  });
+});
+
+describe('fitCalibration', () => {
+  it('recovers the probabilities behind the outcomes', () => {
+    const random = generator(3);
+    const lead = Float64Array.from({ length: 4000 }, random);
+    const truth = { slope: 4, intercept: -1 };
+    const fitted = fitCalibration(
+      lead,
+      Array.from(lead, (value) => random() < confidenceOf(truth, value)),
+    );
+    expect(fitted.slope).toBeCloseTo(4, 0);
+    for (const at of [0, 0.5, 1])
+      expect(Math.abs(confidenceOf(fitted, at) - confidenceOf(truth, at))).toBeLessThan(0.03);
+  });
+
+  it('stays finite and short of certainty without a single mistake', () => {
+    const fitted = fitCalibration([0.2, 0.9, 1], [true, true, true]);
+    expect(confidenceOf(fitted, 1)).toBeCloseTo(0.8, 1);
+  });
+
+  it('is flat where a clear vote means nothing, or less', () => {
+    expect(fitCalibration([1, 1, 1, 1], [true, true, true, false]).slope).toBe(0);
+    expect(fitCalibration([0.1, 0.2, 0.9, 1], [true, true, false, false]).slope).toBe(0);
+    const noise = gaussianNumbers(8);
+    const separable = fitCalibration(
+      Array.from({ length: 20 }, (_, i) => (i < 10 ? 0 : 1) + 1e-3 * noise()),
+      Array.from({ length: 20 }, (_, i) => i >= 10),
+    );
+    expect(confidenceOf(separable, 1)).toBeGreaterThan(0.85);
+    expect(confidenceOf(separable, 1)).toBeLessThan(0.99);
+  });
+});
