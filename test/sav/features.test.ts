@@ -1,0 +1,114 @@
+import { describe, expect, it } from 'vitest';
+import { decodeEntry, encodeEntry, MemoryFeatureStore } from '../../src/sav/feature-cache.ts';
+import { extractFeatures, featureKey } from '../../src/sav/features.ts';
+import { example, FakeModel } from './synthetic.ts';
+
+const image = Uint8Array.of(1, 2, 3);
+const examples = [example('one', { 'a.png': image }), example('two', { 'a.png': image })];
+
+describe('extractFeatures', () => {
+  it('runs the model once per example, and not at all for what the cache knows', async () => {
+    const model = new FakeModel();
+    const store = new MemoryFeatureStore();
+    const first = await extractFeatures(model, examples, { store });
+    expect(model.forwards).toBe(2);
+    const progress: number[][] = [];
+    const again = await extractFeatures(model, [...examples, example('three', { 'a.png': image })], {
+      store,
+      onProgress: (...state) => progress.push(state),
+    });
+    expect(model.forwards).toBe(3);
+    expect(again.vectors.slice(0, 2)).toEqual(first.vectors);
+    expect(progress).toEqual([
+      [1, 3, 1],
+      [2, 3, 2],
+      [3, 3, 2],
+    ]);
+    expect(first).toMatchObject({ modelId: 'fake-model', nLayers: 2, nHeads: 2, dHead: 4 });
+  });
+
+  it('keys depend on model, precision, layers, prompt and image content, and not on file names', async () => {
+    const model = new FakeModel();
+    const key = await featureKey(model, examples[0]);
+    expect(await featureKey(model, example('one', { 'renamed.png': image }))).toBe(key);
+    expect(await featureKey(model, examples[0], 1)).toBe(key);
+    const others = [
+      await featureKey(model, examples[1]),
+      await featureKey(model, example('one', { 'a.png': Uint8Array.of(1, 2, 4) })),
+      await featureKey(model, example('one', { 'a.png': image, 'b.png': image })),
+      await featureKey(model, examples[0], 0),
+      await featureKey(Object.assign(new FakeModel(), { modelId: 'other' }), examples[0]),
+      await featureKey(Object.assign(new FakeModel(), { precision: 'f16' }), examples[0]),
+    ];
+    expect(new Set([key, ...others]).size).toBe(7);
+  });
+
+  it('maxLayer shortens the vectors', async () => {
+    const features = await extractFeatures(new FakeModel(), examples, { maxLayer: 0 });
+    expect(features.nLayers).toBe(1);
+    expect(features.vectors[0]).toHaveLength(8);
+    await expect(extractFeatures(new FakeModel(), examples, { maxLayer: 2 })).rejects.toThrow('from 0 to 1, got 2');
+  });
+
+  it('computes a corrupted entry again, says so, and repairs it', async () => {
+    const model = new FakeModel();
+    const store = new MemoryFeatureStore();
+    const first = await extractFeatures(model, examples, { store });
+    const key = await featureKey(model, examples[1]);
+    store.entries.get(key)![60] ^= 1;
+    const notices: string[] = [];
+    const again = await extractFeatures(model, examples, { store, onNotice: (notice) => notices.push(notice) });
+    expect(again.vectors).toEqual(first.vectors);
+    expect(notices).toEqual([`feature cache entry ${key} fails its checksum; memory:two is computed again`]);
+    await extractFeatures(model, examples, { store, onNotice: (notice) => notices.push(notice) });
+    expect(notices).toHaveLength(1);
+    expect(model.forwards).toBe(3);
+  });
+
+  it('refuses values that are not finite, and says where they are', async () => {
+    const broken = new FakeModel();
+    broken.headVectors = async () => Float32Array.from({ length: 16 }, (_, i) => (i === 13 ? Number.NaN : 0));
+    await expect(extractFeatures(broken, examples)).rejects.toThrow(
+      'memory:one: blocks.1.attn.hook_z, head 1, holds NaN',
+    );
+    broken.headVectors = async () => new Float32Array(15);
+    await expect(extractFeatures(broken, examples)).rejects.toThrow(
+      'memory:one: expected head vectors [2, 2, 4], the model returned 15',
+    );
+  });
+
+  it('stops when told to', async () => {
+    const stop = new AbortController();
+    const model = new FakeModel();
+    const running = extractFeatures(model, examples, { signal: stop.signal, onProgress: () => stop.abort() });
+    await expect(running).rejects.toThrow('abort');
+    expect(model.forwards).toBe(1);
+  });
+});
+
+describe('cache entries', () => {
+  const shape = { nLayers: 1, nHeads: 2, dHead: 2 };
+  const values = Float32Array.of(1.1, -0, 3e-40, 3.4e38);
+
+  it('give back the same bits, wherever they lie in a buffer', async () => {
+    const bytes = await encodeEntry(values, shape);
+    const shifted = new Uint8Array(bytes.length + 3);
+    shifted.set(bytes, 3);
+    expect(await decodeEntry(shifted.subarray(3), shape)).toEqual({ values });
+  });
+
+  it('name what is wrong with them', async () => {
+    const bytes = await encodeEntry(values, shape);
+    const problem = async (change: (bytes: Uint8Array) => Uint8Array, wanted = shape) => {
+      const entry = await decodeEntry(change(bytes.slice()), wanted);
+      return 'problem' in entry && entry.problem;
+    };
+    const set = (at: number) => (copy: Uint8Array) => copy.fill(9, at, at + 1);
+    expect(await problem((copy) => copy.slice(0, 30))).toBe('is too short (30 bytes)');
+    expect(await problem(set(0))).toBe('is not a feature entry (wrong magic)');
+    expect(await problem(set(4))).toBe('has format version 9, this build reads 1');
+    expect(await problem((copy) => copy, { ...shape, dHead: 3 })).toBe('has shape [1, 2, 2] instead of [1, 2, 3]');
+    expect(await problem((copy) => copy.slice(0, -1))).toBe('has 67 bytes instead of 68');
+    for (const at of [20, 51, 52, 67]) expect(await problem(set(at))).toBe('fails its checksum');
+  });
+});
