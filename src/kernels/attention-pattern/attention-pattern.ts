@@ -1,0 +1,72 @@
+import { type Geometry, geometry, type QueryKeyArgs, visiblePairs } from '../attention/shapes.ts';
+import { type Cost, floatBits, type Recorder, read, readWrite } from '../recorder.ts';
+import { elementCount, expectDType, expectShape, type Tensor } from '../tensor.ts';
+import { attentionPatternWgsl, attentionScoresWgsl } from './attention-pattern.wgsl.ts';
+
+/**
+ * q·kᵀ·scale, before softmax: hook_attn_scores.
+ *
+ * Masked entries hold the most negative finite float, -3.4028235e38: that is what HF's eager attention holds there (it adds
+ * `finfo.min`), arithmetic on a saved file stays free of NaN, and WGSL does not promise to carry an infinity.
+ * @returns [batch * H, T, keys] f32
+ * @throws ShapeError
+ */
+export function attentionScores(rec: Recorder, args: QueryKeyArgs & { out?: Tensor }): Tensor {
+  const { q, k, label } = args;
+  const where = 'attention-scores';
+  const g = geometry(where, args);
+  const shape = [g.batch * g.heads, g.queries, g.keys];
+  const scores = args.out ?? rec.temp(label, 'f32', shape);
+  expectDType(where, scores, 'f32');
+  expectShape(where, scores, shape);
+  rec.dispatch({
+    kernel: where,
+    label,
+    code: attentionScoresWgsl(g),
+    bindings: [read(q), read(k), readWrite(scores)],
+    params: [g.queries, g.keys, g.keyRows, g.offset, floatBits(args.scale)],
+    workgroups: [Math.ceil(g.keys / 8), Math.ceil(g.queries / 8), g.batch * g.heads],
+    cost: scoresCost(g),
+  });
+  return scores;
+}
+
+export function scoresCost(g: Geometry): Cost {
+  const { batch, queries, heads, kvHeads, headSize, keys } = g;
+  return {
+    flops: 2 * batch * heads * headSize * visiblePairs(g),
+    bytes: 4 * batch * (headSize * (queries * heads + keys * kvHeads) + heads * queries * keys),
+  };
+}
+
+/**
+ * The softmax of each row of `attentionScores`: hook_pattern. Masked entries are 0.
+ * @returns the shape of `scores`, [batch * H, T, keys] f32
+ * @throws ShapeError
+ */
+export function attentionPattern(rec: Recorder, args: { scores: Tensor; label: string; out?: Tensor }): Tensor {
+  const { scores, label } = args;
+  const where = 'attention-pattern';
+  expectDType(where, scores, 'f32');
+  expectShape(where, scores, [-1, -1, -1]);
+  const [matrices, queries, keys] = scores.shape;
+  const pattern = args.out ?? rec.temp(label, 'f32', scores.shape);
+  expectDType(where, pattern, 'f32');
+  expectShape(where, pattern, scores.shape);
+  rec.dispatch({
+    kernel: where,
+    label,
+    code: attentionPatternWgsl,
+    bindings: [read(scores), readWrite(pattern)],
+    params: [keys, queries],
+    workgroups: [queries, matrices],
+    cost: patternCost(scores.shape),
+  });
+  return pattern;
+}
+
+/** Maximum, difference, sum and division of each entry; the exponential is not counted. */
+export const patternCost = (shape: readonly number[]): Cost => ({
+  flops: 4 * elementCount(shape),
+  bytes: 8 * elementCount(shape),
+});

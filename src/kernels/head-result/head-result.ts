@@ -1,0 +1,47 @@
+import { type Cost, type Recorder, read, readWrite } from '../recorder.ts';
+import { bytesPerElement, type DType, expectDType, expectShape, type Tensor, type Weight } from '../tensor.ts';
+import { vectorWidth } from '../vectors.ts';
+import { headResultWgsl } from './head-result.wgsl.ts';
+
+/**
+ * What each head adds to the residual stream, hook_result: result[t, h, :] = W_O[:, h*D:(h+1)*D] · z[t, h, :].
+ * Without bias: Σ_h result + b_O = hook_attn_out.
+ * @param args.z [T, H, D] f32
+ * @param args.weight W_O [dModel, H * D] in f32, f16 or bf16
+ * @returns [T, H, dModel] f32
+ * @throws ShapeError
+ */
+export function headResult(rec: Recorder, args: { z: Tensor; weight: Weight; label: string; out?: Tensor }): Tensor {
+  const { z, weight, label } = args;
+  const where = 'head-result';
+  expectDType(where, z, 'f32');
+  expectDType(where, weight, 'f32', 'f16', 'bf16');
+  expectShape(where, z, [-1, -1, -1]);
+  const [queries, heads, headSize] = z.shape;
+  expectShape(where, weight, [-1, heads * headSize]);
+  const dModel = weight.shape[0];
+  const result = args.out ?? rec.temp(label, 'f32', [queries, heads, dModel]);
+  expectDType(where, result, 'f32');
+  expectShape(where, result, [queries, heads, dModel]);
+  const code = headResultWgsl({ heads, headSize, dModel, dtype: weight.dtype, width: vectorWidth(headSize) });
+  let firstRow = 0;
+  for (const part of weight.parts) {
+    const rows = part.shape[0];
+    rec.dispatch({
+      kernel: `head-result ${weight.dtype}`,
+      label,
+      code,
+      bindings: [read(z), read(part), readWrite(result)],
+      params: [queries, firstRow, rows],
+      workgroups: [Math.ceil(rows / 64), queries, heads],
+      cost: headResultCost(queries, heads, headSize, rows, weight.dtype),
+    });
+    firstRow += rows;
+  }
+  return result;
+}
+
+export const headResultCost = (queries: number, heads: number, headSize: number, rows: number, dtype: DType): Cost => ({
+  flops: 2 * queries * heads * headSize * rows,
+  bytes: 4 * queries * heads * (headSize + rows) + bytesPerElement[dtype] * rows * heads * headSize,
+});

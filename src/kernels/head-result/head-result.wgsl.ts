@@ -1,0 +1,54 @@
+import type { DType } from '../tensor.ts';
+import { dotProduct, type VectorWidth, vectorType } from '../vectors.ts';
+
+export interface HeadResultShape {
+  readonly heads: number;
+  readonly headSize: number;
+  readonly dModel: number;
+  readonly dtype: DType;
+  readonly width: VectorWidth;
+}
+
+/** WGSL `weightAt(i)`: the i-th vector of `width` weights. */
+function weightLoader(dtype: DType, width: VectorWidth): string {
+  if (dtype === 'f32') return `fn weightAt(i: u32) -> Vector { return weight[i]; }`;
+  const pair = (word: string) =>
+    dtype === 'f16'
+      ? `unpack2x16float(${word})`
+      : `vec2f(bitcast<f32>(${word} << 16u), bitcast<f32>(${word} & 0xffff0000u))`;
+  const body = {
+    1: `let pair = ${pair('weight[i / 2u]')}; return select(pair.x, pair.y, (i & 1u) == 1u);`,
+    2: `let word = weight[i]; return ${pair('word')};`,
+    4: `let words = weight[i]; return vec4f(${pair('words.x')}, ${pair('words.y')});`,
+  }[width];
+  return `fn weightAt(i: u32) -> Vector { ${body} }`;
+}
+
+/** A thread for each number of the result. */
+export function headResultWgsl({ heads, headSize, dModel, dtype, width }: HeadResultShape): string {
+  const stored = dtype === 'f32' ? vectorType(width) : width === 4 ? 'vec2u' : 'u32';
+  return /* wgsl */ `
+alias Vector = ${vectorType(width)};
+struct Params { queries: u32, firstRow: u32, rows: u32 }
+@group(0) @binding(0) var<storage, read> z: array<Vector>;
+@group(0) @binding(1) var<storage, read> weight: array<${stored}>;
+@group(0) @binding(2) var<storage, read_write> result: array<f32>;
+@group(0) @binding(3) var<uniform> params: Params;
+
+const heads = ${heads}u;
+const chunks = ${headSize / width}u;
+const dModel = ${dModel}u;
+${weightLoader(dtype, width)}
+
+@compute @workgroup_size(64) fn main(@builtin(global_invocation_id) id: vec3u) {
+  let row = id.x;
+  let query = id.y;
+  let head = id.z;
+  if (row >= params.rows) { return; }
+  let zAt = (query * heads + head) * chunks;
+  let wAt = (row * heads + head) * chunks;
+  var sum = 0.0;
+  for (var c = 0u; c < chunks; c++) { sum += ${dotProduct(width, 'z[zAt + c]', 'weightAt(wAt + c)')}; }
+  result[(query * heads + head) * dModel + params.firstRow + row] = sum;
+}`;
+}

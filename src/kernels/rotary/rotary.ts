@@ -1,0 +1,80 @@
+import { ShapeError } from '../errors.ts';
+import { type Cost, type Recorder, read, readWrite } from '../recorder.ts';
+import { bytesPerElement, elementCount, expectDType, expectShape, type Tensor } from '../tensor.ts';
+import { foldWorkgroups, vectorWidth } from '../vectors.ts';
+import { copyRowsWgsl, rotaryWgsl } from './rotary.wgsl.ts';
+
+/**
+ * Rotary position embedding over the whole head, in the pairs (i, i + D/2) of HF's `rotate_half` (`apply_rotary_pos_emb`).
+ * @param args.x [T, heads, D] f32
+ * @param args.table [T, D] f32: D/2 cosines, then D/2 sines of each row's position
+ * @param args.out at least [outRow + T, heads, D], for example the key cache; default: a temporary [T, heads, D]
+ * @returns `out`
+ * @throws ShapeError
+ */
+export function rotaryEmbedding(
+  rec: Recorder,
+  args: { x: Tensor; table: Tensor; label: string; out?: Tensor; outRow?: number },
+): Tensor {
+  const { x, table, label, outRow = 0 } = args;
+  expectDType('rotary', x, 'f32');
+  expectDType('rotary', table, 'f32');
+  expectShape('rotary', x, [-1, -1, -1]);
+  const [length, heads, headSize] = x.shape;
+  if (headSize % 2) throw new ShapeError(`${x.label}: [${x.shape}] has no pairs in a head of odd size (in rotary)`);
+  expectShape('rotary', table, [length, headSize]);
+  const out = args.out ?? rec.temp(label, 'f32', [outRow + length, heads, headSize]);
+  expectRoom('rotary', x, out, outRow);
+  const width = vectorWidth(headSize / 2);
+  const pairs = (length * heads * headSize) / 2 / width;
+  rec.dispatch({
+    kernel: 'rotary',
+    label,
+    code: rotaryWgsl(heads, headSize, width),
+    bindings: [read(x), read(table), readWrite(out)],
+    params: [pairs, outRow],
+    workgroups: foldWorkgroups(Math.ceil(pairs / 64), rec.gpu.capabilities.maxWorkgroupsPerDimension),
+    cost: rotaryCost(length, heads, headSize),
+  });
+  return out;
+}
+
+export const rotaryCost = (length: number, heads: number, headSize: number): Cost => ({
+  flops: 3 * length * heads * headSize,
+  bytes: 4 * length * headSize * (2 * heads + 1),
+});
+
+/**
+ * Copies x [T, …] over the rows of `out` from `outRow` on: appends values to their cache. It is a kernel because a buffer
+ * copy would end the pass.
+ * @throws ShapeError, also for rows of 16-bit numbers that do not fill words of 4 bytes
+ */
+export function copyRows(rec: Recorder, args: { x: Tensor; out: Tensor; outRow: number; label: string }): void {
+  const { x, out, outRow, label } = args;
+  expectDType('copy-rows', out, x.dtype);
+  expectRoom('copy-rows', x, out, outRow);
+  const [length, ...rest] = x.shape;
+  const words = (elementCount(rest) * bytesPerElement[x.dtype]) / 4;
+  if (!Number.isInteger(words))
+    throw new ShapeError(`${x.label}: rows of [${rest}] ${x.dtype} do not fill words of 4 bytes (in copy-rows)`);
+  const width = vectorWidth(words);
+  const count = (length * words) / width;
+  rec.dispatch({
+    kernel: 'copy-rows',
+    label,
+    code: copyRowsWgsl(width),
+    bindings: [read(x), readWrite(out)],
+    params: [count, (outRow * words) / width],
+    workgroups: foldWorkgroups(Math.ceil(count / 64), rec.gpu.capabilities.maxWorkgroupsPerDimension),
+    cost: { flops: 0, bytes: 8 * length * words },
+  });
+}
+
+function expectRoom(where: string, x: Tensor, out: Tensor, outRow: number): void {
+  expectDType(where, out, x.dtype);
+  expectShape(where, out, [-1, ...x.shape.slice(1)]);
+  if (!(Number.isInteger(outRow) && outRow >= 0 && outRow + x.shape[0] <= out.shape[0]))
+    throw new ShapeError(
+      `${out.label}: [${out.shape}] has no room for ${x.label} [${x.shape}] at row ${outRow} (in ${where})`,
+    );
+}

@@ -1,0 +1,44 @@
+import { type VectorWidth, vectorType } from '../vectors.ts';
+
+/** A thread for each `width` pairs (i, i + D/2). Threads past 65535 workgroups go on in the second dimension. */
+export const rotaryWgsl = (heads: number, headSize: number, width: VectorWidth) => /* wgsl */ `
+alias Vector = ${vectorType(width)};
+struct Params { pairs: u32, outRow: u32 }
+@group(0) @binding(0) var<storage, read> x: array<Vector>;
+@group(0) @binding(1) var<storage, read> table: array<Vector>; // a row for each row of x: cosines, then sines
+@group(0) @binding(2) var<storage, read_write> y: array<Vector>;
+@group(0) @binding(3) var<uniform> params: Params;
+
+const heads = ${heads}u;
+const half = ${headSize / 2 / width}u;
+
+@compute @workgroup_size(64) fn main(
+  @builtin(global_invocation_id) id: vec3u, @builtin(num_workgroups) count: vec3u) {
+  let pair = id.x + id.y * count.x * 64u;
+  if (pair >= params.pairs) { return; }
+  let head = pair / half; // of all rows
+  let i = pair % half;
+  let at = head * half * 2u + i;
+  let to = at + params.outRow * heads * half * 2u;
+  let angle = head / heads * half * 2u + i;
+  let cosine = table[angle];
+  let sine = table[angle + half];
+  let a = x[at];
+  let b = x[at + half];
+  y[to] = a * cosine - b * sine;
+  y[to + half] = b * cosine + a * sine;
+}`;
+
+/** A thread for each `width` words. */
+export const copyRowsWgsl = (width: VectorWidth) => /* wgsl */ `
+alias Vector = ${vectorType(width, 'u32')};
+struct Params { count: u32, start: u32 }
+@group(0) @binding(0) var<storage, read> x: array<Vector>;
+@group(0) @binding(1) var<storage, read_write> y: array<Vector>;
+@group(0) @binding(2) var<uniform> params: Params;
+
+@compute @workgroup_size(64) fn main(
+  @builtin(global_invocation_id) id: vec3u, @builtin(num_workgroups) count: vec3u) {
+  let i = id.x + id.y * count.x * 64u;
+  if (i < params.count) { y[params.start + i] = x[i]; }
+}`;
