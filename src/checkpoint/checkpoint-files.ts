@@ -1,0 +1,175 @@
+import type { Folder } from '../platform/types.ts';
+import { CheckpointError, quote } from './errors.ts';
+import { JsonCursor } from './json-cursor.ts';
+import { canonicalName, detectLayout, type NameLayout } from './names.ts';
+import { type FileRange, readHeader, type TensorInfo } from './safetensors.ts';
+
+const singleFile = 'model.safetensors';
+const indexFile = 'model.safetensors.index.json';
+const maxIndexBytes = 100_000_000;
+
+/** What is there instead of safetensors, and what to do about it. */
+const otherFormats: readonly (readonly [file: string, advice: string])[] = [
+  ['pytorch_model.bin', 'convert'],
+  ['pytorch_model.bin.index.json', 'convert'],
+  ['consolidated.00.pth', 'convert'],
+  ['model.pth', 'convert'],
+  ['adapter_model.safetensors', 'merge'],
+];
+
+/** One tensor of a checkpoint. */
+export interface CheckpointTensor extends TensorInfo {
+  /** The file that holds it. `start` and `end` are offsets in this file. */
+  readonly file: string;
+  /** Its name in the one layout that the rest of the code knows (names.ts). */
+  readonly canonical: string;
+}
+
+/** An opened checkpoint: every header read and checked, no weight read yet. */
+export interface Checkpoint {
+  readonly folder: Folder;
+  /** By canonical name. */
+  readonly tensors: ReadonlyMap<string, CheckpointTensor>;
+  readonly layout: NameLayout | undefined;
+  readonly files: readonly string[];
+  /** Bytes of all tensors. */
+  readonly bytes: number;
+}
+
+/**
+ * Opens `model.safetensors`, or else the shards that `model.safetensors.index.json` lists.
+ * @throws CheckpointError for a folder without either, a bad header, or an index that does not fit its shards; where
+ *   several things are wrong with the index, they are named all at once.
+ */
+export async function openCheckpoint(folder: Folder): Promise<Checkpoint> {
+  const tensors = (await folder.has(singleFile))
+    ? await shardTensors(folder, singleFile)
+    : (await folder.has(indexFile))
+      ? await indexedTensors(folder)
+      : await explainAbsence(folder);
+
+  const layout = detectLayout(tensors.map((t) => t.name));
+  const byName = new Map<string, CheckpointTensor>();
+  for (const tensor of tensors) {
+    const canonical = canonicalName(tensor.name, layout);
+    const other = byName.get(canonical);
+    if (other)
+      throw new CheckpointError(
+        `${folder.location}: ${quote(tensor.name)} (${tensor.file}) and ${quote(other.name)} (${other.file}) are two names of one tensor, ${quote(canonical)}; delete one`,
+      );
+    byName.set(canonical, { ...tensor, canonical });
+  }
+  return {
+    folder,
+    tensors: byName,
+    layout,
+    files: [...new Set(tensors.map((t) => t.file))],
+    bytes: tensors.reduce((total, t) => total + t.end - t.start, 0),
+  };
+}
+
+/** A file of a folder for `readHeader` and the like. */
+export async function openFile(folder: Folder, name: string): Promise<FileRange> {
+  return { name, size: await folder.size(name), read: (start, end) => readRange(folder, name, start, end) };
+}
+
+/** Bytes [start, end) of a file, all of them: a file that shrank under our hands is an error, not a short answer. */
+export async function readRange(folder: Folder, name: string, start: number, end: number): Promise<Uint8Array> {
+  const bytes = await folder.read(name, start, end);
+  if (bytes.length !== end - start)
+    throw new CheckpointError(
+      `${name}: asked for bytes ${start} to ${end}, got ${bytes.length}: the file changed while it was read (${folder.location})`,
+    );
+  return bytes;
+}
+
+type FileTensor = TensorInfo & { readonly file: string };
+
+async function shardTensors(folder: Folder, file: string): Promise<FileTensor[]> {
+  const { tensors } = await readHeader(await openFile(folder, file));
+  return [...tensors.values()].map((info) => ({ ...info, file }));
+}
+
+async function indexedTensors(folder: Folder): Promise<FileTensor[]> {
+  const weightMap = await readIndex(folder);
+  const shards = [...new Set(weightMap.values())].sort();
+  const unsafe = shards.filter((shard) => !isInside(shard));
+  if (unsafe.length > 0)
+    throw CheckpointError.ofProblems(
+      `${indexFile}: shards must be .safetensors files inside the folder (${folder.location}), but it names`,
+      unsafe.map(quote),
+    );
+  const missing: string[] = [];
+  for (const shard of shards) if (!(await folder.has(shard))) missing.push(shard);
+  if (missing.length > 0)
+    throw CheckpointError.ofProblems(
+      `${folder.location}: ${indexFile} names shards that are missing; download`,
+      missing,
+    );
+
+  const found = new Map<string, FileTensor>();
+  const problems: string[] = [];
+  for (const shard of shards)
+    for (const tensor of await shardTensors(folder, shard)) {
+      const other = found.get(tensor.name);
+      if (other) problems.push(`${quote(tensor.name)} is both in ${other.file} and in ${shard}`);
+      else found.set(tensor.name, tensor);
+      if (!weightMap.has(tensor.name)) problems.push(`${quote(tensor.name)} is in ${shard}, but not in the index`);
+    }
+  for (const [name, shard] of weightMap) {
+    const file = found.get(name)?.file;
+    if (file === undefined) problems.push(`${quote(name)} should be in ${shard}, but no shard has it`);
+    else if (file !== shard) problems.push(`${quote(name)} should be in ${shard}, but is in ${file}`);
+  }
+  if (problems.length > 0)
+    throw CheckpointError.ofProblems(
+      `${folder.location}: ${indexFile} does not fit the shards; download the checkpoint again`,
+      problems,
+    );
+  return [...found.values()];
+}
+
+/** The index's `weight_map`: tensor name to shard. */
+async function readIndex(folder: Folder): Promise<Map<string, string>> {
+  const size = await folder.size(indexFile);
+  const fail = (problem: string) => new CheckpointError(`${indexFile}: ${problem} (${folder.location})`);
+  if (size > maxIndexBytes) throw fail(`${size} bytes, more than any index of shards needs`);
+  let text: string;
+  try {
+    text = new TextDecoder('utf-8', { fatal: true }).decode(await readRange(folder, indexFile, 0, size));
+  } catch (e) {
+    throw e instanceof CheckpointError ? e : fail('it is not UTF-8');
+  }
+  const weightMap = new Map<string, string>();
+  const cursor = new JsonCursor(text, fail);
+  cursor.object((key) => {
+    if (key === 'weight_map') cursor.object((name) => weightMap.set(name, cursor.string()));
+    else cursor.skip();
+  });
+  cursor.end();
+  if (weightMap.size === 0) throw fail('it has no weight_map, or an empty one');
+  return weightMap;
+}
+
+/** A relative path that stays in the folder whatever a file system or a URL makes of it. */
+function isInside(path: string): boolean {
+  return (
+    path.endsWith('.safetensors') &&
+    !/[\p{Cc}\\:%?#]/u.test(path) &&
+    path.split('/').every((segment) => segment !== '' && segment !== '.' && segment !== '..')
+  );
+}
+
+async function explainAbsence(folder: Folder): Promise<never> {
+  for (const [file, advice] of otherFormats) {
+    if (!(await folder.has(file))) continue;
+    throw new CheckpointError(
+      advice === 'merge'
+        ? `${folder.location}: ${file} is an adapter, not a model; merge it into its base model with peft (merge_and_unload, then save_pretrained) and give that folder`
+        : `${folder.location}: ${file} is a pickle, which can run code when opened and is not read; convert it: load it with transformers in Python and save_pretrained(…, safe_serialization=True)`,
+    );
+  }
+  throw new CheckpointError(
+    `${folder.location}: neither ${singleFile} nor ${indexFile} is there; is this a checkpoint's folder?`,
+  );
+}

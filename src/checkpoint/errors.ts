@@ -1,0 +1,33 @@
+/** A checkpoint that cannot be read or does not fit the model. Messages name the file and tensor and the way out. */
+export class CheckpointError extends Error {
+  override name = 'CheckpointError';
+  /** Every problem found, one a line, where several were looked for before giving up; else the message alone. */
+  readonly problems: readonly string[];
+
+  constructor(message: string, problems: readonly string[] = [message]) {
+    super(message);
+    this.problems = problems;
+  }
+
+  /** One error for all problems: `what` as the headline, then the problems, the first 50 of them in the message. */
+  static ofProblems(what: string, problems: readonly string[]): CheckpointError {
+    const shown = problems.slice(0, 50);
+    const rest = problems.length - shown.length;
+    if (rest > 0) shown.push(`and ${rest} more (all of them in error.problems)`);
+    return new CheckpointError([what, ...shown].join('\n  '), problems);
+  }
+}
+
+/** Text from a file, fit for a message: control characters escaped, and cut where it is absurdly long. */
+export function quote(text: string): string {
+  const cut = text.length > 120 ? `${text.slice(0, 100)}… (${text.length} characters)` : text;
+  return JSON.stringify(cut).replace(
+    /[\u007f-\u009f\u2028-\u202e\u2066-\u2069]/g,
+    (c) => `\\u${c.charCodeAt(0).toString(16).padStart(4, '0')}`,
+  );
+}
+
+/** A shape for a message; ranks that no tensor has are cut. */
+export function showShape(shape: readonly number[]): string {
+  return shape.length > 16 ? `[${shape.slice(0, 16).join(', ')}, … (rank ${shape.length})]` : `[${shape.join(', ')}]`;
+}

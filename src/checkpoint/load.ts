@@ -1,0 +1,199 @@
+import type { Gpu } from '../kernels/gpu.ts';
+import { type DType, elementCount, type Tensor, type Weight } from '../kernels/tensor.ts';
+import { type Checkpoint, type CheckpointTensor, readRange } from './checkpoint-files.ts';
+import { decodeFloats } from './decode.ts';
+import { CheckpointError } from './errors.ts';
+import { dtypeBytes, type SafetensorsDType } from './safetensors.ts';
+import { checkSpecs, checkTied, type IgnoredTensor, type TensorSpec, type UnreadTensors } from './specs.ts';
+
+export type { TensorSpec } from './specs.ts';
+
+export interface LoadProgress {
+  /** Bytes of the checkpoint on the GPU so far, and in the end. */
+  readonly loaded: number;
+  readonly total: number;
+}
+
+export interface LoadOptions extends UnreadTensors {
+  onProgress?: (progress: LoadProgress) => void;
+  signal?: AbortSignal;
+}
+
+/** Weights on the GPU, found by their canonical names. */
+export interface LoadedTensors {
+  matrix(name: string): Weight;
+  vector(name: string): Tensor;
+  readonly ignored: readonly IgnoredTensor[];
+  /** Bytes of GPU buffers. */
+  readonly bytes: number;
+  destroy(): void;
+}
+
+/** What is read at a time; what is kept of it as garbage is what the host needs beside the GPU's memory. */
+const chunkBytes = 4 << 20;
+
+/** What the queue may hold: every write is a copy in a staging buffer until the GPU has taken it. */
+const maxBytesInFlight = 16 << 20;
+
+const gpuDTypes: Partial<Record<SafetensorsDType, DType>> = { F32: 'f32', F16: 'f16', BF16: 'bf16' };
+
+/**
+ * Streams the tensors that `specs` name from the checkpoint to the GPU, in the order of the files.
+ *
+ * The host never holds more than some chunks, whatever the size of a tensor. A matrix that is larger than a binding may be
+ * is split by rows into parts. On any failure, an abort included, what was loaded is freed.
+ *
+ * @throws CheckpointError naming every tensor that is missing, unknown, mis-shaped or of an unsupported dtype, or saying
+ *   that the GPU has not the memory; the signal's reason when aborted.
+ */
+export async function loadTensors(
+  gpu: Gpu,
+  checkpoint: Checkpoint,
+  specs: readonly TensorSpec[],
+  options: LoadOptions,
+): Promise<LoadedTensors> {
+  const { tied = {}, signal } = options;
+  signal?.throwIfAborted();
+  const ignored = checkSpecs(checkpoint, specs, options);
+  await checkTied(checkpoint, tied, signal);
+
+  const fileOrder = new Map(checkpoint.files.map((file, i) => [file, i]));
+  const jobs = specs.map((spec) => ({ spec, source: checkpoint.tensors.get(spec.name)! }));
+  jobs.sort((a, b) => fileOrder.get(a.source.file)! - fileOrder.get(b.source.file)! || a.source.start - b.source.start);
+
+  const matrices = new Map<string, Weight>();
+  const vectors = new Map<string, Tensor>();
+  const tensors = () => [...[...matrices.values()].flatMap((w) => w.parts), ...vectors.values()];
+  const destroy = () => gpu.destroy(...tensors());
+  try {
+    await reportOutOfMemory(gpu, checkpoint, () => {
+      for (const { spec, source } of jobs)
+        if (spec.role === 'matrix') allocateMatrix(gpu, spec, source, matrices);
+        else vectors.set(spec.name, gpu.tensor(spec.name, 'f32', spec.shape));
+    });
+    const upload = new Upload(
+      gpu,
+      checkpoint,
+      jobs.map((job) => job.source),
+      options,
+    );
+    for (const { spec, source } of jobs)
+      await upload.tensor(source, matrices.get(spec.name)?.parts ?? [vectors.get(spec.name)!]);
+    await upload.finish();
+  } catch (e) {
+    destroy();
+    throw e;
+  }
+
+  const find = <T>(map: Map<string, T>, role: TensorSpec['role'], name: string): T => {
+    const found = map.get(name);
+    if (!found) throw new CheckpointError(`${name}: no ${role} of this name was loaded`);
+    return found;
+  };
+  return {
+    matrix: (name) => find(matrices, 'matrix', name),
+    vector: (name) => find(vectors, 'vector', name),
+    ignored,
+    bytes: tensors().reduce((sum, tensor) => sum + tensor.storage.size, 0),
+    destroy,
+  };
+}
+
+/** Adds the matrix to `into` before its parts, so that a failure on the way frees those that were made. */
+function allocateMatrix(gpu: Gpu, spec: TensorSpec, source: CheckpointTensor, into: Map<string, Weight>): void {
+  const dtype = gpuDTypes[source.dtype]!;
+  const [rows, ...rest] = spec.shape;
+  const columns = elementCount(rest);
+  const limit = Math.min(gpu.capabilities.maxStorageBufferBindingSize, gpu.capabilities.maxBufferSize);
+  const rowsPerPart = Math.floor(limit / (columns * dtypeBytes[source.dtype]));
+  if (rowsPerPart === 0)
+    throw new CheckpointError(
+      `${source.name}: one row of [${rows}, ${columns}] ${source.dtype} exceeds the ${limit} bytes that this adapter can bind`,
+    );
+  const parts: Tensor[] = [];
+  into.set(spec.name, { label: spec.name, dtype, shape: [rows, columns], parts });
+  for (let start = 0; start < rows; start += rowsPerPart) {
+    const end = Math.min(rows, start + rowsPerPart);
+    const label = rowsPerPart < rows ? `${spec.name}[${start}:${end}]` : spec.name;
+    parts.push(gpu.tensor(label, dtype, [end - start, columns]));
+  }
+}
+
+async function reportOutOfMemory(gpu: Gpu, checkpoint: Checkpoint, allocate: () => void): Promise<void> {
+  gpu.device.pushErrorScope('out-of-memory');
+  try {
+    allocate();
+  } finally {
+    const error = await gpu.device.popErrorScope();
+    if (error)
+      // biome-ignore lint/correctness/noUnsafeFinally: the lack of memory is the cause of whatever else was thrown
+      throw new CheckpointError(
+        `${checkpoint.folder.location}: the GPU has not the memory for ${(checkpoint.bytes / 2 ** 30).toFixed(1)} GiB of weights: ${error.message}`,
+      );
+  }
+}
+
+/** The stream of chunks from the files to the GPU's buffers. */
+class Upload {
+  readonly #gpu: Gpu;
+  readonly #checkpoint: Checkpoint;
+  readonly #options: LoadOptions;
+  readonly #total: number;
+  #loaded = 0;
+  #inFlight = 0;
+
+  constructor(gpu: Gpu, checkpoint: Checkpoint, sources: readonly CheckpointTensor[], options: LoadOptions) {
+    this.#gpu = gpu;
+    this.#checkpoint = checkpoint;
+    this.#options = options;
+    this.#total = sources.reduce((sum, { start, end }) => sum + end - start, 0);
+    this.#report();
+  }
+
+  /** `parts` follow each other in the file. */
+  async tensor(source: CheckpointTensor, parts: readonly Tensor[]): Promise<void> {
+    let start = source.start;
+    for (const part of parts) {
+      const end = start + elementCount(part.shape) * dtypeBytes[source.dtype];
+      const widen = gpuDTypes[source.dtype] !== part.dtype;
+      let target = part.offset;
+      for (let at = start; at < end; at += chunkBytes) {
+        this.#options.signal?.throwIfAborted();
+        const bytes = await readRange(this.#checkpoint.folder, source.file, at, Math.min(end, at + chunkBytes));
+        target += await this.#write(part, target, widen ? decodeFloats(source, bytes) : bytes);
+        this.#loaded += bytes.length;
+        this.#report();
+      }
+      start = end;
+    }
+  }
+
+  /** Waits until the GPU has everything. */
+  async finish(): Promise<void> {
+    // What was written is flushed by a submission; without one it may stay where it is.
+    this.#gpu.device.queue.submit([]);
+    await this.#gpu.device.queue.onSubmittedWorkDone();
+    this.#gpu.assertAlive();
+    this.#inFlight = 0;
+  }
+
+  async #write(part: Tensor, offset: number, data: Uint8Array | Float32Array): Promise<number> {
+    this.#gpu.assertAlive();
+    const { queue } = this.#gpu.device;
+    const buffer = part.storage.buffer!;
+    if (data.byteLength % 4 === 0) queue.writeBuffer(buffer, offset, data as BufferSource);
+    else {
+      // The end of an odd count of 16-bit numbers.
+      const padded = new Uint8Array(Math.ceil(data.byteLength / 4) * 4);
+      padded.set(data);
+      queue.writeBuffer(buffer, offset, padded);
+    }
+    this.#inFlight += data.byteLength;
+    if (this.#inFlight >= maxBytesInFlight) await this.finish();
+    return data.byteLength;
+  }
+
+  #report(): void {
+    this.#options.onProgress?.({ loaded: this.#loaded, total: this.#total });
+  }
+}

@@ -1,0 +1,62 @@
+import { type Checkpoint, readRange } from './checkpoint-files.ts';
+import { whyIgnorable } from './names.ts';
+
+/** Tensors up to this size are hashed whole; of larger ones, `samples` stretches of `sampleBytes`. */
+const wholeBytes = 1 << 20;
+const samples = 4;
+const sampleBytes = 16 << 10;
+
+/** Keys of config.json that say who saved a model and how, not what it computes. */
+const bookkeeping = new Set(['_name_or_path', 'transformers_version', 'torch_dtype', 'dtype']);
+
+/**
+ * A hash that ties features and classifiers to the model that made them: 64 hexadecimal digits.
+ *
+ * It covers config.json (without bookkeeping, in any order of keys) and, for every tensor that a forward pass can read, its
+ * canonical name, dtype, shape and content: all of it up to 1 MiB, beyond that four stretches of 16 KiB spread evenly from
+ * first to last byte. So it is the same for the same weights under other names or cut into other shards, differs between
+ * finetunes (training moves nearly every number), dtypes and configurations, and reads some 50 MB of a 7B model rather
+ * than 14 GB. It is no proof against an edit of single numbers inside a large tensor, by accident or malice: for that,
+ * compare the files' own hashes.
+ *
+ * @param config config.json, parsed.
+ */
+export async function modelId(config: unknown, checkpoint: Checkpoint): Promise<string> {
+  const lines = [canonicalJson(config)];
+  const tensors = [...checkpoint.tensors.values()].filter((t) => !whyIgnorable(t.canonical, Number.POSITIVE_INFINITY));
+  tensors.sort((a, b) => (a.canonical < b.canonical ? -1 : 1));
+  for (const { canonical, dtype, shape, file, start, end } of tensors) {
+    const hashes: string[] = [];
+    for (const [from, to] of sampledRanges(end - start))
+      hashes.push(await sha256Hex(await readRange(checkpoint.folder, file, start + from, start + to)));
+    lines.push(JSON.stringify([canonical, dtype, shape, hashes]));
+  }
+  return sha256Hex(new TextEncoder().encode(lines.join('\n')));
+}
+
+/** Which bytes of a tensor of `size` bytes are hashed. */
+export function sampledRanges(size: number): [start: number, end: number][] {
+  if (size <= wholeBytes) return [[0, size]];
+  return Array.from({ length: samples }, (_, i) => {
+    const start = Math.floor(((size - sampleBytes) * i) / (samples - 1));
+    return [start, start + sampleBytes];
+  });
+}
+
+/** JSON with sorted keys and no spaces, bookkeeping left out at every level. */
+function canonicalJson(value: unknown): string {
+  return JSON.stringify(value, (_, v) =>
+    typeof v === 'object' && v !== null && !Array.isArray(v)
+      ? Object.fromEntries(
+          Object.entries(v)
+            .filter(([key]) => !bookkeeping.has(key))
+            .sort(([a], [b]) => (a < b ? -1 : 1)),
+        )
+      : v,
+  );
+}
+
+async function sha256Hex(bytes: Uint8Array): Promise<string> {
+  const digest = await crypto.subtle.digest('SHA-256', bytes as Uint8Array<ArrayBuffer>);
+  return Array.from(new Uint8Array(digest), (byte) => byte.toString(16).padStart(2, '0')).join('');
+}

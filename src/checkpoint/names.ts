@@ -1,0 +1,81 @@
+// Tensor names. LLaVA checkpoints are met in three layouts; the rest of the code knows one, the *canonical* names:
+//
+//   language_model.embed_tokens.weight        language_model.layers.3.self_attn.q_proj.weight
+//   language_model.norm.weight                lm_head.weight
+//   vision_tower.vision_model.encoder.layers.0.mlp.fc1.weight
+//   multi_modal_projector.linear_1.weight     image_newline
+//
+// which are the module names of transformers >= 4.52 without the leading `model.`, except that the tower keeps the
+// `vision_model.` that transformers 5 dropped from its modules and still writes to its files.
+
+/** The layouts, as `inspect` names them. */
+export type NameLayout = 'hub' | 'transformers' | 'llava';
+
+export const layoutDescriptions: Record<NameLayout, string> = {
+  hub: 'language_model.model.… (the hub, transformers < 4.52, and what transformers 5 saves)',
+  transformers: 'model.language_model.… (transformers >= 4.52 in its own module names)',
+  llava: 'model.layers.…, model.mm_projector.… (the original LLaVA repositories)',
+};
+
+/** How each layout's names begin, and what takes the place of that. The first rule that fits is applied, once. */
+const rules: Record<NameLayout, readonly (readonly [RegExp, string])[]> = {
+  hub: [
+    [/^language_model\.model\./, 'language_model.'],
+    [/^language_model\.lm_head\./, 'lm_head.'],
+  ],
+  transformers: [
+    [/^model\.language_model\./, 'language_model.'],
+    [/^model\.vision_tower\.(?=vision_model\.)/, 'vision_tower.'],
+    [/^model\.vision_tower\./, 'vision_tower.vision_model.'],
+    [/^model\.multi_modal_projector\./, 'multi_modal_projector.'],
+    [/^model\.image_newline$/, 'image_newline'],
+  ],
+  llava: [
+    [/^model\.(?=layers\.|embed_tokens\.|norm\.)/, 'language_model.'],
+    // mlp2x_gelu is a Sequential of linear, activation, linear.
+    [/^model\.mm_projector\.0\./, 'multi_modal_projector.linear_1.'],
+    [/^model\.mm_projector\.2\./, 'multi_modal_projector.linear_2.'],
+    // The tower is wrapped in a class of the same attribute name.
+    [/^model\.vision_tower\.vision_tower\./, 'vision_tower.'],
+    [/^model\.image_newline$/, 'image_newline'],
+  ],
+};
+
+/**
+ * Which layout a checkpoint has: the one of its language model. Undefined where no name is telling, as in a file of
+ * canonical names.
+ */
+export function detectLayout(names: Iterable<string>): NameLayout | undefined {
+  for (const name of names) {
+    if (name.startsWith('language_model.model.')) return 'hub';
+    if (name.startsWith('model.language_model.')) return 'transformers';
+    if (/^model\.(layers|embed_tokens)\./.test(name)) return 'llava';
+  }
+  return undefined;
+}
+
+/** The canonical name of a tensor; a name that no rule knows stays as it is. */
+export function canonicalName(name: string, layout: NameLayout | undefined): string {
+  for (const [pattern, replacement] of layout ? rules[layout] : [])
+    if (pattern.test(name)) return name.replace(pattern, replacement);
+  return name;
+}
+
+/** Tensors that real checkpoints carry and no forward pass reads, with the reason. Names are canonical. */
+const ignorable: readonly (readonly [RegExp, string])[] = [
+  [/\.rotary_emb\.(inv_freq|cos_cached|sin_cached)$/, 'computed from the config'],
+  [/\.position_ids$/, 'the numbers 0, 1, 2, …'],
+  [/^vision_tower\.vision_model\.post_layernorm\./, "after the tower's last layer, which LLaVA does not read"],
+  [/^vision_tower\.vision_model\.head\./, "SigLIP's pooling head, which LLaVA does not read"],
+];
+
+/**
+ * Why a tensor that the model did not ask for may be left unread, or undefined if there is no good reason.
+ * @param visionLayers how many layers of the tower run; those after the last feature layer are in every checkpoint.
+ */
+export function whyIgnorable(canonical: string, visionLayers: number): string | undefined {
+  const layer = /^vision_tower\.vision_model\.encoder\.layers\.(\d+)\./.exec(canonical);
+  if (layer && Number(layer[1]) >= visionLayers)
+    return 'a vision layer after the last one that features are taken from';
+  return ignorable.find(([pattern]) => pattern.test(canonical))?.[1];
+}

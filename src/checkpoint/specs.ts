@@ -1,0 +1,110 @@
+// What a model wants against what a checkpoint has: everything that does not fit, named at once.
+import { type Checkpoint, type CheckpointTensor, readRange } from './checkpoint-files.ts';
+import { CheckpointError, quote, showShape } from './errors.ts';
+import { whyIgnorable } from './names.ts';
+import type { SafetensorsDType } from './safetensors.ts';
+
+/** A tensor that a model needs. */
+export interface TensorSpec {
+  /** Canonical (names.ts). */
+  readonly name: string;
+  /** As the checkpoint must have it. */
+  readonly shape: readonly number[];
+  /**
+   * `matrix`: kept in the stored dtype, as [first dimension, product of the others]. `vector`: anything that is added or
+   * multiplied element by element (norms, biases, position tables), widened to f32 while it is read.
+   */
+  readonly role: 'matrix' | 'vector';
+}
+
+/** What a model knows about the tensors that it does not ask for. */
+export interface UnreadTensors {
+  /** Layers of the vision tower that run; those after them are in every checkpoint. */
+  readonly visionLayers: number;
+  /**
+   * Tied tensors: name to the name whose content it shares (`lm_head.weight` to `language_model.embed_tokens.weight`).
+   * A checkpoint need not have them; where it does, they must be equal byte for byte.
+   */
+  readonly tied?: Readonly<Record<string, string>>;
+}
+
+/** A tensor of the checkpoint that no forward pass reads. */
+export interface IgnoredTensor {
+  readonly tensor: CheckpointTensor;
+  readonly why: string;
+}
+
+export const loadableDTypes: readonly SafetensorsDType[] = ['F32', 'F16', 'BF16'];
+
+/**
+ * Compares names, shapes and dtypes.
+ * @returns the tensors of the checkpoint that are left unread for a good reason.
+ * @throws CheckpointError naming every tensor that is missing, unknown, mis-shaped or of a dtype that cannot be loaded.
+ */
+export function checkSpecs(
+  checkpoint: Checkpoint,
+  specs: readonly TensorSpec[],
+  { visionLayers, tied = {} }: UnreadTensors,
+): IgnoredTensor[] {
+  const problems: string[] = [];
+  for (const { name, shape } of specs) {
+    const tensor = checkpoint.tensors.get(name);
+    if (!tensor) {
+      problems.push(`${name}: expected ${showShape(shape)}, the checkpoint has no such tensor`);
+      continue;
+    }
+    if (tensor.shape.length !== shape.length || tensor.shape.some((d, i) => d !== shape[i]))
+      problems.push(
+        `${tensor.name}: expected ${showShape(shape)}, the checkpoint has ${showShape(tensor.shape)} (${tensor.file})`,
+      );
+    if (!loadableDTypes.includes(tensor.dtype))
+      problems.push(
+        `${tensor.name}: stored as ${tensor.dtype}; ${loadableDTypes.join(', ')} can be loaded: use the unquantised checkpoint (${tensor.file})`,
+      );
+  }
+
+  const wanted = new Set(specs.map((spec) => spec.name));
+  const ignored: IgnoredTensor[] = [];
+  for (const tensor of checkpoint.tensors.values()) {
+    const { canonical } = tensor;
+    if (wanted.has(canonical)) continue;
+    const why = Object.hasOwn(tied, canonical) ? `tied to ${tied[canonical]}` : whyIgnorable(canonical, visionLayers);
+    if (why) ignored.push({ tensor, why });
+    else problems.push(`${quote(tensor.name)}: unknown, the model has no use for it (${tensor.file})`);
+  }
+  if (problems.length > 0)
+    throw CheckpointError.ofProblems(
+      `${checkpoint.folder.location}: the weights do not fit config.json; is it this checkpoint's, and a supported architecture?`,
+      problems,
+    );
+  return ignored;
+}
+
+const compareBytes = 4 << 20;
+
+/**
+ * Compares tied tensors of which the checkpoint has both. transformers unties them when they differ, with a warning; here
+ * the config has to say what it means.
+ * @throws CheckpointError when they differ.
+ */
+export async function checkTied(
+  checkpoint: Checkpoint,
+  tied: Readonly<Record<string, string>>,
+  signal?: AbortSignal,
+): Promise<void> {
+  for (const [name, source] of Object.entries(tied)) {
+    const [a, b] = [checkpoint.tensors.get(name), checkpoint.tensors.get(source)];
+    if (!a || !b) continue;
+    const differ = new CheckpointError(
+      `${a.name} (${a.file}) differs from ${b.name} (${b.file}), but config.json ties them; set tie_word_embeddings to false`,
+    );
+    if (a.dtype !== b.dtype || a.end - a.start !== b.end - b.start) throw differ;
+    for (let at = 0; at < a.end - a.start; at += compareBytes) {
+      signal?.throwIfAborted();
+      const range = (t: CheckpointTensor) =>
+        readRange(checkpoint.folder, t.file, t.start + at, Math.min(t.end, t.start + at + compareBytes));
+      const [left, right] = [await range(a), await range(b)];
+      if (left.some((byte, i) => byte !== right[i])) throw differ;
+    }
+  }
+}
