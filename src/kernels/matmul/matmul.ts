@@ -1,0 +1,85 @@
+import { type Activation, activationFlops } from '../activation/activation.wgsl.ts';
+import { ShapeError } from '../errors.ts';
+import { type Cost, type Recorder, read, readWrite } from '../recorder.ts';
+import { bytesPerElement, elementCount, expectDType, expectShape, type Tensor, type Weight } from '../tensor.ts';
+import { foldWorkgroups } from '../vectors.ts';
+import { type MatmulShape, matmulBaseWgsl, type WeightDType } from './matmul.wgsl.ts';
+
+export type { Activation } from '../activation/activation.wgsl.ts';
+
+export const matmulVariants = ['base'] as const;
+export type MatmulVariant = (typeof matmulVariants)[number];
+
+export interface MatmulArgs {
+  /** [..., K] f32; the leading dimensions are flattened to M rows. */
+  x: Tensor;
+  /** [N, K], as HF stores `nn.Linear.weight`. */
+  weight: Weight;
+  /** [N] f32 */
+  bias?: Tensor;
+  activation?: Activation;
+  /** [M, N] f32, added after the activation. */
+  residual?: Tensor;
+  /** [M, N] f32. Default: a temporary. */
+  out?: Tensor;
+  label: string;
+  /** Default: what `chooseMatmul` says. */
+  variant?: MatmulVariant;
+}
+
+/**
+ * y = act(x · Wᵀ + bias) + residual, one dispatch for each part of the weight.
+ * @returns y, [M, N] f32
+ * @throws ShapeError
+ */
+export function matmul(rec: Recorder, args: MatmulArgs): Tensor {
+  const { x, weight, bias, activation, residual, label } = args;
+  const where = `matmul ${label}`;
+  const [columns, k] = weight.shape;
+  expectDType(where, x, 'f32');
+  if (x.shape.at(-1) !== k)
+    throw new ShapeError(
+      `${x.label}: expected [..., ${k}], the columns of ${weight.label} [${weight.shape}], got [${x.shape}] (in ${where})`,
+    );
+  expectDType(where, weight, 'f32', 'f16', 'bf16');
+  const rows = elementCount(x.shape.slice(0, -1));
+  const y = args.out ?? rec.temp(label, 'f32', [rows, columns]);
+  for (const [tensor, shape] of [
+    [bias, [columns]],
+    [residual, [rows, columns]],
+    [y, [rows, columns]],
+  ] as const)
+    if (tensor) {
+      expectDType(where, tensor, 'f32');
+      expectShape(where, tensor, shape);
+    }
+  let firstColumn = 0;
+  for (const part of weight.parts) {
+    expectShape(where, part, [-1, k]);
+    const n = part.shape[0];
+    const dtype = weight.dtype as WeightDType;
+    const shape: MatmulShape = { n, k, columns, dtype, bias: !!bias, residual: !!residual, activation };
+    rec.dispatch({
+      kernel: `matmul.base ${dtype}`,
+      label,
+      code: matmulBaseWgsl(shape),
+      bindings: [...[x, part, bias, residual].filter((t) => t !== undefined).map(read), readWrite(y)],
+      params: [rows, firstColumn],
+      workgroups: foldWorkgroups(Math.ceil((rows * n) / 64), rec.gpu.capabilities.maxWorkgroupsPerDimension),
+      cost: matmulCost(rows, shape),
+    });
+    firstColumn += n;
+  }
+  if (firstColumn !== columns)
+    throw new ShapeError(`${weight.label}: its parts have ${firstColumn} rows, expected ${columns} (in ${where})`);
+  return y;
+}
+
+/** Multiply-adds count two; each operand once through memory, weights as stored. */
+export function matmulCost(rows: number, { n, k, dtype, bias, residual, activation }: MatmulShape): Cost {
+  const perElement = (bias ? 1 : 0) + (residual ? 1 : 0) + (activation ? activationFlops[activation] : 0);
+  return {
+    flops: rows * n * (2 * k + perElement),
+    bytes: 4 * (rows * k + (bias ? n : 0) + (residual ? 2 : 1) * rows * n) + bytesPerElement[dtype] * n * k,
+  };
+}

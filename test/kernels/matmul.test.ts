@@ -1,0 +1,132 @@
+import { describe, expect, it } from 'vitest';
+import { type Activation, activationNames } from '../../src/kernels/activation/activation.wgsl.ts';
+import { type MatmulVariant, matmul, matmulVariants } from '../../src/kernels/matmul/matmul.ts';
+import type { WeightDType } from '../../src/kernels/matmul/matmul.wgsl.ts';
+import type { Weight } from '../../src/kernels/tensor.ts';
+import { useGpu } from '../gpu.ts';
+import { guarded, nmse, random, readGuarded, store, weightOf } from './check.ts';
+
+const gpu = useGpu();
+
+interface Case {
+  m: number;
+  k: number;
+  n: number;
+  dtype: WeightDType;
+  variant?: MatmulVariant;
+  bias?: boolean;
+  residual?: boolean;
+  activation?: Activation;
+  parts?: number;
+}
+
+/** float64, after HF's activation functions (transformers `ACT2FN`). */
+const reference64: Record<Activation, (x: number) => number> = {
+  quick_gelu: (x) => x / (1 + Math.exp(-1.702 * x)),
+  silu: (x) => x / (1 + Math.exp(-x)),
+  relu: (x) => Math.max(0, x),
+  gelu_pytorch_tanh: (x) => 0.5 * x * (1 + Math.tanh(Math.sqrt(2 / Math.PI) * (x + 0.044715 * x ** 3))),
+  gelu: (x) => 0.5 * x * (1 + erf(x / Math.SQRT2)),
+};
+
+/** Maclaurin series; the arguments here stay below 4, where it keeps nine digits. */
+function erf(x: number): number {
+  let term = x;
+  let sum = x;
+  for (let i = 1; i < 200; i++) {
+    term *= (-x * x) / i;
+    sum += term / (2 * i + 1);
+  }
+  return (2 / Math.sqrt(Math.PI)) * sum;
+}
+
+function reference(
+  c: Case,
+  x: Float32Array,
+  w: Float32Array,
+  bias: Float32Array,
+  residual: Float32Array,
+): Float64Array {
+  const y = new Float64Array(c.m * c.n);
+  for (let i = 0; i < c.m; i++)
+    for (let j = 0; j < c.n; j++) {
+      let sum = c.bias ? bias[j] : 0;
+      for (let k = 0; k < c.k; k++) sum += x[i * c.k + k] * w[j * c.k + k];
+      if (c.activation) sum = reference64[c.activation](sum);
+      y[i * c.n + j] = sum + (c.residual ? residual[i * c.n + j] : 0);
+    }
+  return y;
+}
+
+async function check(c: Case): Promise<void> {
+  const x = random(c.m * c.k, 1) as Float32Array<ArrayBuffer>;
+  const scaled = random(c.n * c.k, 2).map((v) => (v * 3) / Math.sqrt(c.k)); // sums of standard deviation 1
+  const { values: w } = store(scaled, c.dtype);
+  const bias = random(c.n, 3) as Float32Array<ArrayBuffer>;
+  const residual = random(c.m * c.n, 4) as Float32Array<ArrayBuffer>;
+  const weight = weightOf(gpu(), 'w', [c.n, c.k], c.dtype, scaled, c.parts);
+  const recorder = gpu().record('matmul', { bindToEnd: true });
+  const out = guarded(gpu(), 'y', 'f32', [c.m, c.n]);
+  matmul(recorder, {
+    x: recorder.input('x', 'f32', [c.m, c.k], x),
+    weight,
+    bias: c.bias ? recorder.input('bias', 'f32', [c.n], bias) : undefined,
+    residual: c.residual ? recorder.input('residual', 'f32', [c.m, c.n], residual) : undefined,
+    activation: c.activation,
+    out,
+    label: 'y',
+    variant: c.variant,
+  });
+  const y = await readGuarded(recorder, out);
+  gpu().destroy(out, ...weight.parts);
+  expect(nmse(y, reference(c, x, w, bias, residual))).toBeLessThanOrEqual(1e-7);
+}
+
+const sizes: [m: number, k: number, n: number][] = [
+  [1, 1, 1],
+  [1, 64, 64],
+  [3, 5, 2],
+  [7, 33, 129],
+  [13, 4, 17],
+  [17, 132, 31],
+  [64, 64, 64],
+  [65, 128, 67],
+  [4, 1028, 5],
+  [2, 20, 259],
+];
+
+describe.each(['f32', 'f16', 'bf16'] as const)('matmul with %s weights', (dtype) => {
+  describe.each([undefined, ...matmulVariants])('variant %s', (variant) => {
+    it.each(sizes)('[%i, %i] x [.., %i]', (m, k, n) => check({ m, k, n, dtype, variant }));
+    it('bias, activation, residual and weights in three parts', () =>
+      check({ m: 5, k: 12, n: 38, dtype, variant, bias: true, residual: true, activation: 'silu', parts: 3 }));
+  });
+});
+
+describe('matmul', () => {
+  it.each(activationNames)('applies %s', (activation) => check({ m: 9, k: 8, n: 30, dtype: 'f32', activation }));
+
+  it('flattens leading dimensions', () => {
+    const recorder = gpu().record('leading');
+    const weight = weightOf(gpu(), 'w', [6, 4], 'f32', random(24, 1));
+    const x = recorder.temp('x', 'f32', [2, 3, 4]);
+    expect(matmul(recorder, { x, weight, label: 'y' }).shape).toEqual([6, 6]);
+    gpu().destroy(...weight.parts);
+  });
+
+  it('names what does not fit', () => {
+    const recorder = gpu().record('misfits');
+    const tensor = (label: string, shape: number[]) => recorder.temp(label, 'f32', shape);
+    const part = tensor('w', [6, 4]);
+    const weight: Weight = { label: 'w', dtype: 'f32', shape: [6, 4], parts: [part] };
+    const x = tensor('x', [3, 4]);
+    const attempt = (args: object) => () => matmul(recorder, { x, weight, label: 'y', ...args });
+    expect(attempt({ x: tensor('x', [3, 5]) })).toThrow('x: expected [..., 4], the columns of w [6,4], got [3,5]');
+    expect(attempt({ bias: tensor('b', [4]) })).toThrow('b: expected [6], got [4] (in matmul y)');
+    expect(attempt({ residual: tensor('r', [6, 3]) })).toThrow('r: expected [3,6], got [6,3]');
+    expect(attempt({ out: tensor('out', [3, 4]) })).toThrow('out: expected [3,6], got [3,4]');
+    expect(attempt({ x: recorder.temp('x', 'f16', [3, 4]) })).toThrow('x: expected f32, got f16');
+    expect(attempt({ weight: { ...weight, dtype: 'u32' } })).toThrow('w: expected f32 or f16 or bf16, got u32');
+    expect(attempt({ weight: { ...weight, parts: [part, part] } })).toThrow('w: its parts have 12 rows, expected 6');
+  });
+});
