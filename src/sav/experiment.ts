@@ -1,0 +1,94 @@
+// One task from beginning to end on head vectors: fit, classify the queries, and the baselines beside it.
+import { allHeads, randomHeads } from './baselines.ts';
+import type { Prediction } from './classifier.ts';
+import type { HeadFeatures } from './features.ts';
+import { defaultKs, type Fit, type FitOptions, fitClassifier } from './fit.ts';
+import { type Evaluation, evaluate, matchLabel } from './metrics.ts';
+import type { Head } from './scoring.ts';
+
+export interface LabelledFeatures {
+  readonly features: HeadFeatures;
+  readonly labels: readonly string[];
+  /** Labels that each example offers; absent: all. */
+  readonly candidates?: readonly (readonly string[] | undefined)[];
+}
+
+export interface ExperimentOptions extends Omit<FitOptions, 'ranking' | 'candidates'> {
+  /** The model's own free-text answers to the test rows. */
+  zeroShotAnswers?: readonly string[];
+  /** Sets of random heads, as many heads as were chosen. Default 20. */
+  randomDraws?: number;
+}
+
+export interface Experiment {
+  readonly fit: Fit;
+  readonly predictions: readonly Prediction[];
+  readonly evaluation: Evaluation;
+  /** The same vote among all heads. */
+  readonly allHeads: Evaluation;
+  /** The same vote among as many random heads: mean, least and greatest accuracy of the draws. */
+  readonly randomHeads: { mean: number; least: number; greatest: number; draws: number };
+  /** Exact match of the answers after normalisation. */
+  readonly zeroShot?: Evaluation;
+  /** Test accuracy of the best k heads, for each k; the last is all heads. For looking at, not for choosing k. */
+  readonly byK: readonly { k: number; accuracy: number }[];
+}
+
+/** Fits on `train`, classifies `test`, and compares. The test labels choose nothing. */
+export function runExperiment(
+  train: LabelledFeatures,
+  test: LabelledFeatures,
+  options: ExperimentOptions = {},
+): Experiment {
+  const { zeroShotAnswers, randomDraws = 20, ...fitOptions } = options;
+  const fit = fitClassifier(train.features, train.labels, { ...fitOptions, candidates: train.candidates });
+  const { labels, heads } = fit.classifier.data;
+  const classify = (classifier: Fit['classifier']) =>
+    test.features.vectors.map((vectors, i) => classifier.classify(vectors, { candidates: test.candidates?.[i] }));
+  const accuracyOf = (chosen: readonly Head[]) => {
+    const { classifier } = fitClassifier(train.features, train.labels, {
+      ...fitOptions,
+      heads: chosen,
+      k: chosen.length,
+      calibrate: false,
+      ranking: fit.ranking,
+    });
+    return evaluate(
+      test.labels,
+      classify(classifier).map(({ label }) => label),
+      labels,
+    );
+  };
+  const predictions = classify(fit.classifier);
+  const all = allHeads(train.features);
+  const draws = Array.from(
+    { length: randomDraws },
+    (_, seed) => accuracyOf(randomHeads(train.features, heads.length, seed + 1)).accuracy,
+  );
+  const ranked = fitOptions.heads ?? Array.from(fit.ranking.order, (h) => all[h]);
+  const ks = [...new Set([...defaultKs, heads.length, ranked.length])].filter((k) => k <= ranked.length);
+  return {
+    fit,
+    predictions,
+    evaluation: evaluate(
+      test.labels,
+      predictions.map(({ label }) => label),
+      labels,
+    ),
+    allHeads: accuracyOf(all),
+    randomHeads: {
+      mean: draws.reduce((a, b) => a + b, 0) / draws.length,
+      least: Math.min(...draws),
+      greatest: Math.max(...draws),
+      draws: draws.length,
+    },
+    zeroShot:
+      zeroShotAnswers &&
+      evaluate(
+        test.labels,
+        zeroShotAnswers.map((answer) => matchLabel(answer, labels) ?? answer),
+        labels,
+      ),
+    byK: ks.sort((a, b) => a - b).map((k) => ({ k, accuracy: accuracyOf(ranked.slice(0, k)).accuracy })),
+  };
+}
