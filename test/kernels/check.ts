@@ -4,7 +4,7 @@ import type { Recorder } from '../../src/kernels/recorder.ts';
 import { byteSize, type DType, elementCount, type Tensor, type Weight } from '../../src/kernels/tensor.ts';
 
 /** Seeded numbers in [-1, 1): a test that fails must fail again. */
-export function random(count: number, seed: number): Float32Array {
+export function random(count: number, seed: number): Float32Array<ArrayBuffer> {
   let state = (seed * 2654435761 + 12345) >>> 0;
   return Float32Array.from({ length: count }, () => {
     state = (Math.imul(state, 1664525) + 1013904223) >>> 0;
