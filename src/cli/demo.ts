@@ -1,0 +1,90 @@
+import { openFolder } from '#platform';
+import { InvalidArgumentError } from 'commander';
+import { z } from 'zod';
+import { readExamples } from '../sav/data.ts';
+import { renderReport } from '../sav/report/report.ts';
+import { reportTask, runTask, summaryCells, summaryHeader, summaryJson, table, type Task, type TaskResult } from './experiments.ts';
+import { writeWhole } from './files.ts';
+import type { Register } from './main.ts';
+import { type ModelOptions, openModel, withCommonOptions } from './model.ts';
+import { embeddedCheckpoint, version } from './package-info.ts';
+
+interface Options extends ModelOptions {
+  out: string;
+  heads: number | 'auto';
+  tasks?: string;
+}
+
+const taskList = z.object({
+  tasks: z.array(z.object({ name: z.string(), title: z.string(), description: z.string() })),
+});
+
+export const demoCommand: Register = (program, run) => {
+  withCommonOptions(program.command('demo'))
+    .description('The main job on shipped examples: fit SAVs, classify the queries, compare with the model’s own answers.')
+    .option('--out <file>', 'the HTML report', 'headlight-report.html')
+    .option('--heads <k>', 'attention heads that vote: a number, or auto (by leave-one-out on the training rows)', heads, 'auto')
+    .option('--tasks <names>', 'only these tasks, separated by commas')
+    .addHelpText(
+      'after',
+      `
+Examples:
+  headlight demo
+  headlight demo --tasks novel-words,warm-cool --heads 10
+  headlight demo --model ~/models/llava-1.5-7b-hf --out 7b.html`,
+    )
+    .action(
+      run<Options>(async (context, options) => {
+        const started = performance.now();
+        const tasks = await shippedTasks(options.tasks?.split(','));
+        const model = await openModel(context, options);
+        const results: TaskResult[] = [];
+        for (const task of tasks) results.push(await runTask(context, model, task, { k: options.heads, zeroShot: true }));
+        const seconds = (performance.now() - started) / 1000;
+
+        const { capabilities } = model.llava.gpu;
+        const report = await renderReport({
+          title: 'Headlight: few-shot classification by attention heads',
+          introduction:
+            'A frozen vision-language model sees about 20 labelled examples a class. A few of its attention heads are chosen, and their outputs at the last prompt token vote for the nearest class.',
+          facts: [
+            { name: 'model', value: `${options.model ?? 'tiny-llava (embedded)'}, ${model.nLayers} layers x ${model.nHeads} heads` },
+            { name: 'adapter', value: `${capabilities.description}${capabilities.software ? ' (software)' : ''}` },
+            { name: 'made', value: `${new Date().toISOString().slice(0, 10)} by headlight ${version} demo, in ${seconds.toFixed(0)} s` },
+          ],
+          tasks: await Promise.all(results.map((result) => reportTask(result, 8))),
+        });
+        await writeWhole(options.out, report);
+        context.print(table(summaryHeader, results.map(summaryCells)));
+        context.print(`\n${seconds.toFixed(0)} s. Report: ${options.out}`);
+        for (const { task, warnings } of results) for (const warning of warnings) context.note(`${task.name}: ${warning}`);
+        context.result({ report: options.out, seconds, modelId: model.modelId, tasks: results.map(summaryJson) });
+      }),
+    );
+};
+
+/** The tasks that come with the embedded checkpoint. @throws Error for a name that is none of them. */
+async function shippedTasks(wanted: readonly string[] | undefined): Promise<Task[]> {
+  const folder = await openFolder(`${embeddedCheckpoint}/tasks`);
+  const { tasks } = taskList.parse(JSON.parse(new TextDecoder().decode(await folder.read('tasks.json'))));
+  const unknown = wanted?.filter((name) => !tasks.some((t) => t.name === name)) ?? [];
+  if (unknown.length) throw new Error(`no shipped task ${unknown.join(', ')}; there are ${tasks.map((t) => t.name).join(', ')}`);
+  return Promise.all(
+    tasks
+      .filter(({ name }) => wanted?.includes(name) ?? true)
+      .map(async ({ name, description }) => ({
+        name,
+        description,
+        train: await readExamples(folder, `${name}.train.jsonl`),
+        test: await readExamples(folder, `${name}.test.jsonl`),
+      })),
+  );
+}
+
+/** For commander. */
+export function heads(text: string): number | 'auto' {
+  if (text === 'auto') return text;
+  const k = Number(text);
+  if (!Number.isInteger(k) || k < 1) throw new InvalidArgumentError('Give a number of heads, or auto.');
+  return k;
+}

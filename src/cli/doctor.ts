@@ -1,0 +1,44 @@
+import { arch, cpus, platform, release, totalmem } from 'node:os';
+import { openGpu } from '../kernels/gpu.ts';
+import type { Register } from './main.ts';
+import { withCommonOptions } from './model.ts';
+import { version } from './package-info.ts';
+
+export const doctorCommand: Register = (program, run) => {
+  withCommonOptions(program.command('doctor'))
+    .description('What this machine can run on: the adapter found, its features and limits, and what to install.')
+    .addHelpText('after', '\nExample:\n  headlight doctor --json > adapter.json')
+    .action(
+      run(async (context) => {
+        const machine = {
+          headlight: version,
+          node: process.versions.node,
+          os: `${platform()} ${release()} ${arch()}`,
+          cpu: `${cpus().length} x ${cpus()[0]?.model ?? 'unknown'}`,
+          memory: `${Math.round(totalmem() / 2 ** 30)} GiB`,
+        };
+        for (const [key, value] of Object.entries(machine)) context.print(`${key.padEnd(12)}${value}`);
+        const gpu = await openGpu();
+        const c = gpu.capabilities;
+        const mib = (bytes: number) => `${Math.round(bytes / 2 ** 20)} MiB`;
+        const yes = (b: boolean) => (b ? 'yes' : 'no');
+        const rows = {
+          adapter: c.description || c.architecture || c.vendor,
+          vendor: `${c.vendor} ${c.architecture}`.trim(),
+          kind: c.software ? 'software (right results; its speed says nothing about a GPU)' : 'GPU',
+          subgroups: c.subgroups ? `yes, ${c.subgroupMinSize} to ${c.subgroupMaxSize}` : 'no',
+          'shader-f16': yes(c.shaderF16),
+          timestamps: yes(c.timestamps),
+          'buffers': `up to ${mib(c.maxBufferSize)}, ${mib(c.maxStorageBufferBindingSize)} a binding (larger weights are split by rows)`,
+          workgroups: `${c.maxWorkgroupInvocations} invocations, ${c.maxWorkgroupStorage} bytes of memory`,
+        };
+        for (const [key, value] of Object.entries(rows)) context.print(`${key.padEnd(12)}${value}`);
+        const advice = c.software
+          ? 'No GPU was found. For one, install its Vulkan driver (Linux: mesa-vulkan-drivers or the NVIDIA driver, and libvulkan1; Windows and macOS need nothing more).'
+          : 'Nothing is missing.';
+        context.print(`\n${advice}`);
+        context.result({ machine, capabilities: c, advice });
+        gpu.dispose();
+      }),
+    );
+};

@@ -1,0 +1,129 @@
+// One task on one model, for `demo` and `eval`: head vectors of the training rows, answers and head vectors of the queries.
+import type { VisionLanguageModel } from '../model/vision-language-model.ts';
+import { describeLeaks, findLeaks, labelsOf } from '../sav/data.ts';
+import { type Experiment, type ExperimentOptions, runExperiment } from '../sav/experiment.ts';
+import type { FeatureStore } from '../sav/feature-cache.ts';
+import { type Example, extractFeatures, type HeadFeatures } from '../sav/features.ts';
+import { pickQueries, type ReportTask } from '../sav/report/report.ts';
+import type { Context } from './context.ts';
+
+export interface Task {
+  readonly name: string;
+  readonly description?: string;
+  readonly train: readonly Example[];
+  readonly test: readonly Example[];
+}
+
+export interface TaskResult {
+  readonly task: Task;
+  readonly experiment: Experiment;
+  readonly trainFeatures: HeadFeatures;
+  readonly testFeatures: HeadFeatures;
+  readonly answers?: readonly string[];
+  readonly warnings: readonly string[];
+}
+
+export interface RunTaskOptions extends ExperimentOptions {
+  /** Also let the model answer in words: the zero-shot baseline. */
+  zeroShot: boolean;
+  store?: FeatureStore;
+}
+
+/** Longest answer that can still be a label; greedy text beyond it would not match anyway. */
+const maxAnswerTokens = 12;
+
+export async function runTask(context: Context, model: VisionLanguageModel, task: Task, options: RunTaskOptions): Promise<TaskResult> {
+  const { zeroShot, store, ...experimentOptions } = options;
+  const { signal } = context;
+  const progress = context.progress(task.name, task.train.length + task.test.length);
+  try {
+    const extract = { store, signal, onNotice: (m: string) => context.note(m) };
+    const trainFeatures = await extractFeatures(model, task.train, { ...extract, onProgress: (done) => progress.update(done, 'training rows') });
+    const advance = (done: number) => progress.update(task.train.length + done, 'queries');
+    const answers: string[] = [];
+    let testFeatures: HeadFeatures;
+    if (zeroShot) {
+      const vectors: Float32Array[] = [];
+      for (const { images, prompt, loadImages } of task.test) {
+        const row = { images: await loadImages(), imageNames: images, prompt };
+        const { text, headVectors } = await model.answer(row, { maxNewTokens: maxAnswerTokens, signal });
+        answers.push(text);
+        vectors.push(headVectors);
+        advance(vectors.length);
+      }
+      testFeatures = { ...trainFeatures, vectors };
+    } else testFeatures = await extractFeatures(model, task.test, { ...extract, onProgress: advance });
+
+    const side = (examples: readonly Example[], features: HeadFeatures) => ({
+      features,
+      labels: labelsOf(examples),
+      candidates: examples.map((e) => e.candidates),
+    });
+    const experiment = runExperiment(side(task.train, trainFeatures), side(task.test, testFeatures), {
+      ...experimentOptions,
+      zeroShotAnswers: zeroShot ? answers : undefined,
+    });
+    const leak = describeLeaks(await findLeaks(task.train, task.test), task.test.length);
+    return { task, experiment, trainFeatures, testFeatures, answers: zeroShot ? answers : undefined, warnings: leak ? [leak] : [] };
+  } finally {
+    progress.stop();
+  }
+}
+
+/** A task's section of the report, with some of its queries. */
+export async function reportTask({ task, experiment, answers, warnings }: TaskResult, queries: number): Promise<ReportTask> {
+  const right = experiment.predictions.map(({ label }, i) => label === task.test[i].label);
+  const shown = pickQueries(right, queries).map(async (i) => ({
+    images: await task.test[i].loadImages(),
+    question: task.test[i].prompt,
+    truth: task.test[i].label,
+    prediction: experiment.predictions[i],
+    zeroShotAnswer: answers?.[i],
+  }));
+  return { name: task.name, description: task.description, experiment, queries: await Promise.all(shown), warnings };
+}
+
+export const percent = (share: number | undefined): string => (share === undefined ? '–' : `${(100 * share).toFixed(1)} %`);
+
+/** Rows of text in columns, numbers to the right. */
+export function table(header: readonly string[], rows: readonly (readonly string[])[]): string {
+  const widths = header.map((_, c) => Math.max(...[header, ...rows].map((row) => row[c].length)));
+  return [header, ...rows]
+    .map((row) => row.map((cell, c) => (c === 0 || c === row.length - 1 ? cell.padEnd(widths[c]) : cell.padStart(widths[c]))).join('  ').trimEnd())
+    .join('\n');
+}
+
+/** What the table of `demo` and `eval` says of one task. */
+export function summaryCells({ task, experiment: e }: TaskResult): string[] {
+  const { heads } = e.fit.classifier.data;
+  const names = heads.slice(0, 5).map(({ layer, head }) => `${layer}.${head}`);
+  return [
+    task.name,
+    percent(e.evaluation.accuracy),
+    percent(e.zeroShot?.accuracy),
+    percent(e.allHeads.accuracy),
+    percent(e.randomHeads.mean),
+    percent(e.evaluation.chance),
+    `${heads.length}`,
+    names.join(' ') + (heads.length > 5 ? ' …' : ''),
+  ];
+}
+
+export const summaryHeader = ['task', 'SAV', 'zero-shot', 'all heads', 'random heads', 'chance', 'k', 'heads (layer.head)'];
+
+/** The same for machines. */
+export function summaryJson({ task, experiment: e, warnings, answers }: TaskResult) {
+  const { heads, leaveOneOutAccuracy } = e.fit.classifier.data;
+  return {
+    task: task.name,
+    sav: e.evaluation,
+    zeroShot: e.zeroShot,
+    allHeads: e.allHeads,
+    randomHeads: e.randomHeads,
+    leaveOneOutAccuracy,
+    byK: e.byK,
+    heads,
+    predictions: e.predictions.map(({ label, confidence, votes }, i) => ({ label, confidence, votes, truth: task.test[i].label, zeroShotAnswer: answers?.[i] })),
+    warnings,
+  };
+}

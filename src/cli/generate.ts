@@ -1,0 +1,50 @@
+import { readFileBytes } from '#platform';
+import { collect, integer, type ModelOptions, number, openModel, withCommonOptions } from './model.ts';
+import type { Register } from './main.ts';
+
+interface Options extends ModelOptions {
+  image?: string[];
+  prompt: string;
+  rawPrompt?: boolean;
+  maxNewTokens: number;
+  temperature: number;
+  topP: number;
+  seed: number;
+}
+
+export const generateCommand: Register = (program, run) => {
+  withCommonOptions(program.command('generate'))
+    .description('Answer a prompt about images, streamed; greedy unless a temperature is given.')
+    .requiredOption('--prompt <text>', 'the question; wrapped in the checkpoint’s chat template')
+    .option('--image <file>', 'an image; give it again for several', collect)
+    .option('--raw-prompt', 'take the prompt as it is: it holds <image> itself')
+    .option('--max-new-tokens <n>', 'at most this many tokens', integer(1), 256)
+    .option('--temperature <t>', '0 is greedy', number(0), 0)
+    .option('--top-p <p>', 'draw from the likeliest tokens with this much probability', number(0, 1), 1)
+    .option('--seed <n>', 'of the draws', integer(0), 0)
+    .addHelpText(
+      'after',
+      `
+Examples:
+  headlight generate --image scene.png --prompt 'What is in the image?'
+  headlight generate --image a.jpg --image b.jpg --prompt 'What differs?' --temperature 0.7 --seed 1
+  headlight generate --image a.jpg --raw-prompt --prompt 'USER: <image>\\nWhat is this? ASSISTANT:' --json`,
+    )
+    .action(
+      run<Options>(async (context, options) => {
+        const images = await Promise.all((options.image ?? []).map((file) => readFileBytes(file)));
+        const model = await openModel(context, options);
+        const input = await model.input({ images, prompt: options.prompt, raw: options.rawPrompt, imageNames: options.image });
+        let text = '';
+        const ids: number[] = [];
+        const started = performance.now();
+        for await (const piece of model.generate(input, { ...options, signal: context.signal, onToken: (id) => ids.push(id) })) {
+          text += piece;
+          if (!context.json) process.stdout.write(piece);
+        }
+        context.print('');
+        const seconds = (performance.now() - started) / 1000;
+        context.result({ text, tokens: ids, promptTokens: input.inputIds.length, seconds });
+      }),
+    );
+};

@@ -1,0 +1,73 @@
+import { openFolder } from '#platform';
+import { type Command, InvalidArgumentError } from 'commander';
+import { type Gpu, openGpu } from '../kernels/gpu.ts';
+import { VisionLanguageModel } from '../model/vision-language-model.ts';
+import type { Context } from './context.ts';
+import { embeddedCheckpoint } from './package-info.ts';
+
+export interface ModelOptions {
+  model?: string;
+  json?: boolean;
+  debug?: boolean;
+}
+
+/** The options that every command has. */
+export function withCommonOptions(command: Command): Command {
+  return command
+    .option('--model <dir>', 'checkpoint folder as on the Hugging Face hub (default: the embedded tiny-llava)')
+    .option('--json', 'machine-readable result on stdout')
+    .option('--debug', 'stack traces');
+}
+
+export async function announceGpu(context: Context): Promise<Gpu> {
+  const gpu = await openGpu();
+  const { description, architecture, vendor, software } = gpu.capabilities;
+  context.note(
+    software
+      ? `adapter: ${description || architecture} (software: right results, no GPU speed; see headlight doctor)`
+      : `adapter: ${description || architecture || vendor}`,
+  );
+  return gpu;
+}
+
+/** Opens the GPU and loads the checkpoint, with progress. */
+export async function openModel(context: Context, { model = embeddedCheckpoint }: ModelOptions): Promise<VisionLanguageModel> {
+  const folder = await openFolder(model);
+  if (!(await folder.has('config.json')))
+    throw new Error(`${model}: no config.json there; --model takes a checkpoint folder as on the Hugging Face hub`);
+  const gpu = await announceGpu(context);
+  let progress: ReturnType<Context['progress']> | undefined;
+  try {
+    return await VisionLanguageModel.load(folder, {
+      gpu,
+      signal: context.signal,
+      onProgress: (done, total) => {
+        progress ??= context.progress('loading the checkpoint', total);
+        progress.update(done, `${Math.round(done / 2 ** 20)} of ${Math.round(total / 2 ** 20)} MiB`);
+      },
+    });
+  } finally {
+    progress?.stop();
+  }
+}
+
+/** For commander: gathers an option that may be given several times. */
+export const collect = (value: string, values: string[] = []): string[] => [...values, value];
+
+/** For commander: a whole number of at least `min`. */
+export const integer =
+  (min: number) =>
+  (value: string): number => {
+    const n = Number(value);
+    if (!Number.isInteger(n) || n < min) throw new InvalidArgumentError(`Give a whole number of at least ${min}.`);
+    return n;
+  };
+
+/** For commander: a number within [min, max]. */
+export const number =
+  (min: number, max = Number.POSITIVE_INFINITY) =>
+  (value: string): number => {
+    const n = Number(value);
+    if (!(n >= min && n <= max) || value.trim() === '') throw new InvalidArgumentError(`Give a number from ${min} to ${max}.`);
+    return n;
+  };

@@ -1,0 +1,185 @@
+import { decodeImage } from '#platform';
+import { openCheckpoint } from '../checkpoint/checkpoint-files.ts';
+import { loadTensors } from '../checkpoint/load.ts';
+import { modelId } from '../checkpoint/model-id.ts';
+import type { TensorSpec } from '../checkpoint/specs.ts';
+import type { Gpu } from '../kernels/gpu.ts';
+import type { Tensor, Weight } from '../kernels/tensor.ts';
+import type { Folder } from '../platform/types.ts';
+import { parseConfig } from './config.ts';
+import { type GenerateOptions, generate } from './generate.ts';
+import { type ActivationCache, type Activation, Llava, type ModelInput, type RunOptions } from './llava.ts';
+import { endTokens } from './generation-config.ts';
+import { Processor } from './processor/processor.ts';
+import { readJson } from './read-json.ts';
+import { llavaWeights } from './weights.ts';
+
+export interface LoadModelOptions {
+  readonly gpu: Gpu;
+  /** Bytes on the GPU so far, and in the end. */
+  readonly onProgress?: (loaded: number, total: number) => void;
+  readonly signal?: AbortSignal;
+}
+
+/** What a prompt is made of before the processor has seen it. */
+export interface Prompt {
+  /** Encoded image files (PNG, JPEG, WebP, …), in the order of the prompt. */
+  readonly images: readonly Uint8Array[];
+  /** File names of the images, for errors. */
+  readonly imageNames?: readonly string[];
+  readonly prompt: string;
+  /** The prompt is the whole text and holds `<image>` itself; otherwise the checkpoint's chat template wraps it. */
+  readonly raw?: boolean;
+}
+
+export type TextOptions = Omit<GenerateOptions, 'endTokens'> & {
+  /** Receives each token id as it is chosen. */
+  readonly onToken?: (id: number) => void;
+};
+
+/**
+ * A checkpoint ready to use: image files and text in; text, activations or head vectors out.
+ * It is what SAVs need of a model (`HeadVectorSource`).
+ */
+export class VisionLanguageModel {
+  readonly llava: Llava;
+  readonly processor: Processor;
+  /** Ties features and classifiers to this checkpoint (src/checkpoint/model-id.ts). */
+  readonly modelId: string;
+  readonly endTokens: ReadonlySet<number>;
+  readonly #destroy: () => void;
+
+  private constructor(llava: Llava, processor: Processor, id: string, ends: ReadonlySet<number>, destroy: () => void) {
+    this.llava = llava;
+    this.processor = processor;
+    this.modelId = id;
+    this.endTokens = ends;
+    this.#destroy = destroy;
+  }
+
+  /**
+   * Loads a checkpoint folder as it is on the Hugging Face hub.
+   * @throws ConfigError for an architecture or setting that is not supported; CheckpointError for bad or missing tensors.
+   */
+  static async load(folder: Folder, { gpu, onProgress, signal }: LoadModelOptions): Promise<VisionLanguageModel> {
+    const json = await readJson(folder, 'config.json');
+    const config = parseConfig(json, `${folder.location}/config.json`);
+    const processor = await Processor.load(folder);
+    const generation = 'generation_config.json';
+    const ends = endTokens(json, (await folder.has(generation)) ? await readJson(folder, generation) : {});
+    const checkpoint = await openCheckpoint(folder);
+    const specs: TensorSpec[] = [];
+    llavaWeights(config, {
+      matrix: (name, shape) => listed<Weight>(specs, { name, shape, role: 'matrix' }),
+      vector: (name, shape) => listed<Tensor>(specs, { name, shape, role: 'vector' }),
+    });
+    const loaded = await loadTensors(gpu, checkpoint, specs, {
+      visionLayers: config.vision.nLayers,
+      tied: config.text.tieWordEmbeddings ? { 'lm_head.weight': 'language_model.embed_tokens.weight' } : {},
+      onProgress: ({ loaded, total }) => onProgress?.(loaded, total),
+      signal,
+    });
+    const llava = new Llava(gpu, config, llavaWeights(config, loaded));
+    return new VisionLanguageModel(llava, processor, await modelId(json, checkpoint), ends, () => loaded.destroy());
+  }
+
+  get nLayers(): number {
+    return this.llava.config.text.nLayers;
+  }
+
+  get nHeads(): number {
+    return this.llava.config.text.nHeads;
+  }
+
+  get dHead(): number {
+    return this.llava.config.text.dHead;
+  }
+
+  /** Decodes the images, wraps and tokenises the prompt. Throws where images and `<image>` marks do not match. */
+  async input({ images, imageNames, prompt, raw }: Prompt): Promise<ModelInput> {
+    const decoded = await Promise.all(images.map((bytes, i) => decodeImage(bytes, imageNames?.[i] ?? `image ${i + 1}`)));
+    return this.processor.prepare({ prompt: raw ? prompt : this.processor.chat(images.length, prompt), images: decoded });
+  }
+
+  /** See `Llava.runWithCache`. */
+  runWithCache(input: ModelInput, options?: RunOptions): Promise<ActivationCache> {
+    return this.llava.runWithCache(input, options);
+  }
+
+  /** What the tower is shown, as `capture` writes it: [images, 3, imageSize, imageSize]. */
+  pixelValues({ pixelValues }: ModelInput): Activation {
+    const size = this.llava.config.vision.imageSize;
+    const data = new Float32Array(pixelValues.length * 3 * size * size);
+    for (const [i, image] of pixelValues.entries()) data.set(image, i * 3 * size * size);
+    return { data, shape: [pixelValues.length, 3, size, size] };
+  }
+
+  /** Streams the answer's text, piece by piece. */
+  async *generate(input: ModelInput, options: TextOptions): AsyncGenerator<string> {
+    const decoder = this.processor.tokenizer.streamDecoder();
+    for await (const id of generate(this.llava, input, { ...options, endTokens: this.endTokens })) {
+      options.onToken?.(id);
+      const piece = decoder.push(id);
+      if (piece) yield piece;
+    }
+    const rest = decoder.end();
+    if (rest) yield rest;
+  }
+
+  /** `hook_z` at the last prompt token, [layers, nHeads, dHead] (`HeadVectorSource`). */
+  async headVectors(example: Prompt, options: { maxLayer?: number; signal?: AbortSignal } = {}): Promise<Float32Array> {
+    return (await this.headVectorsOf([example], options))[0];
+  }
+
+  /** The same for several examples; those whose prompts have the same number of tokens run together. */
+  async headVectorsOf(
+    examples: readonly Prompt[],
+    { maxLayer, signal }: { maxLayer?: number; signal?: AbortSignal } = {},
+  ): Promise<Float32Array[]> {
+    const inputs = await Promise.all(examples.map((example) => this.input(example)));
+    const byLength = new Map<number, number[]>();
+    for (const [i, { inputIds }] of inputs.entries()) {
+      const group = byLength.get(inputIds.length) ?? [];
+      group.push(i);
+      byLength.set(inputIds.length, group);
+    }
+    const vectors: Float32Array[] = [];
+    for (const group of byLength.values()) {
+      signal?.throwIfAborted();
+      const results = await this.llava.headVectors(group.map((i) => inputs[i]), maxLayer);
+      for (const [j, i] of group.entries()) vectors[i] = results[j];
+    }
+    return vectors;
+  }
+
+  /** The model's own answer and its head vectors, from one pass over the prompt. */
+  async answer(
+    example: Prompt,
+    options: Pick<TextOptions, 'maxNewTokens' | 'signal'>,
+  ): Promise<{ text: string; headVectors: Float32Array }> {
+    const headVectors = new Float32Array(this.nLayers * this.nHeads * this.dHead);
+    const onActivations = (cache: ActivationCache) => {
+      let at = 0;
+      for (const { data } of cache.values()) {
+        headVectors.set(data, at);
+        at += data.length;
+      }
+    };
+    let text = '';
+    const hooks = { namesFilter: 'blocks.*.attn.hook_z', posSlice: -1, onActivations };
+    const input = await this.input(example);
+    for await (const piece of this.generate(input, { ...options, ...hooks })) text += piece;
+    return { text: text.trim(), headVectors };
+  }
+
+  /** Frees the weights. */
+  destroy(): void {
+    this.#destroy();
+  }
+}
+
+/** Only names and shapes are wanted of the first pass over the weights; nobody reads what it returns. */
+function listed<T>(specs: TensorSpec[], spec: TensorSpec): T {
+  specs.push(spec);
+  return undefined as T;
+}
