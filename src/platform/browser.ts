@@ -1,1 +1,5 @@
+export * from './browser-files.ts';
 export * from './browser-gpu.ts';
+export * from './browser-image.ts';
+export * from './errors.ts';
+export type * from './types.ts';

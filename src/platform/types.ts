@@ -16,3 +16,16 @@ export interface Folder {
   /** Bytes [start, end) of a file, by default all of them. */
   read(name: string, start?: number, end?: number): Promise<Uint8Array>;
 }
+
+/** A decoded picture, as PIL's `convert('RGB')` gives it. */
+export interface RgbImage {
+  readonly width: number;
+  readonly height: number;
+  /** RGB, 8 bits each, row by row from the top: width * height * 3 bytes. */
+  readonly data: Uint8Array;
+}
+
+export interface DecodeOptions {
+  /** Images of more pixels are refused; 64 Mpixel by default. */
+  readonly maxPixels?: number;
+}

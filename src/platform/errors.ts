@@ -1,0 +1,9 @@
+/** A file that is missing, unreadable or outside its folder. Messages are one line and name the file. */
+export class FileError extends Error {
+  override name = 'FileError';
+}
+
+/** An image that is corrupt, too large, or of a kind that is not supported. Messages start with the image's label. */
+export class ImageError extends Error {
+  override name = 'ImageError';
+}
