@@ -10,6 +10,7 @@ const QUIET = 'var(--quiet)';
 const FONT = 'system-ui, sans-serif';
 
 const config: TopLevelSpec['config'] = {
+  aria: false,
   background: 'transparent',
   font: FONT,
   view: { stroke: null },
@@ -60,20 +61,20 @@ export function summaryChart(rows: readonly SummaryRow[]): Promise<Markup> {
     ...row,
     place,
     from: row.zeroShot ?? row.sav,
-    task: shorten(row.task, 26),
+    task: shorten(row.task, 60),
   }));
-  const y = { field: 'place', type: 'ordinal', axis: { title: null, labels: false, grid: true } } as const;
+  const y = { field: 'place', type: 'ordinal', axis: { title: null, labels: false, grid: false } } as const;
   const x = (field: string) => ({ field, type: 'quantitative', scale: unitScale, axis: percentAxis }) as const;
   return renderChart(
     {
-      width: 330,
-      height: { step: 26 },
+      width: 440,
+      height: { step: 38 },
       data: { values },
       encoding: { y },
       layer: [
         {
-          mark: { type: 'text', align: 'right', fontSize: 13, fill: 'currentColor' },
-          encoding: { x: { value: -8 }, text: { field: 'task', type: 'nominal' } },
+          mark: { type: 'text', align: 'left', fontSize: 13, dy: -14, fill: 'currentColor' },
+          encoding: { x: { value: 0 }, text: { field: 'task', type: 'nominal' } },
         },
         {
           mark: { type: 'rule', stroke: SAV, strokeWidth: 5, opacity: 0.16, strokeCap: 'round' },
@@ -103,8 +104,8 @@ export function headMap(ranking: HeadRanking, chosen: readonly Head[], chance: n
   const values = Array.from(correct, (count, h) => ({
     layer: Math.floor(h / nHeads),
     head: h % nHeads,
-    // From chance (empty) to perfect (full); squared, so that the best heads stand apart.
-    shade: 0.04 + 0.96 * Math.max(0, (count / nExamples - chance) / (1 - chance)) ** 2,
+    // From chance (empty) to perfect (full).
+    shade: 0.04 + 0.96 * Math.max(0, (count / nExamples - chance) / (1 - chance)),
     rank: rank.get(h),
   }));
   const step = Math.max(9, Math.min(34, Math.floor(360 / nHeads)));

@@ -58,7 +58,7 @@ ${report.introduction !== undefined && html`<p>${report.introduction}</p>`}
 <section>
 <h2>Accuracy</h2>
 <p>${overview(report.tasks)}</p>
-<figure class="scroll">${await summaryChart(rows)}
+<figure class="overview">${await summaryChart(rows)}
 <figcaption><span class="key"><span><i class="sav"></i>SAV, with 95 % interval</span><span><i class="zero"></i>zero-shot</span><span><i class="all"></i>all heads</span><span><i class="chance"></i>chance</span></span></figcaption></figure>
 ${summaryTable(report.tasks)}
 <p class="small soft">SAV: the chosen attention heads vote, on frozen weights. Zero-shot: the same model is asked, and its text must equal the label (case, punctuation and article aside). All heads, random heads: the same vote among all heads, or among as many heads drawn blindly. Chance: always the most frequent label of the test rows. Interval: Wilson, 95 %. Heads are written layer.head, best first.</p>
@@ -159,7 +159,7 @@ ${leaveOneOutAccuracy !== undefined && number('', percent(leaveOneOutAccuracy), 
 <figure><h3>Confusion</h3>${confusionTable(evaluation)}
 <figcaption>Rows: the truth. Columns: the answer.</figcaption></figure>
 </div>
-${queries.length > 0 && html`<h3 style="margin-top:2rem">Some queries and how the heads voted</h3><div class="queries">${queries.map((query) => queryCard(query, data.labels))}</div>`}
+${queries.length > 0 && html`<h3 style="margin-top:2rem">Some queries and how the heads voted</h3><div class="queries">${queries.map((query) => queryCard(query, data.labels, data.prompt))}</div>`}
 <details><summary>All ${heads.length} heads, best first</summary><p class="small"><code>${headNames(heads)}</code></p></details>
 </section>
 `;
@@ -203,10 +203,9 @@ function confusionTable({ labels, confusion }: Evaluation): Markup {
   })}</tbody></table></div>`;
 }
 
-function queryCard(
-  { images, question, truth, prediction, zeroShotAnswer }: ReportQuery,
-  labels: readonly string[],
-): Markup {
+/** A query; its question is left out where it is the task's, which stands above. */
+function queryCard(query: ReportQuery, labels: readonly string[], taskPrompt: string | undefined): Markup {
+  const { images, question, truth, prediction, zeroShotAnswer } = query;
   const { label, votes, heads, confidence } = prediction;
   const right = truth === label;
   const shown = votes
@@ -219,7 +218,7 @@ function queryCard(
 <div class="verdict"><span class="label ${truth === undefined ? '' : right ? 'right' : 'wrong-answer'}">${truth !== undefined && (right ? '✓ ' : '✗ ')}${label}</span>${confidence !== undefined && html`<span class="soft">${Math.round(100 * confidence)} %</span>`}</div>
 ${truth !== undefined && !right && html`<div class="soft">truth: <span class="label">${truth}</span></div>`}
 ${zeroShotAnswer !== undefined && html`<div class="soft">when asked: <span class="label">${zeroShotAnswer.trim() || '(nothing)'}</span></div>`}
-<div class="small soft question" style="margin:.4rem 0">${question.trim()}</div>
+${question !== taskPrompt && html`<div class="small soft question" style="margin:.4rem 0">${question.trim()}</div>`}
 ${shown.map((vote) => html`<div class="vote${vote.label === label && ' won'}"><span class="label">${vote.label}</span><span class="bar"><i style="width:${((100 * vote.count) / heads.length).toFixed(1)}%"></i></span><b>${vote.count}</b></div>`)}
 <div class="chips">${heads.slice(0, 40).map((head) => html`<span class="${head.label === label ? 'won' : ''}" title="head ${head.layer}.${head.head} votes ${head.label}">${head.layer}.${head.head}</span>`)}</div>
 </article>`;

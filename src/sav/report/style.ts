@@ -29,7 +29,7 @@ a { color: var(--sav); }
 code { font: .9em ui-monospace, "SF Mono", Menlo, Consolas, monospace; overflow-wrap: anywhere; }
 .soft, figcaption, .facts dt { color: var(--soft); }
 .small, figcaption { font-size: .84rem; line-height: 1.45; }
-.label { unicode-bidi: isolate; overflow-wrap: anywhere; }
+.label { unicode-bidi: isolate; overflow-wrap: break-word; }
 .facts { display: grid; grid-template-columns: max-content minmax(0, 1fr); gap: .15rem 1rem; margin: 1.2rem 0 0; font-size: .88rem; }
 .facts dd { margin: 0; overflow-wrap: anywhere; }
 .scroll { overflow-x: auto; }
@@ -38,13 +38,14 @@ section.task { border-top: 1px solid var(--line); padding-top: 2rem; }
 .question { border-left: 3px solid var(--line); padding-left: .8rem; white-space: pre-line; overflow-wrap: anywhere; }
 figure { margin: 0; min-width: 0; }
 figure svg { display: block; max-width: 100%; height: auto; }
+figure.overview { margin: 1.2rem 0 1.6rem; }
 figcaption { margin-top: .5rem; max-width: 34rem; }
 .figures { display: grid; grid-template-columns: repeat(auto-fit, minmax(min(100%, 25rem), 1fr)); gap: 2rem; margin-top: 1.6rem; align-items: start; }
 table { border-collapse: collapse; font-variant-numeric: tabular-nums; }
 table.summary { width: 100%; font-size: .92rem; }
 .summary th, .summary td { padding: .45rem .6rem; text-align: right; border-bottom: 1px solid var(--line); white-space: nowrap; }
 .summary thead th { color: var(--soft); font-weight: 500; font-size: .82rem; vertical-align: bottom; }
-.summary th:first-child { text-align: left; font-weight: 600; white-space: normal; min-width: 7rem; }
+.summary th:first-child { text-align: left; padding-left: 0; font-weight: 600; white-space: normal; min-width: 7rem; }
 .summary td.best { color: var(--sav); font-weight: 650; }
 .summary td small, .figure-number small { color: var(--soft); font-weight: 400; }
 .summary td.heads { text-align: left; white-space: normal; min-width: 9rem; font-size: .82rem; color: var(--soft); }
@@ -71,7 +72,7 @@ table.summary { width: 100%; font-size: .92rem; }
 .queries { display: grid; grid-template-columns: repeat(auto-fill, minmax(min(100%, 15.5rem), 1fr)); gap: 1rem; margin-top: .8rem; }
 .query { background: var(--card); border: 1px solid var(--line); border-radius: 10px; padding: .9rem; box-shadow: var(--shadow); font-size: .86rem; min-width: 0; }
 .query .pictures { display: flex; gap: .4rem; margin-bottom: .6rem; }
-.query img { width: 100%; min-width: 0; flex: 1; aspect-ratio: 1; object-fit: contain; border-radius: 6px; background: color-mix(in srgb, var(--quiet) 12%, transparent); }
+.query img { flex: 0 1 7.5rem; width: 7.5rem; min-width: 0; aspect-ratio: 1; object-fit: contain; border-radius: 6px; background: color-mix(in srgb, var(--quiet) 12%, transparent); }
 .query img.pixels { image-rendering: pixelated; }
 .query .verdict { display: flex; justify-content: space-between; gap: .6rem; font-weight: 600; }
 .right { color: var(--good); } .wrong-answer { color: var(--bad); }
