@@ -2,6 +2,8 @@
 // hostile: of duplicate keys it keeps the last without a word, and it builds whatever the text spells out (100 MB of `[],`
 // become gigabytes of arrays) before anybody can say that the value is of the wrong kind.
 
+import { quote } from './errors.ts';
+
 const whitespace = new Set([' ', '\t', '\n', '\r']);
 const maxDepth = 64;
 
@@ -22,7 +24,7 @@ export class JsonCursor {
     this.#list('{', '}', () => {
       const at = this.#at;
       const key = this.string();
-      if (keys.has(key)) throw this.#error(`a second ${JSON.stringify(key.slice(0, 100))} in one object`, at);
+      if (keys.has(key)) throw this.#error(`a second ${quote(key)} in one object`, at);
       keys.add(key);
       this.#expect(':');
       onKey(key);
@@ -115,7 +117,7 @@ export class JsonCursor {
   }
 
   #error(problem: string, at: number): Error {
-    const found = at < this.#text.length ? JSON.stringify(this.#text.slice(at, at + 20)) : 'the end';
+    const found = at < this.#text.length ? quote(this.#text.slice(at, at + 20)) : 'the end';
     return this.#fail(`${problem} at character ${at}, found ${found}`);
   }
 }

@@ -1,0 +1,258 @@
+import { afterEach, describe, expect, test, vi } from 'vitest';
+import { type Checkpoint, openCheckpoint } from '../../src/checkpoint/checkpoint-files.ts';
+import { CheckpointError } from '../../src/checkpoint/errors.ts';
+import { type LoadOptions, loadTensors, type TensorSpec } from '../../src/checkpoint/load.ts';
+import { type StoredTensor, tensorOf, writeSafetensors } from '../../src/checkpoint/safetensors-writer.ts';
+import type { Tensor } from '../../src/kernels/tensor.ts';
+import { useGpu } from '../gpu.ts';
+import { MemoryFolder } from './memory-folder.ts';
+
+const gpu = useGpu();
+afterEach(() => vi.restoreAllMocks());
+
+const bytes = (length: number, seed = 1) =>
+  Uint8Array.from({ length }, (_, i) => (i * 31 + seed * 7 + (i >> 8)) & 0xff);
+const stored = (name: string, dtype: 'F32' | 'F16' | 'BF16', shape: number[], seed = 1): StoredTensor => ({
+  name,
+  dtype,
+  shape,
+  data: bytes(
+    shape.reduce((n, d) => n * d, dtype === 'F32' ? 4 : 2),
+    seed,
+  ),
+});
+
+const folderOf = (...tensors: StoredTensor[]) => new MemoryFolder({ 'model.safetensors': writeSafetensors(tensors) });
+const open = (...tensors: StoredTensor[]) => openCheckpoint(folderOf(...tensors));
+const matrix = (name: string, ...shape: number[]): TensorSpec => ({ name, shape, role: 'matrix' });
+const vector = (name: string, ...shape: number[]): TensorSpec => ({ name, shape, role: 'vector' });
+const load = (checkpoint: Checkpoint, specs: TensorSpec[], options: Partial<LoadOptions> = {}) =>
+  loadTensors(gpu(), checkpoint, specs, { visionLayers: 1, ...options });
+
+/** What is in the tensors' buffers, padding included. */
+async function contents(...tensors: Tensor[]): Promise<Uint8Array[]> {
+  const recorder = gpu().record('read weights');
+  const reads = tensors.map((t) => recorder.read({ ...t, dtype: 'u32', shape: [t.storage.size / 4] }));
+  await recorder.submit();
+  return reads.map((r) => r.bytes!);
+}
+
+/** The buffers that `action` creates and has not destroyed when it fails. */
+async function leaksOf(action: () => Promise<unknown>): Promise<{ created: number; leaked: string[]; error: Error }> {
+  const { device } = gpu();
+  const live = new Map<GPUBuffer, string>();
+  let created = 0;
+  const create = device.createBuffer.bind(device);
+  const spy = vi.spyOn(device, 'createBuffer').mockImplementation((descriptor) => {
+    const buffer = create(descriptor);
+    created++;
+    live.set(buffer, descriptor.label ?? '?');
+    const destroy = buffer.destroy.bind(buffer);
+    buffer.destroy = () => {
+      live.delete(buffer);
+      destroy();
+    };
+    return buffer;
+  });
+  const error = await action().then(
+    () => Promise.reject(new Error('it did not fail')),
+    (e: Error) => e,
+  );
+  spy.mockRestore();
+  return { created, leaked: [...live.values()], error };
+}
+
+describe('loading', () => {
+  test.each(['F32', 'F16', 'BF16'] as const)('a matrix of %s keeps its bytes, odd counts are padded', async (dtype) => {
+    const weights = await load(await open(stored('a', dtype, [3, 5], 1), stored('b', dtype, [7, 1, 2, 2], 2)), [
+      matrix('a', 3, 5),
+      matrix('b', 7, 1, 2, 2),
+    ]);
+    const [a, b] = [weights.matrix('a'), weights.matrix('b')];
+    expect(a).toMatchObject({ label: 'a', dtype: dtype.toLowerCase(), shape: [3, 5] });
+    expect(b).toMatchObject({ label: 'b', shape: [7, 4] });
+    const [gotA, gotB] = await contents(...a.parts, ...b.parts);
+    const size = dtype === 'F32' ? 60 : 30;
+    expect(gotA.subarray(0, size)).toEqual(bytes(size, 1));
+    expect([...gotA.subarray(size)].every((byte) => byte === 0)).toBe(true);
+    expect(gotA.length % 4).toBe(0);
+    expect(gotB).toEqual(bytes(b.shape[0] * b.shape[1] * (dtype === 'F32' ? 4 : 2), 2));
+    expect(weights.bytes).toBe(gotA.length + gotB.length);
+    weights.destroy();
+  });
+
+  test('vectors of any dtype become f32, an odd count of them too', async () => {
+    const checkpoint = await open(
+      { name: 'half', dtype: 'F16', shape: [3], data: new Uint8Array(Uint16Array.of(0x3c00, 0xc000, 0x0001).buffer) },
+      { name: 'brain', dtype: 'BF16', shape: [1], data: new Uint8Array(Uint16Array.of(0x3fc0).buffer) },
+      tensorOf('single', [2, 2], Float32Array.of(1, 2, 3, 0.1)),
+    );
+    const weights = await load(checkpoint, [vector('half', 3), vector('brain', 1), vector('single', 2, 2)]);
+    const tensors = ['half', 'brain', 'single'].map((name) => weights.vector(name));
+    expect(tensors.map((t) => t.dtype)).toEqual(['f32', 'f32', 'f32']);
+    expect(tensors.map((t) => t.shape)).toEqual([[3], [1], [2, 2]]);
+    const values = (await contents(...tensors)).map((b) => [...new Float32Array(b.slice().buffer)]);
+    expect(values).toEqual([[1, -2, 2 ** -24], [1.5], [1, 2, 3, Math.fround(0.1)]]);
+    weights.destroy();
+  });
+
+  test('tensors longer than a chunk, of which the last is odd, from shards', async () => {
+    const [rows, columns] = [1203, 3501]; // 8.4 MB in f16: three chunks, an odd count of numbers
+    const big = stored('big', 'F16', [rows, columns], 3);
+    const table = stored('table', 'BF16', [2_200_001], 4);
+    const folder = new MemoryFolder({
+      'b.safetensors': writeSafetensors([big]),
+      'a.safetensors': writeSafetensors([table]),
+      'model.safetensors.index.json': JSON.stringify({ weight_map: { big: 'b.safetensors', table: 'a.safetensors' } }),
+    });
+    const checkpoint = await openCheckpoint(folder);
+    folder.reads.length = 0;
+    const progress: { loaded: number; total: number }[] = [];
+    const specs = [matrix('big', rows, columns), vector('table', 2_200_001)];
+    const weights = await load(checkpoint, specs, { onProgress: (p) => progress.push(p) });
+    const [gotBig, gotTable] = await contents(...weights.matrix('big').parts, weights.vector('table'));
+    expect(Buffer.compare(gotBig.subarray(0, big.data.length), big.data)).toBe(0);
+    const halves = new Uint16Array(table.data.buffer);
+    const words = new Uint32Array(gotTable.slice().buffer);
+    expect(words.findIndex((word, i) => word !== (halves[i] << 16) >>> 0)).toBe(-1);
+
+    const total = big.data.length + table.data.length;
+    expect(progress[0]).toEqual({ loaded: 0, total });
+    expect(progress.at(-1)).toEqual({ loaded: total, total });
+    expect(progress.every((p, i) => p.total === total && (i === 0 || p.loaded > progress[i - 1].loaded))).toBe(true);
+    // Each byte once, front to back, a bounded piece at a time.
+    expect(folder.reads.map((r) => r.name)).toEqual([...folder.reads.map((r) => r.name)].sort());
+    expect(folder.reads.reduce((sum, r) => sum + r.end - r.start, 0)).toBe(total);
+    expect(Math.max(...folder.reads.map((r) => r.end - r.start))).toBeLessThanOrEqual(4 << 20);
+    weights.destroy();
+  });
+
+  test('what is not read is listed with its reason', async () => {
+    const checkpoint = await open(
+      stored('lm_head.weight', 'F32', [2]),
+      stored('language_model.layers.0.self_attn.rotary_emb.inv_freq', 'F32', [2]),
+      stored('vision_tower.vision_model.encoder.layers.1.mlp.fc1.bias', 'F32', [2]),
+    );
+    const weights = await load(checkpoint, [vector('lm_head.weight', 2)]);
+    expect(weights.ignored.map(({ tensor, why }) => [tensor.name.split('.').at(-1), why])).toEqual([
+      ['inv_freq', 'computed from the config'],
+      ['bias', 'a vision layer after the last one that features are taken from'],
+    ]);
+    expect(() => weights.matrix('lm_head.weight')).toThrow('lm_head.weight: no matrix of this name was loaded');
+    expect(() => weights.vector('other')).toThrow('other: no vector of this name was loaded');
+    weights.destroy();
+  });
+
+  test('tied tensors may be absent, or present and equal', async () => {
+    const embed = 'language_model.embed_tokens.weight';
+    const specs = [matrix(embed, 3, 4)];
+    const tied = { 'lm_head.weight': embed };
+    const absent = await load(await open(stored(embed, 'F16', [3, 4])), specs, { tied });
+    expect(absent.ignored).toEqual([]);
+    const both = (seed: number, dtype: 'F16' | 'F32' = 'F16') =>
+      open(stored(embed, 'F16', [3, 4]), stored('lm_head.weight', dtype, [3, 4], seed));
+    const equal = await load(await both(1), specs, { tied });
+    expect(equal.ignored.map((i) => i.why)).toEqual([`tied to ${embed}`]);
+    await expect(load(await both(2), specs, { tied })).rejects.toThrow('set tie_word_embeddings to false');
+    await expect(load(await both(1, 'F32'), specs, { tied })).rejects.toThrow(`differs from ${embed}`);
+    absent.destroy();
+    equal.destroy();
+  });
+});
+
+describe('a matrix larger than a binding', () => {
+  const small = useGpu({ maxStorageBufferBindingSize: 256 });
+
+  test('is split by rows, and every row is in its part', async () => {
+    const source = stored('a', 'BF16', [10, 33]); // 66 bytes a row: 3 rows a part
+    const { parts, shape } = (
+      await loadTensors(small(), await open(source), [matrix('a', 10, 33)], { visionLayers: 0 })
+    ).matrix('a');
+    expect(shape).toEqual([10, 33]);
+    expect(parts.map((p) => [p.label, ...p.shape])).toEqual([
+      ['a[0:3]', 3, 33],
+      ['a[3:6]', 3, 33],
+      ['a[6:9]', 3, 33],
+      ['a[9:10]', 1, 33],
+    ]);
+    const recorder = small().record('read');
+    const reads = parts.map((t) => recorder.read({ ...t, dtype: 'u32', shape: [t.storage.size / 4] }));
+    await recorder.submit();
+    const joined = reads.flatMap((r, i) => [...r.bytes!.subarray(0, parts[i].shape[0] * 66)]);
+    expect(joined).toEqual([...source.data]);
+    small().destroy(...parts);
+  });
+
+  test('fails when not one row fits, and leaves nothing', async () => {
+    const checkpoint = await open(stored('a', 'F32', [2, 65]));
+    await expect(loadTensors(small(), checkpoint, [matrix('a', 2, 65)], { visionLayers: 0 })).rejects.toThrow(
+      'a: one row of [2, 65] F32 exceeds the 256 bytes that this adapter can bind',
+    );
+  });
+});
+
+describe('failing', () => {
+  test('names everything that does not fit, at once', async () => {
+    const checkpoint = await open(
+      stored('language_model.model.layers.0.mlp.down_proj.weight', 'F32', [4, 5]),
+      { name: 'language_model.model.norm.weight', dtype: 'I8', shape: [4], data: new Uint8Array(4) },
+      stored('language_model.model.layers.0.mlp.strange', 'F32', [1]),
+      stored('language_model.model.embed_tokens.weight', 'F32', [4]),
+    );
+    const specs = [
+      matrix('language_model.layers.0.mlp.down_proj.weight', 4, 6),
+      vector('language_model.norm.weight', 4),
+      matrix('language_model.embed_tokens.weight', 4, 1),
+      matrix('lm_head.weight', 7, 4),
+    ];
+    const { error, created } = await leaksOf(() => load(checkpoint, specs));
+    expect(error).toBeInstanceOf(CheckpointError);
+    expect(created).toBe(0);
+    expect((error as CheckpointError).problems).toEqual([
+      'language_model.model.layers.0.mlp.down_proj.weight: expected [4, 6], the checkpoint has [4, 5] (model.safetensors)',
+      'language_model.model.norm.weight: stored as I8; F32, F16, BF16 can be loaded: use the unquantised checkpoint (model.safetensors)',
+      'language_model.model.embed_tokens.weight: expected [4, 1], the checkpoint has [4] (model.safetensors)',
+      'lm_head.weight: expected [7, 4], the checkpoint has no such tensor',
+      '"language_model.model.layers.0.mlp.strange": unknown, the model has no use for it (model.safetensors)',
+    ]);
+    for (const problem of (error as CheckpointError).problems) expect(error.message).toContain(problem);
+  });
+
+  const twoTensors = () => [stored('a', 'F32', [8, 8]), stored('b', 'F32', [8, 8])];
+  const twoSpecs = [matrix('a', 8, 8), vector('b', 8, 8)];
+
+  test('an abort before and during the load frees everything and gives the reason', async () => {
+    const reason = new Error('changed my mind');
+    const before = await leaksOf(async () =>
+      load(await open(...twoTensors()), twoSpecs, { signal: AbortSignal.abort(reason) }),
+    );
+    expect(before).toMatchObject({ error: reason, created: 0 });
+    const controller = new AbortController();
+    const onProgress = ({ loaded }: { loaded: number }) => loaded > 0 && controller.abort(reason);
+    const checkpoint = await open(...twoTensors());
+    const during = await leaksOf(() => load(checkpoint, twoSpecs, { signal: controller.signal, onProgress }));
+    expect(during.error).toBe(reason);
+    expect(during.created).toBe(2);
+    expect(during.leaked).toEqual([]);
+  });
+
+  test('a file that cannot be read to its end frees everything', async () => {
+    const folder = folderOf(...twoTensors());
+    const checkpoint = await openCheckpoint(folder);
+    folder.files.set('model.safetensors', folder.files.get('model.safetensors')!.subarray(0, -1));
+    const { error, created, leaked } = await leaksOf(() => load(checkpoint, twoSpecs));
+    expect(error.message).toMatch(/^model\.safetensors: asked for bytes \d+ to \d+, got 255: the file changed/);
+    expect(created).toBe(2);
+    expect(leaked).toEqual([]);
+  });
+
+  test('too little GPU memory is said, and everything freed', async () => {
+    const { device } = gpu();
+    vi.spyOn(device, 'popErrorScope').mockImplementationOnce(async () => ({ message: 'no more' }) as GPUError);
+    const checkpoint = await open(...twoTensors());
+    const { error, leaked } = await leaksOf(() => load(checkpoint, twoSpecs));
+    expect(error.message).toBe('memory: the GPU has not the memory for 0.0 GiB of weights: no more');
+    expect(leaked).toEqual([]);
+    await device.popErrorScope(); // the one that the load pushed
+  });
+});
