@@ -1,12 +1,13 @@
 """Writes the tiny random LLaVA-1.5 checkpoints, in the file layout of llava-hf/llava-1.5-7b-hf."""
 
 import json
+import shutil
 import zlib
 from dataclasses import dataclass, field
 from pathlib import Path
 
 import torch
-from safetensors.torch import save_file
+from safetensors.torch import load_file, save_file
 from transformers import AutoConfig, LlavaForConditionalGeneration
 
 import tokenizer
@@ -24,6 +25,29 @@ CHAT_TEMPLATE = (
 )
 
 
+SMALL_TEXT = dict(
+    hidden_size=24,
+    intermediate_size=28,
+    num_hidden_layers=2,
+    num_attention_heads=3,
+    num_key_value_heads=1,
+    head_dim=16,
+    rms_norm_eps=1e-2,
+    tie_word_embeddings=True,
+    vocab_size=431,
+)
+SMALL_VISION = dict(
+    hidden_size=16,
+    intermediate_size=20,
+    num_hidden_layers=1,
+    num_attention_heads=2,
+    image_size=16,
+    patch_size=8,
+    hidden_act="quick_gelu",
+    layer_norm_eps=2e-2,
+)
+
+
 @dataclass
 class Spec:
     name: str
@@ -32,35 +56,36 @@ class Spec:
     vision: dict
     top: dict = field(default_factory=dict)  # LLaVA's own settings
     dtype: torch.dtype = torch.float32
-    layout: str = "hub"  # of tensor names: hub, new or original
+    layout: str = "hub"  # of tensor names: hub or new
     shards: int = 1
-    projector_centre: float = -2.3  # mean of the projector's pre-activations: where erf-GELU and tanh-GELU part
-    tower_centre: float = 0.0  # the same for the tower's MLPs
-    projector_gain: float = 2.5
+    eos: int | list[int] = 2
+    projector: tuple[float, float, float] = (-2.3, 0.3, 2.5)  # centre and spread of pre-activations, weight of linear_2
+    tower_mlp: tuple[float, float, float] | None = None  # the same for the tower's MLPs; None: ordinary weights
 
 
 def init_weights(model: LlavaForConditionalGeneration, spec: Spec, n_tokens: int) -> None:
-    """Random weights under which a wrong formula shows: peaked attention, biases, norm weights far from 1."""
+    """Random weights under which a wrong formula shows: peaked attention, biases, norm weights far from 1.
+
+    erf-GELU and tanh-GELU differ by 5e-4 at most, near -2.7. To tell them apart, pre-activations are centred there
+    (`projector`, `tower_mlp`), where GELU itself is small, and the next matrix brings the values back to scale.
+    """
     for name, parameter in model.named_parameters():
         generator = torch.Generator().manual_seed(zlib.crc32(f"{spec.seed} {name}".encode()))
         noise = torch.randn(parameter.shape, generator=generator)
         fan_in = parameter[0].numel() if parameter.ndim > 1 else 1
+        centred = spec.projector if "linear_" in name else spec.tower_mlp if ".fc" in name else None
         if "norm" in name:
             value = noise * 0.3 + (1 if name.endswith("weight") else 0)
         elif "embed_tokens" in name or "position_embedding" in name or "class_embedding" in name:
             value = noise * (0.3 if "embed_tokens" in name else 0.6)
-        elif name.endswith("linear_1.bias"):
-            value = noise * 0.2 + spec.projector_centre
-        elif name.endswith("linear_1.weight"):
-            value = noise * 0.25 / fan_in**0.5
-            if not spec.top.get("multimodal_projector_bias", True):
-                value += spec.projector_centre / fan_in
-        elif name.endswith("linear_2.weight"):
-            value = noise * spec.projector_gain
-        elif name.endswith("fc1.bias"):
-            value = noise * 0.3 + spec.tower_centre
+        elif centred and name.endswith(("linear_1.bias", "fc1.bias")):
+            value = noise * centred[1] + centred[0]
+        elif centred and name.endswith(("linear_1.weight", "fc1.weight")):
+            value = noise * centred[1] / fan_in**0.5
+        elif centred and name.endswith(("linear_2.weight", "fc2.weight")):
+            value = noise * centred[2]
         elif name.endswith("bias"):
-            value = noise * 0.3
+            value = noise * (0.1 if "o_proj" in name or "down_proj" in name else 0.3)
         else:
             gain = 1.0
             if "q_proj" in name or "k_proj" in name:
@@ -69,8 +94,6 @@ def init_weights(model: LlavaForConditionalGeneration, spec: Spec, n_tokens: int
                 gain = 0.7
             if "lm_head" in name:
                 gain = 2.0
-            if "fc1" in name and spec.tower_centre:
-                gain = 0.3
             value = noise * gain / fan_in**0.5
         if "embed_tokens" in name or "lm_head" in name:
             value[n_tokens - 2 :] *= 0.1  # <image>, <pad> and padding rows never win the arg-max
@@ -81,24 +104,20 @@ def init_weights(model: LlavaForConditionalGeneration, spec: Spec, n_tokens: int
 def stored_name(name: str, layout: str) -> str:
     """From the module tree of transformers 5 to a name as found in checkpoints.
 
-    hub: transformers < 4.52, and llava-hf on the hub. new: transformers 4.52 and later. original: the LLaVA repository.
+    hub: transformers < 4.52, and llava-hf on the hub. new: transformers 4.52 and later.
     """
     name = name.replace("vision_tower.", "vision_tower.vision_model.")
     if layout == "new":
         return name
     if name == "lm_head.weight":
-        return "language_model.lm_head.weight" if layout == "hub" else name
-    if layout == "hub":
-        return name.removeprefix("model.").replace("language_model.", "language_model.model.", 1)
-    name = name.replace("model.language_model.", "model.").replace("model.vision_tower.", "model.vision_tower.vision_tower.")
-    name = name.replace("multi_modal_projector.linear_1", "mm_projector.0")
-    return name.replace("multi_modal_projector.linear_2", "mm_projector.2")
+        return "language_model.lm_head.weight"
+    return name.removeprefix("model.").replace("language_model.", "language_model.model.", 1)
 
 
-def write_weights(folder: Path, model: LlavaForConditionalGeneration, spec: Spec, layout: str) -> None:
+def write_weights(folder: Path, model: LlavaForConditionalGeneration, spec: Spec) -> None:
     tied = model.config.tie_word_embeddings
     tensors = {
-        stored_name(name, layout): value.data.to(spec.dtype).contiguous()
+        stored_name(name, spec.layout): value.data.to(spec.dtype).contiguous()
         for name, value in model.named_parameters()
         if not (tied and name == "lm_head.weight")
     }
@@ -122,10 +141,15 @@ def write_json(path: Path, value: dict) -> None:
     path.write_text(json.dumps(value, indent=2) + "\n")
 
 
-def write_settings(folder: Path, spec: Spec, eos: int | list[int] = 2) -> int:
+def write_settings(folder: Path, spec: Spec) -> int:
     """Everything but the weights. Returns the number of the tokenizer's entries."""
     ids = tokenizer.write(folder)
-    top = {"projector_hidden_act": "gelu", "vision_feature_layer": -2, "vision_feature_select_strategy": "default"} | spec.top
+    top = {
+        "projector_hidden_act": "gelu",
+        "vision_feature_layer": -2,
+        "vision_feature_select_strategy": "default",
+        **spec.top,
+    }
     dtype = str(spec.dtype).removeprefix("torch.")
     image_size, patch_size = spec.vision["image_size"], spec.vision["patch_size"]
     full = top["vision_feature_select_strategy"] == "full"
@@ -150,7 +174,10 @@ def write_settings(folder: Path, spec: Spec, eos: int | list[int] = 2) -> int:
             "vision_config": {"model_type": "clip_vision_model", "projection_dim": 32, **spec.vision},
         },
     )
-    write_json(folder / "generation_config.json", {"bos_token_id": 1, "eos_token_id": eos, "pad_token_id": ids["<pad>"]})
+    write_json(
+        folder / "generation_config.json",
+        {"bos_token_id": 1, "eos_token_id": spec.eos, "pad_token_id": ids["<pad>"]},
+    )
     write_json(
         folder / "preprocessor_config.json",
         {
@@ -182,19 +209,33 @@ def write_settings(folder: Path, spec: Spec, eos: int | list[int] = 2) -> int:
     return ids["<pad>"] + 1
 
 
+def write_original_names(source: Path, folder: Path) -> None:
+    """Copies a checkpoint of one file; its tensors get the names of the original LLaVA repository."""
+    shutil.copytree(source, folder, dirs_exist_ok=True, ignore=shutil.ignore_patterns("expected.*", "model.*"))
+    tensors = load_file(source / "model.safetensors")
+    for ours, theirs in [
+        ("language_model.model.", "model."),
+        ("vision_tower.", "model.vision_tower.vision_tower."),
+        ("multi_modal_projector.linear_1.", "model.mm_projector.0."),
+        ("multi_modal_projector.linear_2.", "model.mm_projector.2."),
+    ]:
+        tensors = {theirs + n.removeprefix(ours) if n.startswith(ours) else n: t for n, t in tensors.items()}
+    save_file(tensors, folder / "model.safetensors", {"format": "pt"})
+
+
 def write(folder: Path, spec: Spec) -> None:
     """Writes the whole checkpoint `spec` to `folder`."""
     folder.mkdir(parents=True, exist_ok=True)
     n_tokens = write_settings(folder, spec)
     model = LlavaForConditionalGeneration(AutoConfig.from_pretrained(folder)).to(torch.float32)
     init_weights(model, spec, n_tokens)
-    write_weights(folder, model, spec, spec.layout)
+    write_weights(folder, model, spec)
 
 
 SPECS = [
     Spec(
         name="llava-f32",
-        seed=22,  # chosen among 60 for its arg-max margins, as in the other specs
+        seed=22,  # chosen for its arg-max margins, as in the other specs
         text=dict(
             hidden_size=40,
             intermediate_size=52,
@@ -217,5 +258,98 @@ SPECS = [
             hidden_act="quick_gelu",
             layer_norm_eps=2e-2,
         ),
+    ),
+    # several feature layers, class token kept, every optional bias, one key/value head, tied embeddings
+    Spec(
+        name="llava-f16",
+        seed=29,
+        dtype=torch.float16,
+        projector=(0.0, 1.5, 0.3),
+        tower_mlp=(-3.3, 0.1, 60.0),
+        eos=[2, 67],  # the fifth token of the continuation of "scene"
+        top=dict(
+            vision_feature_layer=[-2, 1],
+            vision_feature_select_strategy="full",
+            projector_hidden_act="quick_gelu",
+            multimodal_projector_bias=False,
+            tie_word_embeddings=True,
+        ),
+        text=dict(
+            hidden_size=36,
+            intermediate_size=58,
+            num_hidden_layers=3,
+            num_attention_heads=3,
+            num_key_value_heads=1,
+            head_dim=20,
+            attention_bias=True,
+            mlp_bias=True,
+            rms_norm_eps=5e-2,
+            rope_parameters={"rope_theta": 300.0, "rope_type": "default"},
+            tie_word_embeddings=True,
+            vocab_size=439,
+        ),
+        vision=dict(
+            hidden_size=40,
+            intermediate_size=54,
+            num_hidden_layers=3,
+            num_attention_heads=1,
+            image_size=28,
+            patch_size=7,
+            hidden_act="gelu",
+            layer_norm_eps=0.4,
+        ),
+    ),
+    # newer names, shards, odd widths, ordinary multi-head attention, head size and base frequency left to the defaults
+    Spec(
+        name="llava-bf16",
+        seed=64,
+        dtype=torch.bfloat16,
+        layout="new",
+        shards=3,
+        projector=(-3.3, 0.1, 70.0),
+        top=dict(vision_feature_layer=-1, projector_hidden_act="gelu_pytorch_tanh"),
+        text=dict(
+            hidden_size=44,
+            intermediate_size=61,
+            num_hidden_layers=2,
+            num_attention_heads=2,
+            rms_norm_eps=5e-2,
+            tie_word_embeddings=False,
+            vocab_size=433,
+        ),
+        vision=dict(
+            hidden_size=36,
+            intermediate_size=37,
+            num_hidden_layers=2,
+            num_attention_heads=3,
+            image_size=30,
+            patch_size=6,
+            hidden_act="quick_gelu",
+            layer_norm_eps=0.4,
+        ),
+    ),
+    # scaled rotary embeddings, in the older and the newer spelling
+    Spec(
+        name="rope-linear",
+        seed=23,
+        text=SMALL_TEXT | dict(rope_theta=10000.0, rope_scaling={"type": "linear", "factor": 2.5}),
+        vision=SMALL_VISION,
+    ),
+    Spec(
+        name="rope-llama3",
+        seed=48,
+        top=dict(vision_feature_layer=-1),
+        text=SMALL_TEXT
+        | dict(
+            rope_parameters={
+                "rope_type": "llama3",
+                "rope_theta": 10000.0,
+                "factor": 8.0,
+                "low_freq_factor": 1.0,
+                "high_freq_factor": 4.0,
+                "original_max_position_embeddings": 64,  # wavelengths on both sides of, and between, 16 and 64
+            }
+        ),
+        vision=SMALL_VISION,
     ),
 ]

@@ -16,6 +16,10 @@ def said(role: str, text: str, images: int = 0) -> dict:
     return {"role": role, "content": [{"type": "image"}] * images + [{"type": "text", "text": text}]}
 
 
+def write_json(path: Path, value: dict) -> None:
+    path.write_text(json.dumps(value, ensure_ascii=False, indent=1) + "\n")
+
+
 INPUTS = {
     "scene": {"images": ["scene.png"], "messages": [said("user", "What is in this image?", 1)]},
     "wide": {"images": ["wide.png"], "messages": [said("user", "Describe the scene in one sentence.", 1)]},
@@ -35,14 +39,18 @@ INPUTS = {
 
 
 def make_checkpoints() -> None:
+    root = FIXTURES / "checkpoints"
     for spec in checkpoints.SPECS:
-        folder = FIXTURES / "checkpoints" / spec.name
+        folder = root / spec.name
         checkpoints.write(folder, spec)
-        tensors, report = oracle.expected(folder, FIXTURES / "images", INPUTS, whole="scene")
+        entries = INPUTS if spec.name.startswith("llava") else {name: INPUTS[name] for name in ("scene", "text")}
+        tensors, report = oracle.expected(folder, FIXTURES / "images", entries, whole="scene")
         save_file(tensors, folder / "expected.safetensors")
-        (folder / "expected.json").write_text(json.dumps(report, ensure_ascii=False, indent=1) + "\n")
+        write_json(folder / "expected.json", report)
         margin = min(entry["min_margin"] for entry in report["inputs"].values())
         print(f"{spec.name}: smallest arg-max margin {margin:.2e} of max |logit|")
+    checkpoints.write_original_names(root / "llava-f16", root / "llava-f16-original")
+    write_json(root / "llava-f16-original" / "expected.json", {"same_as": "llava-f16"})
 
 
 if __name__ == "__main__":
