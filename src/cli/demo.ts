@@ -1,8 +1,8 @@
 import { openFolder } from '#platform';
-import { InvalidArgumentError } from 'commander';
 import { z } from 'zod';
 import { readExamples } from '../sav/data.ts';
 import { renderReport } from '../sav/report/report.ts';
+import { headCount } from './data.ts';
 import { reportTask, runTask, summaryCells, summaryHeader, summaryJson, table, type Task, type TaskResult } from './experiments.ts';
 import { writeWhole } from './files.ts';
 import type { Register } from './main.ts';
@@ -23,7 +23,7 @@ export const demoCommand: Register = (program, run) => {
   withCommonOptions(program.command('demo'))
     .description('The main job on shipped examples: fit SAVs, classify the queries, compare with the model’s own answers.')
     .option('--out <file>', 'the HTML report', 'headlight-report.html')
-    .option('--heads <k>', 'attention heads that vote: a number, or auto (by leave-one-out on the training rows)', heads, 'auto')
+    .option('--heads <k>', 'attention heads that vote: a number, or auto (by leave-one-out on the training rows)', headCount, 'auto')
     .option('--tasks <names>', 'only these tasks, separated by commas')
     .addHelpText(
       'after',
@@ -79,12 +79,4 @@ async function shippedTasks(wanted: readonly string[] | undefined): Promise<Task
         test: await readExamples(folder, `${name}.test.jsonl`),
       })),
   );
-}
-
-/** For commander. */
-export function heads(text: string): number | 'auto' {
-  if (text === 'auto') return text;
-  const k = Number(text);
-  if (!Number.isInteger(k) || k < 1) throw new InvalidArgumentError('Give a number of heads, or auto.');
-  return k;
 }

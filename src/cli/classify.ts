@@ -1,0 +1,74 @@
+import { readFileBytes } from '#platform';
+import { decodeClassifier } from '../sav/classifier-file.ts';
+import type { Example } from '../sav/features.ts';
+import { extractFeatures } from '../sav/features.ts';
+import { type PromptSetName, promptSetByName } from '../sav/prompt-sets.ts';
+import { UsageError } from './context.ts';
+import { type DataOptions, featureStore, readData, withDataOptions } from './data.ts';
+import { percent } from './experiments.ts';
+import type { Register } from './main.ts';
+import { collect, type ModelOptions, openModel, withCommonOptions } from './model.ts';
+
+interface Options extends ModelOptions, DataOptions {
+  classifier: string;
+  data?: string;
+  image?: string[];
+  question?: string;
+}
+
+export const classifyCommand: Register = (program, run) => {
+  withDataOptions(withCommonOptions(program.command('classify')))
+    .description('Label images with a stored classifier: the label, the votes per class and per head.')
+    .requiredOption('--classifier <file>', 'what fit has written')
+    .option('--data <file>', 'queries, JSON Lines {image, question}; the answer is JSON Lines, a line a query')
+    .option('--image <file>', 'one query: its image; give it again for several', collect)
+    .option('--question <text>', 'with --image: the question (default: the one the classifier was fitted with)')
+    .addHelpText(
+      'after',
+      `
+Examples:
+  headlight classify --classifier pets.safetensors --image cat.jpg
+  headlight classify --classifier pets.safetensors --data queries.jsonl > labels.jsonl`,
+    )
+    .action(
+      run<Options>(async (context, options) => {
+        if ((options.data === undefined) === (options.image === undefined)) throw new UsageError('give either --data or --image (see --help)');
+        const bytes = await readFileBytes(options.classifier);
+        const model = await openModel(context, options);
+        const classifier = decodeClassifier(bytes, options.classifier, model);
+        const { data } = classifier;
+        const set = promptSetByName(data.promptSet).name as PromptSetName;
+        const examples = options.data ? await readData(options.data, { ...options, promptSet: set }, 'optional') : [single(options, data.prompt)];
+        const store = featureStore(options);
+        const progress = context.progress('classifying', examples.length);
+        try {
+          for (const [i, example] of examples.entries()) {
+            const { vectors } = await extractFeatures(model, [example], { maxLayer: classifier.maxLayer, store, signal: context.signal, onNotice: (m) => context.note(m) });
+            const { label, confidence, votes, heads } = classifier.classify(vectors[0], { candidates: example.candidates });
+            progress.update(i + 1);
+            const line = {
+              source: example.source,
+              label,
+              confidence,
+              votes: Object.fromEntries(data.labels.map((name, c) => [name, votes[c]])),
+              heads: heads.map((h) => ({ layer: h.layer, head: h.head, vote: h.label, scores: h.scores })),
+              truth: example.label,
+            };
+            if (context.json || options.data) process.stdout.write(`${JSON.stringify(line)}\n`);
+            else {
+              context.print(`${label}${confidence === undefined ? '' : `  (confidence ${percent(confidence)})`}`);
+              for (const [c, name] of data.labels.entries()) context.print(`  ${String(votes[c]).padStart(3)} of ${heads.length} heads  ${name}`);
+            }
+          }
+        } finally {
+          progress.stop();
+        }
+      }),
+    );
+};
+
+function single({ image = [], question }: Options, fitted: string | undefined): Example {
+  const prompt = question ?? fitted;
+  if (prompt === undefined) throw new UsageError('this classifier was fitted with several questions: give --question');
+  return { source: image.join(', '), prompt, images: image, loadImages: () => Promise.all(image.map((file) => readFileBytes(file))) };
+}

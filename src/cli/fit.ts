@@ -1,0 +1,86 @@
+import { encodeClassifier } from '../sav/classifier-file.ts';
+import { labelsOf } from '../sav/data.ts';
+import { auditLabels } from '../sav/explain.ts';
+import { extractFeatures } from '../sav/features.ts';
+import { fitClassifier, parity } from '../sav/fit.ts';
+import type { Compare } from '../sav/leave-one-out.ts';
+import type { Scoring } from '../sav/scoring.ts';
+import type { Vote } from '../sav/votes.ts';
+import { commonPrompt, type DataOptions, featureStore, headCount, oneOf, promptSet, readData, withDataOptions } from './data.ts';
+import { percent, table } from './experiments.ts';
+import { writeWhole } from './files.ts';
+import type { Register } from './main.ts';
+import { integer, type ModelOptions, openModel, withCommonOptions } from './model.ts';
+
+interface Options extends ModelOptions, DataOptions {
+  train: string;
+  out: string;
+  heads: number | 'auto';
+  scoring: Scoring;
+  vote: Vote;
+  compare: Compare;
+  parity?: boolean;
+  maxLayer?: number;
+}
+
+export const fitCommand: Register = (program, run) => {
+  withDataOptions(withCommonOptions(program.command('fit')))
+    .description('Choose attention heads from labelled examples and store a classifier.')
+    .requiredOption('--train <file>', 'labelled examples, JSON Lines {image, question, label}; about 20 a label')
+    .requiredOption('--out <file>', 'the classifier, a safetensors file')
+    .option('--heads <k>', 'attention heads that vote: a number, or auto (by leave-one-out)', headCount, 20)
+    .option('--scoring <how>', 'how heads are judged: leave-one-out, or train as published', oneOf('leave-one-out', 'train'), 'leave-one-out')
+    .option('--vote <how>', 'majority, soft (summed similarities) or weighted (by leave-one-out reliability)', oneOf('majority', 'soft', 'weighted'), 'majority')
+    .option('--compare <how>', 'cosine to the centroids, or gaussian discriminant', oneOf('cosine', 'gaussian'), 'cosine')
+    .option('--parity', 'the published method: train scoring, 20 heads, majority, cosine')
+    .option('--max-layer <l>', 'choose among layers 0 to l only: queries then run no deeper', integer(0))
+    .addHelpText(
+      'after',
+      `
+Examples:
+  headlight fit --train train.jsonl --out pets.safetensors
+  headlight fit --train train.jsonl --heads auto --cache .headlight --out pets.safetensors
+  headlight fit --train train.jsonl --parity --out published.safetensors`,
+    )
+    .action(
+      run<Options>(async (context, options) => {
+        const train = await readData(options.train, options);
+        const model = await openModel(context, options);
+        const progress = context.progress('head vectors', train.length);
+        const features = await extractFeatures(model, train, {
+          store: featureStore(options),
+          signal: context.signal,
+          onProgress: (done, _, cached) => progress.update(done, cached ? `${cached} from the cache` : ''),
+          onNotice: (message) => context.note(message),
+        }).finally(() => progress.stop());
+        const labels = labelsOf(train);
+        const { classifier, leaveOneOut } = fitClassifier(features, labels, {
+          ...(options.parity ? parity : { k: options.heads, scoring: options.scoring, vote: options.vote, compare: options.compare }),
+          maxLayer: options.maxLayer,
+          promptSet: promptSet(options).name,
+          prompt: commonPrompt(train),
+          candidates: train.map((e) => e.candidates),
+        });
+        await writeWhole(options.out, encodeClassifier(classifier));
+
+        const { data } = classifier;
+        context.print(table(['head', 'right', 'of', 'margin'], data.heads.map((h) => [`${h.layer}.${h.head}`, `${h.correct}`, `${data.nExamples}`, h.margin.toFixed(3)])));
+        context.print(`\n${data.labels.length} labels: ${data.labels.map((label, i) => `${label} (${data.counts[i]})`).join(', ')}`);
+        if (data.leaveOneOutAccuracy !== undefined) context.print(`leave-one-out accuracy ${percent(data.leaveOneOutAccuracy)} with ${data.heads.length} heads`);
+        const doubts = data.counts.every((n) => n >= 2) ? auditLabels(classifier, features, labels) : [];
+        for (const { index, label, against, heads, suggested } of doubts.slice(0, 5))
+          context.print(`check ${train[index].source}: labelled ${label}, ${against} of ${heads} heads say otherwise, most ${suggested}`);
+        context.print(`\nwrote ${options.out}`);
+        context.result({
+          file: options.out,
+          modelId: data.modelId,
+          labels: data.labels,
+          counts: data.counts,
+          heads: data.heads,
+          leaveOneOutAccuracy: data.leaveOneOutAccuracy,
+          leaveOneOut: leaveOneOut.map(({ k, accuracy }) => ({ k, accuracy })),
+          labelAudit: doubts.map(({ index, ...doubt }) => ({ source: train[index].source, ...doubt })),
+        });
+      }),
+    );
+};

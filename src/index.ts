@@ -1,0 +1,23 @@
+// The public API, and nothing else.
+export { openFolder } from '#platform';
+export { type Gpu, type GpuOptions, openGpu } from './kernels/gpu.ts';
+export { DeviceLostError, KernelError, NoAdapterError, ShapeError } from './kernels/errors.ts';
+export { Profiler, type ProfileRow } from './kernels/profiler.ts';
+export { CheckpointError } from './checkpoint/errors.ts';
+export { writeSafetensors } from './checkpoint/safetensors-writer.ts';
+export type { LlavaConfig, TextConfig, VisionConfig } from './model/config.ts';
+export { ConfigError, InputError } from './model/errors.ts';
+export { type HookPoint, hookPoints, type NamesFilter } from './model/hook-points.ts';
+export type { PosSlice } from './model/hooks.ts';
+export { type Activation, type ActivationCache, Llava, type ModelInput, type RunOptions } from './model/llava.ts';
+export { type Prompt, type TextOptions, VisionLanguageModel } from './model/vision-language-model.ts';
+export { type ClassifierData, type Prediction, SavClassifier } from './sav/classifier.ts';
+export { decodeClassifier, encodeClassifier } from './sav/classifier-file.ts';
+export { readExamples } from './sav/data.ts';
+export { type Experiment, runExperiment } from './sav/experiment.ts';
+export { explain } from './sav/explain.ts';
+export { type FeatureStore, MemoryFeatureStore } from './sav/feature-cache.ts';
+export { type Example, extractFeatures, type HeadFeatures, type HeadVectorSource } from './sav/features.ts';
+export { type Fit, type FitOptions, fitClassifier, parity } from './sav/fit.ts';
+export { evaluate } from './sav/metrics.ts';
+export { renderReport } from './sav/report/report.ts';
