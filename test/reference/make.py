@@ -3,11 +3,13 @@
 import json
 from pathlib import Path
 
+from safetensors.numpy import save_file as save_arrays
 from safetensors.torch import save_file
 
 import checkpoints
 import oracle
 import pictures
+import processor
 
 FIXTURES = Path(__file__).resolve().parent.parent / "fixtures"
 
@@ -53,6 +55,15 @@ def make_checkpoints() -> None:
     write_json(root / "llava-f16-original" / "expected.json", {"same_as": "llava-f16"})
 
 
+def make_pixels() -> None:
+    folder = FIXTURES / "images"
+    pictures.draw_awkward_pictures(folder)
+    tensors, report = processor.expected(folder)
+    save_arrays(tensors, folder / "expected.safetensors")
+    write_json(folder / "expected.json", report)
+
+
 if __name__ == "__main__":
     pictures.draw_model_pictures(FIXTURES / "images")
     make_checkpoints()
+    make_pixels()
