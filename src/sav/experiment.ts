@@ -61,11 +61,12 @@ export function runExperiment(
   };
   const predictions = classify(fit.classifier);
   const all = allHeads(train.features);
+  const best = Array.from(fit.ranking.order, (h) => all[h]);
+  const ranked = fitOptions.heads ?? best;
   const draws = Array.from(
     { length: randomDraws },
     (_, seed) => accuracyOf(randomHeads(train.features, heads.length, seed + 1)).accuracy,
   );
-  const ranked = fitOptions.heads ?? Array.from(fit.ranking.order, (h) => all[h]);
   const ks = [...new Set([...defaultKs, heads.length, ranked.length])].filter((k) => k <= ranked.length);
   return {
     fit,
@@ -75,7 +76,7 @@ export function runExperiment(
       predictions.map(({ label }) => label),
       labels,
     ),
-    allHeads: accuracyOf(all),
+    allHeads: accuracyOf(best),
     randomHeads: {
       mean: draws.reduce((a, b) => a + b, 0) / draws.length,
       least: Math.min(...draws),

@@ -124,9 +124,14 @@ function withinScatter({ counts, sums, products }: HeadMoments, d: number): { sc
 export function shrinkageOf(moments: HeadMoments, d: number): { share: number; mean: number } {
   const { scatter, freedom } = withinScatter(moments, d);
   let trace = 0;
-  for (let r = 0; r < d; r++) trace += scatter[r * d + r] / freedom;
+  let total = 0;
+  for (let r = 0; r < d; r++) {
+    trace += scatter[r * d + r] / freedom;
+    total += moments.products[r * d + r] / freedom;
+  }
+  if (!(trace >= -1e-9 * total)) throw new Error('sums of outer products do not belong to the class sums beside them');
+  if (trace <= 1e-12 * total) return { share: 1, mean: 1 };
   const square = dot(scatter, 0, scatter, 0, d * d) / (freedom * freedom);
-  if (!(trace > 0)) return { share: 1, mean: 1 };
   const above = (1 - 2 / d) * square + trace * trace;
   const below = (freedom + 1 - 2 / d) * (square - (trace * trace) / d);
   // Never quite 0: with d = 1 the formula's bounds meet, and a singular scatter must still be inverted.

@@ -171,7 +171,7 @@ export function headCountChart(
       layer: [
         {
           data: { values },
-          mark: { type: 'bar', fill: SAV, cornerRadiusEnd: 2 },
+          mark: { type: 'bar', fill: SAV },
           encoding: {
             x: { field: 'k', type: 'ordinal', axis: { title: 'heads that vote', labelAngle: 0 } },
             y,

@@ -1,0 +1,184 @@
+// The portable classifier file: safetensors, so that Python opens it too. Sums are stored in float64, as they are kept:
+// a classifier that was saved and loaded gives the same answers to the last bit, and examples can still be taken out.
+//
+//   sums      F64 [heads, classes, dHead]   class sums of the heads' vectors; centroid = sum / count
+//   products  F64 [heads, dHead, dHead]     sums of outer products, to compare by Gaussian only
+//   said, right  I32 [heads, classes]       leave-one-out votes and how many were right, for weighted votes only
+//   __metadata__  format, version, and the rest of ClassifierData as JSON under `classifier`
+import { z } from 'zod';
+import { quote, showShape } from '../checkpoint/errors.ts';
+import { parseSafetensors, type SafetensorsHeader, tensorBytes } from '../checkpoint/safetensors.ts';
+import { type StoredTensor, tensorOf, writeSafetensors } from '../checkpoint/safetensors-writer.ts';
+import { type ClassifierData, SavClassifier } from './classifier.ts';
+import type { HeadVectorSource } from './features.ts';
+
+const FORMAT = 'headlight-sav-classifier';
+const VERSION = 1;
+
+const count = z.number().int().nonnegative();
+const label = z.string().min(1).max(10_000);
+
+const settingsSchema = z
+  .strictObject({
+    modelId: z.string().min(1).max(1000),
+    precision: z.string().max(1000).optional(),
+    nLayers: count.min(1).max(10_000),
+    nHeads: count.min(1).max(10_000),
+    dHead: count.min(1).max(100_000),
+    promptSet: z.string().max(1000),
+    prompt: z.string().max(1_000_000).optional(),
+    scoring: z.enum(['train', 'leave-one-out']),
+    vote: z.enum(['majority', 'soft', 'weighted']),
+    compare: z.enum(['cosine', 'gaussian']),
+    heads: z.array(z.strictObject({ layer: count, head: count, correct: count, margin: z.number() })).min(1),
+    nExamples: count,
+    changes: count,
+    labels: z.array(label).min(2),
+    counts: z.array(count.min(1)),
+    calibration: z.strictObject({ slope: z.number(), intercept: z.number() }).optional(),
+    leaveOneOutAccuracy: z.number().min(0).max(1).optional(),
+  })
+  .superRefine((settings, context) => {
+    const { heads, labels, counts, nLayers, nHeads, nExamples } = settings;
+    const problem = (path: string, message: string) => context.addIssue({ code: 'custom', path: [path], message });
+    if (new Set(labels).size !== labels.length) problem('labels', 'a label occurs twice');
+    if (counts.length !== labels.length) problem('counts', `${counts.length} counts for ${labels.length} labels`);
+    if (new Set(heads.map(({ layer, head }) => `${layer}.${head}`)).size !== heads.length) {
+      problem('heads', 'a head occurs twice');
+    }
+    for (const { layer, head, correct } of heads) {
+      if (layer >= nLayers || head >= nHeads)
+        problem('heads', `no head ${layer}.${head} in ${nLayers} layers of ${nHeads}`);
+      if (correct > nExamples) problem('heads', `head ${layer}.${head} has ${correct} of ${nExamples} examples right`);
+    }
+  });
+
+/** The classifier as the bytes of a safetensors file. The same classifier gives the same bytes. */
+export function encodeClassifier({ data }: SavClassifier): Uint8Array<ArrayBuffer> {
+  const { sums, products, said, right, ...settings } = data;
+  const [nHeads, nClasses] = [data.heads.length, data.labels.length];
+  const tensors: StoredTensor[] = [tensorOf('sums', [nHeads, nClasses, data.dHead], sums)];
+  if (products) tensors.push(tensorOf('products', [nHeads, data.dHead, data.dHead], products));
+  if (said) tensors.push(tensorOf('said', [nHeads, nClasses], said));
+  if (right) tensors.push(tensorOf('right', [nHeads, nClasses], right));
+  const classifier = JSON.stringify(settingsSchema.parse(settings));
+  return writeSafetensors(tensors, { format: FORMAT, version: String(VERSION), classifier });
+}
+
+/**
+ * A classifier from the bytes of its file, which are checked before they are believed.
+ * @param name the file's name, for messages
+ * @param model the model that is to make the query's head vectors
+ * @throws {Error} naming the file and the problem; naming both models where the classifier was fitted on another.
+ */
+export function decodeClassifier(
+  bytes: Uint8Array,
+  name: string,
+  model: Pick<HeadVectorSource, 'modelId' | 'nLayers' | 'nHeads' | 'dHead'>,
+): SavClassifier {
+  const header = parseSafetensors(name, bytes);
+  const settings = readSettings(header, name);
+  if (settings.modelId !== model.modelId) {
+    throw new Error(
+      `${name}: was fitted on model ${quote(settings.modelId)}, the model in use is ${quote(model.modelId)}; use that model, or fit again on this one`,
+    );
+  }
+  const { nHeads, dHead, heads, labels } = settings;
+  if (nHeads !== model.nHeads || dHead !== model.dHead || settings.nLayers > model.nLayers) {
+    throw new Error(
+      `${name}: is for ${settings.nLayers} layers of ${nHeads} heads of size ${dHead}, the model has ${model.nLayers} of ${model.nHeads} of size ${model.dHead}`,
+    );
+  }
+  const classShape = [heads.length, labels.length];
+  const gaussian = settings.compare === 'gaussian';
+  const weighted = settings.vote === 'weighted';
+  const expected = ['sums', ...(gaussian ? ['products'] : []), ...(weighted ? ['said', 'right'] : [])];
+  const stray = [...header.tensors.keys()].filter((tensor) => !expected.includes(tensor));
+  if (stray.length > 0)
+    throw new Error(`${name}: holds tensors that no classifier of its kind has: ${stray.map(quote).join(', ')}`);
+  const numbers = (tensor: string, shape: number[]) => float64(header, bytes, name, tensor, shape);
+  const counts = (tensor: string) => int32(header, bytes, name, tensor, classShape);
+  const data: ClassifierData = {
+    ...settings,
+    sums: numbers('sums', [...classShape, dHead]),
+    products: gaussian ? numbers('products', [heads.length, dHead, dHead]) : undefined,
+    said: weighted ? counts('said') : undefined,
+    right: weighted ? counts('right') : undefined,
+  };
+  if (data.said?.some((said, i) => data.right![i] > said))
+    throw new Error(`${name}: right: more right votes than votes`);
+  try {
+    return new SavClassifier(data);
+  } catch (error) {
+    throw new Error(`${name}: ${(error as Error).message}`);
+  }
+}
+
+function readSettings(header: SafetensorsHeader, name: string): z.infer<typeof settingsSchema> {
+  const { format, version, classifier } = header.metadata;
+  if (format !== FORMAT || classifier === undefined) {
+    throw new Error(`${name}: is a safetensors file, but not a classifier made by 'fit'`);
+  }
+  if (version !== String(VERSION)) {
+    throw new Error(
+      `${name}: has classifier format version ${quote(version ?? '')}, this build reads ${VERSION}; fit again`,
+    );
+  }
+  let json: unknown;
+  try {
+    json = JSON.parse(classifier);
+  } catch (error) {
+    throw new Error(`${name}: its settings are not JSON: ${(error as Error).message}`);
+  }
+  const result = settingsSchema.safeParse(json);
+  if (!result.success) {
+    const problems = result.error.issues
+      .slice(0, 5)
+      .map(({ path, message }) => `${path.join('.') || 'settings'}: ${message}`);
+    throw new Error(`${name}: bad settings: ${problems.join('; ')}`);
+  }
+  return result.data;
+}
+
+function float64(
+  header: SafetensorsHeader,
+  bytes: Uint8Array,
+  name: string,
+  tensor: string,
+  shape: number[],
+): Float64Array {
+  const values = new Float64Array(copyOf(header, bytes, name, tensor, 'F64', shape));
+  if (!values.every(Number.isFinite)) throw new Error(`${name}: ${tensor} holds a value that is not finite`);
+  return values;
+}
+
+function int32(
+  header: SafetensorsHeader,
+  bytes: Uint8Array,
+  name: string,
+  tensor: string,
+  shape: number[],
+): Int32Array {
+  const values = new Int32Array(copyOf(header, bytes, name, tensor, 'I32', shape));
+  if (values.some((value) => value < 0)) throw new Error(`${name}: ${tensor} holds a count below 0`);
+  return values;
+}
+
+/** A tensor's bytes, aligned. */
+function copyOf(
+  header: SafetensorsHeader,
+  bytes: Uint8Array,
+  name: string,
+  tensor: string,
+  dtype: 'F64' | 'I32',
+  shape: number[],
+): ArrayBuffer {
+  const info = header.tensors.get(tensor);
+  if (!info) throw new Error(`${name}: has no tensor '${tensor}'`);
+  if (info.dtype !== dtype || info.shape.length !== shape.length || shape.some((size, i) => info.shape[i] !== size)) {
+    throw new Error(
+      `${name}: ${tensor}: expected ${dtype} ${showShape(shape)}, the file has ${info.dtype} ${showShape(info.shape)}`,
+    );
+  }
+  return tensorBytes(name, header, bytes, tensor).slice().buffer as ArrayBuffer;
+}

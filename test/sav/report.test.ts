@@ -1,0 +1,142 @@
+import { beforeAll, describe, expect, it } from 'vitest';
+import { type Experiment, runExperiment } from '../../src/sav/experiment.ts';
+import { escapeHtml, html } from '../../src/sav/report/markup.ts';
+import { aboveChance, imageType, pickQueries, type Report, renderReport } from '../../src/sav/report/report.ts';
+import { synthetic } from './synthetic.ts';
+
+const png = Uint8Array.of(0x89, 0x50, 0x4e, 0x47, 0x0d, 0x0a, 0x1a, 0x0a, 1, 2, 3);
+const hostile = `<script>alert(1)</script><img src=x onerror=alert(2)>" onload='alert(3)' {{7*7}} ]]>&amp;`;
+
+function experiment(labels: string[], signal: Record<number, number>, zeroShot = false): Experiment {
+  const task = { nLayers: 3, nHeads: 4, labels, signal };
+  const test = synthetic({ ...task, perLabel: 15, seed: 2 });
+  return runExperiment(synthetic({ ...task, perLabel: 6 }), test, {
+    k: 3,
+    prompt: hostile,
+    zeroShotAnswers: zeroShot ? test.labels.map((_, i) => (i % 3 ? labels[0] : hostile)) : undefined,
+  });
+}
+
+function reportOf(...tasks: Report['tasks']): Report {
+  return { title: 'Report', facts: [{ name: 'model', value: 'tiny' }], tasks };
+}
+
+describe('runExperiment', () => {
+  it('compares chosen heads with all, random, zero-shot, and other numbers of heads', () => {
+    const result = experiment(['a', 'b'], { 1: 1.5, 6: 1.5 }, true);
+    expect(result.evaluation.accuracy).toBeGreaterThan(0.85);
+    expect(result.evaluation.accuracy).toBeGreaterThan(result.randomHeads.mean);
+    expect(result.randomHeads.least).toBeLessThanOrEqual(result.randomHeads.greatest);
+    expect(result.byK.map(({ k }) => k)).toEqual([1, 2, 3, 5, 7, 10, 12]);
+    expect(result.byK.find(({ k }) => k === 3)?.accuracy).toBe(result.evaluation.accuracy);
+    expect(result.byK.at(-1)?.accuracy).toBe(result.allHeads.accuracy);
+    // 10 of 30 answers are no label; of the other 20, those of label a are right.
+    expect(result.zeroShot?.confusion.map((row) => row[2])).toEqual([5, 5]);
+    expect(result.zeroShot?.correct).toBe(10);
+  });
+});
+
+describe('renderReport', () => {
+  let page: string;
+  let body: string;
+  beforeAll(async () => {
+    const good = experiment([hostile, 'b'], { 1: 3, 6: 3 }, true);
+    const chance = experiment(['a', 'b'], {});
+    page = await renderReport({
+      ...reportOf(
+        {
+          name: hostile,
+          description: hostile,
+          experiment: good,
+          warnings: [hostile],
+          queries: [
+            { images: [png], question: hostile, truth: 'b', prediction: good.predictions[0], zeroShotAnswer: hostile },
+            {
+              images: [new TextEncoder().encode('<svg onload="alert(4)"/>')],
+              question: 'plain?',
+              prediction: good.predictions[1],
+            },
+          ],
+        },
+        { name: 'nothing to see', experiment: chance, queries: [] },
+      ),
+      introduction: hostile,
+      facts: [{ name: hostile, value: hostile }],
+    });
+    body = page.slice(page.indexOf('<body>'));
+  });
+
+  it('lets no string of the data become markup', () => {
+    expect(page).not.toMatch(/<script/i);
+    // All tags are ours, with no handler among the attributes: attribute values hold no raw quotes or brackets.
+    const tags = body.match(/<[^>]*>/g)!;
+    for (const tag of tags) expect(tag.replace(/"[^"]*"/g, '""')).not.toMatch(/\son\w+=/i);
+    const names = new Set(tags.map((tag) => /^<\/?([a-z\d]+)/i.exec(tag)?.[1]));
+    expect(
+      [...names].filter(
+        (name) =>
+          !/^(body|main|header|h\d|p|dl|dt|dd|section|figure|figcaption|span|i|b|svg|g|path|text|line|rect|div|table|thead|tbody|tr|th|td|a|small|article|img|details|summary|code|html)$/.test(
+            name ?? '',
+          ),
+      ),
+    ).toEqual([]);
+    expect(body.split(escapeHtml(hostile)).length).toBeGreaterThan(10);
+  });
+
+  it('refers to nothing outside the file', () => {
+    const links = [...body.matchAll(/(?:href|src)="([^"]*)"/g)].map((match) => match[1]);
+    expect(links.length).toBeGreaterThan(1);
+    for (const link of links) expect(link).toMatch(/^(#task-\d|data:image\/png;base64,)/);
+    expect(page).toContain(`content="default-src 'none'`);
+    expect(page.replace(/http:\/\/www\.w3\.org\/\d+\/\w+/g, '')).not.toMatch(/https?:/);
+  });
+
+  it('embeds images by content, and shows none that may hold a script', () => {
+    expect(page).toContain(`src="data:image/png;base64,${Buffer.from(png).toString('base64')}"`);
+    expect(page).toContain('image not shown');
+    expect(page).not.toContain('<svg onload');
+  });
+
+  it('draws each plot as SVG text: one overview, and a map and bars per task', () => {
+    expect(body.match(/<svg /g)).toHaveLength(5);
+    expect(body).not.toMatch(/NaN|undefined|\[object/);
+  });
+
+  it('says in words what stays at chance, and what does not', () => {
+    expect(body).toContain('On 1 of 2 tasks SAVs stay at chance');
+    expect(body).toMatch(/At chance: [\d.]+ % \(\d+ of 30 right/);
+    expect(body).toMatch(/above the model&#39;s own answers/);
+    expect(body.match(/class="tag">at chance/g)).toHaveLength(2);
+  });
+});
+
+describe('parts of the report', () => {
+  it('html escapes strings and keeps markup', () => {
+    expect(html`<b title="${'"\'<&>'}">${[html`<i>${1}</i>`, '<']}${undefined}${false}</b>`.text).toBe(
+      '<b title="&quot;&#39;&lt;&amp;&gt;"><i>1</i>&lt;</b>',
+    );
+  });
+
+  it('pickQueries shows mistakes beside right answers', () => {
+    const right = [true, true, false, true, false, false, true];
+    expect(pickQueries(right, 4)).toEqual([0, 1, 2, 4]);
+    expect(pickQueries(right, 99)).toEqual([0, 1, 2, 3, 4, 5, 6]);
+    expect(pickQueries([false, false, false, true], 4)).toEqual([0, 1, 2, 3]);
+    expect(pickQueries([true, true, true], 2)).toEqual([0, 1]);
+  });
+
+  it('aboveChance asks the interval, not the accuracy', () => {
+    const evaluation = experiment(['a', 'b'], {}).evaluation;
+    expect(aboveChance({ ...evaluation, accuracy: 0.6, interval: [0.47, 0.7], chance: 0.5 })).toBe(false);
+    expect(aboveChance({ ...evaluation, accuracy: 0.6, interval: [0.51, 0.7], chance: 0.5 })).toBe(true);
+  });
+
+  it('imageType goes by the first bytes', () => {
+    expect(imageType(png)).toBe('image/png');
+    expect(imageType(Uint8Array.of(0xff, 0xd8, 0xff, 0xe0))).toBe('image/jpeg');
+    expect(imageType(new TextEncoder().encode('RIFF1234WEBPVP8 '))).toBe('image/webp');
+    expect(imageType(new TextEncoder().encode('GIF89a'))).toBe('image/gif');
+    expect(imageType(new TextEncoder().encode('RIFF1234WAVE'))).toBeUndefined();
+    expect(imageType(new Uint8Array())).toBeUndefined();
+  });
+});
