@@ -10,6 +10,7 @@ import checkpoints
 import oracle
 import pictures
 import processor
+import sav_reference
 
 FIXTURES = Path(__file__).resolve().parent.parent / "fixtures"
 
@@ -63,7 +64,16 @@ def make_pixels() -> None:
     write_json(folder / "expected.json", report)
 
 
+def make_sav() -> None:
+    folder = FIXTURES / "sav"
+    sav_reference.write_data(folder)
+    tensors, report = sav_reference.expected(FIXTURES / "checkpoints" / "llava-f32", folder)
+    save_arrays(tensors, folder / "expected.safetensors")
+    write_json(folder / "expected.json", report)
+
+
 if __name__ == "__main__":
     pictures.draw_model_pictures(FIXTURES / "images")
     make_checkpoints()
     make_pixels()
+    make_sav()
