@@ -83,6 +83,44 @@ export async function readRange(folder: Folder, name: string, start: number, end
   return bytes;
 }
 
+/**
+ * Groups tensors so that each group can be fetched by one read: tensors that follow each other in one file without a gap,
+ * `maxBytes` together at most. A larger tensor is a group of its own. A model has hundreds of tensors of a few kilobytes,
+ * and over HTTP every read is a request.
+ * @returns groups, and tensors within them, in the order of the files.
+ */
+export function batches<T>(items: readonly T[], tensorOf: (item: T) => CheckpointTensor, maxBytes: number): T[][] {
+  const sorted = [...items].sort((x, y) => {
+    const [a, b] = [tensorOf(x), tensorOf(y)];
+    return a.file === b.file ? a.start - b.start || a.end - b.end : a.file < b.file ? -1 : 1;
+  });
+  const groups: T[][] = [];
+  let first: CheckpointTensor | undefined;
+  let last: CheckpointTensor | undefined;
+  for (const item of sorted) {
+    const tensor = tensorOf(item);
+    if (first && tensor.file === first.file && tensor.start === last!.end && tensor.end - first.start <= maxBytes)
+      groups.at(-1)!.push(item);
+    else {
+      groups.push([item]);
+      first = tensor;
+    }
+    last = tensor;
+  }
+  return groups;
+}
+
+/** Reads ranges of one batch: fetched at once where it has several tensors, each range by itself where it has one. */
+export async function batchReader(
+  folder: Folder,
+  batch: readonly CheckpointTensor[],
+): Promise<(start: number, end: number) => Promise<Uint8Array>> {
+  const { file, start: first } = batch[0];
+  if (batch.length === 1) return (start, end) => readRange(folder, file, start, end);
+  const bytes = await readRange(folder, file, first, batch.at(-1)!.end);
+  return async (start, end) => bytes.subarray(start - first, end - first);
+}
+
 type FileTensor = TensorInfo & { readonly file: string };
 
 async function shardTensors(folder: Folder, file: string): Promise<FileTensor[]> {

@@ -1,6 +1,6 @@
 import type { Gpu } from '../kernels/gpu.ts';
 import { type DType, elementCount, type Tensor, type Weight } from '../kernels/tensor.ts';
-import { type Checkpoint, type CheckpointTensor, readRange } from './checkpoint-files.ts';
+import { batches, batchReader, type Checkpoint, type CheckpointTensor } from './checkpoint-files.ts';
 import { decodeFloats } from './decode.ts';
 import { CheckpointError } from './errors.ts';
 import { dtypeBytes, type SafetensorsDType } from './safetensors.ts';
@@ -57,10 +57,7 @@ export async function loadTensors(
   const ignored = checkSpecs(checkpoint, specs, options);
   await checkTied(checkpoint, tied, signal);
 
-  const fileOrder = new Map(checkpoint.files.map((file, i) => [file, i]));
   const jobs = specs.map((spec) => ({ spec, source: checkpoint.tensors.get(spec.name)! }));
-  jobs.sort((a, b) => fileOrder.get(a.source.file)! - fileOrder.get(b.source.file)! || a.source.start - b.source.start);
-
   const matrices = new Map<string, Weight>();
   const vectors = new Map<string, Tensor>();
   const tensors = () => [...[...matrices.values()].flatMap((w) => w.parts), ...vectors.values()];
@@ -73,12 +70,18 @@ export async function loadTensors(
     });
     const upload = new Upload(
       gpu,
-      checkpoint,
       jobs.map((job) => job.source),
       options,
     );
-    for (const { spec, source } of jobs)
-      await upload.tensor(source, matrices.get(spec.name)?.parts ?? [vectors.get(spec.name)!]);
+    for (const batch of batches(jobs, (job) => job.source, chunkBytes)) {
+      signal?.throwIfAborted();
+      const read = await batchReader(
+        checkpoint.folder,
+        batch.map((job) => job.source),
+      );
+      for (const { spec, source } of batch)
+        await upload.tensor(source, matrices.get(spec.name)?.parts ?? [vectors.get(spec.name)!], read);
+    }
     await upload.finish();
   } catch (e) {
     destroy();
@@ -136,22 +139,24 @@ async function reportOutOfMemory(gpu: Gpu, checkpoint: Checkpoint, allocate: () 
 /** The stream of chunks from the files to the GPU's buffers. */
 class Upload {
   readonly #gpu: Gpu;
-  readonly #checkpoint: Checkpoint;
   readonly #options: LoadOptions;
   readonly #total: number;
   #loaded = 0;
   #inFlight = 0;
 
-  constructor(gpu: Gpu, checkpoint: Checkpoint, sources: readonly CheckpointTensor[], options: LoadOptions) {
+  constructor(gpu: Gpu, sources: readonly CheckpointTensor[], options: LoadOptions) {
     this.#gpu = gpu;
-    this.#checkpoint = checkpoint;
     this.#options = options;
     this.#total = sources.reduce((sum, { start, end }) => sum + end - start, 0);
     this.#report();
   }
 
-  /** `parts` follow each other in the file. */
-  async tensor(source: CheckpointTensor, parts: readonly Tensor[]): Promise<void> {
+  /** `parts` follow each other in the file; `read` gives bytes [start, end) of it. */
+  async tensor(
+    source: CheckpointTensor,
+    parts: readonly Tensor[],
+    read: (start: number, end: number) => Promise<Uint8Array>,
+  ): Promise<void> {
     let start = source.start;
     for (const part of parts) {
       const end = start + elementCount(part.shape) * dtypeBytes[source.dtype];
@@ -159,7 +164,7 @@ class Upload {
       let target = part.offset;
       for (let at = start; at < end; at += chunkBytes) {
         this.#options.signal?.throwIfAborted();
-        const bytes = await readRange(this.#checkpoint.folder, source.file, at, Math.min(end, at + chunkBytes));
+        const bytes = await read(at, Math.min(end, at + chunkBytes));
         target += await this.#write(part, target, widen ? decodeFloats(source, bytes) : bytes);
         this.#loaded += bytes.length;
         this.#report();

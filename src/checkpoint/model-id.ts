@@ -1,4 +1,4 @@
-import { type Checkpoint, readRange } from './checkpoint-files.ts';
+import { batches, batchReader, type Checkpoint } from './checkpoint-files.ts';
 import { whyIgnorable } from './names.ts';
 
 /** Tensors up to this size are hashed whole; of larger ones, `samples` stretches of `sampleBytes`. */
@@ -22,16 +22,19 @@ const bookkeeping = new Set(['_name_or_path', 'transformers_version', 'torch_dty
  * @param config config.json, parsed.
  */
 export async function modelId(config: unknown, checkpoint: Checkpoint): Promise<string> {
-  const lines = [canonicalJson(config)];
   const tensors = [...checkpoint.tensors.values()].filter((t) => !whyIgnorable(t.canonical, Number.POSITIVE_INFINITY));
-  tensors.sort((a, b) => (a.canonical < b.canonical ? -1 : 1));
-  for (const { canonical, dtype, shape, file, start, end } of tensors) {
-    const hashes: string[] = [];
-    for (const [from, to] of sampledRanges(end - start))
-      hashes.push(await sha256Hex(await readRange(checkpoint.folder, file, start + from, start + to)));
-    lines.push(JSON.stringify([canonical, dtype, shape, hashes]));
+  const lines = new Map<string, string>();
+  for (const batch of batches(tensors, (t) => t, wholeBytes)) {
+    const read = await batchReader(checkpoint.folder, batch);
+    for (const { canonical, dtype, shape, start, end } of batch) {
+      const hashes: string[] = [];
+      for (const [from, to] of sampledRanges(end - start))
+        hashes.push(await sha256Hex(await read(start + from, start + to)));
+      lines.set(canonical, JSON.stringify([canonical, dtype, shape, hashes]));
+    }
   }
-  return sha256Hex(new TextEncoder().encode(lines.join('\n')));
+  const inOrder = [...lines.keys()].sort().map((name) => lines.get(name));
+  return sha256Hex(new TextEncoder().encode([canonicalJson(config), ...inOrder].join('\n')));
 }
 
 /** Which bytes of a tensor of `size` bytes are hashed. */

@@ -65,41 +65,54 @@ export function safetensorsParts(
   tensors: readonly StoredTensor[],
   metadata: Readonly<Record<string, string>> = {},
 ): Uint8Array[] {
-  const ordered = [...tensors].sort(
-    (a, b) => dtypeBytes[b.dtype] - dtypeBytes[a.dtype] || (a.name < b.name ? -1 : a.name > b.name ? 1 : 0),
-  );
-  const entries: [string, unknown][] = [];
+  for (const { name, dtype, shape, data } of tensors) {
+    const expected = checkedLength(name, dtype, shape);
+    if (data.length !== expected)
+      throw new CheckpointError(
+        `${quote(name)}: ${dtype} ${showShape(shape)} takes ${expected} bytes, the data has ${data.length}`,
+      );
+  }
+  const ordered = inReferenceOrder(tensors);
+  return [safetensorsHeader(ordered, metadata), ...ordered.map((tensor) => tensor.data)];
+}
+
+/** The bytes before the data of a file whose tensors' data follow each other in the order given. */
+export function safetensorsHeader(
+  tensors: readonly Omit<StoredTensor, 'data'>[],
+  metadata: Readonly<Record<string, string>> = {},
+): Uint8Array<ArrayBuffer> {
+  const entries: string[] = [];
+  const add = (key: string, value: unknown) => entries.push(`${JSON.stringify(key)}:${JSON.stringify(value)}`);
   const keys = Object.keys(metadata).sort();
-  if (keys.length > 0) entries.push(['__metadata__', Object.fromEntries(keys.map((key) => [key, metadata[key]]))]);
-  let offset = 0;
+  if (keys.length > 0) add('__metadata__', Object.fromEntries(keys.map((key) => [key, metadata[key]])));
   const names = new Set<string>();
-  for (const { name, dtype, shape, data } of ordered) {
-    checkTensor(name, dtype, shape, data);
+  let offset = 0;
+  for (const { name, dtype, shape } of tensors) {
     if (names.has(name)) throw new CheckpointError(`${quote(name)}: two tensors of this name cannot go into one file`);
     names.add(name);
-    entries.push([name, { dtype, shape, data_offsets: [offset, offset + data.length] }]);
-    offset += data.length;
+    const end = offset + checkedLength(name, dtype, shape);
+    add(name, { dtype, shape, data_offsets: [offset, end] });
+    offset = end;
   }
   // Spaces up to a multiple of 8, so that the data of every dtype is aligned for readers that map the file.
-  const json = encode(
-    `{${entries.map(([key, value]) => `${JSON.stringify(key)}:${JSON.stringify(value)}`).join(',')}}`,
-  );
+  const json = new TextEncoder().encode(`{${entries.join(',')}}`);
   const header = new Uint8Array(8 + Math.ceil(json.length / 8) * 8).fill(0x20);
   new DataView(header.buffer).setBigUint64(0, BigInt(header.length - 8), true);
   header.set(json, 8);
-  return [header, ...ordered.map((tensor) => tensor.data)];
+  return header;
 }
 
-const encode = (text: string) => new TextEncoder().encode(text);
+const inReferenceOrder = (tensors: readonly StoredTensor[]) =>
+  [...tensors].sort(
+    (a, b) => dtypeBytes[b.dtype] - dtypeBytes[a.dtype] || (a.name < b.name ? -1 : a.name > b.name ? 1 : 0),
+  );
 
-function checkTensor(name: string, dtype: SafetensorsDType, shape: readonly number[], data: Uint8Array): void {
+/** Bytes of the tensor's data. */
+function checkedLength(name: string, dtype: SafetensorsDType, shape: readonly number[]): number {
   if (name === '__metadata__') throw new CheckpointError('__metadata__ is not a name that a tensor may have');
   if (/\p{Surrogate}/u.test(name)) throw new CheckpointError(`${quote(name)}: a name must be well-formed Unicode`);
-  if (!shape.every((d) => Number.isSafeInteger(d) && d >= 0))
-    throw new CheckpointError(`${quote(name)}: ${showShape(shape)} is not a shape`);
-  const expected = byteLength(dtype, shape);
-  if (data.length !== expected)
-    throw new CheckpointError(
-      `${quote(name)}: ${dtype} ${showShape(shape)} takes ${expected} bytes, the data has ${data.length}`,
-    );
+  const isShape = shape.every((d) => Number.isSafeInteger(d) && d >= 0);
+  const length = isShape ? byteLength(dtype, shape) : undefined;
+  if (length === undefined) throw new CheckpointError(`${quote(name)}: ${showShape(shape)} is not a shape`);
+  return length;
 }
