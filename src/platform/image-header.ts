@@ -35,6 +35,9 @@ export function patched(bytes: Uint8Array, { patches }: ImageHeader): Uint8Array
 /** 64 Mpixel: 192 MiB of RGB, above what cameras make. */
 export const defaultMaxPixels = 2 ** 26;
 
+/** The most that JPEG and GIF can say. */
+const maxSide = 65535;
+
 /**
  * Reads format, size and orientation, and checks that the file is whole as far as its structure tells.
  * Formats are those that decode to the same pixels in Node and in browsers.
@@ -45,6 +48,8 @@ export function readImageHeader(bytes: Uint8Array, label: string, maxPixels: num
   const header = sniff(bytes, label);
   const { width, height } = header;
   if (width === 0 || height === 0) throw new ImageError(`${label}: the image has no pixels (${width}x${height})`);
+  if (Math.max(width, height) > maxSide)
+    throw new ImageError(`${label}: ${width}x${height} pixels; ${maxSide} on a side are the most`);
   if (width * height > maxPixels)
     throw new ImageError(
       `${label}: ${width}x${height} pixels are more than the ${maxPixels} allowed; make the image smaller or raise maxPixels`,

@@ -1,0 +1,44 @@
+import type { z } from 'zod';
+import type { Folder } from '../../platform/types.ts';
+import { ConfigError } from '../errors.ts';
+
+const maxJsonBytes = 100_000_000;
+
+/**
+ * Reads a text file of a checkpoint, or undefined where there is none.
+ * @throws ConfigError for a file too large to be what its name says, or not UTF-8.
+ */
+export async function readText(folder: Folder, name: string): Promise<string | undefined> {
+  if (!(await folder.has(name))) return undefined;
+  const size = await folder.size(name);
+  if (size > maxJsonBytes)
+    throw new ConfigError(`${name}: ${size} bytes are too many for such a file (${folder.location})`);
+  try {
+    return new TextDecoder('utf-8', { fatal: true }).decode(await folder.read(name));
+  } catch (e) {
+    if (e instanceof TypeError) throw new ConfigError(`${name}: not UTF-8 text (${folder.location})`);
+    throw e;
+  }
+}
+
+/** Reads a JSON file of a checkpoint, or undefined where there is none. */
+export async function readJson(folder: Folder, name: string): Promise<unknown> {
+  const text = await readText(folder, name);
+  if (text === undefined) return undefined;
+  try {
+    return JSON.parse(text);
+  } catch (e) {
+    throw new ConfigError(`${name}: not valid JSON (${(e as Error).message}; ${folder.location})`);
+  }
+}
+
+/**
+ * Checks parsed JSON against a schema.
+ * @throws ConfigError naming the file and every setting that is wrong.
+ */
+export function parse<T extends z.ZodType>(schema: T, json: unknown, file: string): z.output<T> {
+  const result = schema.safeParse(json);
+  if (result.success) return result.data;
+  const problems = result.error.issues.map((i) => `${i.path.join('.') || 'the file'}: ${i.message}`);
+  throw new ConfigError(`${file}: ${problems.join('; ')}`);
+}

@@ -1,0 +1,186 @@
+import { z } from 'zod';
+import type { Folder } from '../../platform/types.ts';
+import { ConfigError, InputError } from '../errors.ts';
+import { byteOf, HfTokenizer, makeByteFallbackStrict } from './byte-fallback.ts';
+import { parse, readJson } from './json.ts';
+import { TextStream } from './text-stream.ts';
+
+const id = z.int().min(0).max(10_000_000);
+const addedToken = z.looseObject({ id, content: z.string().min(1), special: z.boolean().default(false) });
+
+/** What this file relies on; the library reads the rest. */
+const tokenizerSchema = z.looseObject({
+  added_tokens: z.array(addedToken).default([]),
+  model: z.looseObject({ type: z.enum(['BPE', 'Unigram', 'WordPiece']) }),
+  normalizer: z.unknown().default(null),
+  pre_tokenizer: z.unknown().default(null),
+  post_processor: z.unknown().default(null),
+  decoder: z.unknown().default(null),
+});
+
+/** A token in tokenizer_config.json: its text, or an object with it. */
+const namedToken = z
+  .union([z.string(), z.looseObject({ content: z.string() }).transform((t) => t.content)])
+  .nullish()
+  .transform((t) => t ?? undefined);
+const extraTokens = z.union([z.array(namedToken), z.record(z.string(), namedToken)]).nullish();
+
+const configSchema = z.looseObject({
+  bos_token: namedToken,
+  eos_token: namedToken,
+  unk_token: namedToken,
+  pad_token: namedToken,
+  image_token: namedToken,
+  additional_special_tokens: extraTokens,
+  extra_special_tokens: extraTokens,
+  added_tokens_decoder: z.record(z.string(), z.looseObject({ content: z.string().min(1) })).nullish(),
+  add_bos_token: z.boolean().nullish(),
+  add_eos_token: z.boolean().nullish(),
+  clean_up_tokenization_spaces: z.boolean().nullish(),
+  chat_template: z.unknown().optional(),
+});
+
+type TokenizerConfig = z.output<typeof configSchema>;
+
+/** The texts of the tokens that have a name, as chat templates see them. */
+export interface SpecialTokens {
+  readonly bos_token?: string;
+  readonly eos_token?: string;
+  readonly unk_token?: string;
+  readonly pad_token?: string;
+  readonly image_token?: string;
+}
+
+export interface EncodeOptions {
+  /** Put the tokenizer's own tokens around the text, such as the one that begins a sequence. True by default. */
+  readonly addSpecialTokens?: boolean;
+}
+
+export interface DecodeOptions {
+  /** Leave out special tokens, such as the one that ends a sequence. True by default. */
+  readonly skipSpecialTokens?: boolean;
+}
+
+/**
+ * Text to token ids and back, as transformers' `TokenizersBackend` does with tokenizer.json and tokenizer_config.json.
+ * (transformers uses that class for LLaVA whatever `tokenizer_class` says.)
+ */
+export class Tokenizer {
+  readonly specialTokens: SpecialTokens;
+  /** The chat template of tokenizer_config.json, as it is there. */
+  readonly chatTemplate: unknown;
+  readonly #hf: HfTokenizer;
+  readonly #specialIds: ReadonlySet<number>;
+  readonly #cleanUp: boolean;
+  /** Tokens such as <0x0A> stand for bytes. */
+  readonly #byteFallback: boolean;
+
+  private constructor(hf: HfTokenizer, config: TokenizerConfig, special: ReadonlySet<string>, isBpe: boolean) {
+    this.#hf = hf;
+    const { bos_token, eos_token, unk_token, pad_token } = config;
+    const image_token = config.image_token ?? named(config.extra_special_tokens, 'image_token');
+    this.specialTokens = defined({ bos_token, eos_token, unk_token, pad_token, image_token });
+    this.chatTemplate = config.chat_template;
+    this.#specialIds = new Set([...special].map((token) => this.requireId(token)));
+    // transformers ignores the setting for BPE, whose decoder has already put every space right.
+    this.#cleanUp = !isBpe && (config.clean_up_tokenization_spaces ?? false);
+    this.#byteFallback = makeByteFallbackStrict(hf);
+  }
+
+  /** @throws ConfigError if tokenizer.json is missing, damaged, or of a kind that is not supported. */
+  static async load(folder: Folder): Promise<Tokenizer> {
+    const json = await readJson(folder, 'tokenizer.json');
+    if (json === undefined)
+      throw new ConfigError(
+        `tokenizer.json: not in ${folder.location}; tokenizer.model alone is not supported, save the tokenizer with transformers' save_pretrained`,
+      );
+    return Tokenizer.parse(json, (await readJson(folder, 'tokenizer_config.json')) ?? {});
+  }
+
+  /** From the parsed tokenizer.json and tokenizer_config.json. */
+  static parse(tokenizerJson: unknown, configJson: unknown = {}): Tokenizer {
+    const json = parse(tokenizerSchema, tokenizerJson, 'tokenizer.json');
+    const config = parse(configSchema, configJson, 'tokenizer_config.json');
+    const { added, special } = addedTokens(json.added_tokens, config);
+    try {
+      const hf = new HfTokenizer({ ...json, added_tokens: added, post_processor: postProcessor(json, config) }, {});
+      return new Tokenizer(hf, config, special, json.model.type === 'BPE');
+    } catch (e) {
+      if (e instanceof ConfigError) throw e;
+      throw new ConfigError(`tokenizer.json: damaged or not supported (${(e as Error).message})`);
+    }
+  }
+
+  /** Token ids of a text. Special tokens written out in it, such as `<image>`, become their ids. */
+  encode(text: string, { addSpecialTokens = true }: EncodeOptions = {}): number[] {
+    const { ids, tokens } = this.#hf.encode(text, { add_special_tokens: addSpecialTokens });
+    const unknown = ids.indexOf(undefined);
+    if (unknown >= 0) throw new InputError(`the tokenizer has no token for ${JSON.stringify(tokens[unknown])}`);
+    return ids as number[];
+  }
+
+  /** The text of token ids. Ids without a token, as the padding rows of an embedding have, are left out. */
+  decode(ids: ArrayLike<number>, { skipSpecialTokens = true }: DecodeOptions = {}): string {
+    const kept = Array.from(ids).filter(
+      (i) => this.#hf.id_to_token(i) !== undefined && !(skipSpecialTokens && this.#specialIds.has(i)),
+    );
+    if (kept.length === 0) return '';
+    return this.#hf.decode(kept, { clean_up_tokenization_spaces: this.#cleanUp });
+  }
+
+  /** Text of a growing sequence of ids, piece by piece; the pieces add up to what `decode` makes of all ids. */
+  stream({ skipSpecialTokens = true }: DecodeOptions = {}): TextStream {
+    return new TextStream((ids) => this.decode(ids, { skipSpecialTokens: false }), {
+      isDropped: (i) => this.#hf.id_to_token(i) === undefined || (skipSpecialTokens && this.#specialIds.has(i)),
+      isByte: (i) => this.#byteFallback && byteOf(this.#hf.id_to_token(i)!) !== undefined,
+    });
+  }
+
+  /** The id of a token, or undefined. */
+  id(token: string): number | undefined {
+    return this.#hf.token_to_id(token);
+  }
+
+  /** @throws ConfigError if there is no such token. */
+  requireId(token: string): number {
+    const found = this.id(token);
+    if (found === undefined) throw new ConfigError(`tokenizer.json: it has no token ${JSON.stringify(token)}`);
+    return found;
+  }
+}
+
+const defined = <T extends object>(o: T): T =>
+  Object.fromEntries(Object.entries(o).filter(([, v]) => v !== undefined)) as T;
+
+const named = (tokens: z.output<typeof extraTokens>, name: string) =>
+  tokens && !Array.isArray(tokens) ? tokens[name] : undefined;
+
+/** tokenizer.json's added tokens and those that only tokenizer_config.json has; and which of them are special. */
+function addedTokens(inFile: z.output<typeof addedToken>[], config: TokenizerConfig) {
+  const added = new Map(inFile.map((t) => [t.content, t]));
+  for (const [key, token] of Object.entries(config.added_tokens_decoder ?? {}))
+    if (!added.has(token.content)) added.set(token.content, addedToken.parse({ ...token, id: Number(key) }));
+  const names = [config.bos_token, config.eos_token, config.unk_token, config.pad_token, config.image_token];
+  for (const extra of [config.additional_special_tokens, config.extra_special_tokens])
+    if (extra) names.push(...(Array.isArray(extra) ? extra : Object.values(extra)));
+  for (const name of names) {
+    const token = name === undefined ? undefined : added.get(name);
+    if (token) added.set(token.content, { ...token, special: true });
+  }
+  const all = [...added.values()];
+  return { added: all, special: new Set(all.filter((t) => t.special).map((t) => t.content)) };
+}
+
+/** `add_bos_token` and `add_eos_token`, where tokenizer_config.json has them, overrule what tokenizer.json puts around a text. */
+function postProcessor(json: z.output<typeof tokenizerSchema>, config: TokenizerConfig): unknown {
+  const { add_bos_token: bos, add_eos_token: eos } = config;
+  if (bos == null && eos == null && json.post_processor !== null) return json.post_processor;
+  const special = (token: string | undefined) =>
+    token === undefined ? [] : [{ SpecialToken: { id: token, type_id: 0 } }];
+  const single = [
+    ...(bos ? special(config.bos_token) : []),
+    { Sequence: { id: 'A', type_id: 0 } },
+    ...(eos ? special(config.eos_token) : []),
+  ];
+  return { type: 'TemplateProcessing', single, pair: single };
+}
