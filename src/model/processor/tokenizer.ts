@@ -3,7 +3,7 @@ import type { Folder } from '../../platform/types.ts';
 import { ConfigError, InputError } from '../errors.ts';
 import { byteOf, HfTokenizer, makeByteFallbackStrict } from './byte-fallback.ts';
 import { parse, readJson } from './json.ts';
-import { TextStream } from './text-stream.ts';
+import { StreamDecoder } from './stream-decoder.ts';
 
 const id = z.int().min(0).max(10_000_000);
 const addedToken = z.looseObject({ id, content: z.string().min(1), special: z.boolean().default(false) });
@@ -129,8 +129,8 @@ export class Tokenizer {
   }
 
   /** Text of a growing sequence of ids, piece by piece; the pieces add up to what `decode` makes of all ids. */
-  stream({ skipSpecialTokens = true }: DecodeOptions = {}): TextStream {
-    return new TextStream((ids) => this.decode(ids, { skipSpecialTokens: false }), {
+  streamDecoder({ skipSpecialTokens = true }: DecodeOptions = {}): StreamDecoder {
+    return new StreamDecoder((ids) => this.decode(ids, { skipSpecialTokens: false }), {
       isDropped: (i) => this.#hf.id_to_token(i) === undefined || (skipSpecialTokens && this.#specialIds.has(i)),
       isByte: (i) => this.#byteFallback && byteOf(this.#hf.id_to_token(i)!) !== undefined,
     });

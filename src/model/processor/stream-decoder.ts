@@ -1,5 +1,5 @@
 /** Turns a sequence of ids into text that never has to be taken back. */
-export class TextStream {
+export class StreamDecoder {
   readonly #decode: (ids: number[]) => string;
   readonly #isDropped: (id: number) => boolean;
   readonly #isByte: (id: number) => boolean;
@@ -32,7 +32,7 @@ export class TextStream {
   }
 
   /** The rest, after the last id: what was held back, complete or not. */
-  flush(): string {
+  end(): string {
     if (this.#window.length === 0) return '';
     const piece = this.#decode(this.#window).slice(this.#given);
     this.#window = [];
