@@ -22,7 +22,7 @@ const bookkeeping = new Set(['_name_or_path', 'transformers_version', 'torch_dty
  * @param config config.json, parsed.
  */
 export async function modelId(config: unknown, checkpoint: Checkpoint): Promise<string> {
-  const tensors = [...checkpoint.tensors.values()].filter((t) => !whyIgnorable(t.canonical, Number.POSITIVE_INFINITY));
+  const tensors = [...checkpoint.tensors.values()].filter((t) => !whyIgnorable(t.canonical));
   const lines = new Map<string, string>();
   for (const batch of batches(tensors, (t) => t, wholeBytes)) {
     const read = await batchReader(checkpoint.folder, batch);

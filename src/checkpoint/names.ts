@@ -69,13 +69,25 @@ const ignorable: readonly (readonly [RegExp, string])[] = [
   [/^vision_tower\.vision_model\.head\./, "SigLIP's pooling head, which LLaVA does not read"],
 ];
 
+/** Layers of the vision tower: how many the model reads, and how many it has. */
+export interface VisionLayers {
+  readonly read: number;
+  readonly total: number;
+}
+
 /**
  * Why a tensor that the model did not ask for may be left unread, or undefined if there is no good reason.
- * @param visionLayers how many layers of the tower run; those after the last feature layer are in every checkpoint.
+ * @param visionLayers layers after the last one that features are taken from are in every checkpoint; absent, all are read.
  */
-export function whyIgnorable(canonical: string, visionLayers: number): string | undefined {
-  const layer = /^vision_tower\.vision_model\.encoder\.layers\.(\d+)\./.exec(canonical);
-  if (layer && Number(layer[1]) >= visionLayers)
+export function whyIgnorable(canonical: string, visionLayers?: VisionLayers): string | undefined {
+  const layer = visionLayer(canonical);
+  if (visionLayers && layer !== undefined && layer >= visionLayers.read && layer < visionLayers.total)
     return 'a vision layer after the last one that features are taken from';
   return ignorable.find(([pattern]) => pattern.test(canonical))?.[1];
+}
+
+/** The layer of the vision tower that a canonical name belongs to, if it does. */
+export function visionLayer(canonical: string): number | undefined {
+  const match = /^vision_tower\.vision_model\.encoder\.layers\.(\d+)\./.exec(canonical);
+  return match ? Number(match[1]) : undefined;
 }

@@ -43,7 +43,7 @@ export function tensorOf(name: string, shape: readonly number[], array: NumberAr
 
 /**
  * The bytes of a safetensors file. The same content gives the same bytes: tensors are ordered as the reference orders
- * them (widest dtype first, then by name), metadata by key.
+ * them (by dtype, widest first, then by name), metadata by key.
  * @throws CheckpointError for two tensors of one name, or data whose length is not what dtype and shape take.
  */
 export function writeSafetensors(
@@ -102,9 +102,12 @@ export function safetensorsHeader(
   return header;
 }
 
+// The reference sorts by dtype in the order of its list, from last to first, then by name: wide numbers come first, so
+// that all are aligned.
+const rank = new Map(Object.keys(dtypeBytes).map((dtype, i) => [dtype, i]));
 const inReferenceOrder = (tensors: readonly StoredTensor[]) =>
   [...tensors].sort(
-    (a, b) => dtypeBytes[b.dtype] - dtypeBytes[a.dtype] || (a.name < b.name ? -1 : a.name > b.name ? 1 : 0),
+    (a, b) => rank.get(b.dtype)! - rank.get(a.dtype)! || (a.name < b.name ? -1 : a.name > b.name ? 1 : 0),
   );
 
 /** Bytes of the tensor's data. */

@@ -9,7 +9,7 @@ import { JsonCursor } from './json-cursor.ts';
 /** The reference implementation refuses longer headers too. */
 const maxHeaderLength = 100_000_000;
 
-/** Bytes of one number, for each dtype that this reader knows. */
+/** Bytes of one number, for each dtype that this reader knows; in the reference's order, which files are sorted by. */
 export const dtypeBytes = {
   BOOL: 1,
   U8: 1,

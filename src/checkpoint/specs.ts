@@ -1,7 +1,7 @@
 // What a model wants against what a checkpoint has: everything that does not fit, named at once.
 import { type Checkpoint, type CheckpointTensor, readRange } from './checkpoint-files.ts';
 import { CheckpointError, quote, showShape } from './errors.ts';
-import { whyIgnorable } from './names.ts';
+import { visionLayer, whyIgnorable } from './names.ts';
 import type { SafetensorsDType } from './safetensors.ts';
 
 /** A tensor that a model needs. */
@@ -19,7 +19,7 @@ export interface TensorSpec {
 
 /** What a model knows about the tensors that it does not ask for. */
 export interface UnreadTensors {
-  /** Layers of the vision tower that run; those after them are in every checkpoint. */
+  /** Layers that the vision tower has by config.json. Those after the last one that `specs` name are left unread. */
   readonly visionLayers: number;
   /**
    * Tied tensors: name to the name whose content it shares (`lm_head.weight` to `language_model.embed_tokens.weight`).
@@ -64,11 +64,14 @@ export function checkSpecs(
   }
 
   const wanted = new Set(specs.map((spec) => spec.name));
+  const read = Math.max(0, ...specs.map((spec) => (visionLayer(spec.name) ?? -1) + 1));
   const ignored: IgnoredTensor[] = [];
   for (const tensor of checkpoint.tensors.values()) {
     const { canonical } = tensor;
     if (wanted.has(canonical)) continue;
-    const why = Object.hasOwn(tied, canonical) ? `tied to ${tied[canonical]}` : whyIgnorable(canonical, visionLayers);
+    const why = Object.hasOwn(tied, canonical)
+      ? `tied to ${tied[canonical]}`
+      : whyIgnorable(canonical, { read, total: visionLayers });
     if (why) ignored.push({ tensor, why });
     else problems.push(`${quote(tensor.name)}: unknown, the model has no use for it (${tensor.file})`);
   }

@@ -167,19 +167,21 @@ describe('loading', () => {
   });
 
   test('what is not read is listed with its reason', async () => {
+    const bias = (l: number) => `vision_tower.vision_model.encoder.layers.${l}.mlp.fc1.bias`;
     const checkpoint = await open(
-      stored('lm_head.weight', 'F32', [2]),
+      ...[bias(0), bias(1), 'lm_head.weight'].map((name) => stored(name, 'F32', [2])),
       stored('language_model.layers.0.self_attn.rotary_emb.inv_freq', 'F32', [2]),
-      stored('vision_tower.vision_model.encoder.layers.1.mlp.fc1.bias', 'F32', [2]),
     );
-    const weights = await load(checkpoint, [vector('lm_head.weight', 2)]);
-    expect(weights.ignored.map(({ tensor, why }) => [tensor.name.split('.').at(-1), why])).toEqual([
-      ['inv_freq', 'computed from the config'],
-      ['bias', 'a vision layer after the last one that features are taken from'],
+    const specs = [vector('lm_head.weight', 2), vector(bias(0), 2)];
+    const weights = await load(checkpoint, specs, { visionLayers: 2 });
+    expect(weights.ignored.map(({ tensor, why }) => [tensor.name, why])).toEqual([
+      ['language_model.layers.0.self_attn.rotary_emb.inv_freq', 'computed from the config'],
+      [bias(1), 'a vision layer after the last one that features are taken from'],
     ]);
     expect(() => weights.matrix('lm_head.weight')).toThrow('lm_head.weight: no matrix of this name was loaded');
     expect(() => weights.vector('other')).toThrow('other: no vector of this name was loaded');
     weights.destroy();
+    await expect(load(checkpoint, specs, { visionLayers: 1 })).rejects.toThrow(`"${bias(1)}": unknown`);
   });
 
   test('tied tensors may be absent, or present and equal', async () => {

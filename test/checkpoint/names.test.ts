@@ -77,14 +77,17 @@ test('a name that nobody knows stays as it is', () => {
 });
 
 test('what is ignorable, and what is not', () => {
-  const layers = 'vision_tower.vision_model.encoder.layers';
-  expect(whyIgnorable('language_model.layers.0.self_attn.rotary_emb.inv_freq', 23)).toBeTruthy();
-  expect(whyIgnorable('vision_tower.vision_model.embeddings.position_ids', 23)).toBeTruthy();
-  expect(whyIgnorable('vision_tower.vision_model.post_layernorm.weight', 23)).toBeTruthy();
-  expect(whyIgnorable('vision_tower.vision_model.head.probe', 23)).toBeTruthy();
-  expect(whyIgnorable(`${layers}.23.mlp.fc1.weight`, 23)).toBeTruthy();
-  expect(whyIgnorable(`${layers}.22.mlp.fc1.weight`, 23)).toBeUndefined();
-  expect(whyIgnorable(`${layers}.3.mlp.fc1.weight`, 23)).toBeUndefined();
-  expect(whyIgnorable('language_model.layers.40.mlp.down_proj.weight', 23)).toBeUndefined();
-  expect(whyIgnorable('lm_head.weight', 23)).toBeUndefined();
+  const layer = (l: number) => `vision_tower.vision_model.encoder.layers.${l}.mlp.fc1.weight`;
+  const layers = { read: 23, total: 24 };
+  expect(whyIgnorable('language_model.layers.0.self_attn.rotary_emb.inv_freq')).toBeTruthy();
+  expect(whyIgnorable('vision_tower.vision_model.embeddings.position_ids')).toBeTruthy();
+  expect(whyIgnorable('vision_tower.vision_model.post_layernorm.weight')).toBeTruthy();
+  expect(whyIgnorable('vision_tower.vision_model.head.probe')).toBeTruthy();
+  expect(whyIgnorable(layer(23), layers)).toBeTruthy();
+  expect(whyIgnorable(layer(23))).toBeUndefined();
+  expect(whyIgnorable(layer(22), layers)).toBeUndefined();
+  expect(whyIgnorable(layer(24), layers)).toBeUndefined();
+  expect(whyIgnorable(layer(3), layers)).toBeUndefined();
+  expect(whyIgnorable('language_model.layers.23.mlp.down_proj.weight', layers)).toBeUndefined();
+  expect(whyIgnorable('lm_head.weight', layers)).toBeUndefined();
 });
