@@ -164,7 +164,7 @@ function int32(
   return values;
 }
 
-/** A tensor's bytes, aligned. */
+/** A copy of a tensor's bytes, aligned. (Not `slice`: a Node Buffer's shares the memory.) */
 function copyOf(
   header: SafetensorsHeader,
   bytes: Uint8Array,
@@ -180,5 +180,5 @@ function copyOf(
       `${name}: ${tensor}: expected ${dtype} ${showShape(shape)}, the file has ${info.dtype} ${showShape(info.shape)}`,
     );
   }
-  return tensorBytes(name, header, bytes, tensor).slice().buffer as ArrayBuffer;
+  return new Uint8Array(tensorBytes(name, header, bytes, tensor)).buffer;
 }

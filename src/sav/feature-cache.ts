@@ -67,8 +67,8 @@ export async function decodeEntry(
   }
   const wanted = VALUES_OFFSET + 4 * shape.nLayers * shape.nHeads * shape.dHead;
   if (bytes.length !== wanted) return { problem: `has ${bytes.length} bytes instead of ${wanted}` };
-  // A copy: the payload need not start on a multiple of four in the buffer that the store returned.
-  const payload = bytes.slice(VALUES_OFFSET);
+  // A copy, aligned whatever the store returned. (Not `slice`: a Node Buffer's shares the memory.)
+  const payload = new Uint8Array(bytes.subarray(VALUES_OFFSET));
   const digest = await sha256(payload);
   if (digest.some((byte, i) => bytes[HEADER_BYTES + i] !== byte)) return { problem: 'fails its checksum' };
   return { values: new Float32Array(payload.buffer) };

@@ -117,7 +117,7 @@ def run(train: np.ndarray, labels: np.ndarray, queries: np.ndarray) -> dict[str,
         votes = sims.argmax(-1)
         result |= {
             f"{name}.heads": heads.astype(np.int32),
-            f"{name}.similarities": sims.astype(np.float32),
+            f"{name}.similarities": np.ascontiguousarray(sims, np.float32),  # save_file stores memory as it lies
             f"{name}.votes": votes.astype(np.int32),
             f"{name}.majority": np.array([majority(v) for v in votes], np.int32),
             f"{name}.soft": sims.sum(1).argmax(-1).astype(np.int32),

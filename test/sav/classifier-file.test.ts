@@ -52,6 +52,7 @@ describe('classifier file', () => {
     for (const vectors of features.vectors) expect(loaded.classify(vectors)).toEqual(classifier.classify(vectors));
     expect(loaded.remove(features.vectors[0], 'red').data.counts).toEqual([3, 4, 4]);
     expect(encodeClassifier(loaded)).toEqual(encodeClassifier(classifier));
+    expect(load(Buffer.from(encodeClassifier(classifier))).data).toEqual(classifier.data);
   });
 
   it('names both models when loaded with another', () => {

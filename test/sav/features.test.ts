@@ -95,6 +95,7 @@ describe('cache entries', () => {
     const shifted = new Uint8Array(bytes.length + 3);
     shifted.set(bytes, 3);
     expect(await decodeEntry(shifted.subarray(3), shape)).toEqual({ values });
+    expect(await decodeEntry(Buffer.from(shifted).subarray(3), shape)).toEqual({ values });
   });
 
   it('name what is wrong with them', async () => {

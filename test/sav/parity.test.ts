@@ -19,7 +19,7 @@ const labelsOf = (file: string): string[] =>
 
 function tensor(name: string): { shape: readonly number[]; values: number[] } {
   const { dtype, shape } = header.tensors.get(name)!;
-  const { buffer } = tensorBytes('expected.safetensors', header, bytes, name).slice();
+  const { buffer } = new Uint8Array(tensorBytes('expected.safetensors', header, bytes, name));
   return { shape, values: Array.from(dtype === 'I32' ? new Int32Array(buffer) : new Float32Array(buffer)) };
 }
 
