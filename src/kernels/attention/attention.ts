@@ -1,9 +1,11 @@
+import type { Capabilities } from '../capabilities.ts';
 import { type Cost, floatBits, type Recorder, read, readWrite } from '../recorder.ts';
 import { expectDType, expectShape, type Tensor } from '../tensor.ts';
-import { attentionKeysWgsl } from './attention.wgsl.ts';
+import { type AttentionTile, attentionSplitWgsl, attentionTileWgsl } from './attention.wgsl.ts';
 import { type Geometry, geometry, type QueryKeyArgs, visiblePairs } from './shapes.ts';
 
-export const attentionVariants = ['keys'] as const;
+/** `split`: few queries. `tile`: many. `quad`: adapters without a GPU. What each is: attention.wgsl.ts. */
+export const attentionVariants = ['split', 'tile', 'quad'] as const;
 export type AttentionVariant = (typeof attentionVariants)[number];
 
 export interface AttentionArgs extends QueryKeyArgs {
@@ -28,16 +30,32 @@ export function attention(rec: Recorder, args: AttentionArgs): Tensor {
   const z = args.out ?? rec.temp(label, 'f32', q.shape);
   expectDType('attention', z, 'f32');
   expectShape('attention', z, q.shape);
+  const variant = args.variant ?? chooseAttention(g.queries, rec.gpu.capabilities);
+  const tile = variant === 'split' ? undefined : attentionTile(variant, g.headSize / g.width);
   rec.dispatch({
-    kernel: `attention.keys`,
+    kernel: `attention.${variant}`,
     label,
-    code: attentionKeysWgsl(g),
+    code: tile ? attentionTileWgsl(g, tile) : attentionSplitWgsl(g),
     bindings: [read(q), read(k), read(v), readWrite(z)],
     params: [g.queries, g.keys, g.keyRows, g.offset, floatBits(args.scale)],
-    workgroups: [g.queries, g.heads, g.batch],
+    workgroups: [tile ? Math.ceil(g.queries / (4 * tile.groups)) : g.queries, g.heads, g.batch],
     cost: attentionCost(g),
   });
   return z;
+}
+
+/** The variant for so many queries a sequence, on such an adapter. */
+export function chooseAttention(queries: number, { software }: Pick<Capabilities, 'software'>): AttentionVariant {
+  if (software) return 'quad';
+  return queries <= 4 ? 'split' : 'tile';
+}
+
+/** How `tile` and `quad` divide a workgroup, for heads of so many vectors. */
+export function attentionTile(variant: 'tile' | 'quad', chunks: number): AttentionTile {
+  if (variant === 'quad') return { groups: 1, lanes: 4, keysPerThread: 4 };
+  // At most two vectors of the head a thread: more accumulators spill on NVIDIA.
+  const lanes = chunks <= 8 ? 8 : Math.max(16, 2 ** Math.ceil(Math.log2(chunks / 2)));
+  return { groups: lanes === 8 ? 8 : 4, lanes, keysPerThread: 4 };
 }
 
 /** Multiply-adds of the visible pairs alone, each of q, k, v and z once through memory; exponentials are not counted. */

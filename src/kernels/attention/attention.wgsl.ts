@@ -24,10 +24,10 @@ fn visible(query: u32, queries: u32, keys: u32, offset: u32) -> u32 {
 `;
 
 /**
- * Variant `keys`: a workgroup for one query of one head, keys spread over its threads. Block by block, each thread scores a
+ * Variant `split`: a workgroup for one query of one head, keys spread over its threads. Block by block, each thread scores a
  * key of its own; then each takes one vector of the head and every so-manieth key of the values.
  */
-export function attentionKeysWgsl(shape: AttentionShape): string {
+export function attentionSplitWgsl(shape: AttentionShape): string {
   const { headSize, width } = shape;
   const threads = 128;
   const chunks = headSize / width;
@@ -118,5 +118,97 @@ var<workgroup> merged: array<Vector, threads>;
     for (var g = 1u; g < groups; g++) { acc0 += merged[g * chunks + t]; }
   }
   ${range.map((r) => `if (t + ${r * threads}u < chunks) { z[qStart + t + ${r * threads}u] = acc${r} / total; }`).join('\n  ')}
+}`;
+}
+
+/** How variant `tile` divides a workgroup: `groups` of 4 queries, times `lanes` that share the keys and the head's vectors. */
+export interface AttentionTile {
+  readonly groups: number;
+  readonly lanes: number;
+  /** Keys that a thread scores at once. */
+  readonly keysPerThread: number;
+}
+
+const list = (count: number, line: (i: number) => string, separator = '\n') =>
+  Array.from({ length: count }, (_, i) => line(i)).join(separator);
+const parts = ['x', 'y', 'z', 'w'];
+
+/**
+ * Variant `tile`: a workgroup for a tile of queries of one head, which goes through the keys tile by tile. Each thread first
+ * scores 4 queries against its keys, then sums 4 queries' values in its vectors of the head; the weights pass between the
+ * two through workgroup memory. Keys, queries and values come straight from storage.
+ */
+export function attentionTileWgsl(shape: AttentionShape, { groups, lanes, keysPerThread }: AttentionTile): string {
+  const { headSize, width } = shape;
+  const chunks = headSize / width;
+  const rounds = Math.ceil(chunks / lanes); // vectors of the output that a thread sums up for each of its queries
+  const component = (v: string, i: number) => (width === 1 ? v : `${v}.${parts[i]}`);
+  return /* wgsl */ `${attentionHeader(shape)}
+@group(0) @binding(0) var<storage, read> q: array<Vector>;
+@group(0) @binding(1) var<storage, read> k: array<Vector>;
+@group(0) @binding(2) var<storage, read> v: array<Vector>;
+@group(0) @binding(3) var<storage, read_write> z: array<Vector>;
+@group(0) @binding(4) var<uniform> params: Params;
+
+const groups = ${groups}u;
+const lanes = ${lanes}u;
+const tile = ${lanes * keysPerThread}u; // keys
+var<workgroup> weights: array<vec4f, tile * groups>; // of a key for 4 queries
+var<workgroup> partial: array<vec4f, lanes * groups>;
+
+@compute @workgroup_size(${groups * lanes}) fn main(
+  @builtin(workgroup_id) id: vec3u, @builtin(local_invocation_index) t: u32) {
+  let group = t % groups;
+  let lane = t / groups;
+  let head = id.y;
+  let query = (id.x * groups + group) * 4u;
+  let lastQuery = params.queries - 1u;
+  let qRow = id.z * params.queries;
+  let kvStart = (id.z * params.keyRows * kvHeads + head / (heads / kvHeads)) * chunks;
+  let limit = visible(min(lastQuery, id.x * groups * 4u + groups * 4u - 1u), params.queries, params.keys, params.offset);
+  ${list(4, (i) => `let qAt${i} = ((qRow + min(query + ${i}u, lastQuery)) * heads + head) * chunks;`)}
+  ${list(4, (i) => `let sees${i} = visible(query + ${i}u, params.queries, params.keys, params.offset);`)}
+  let sees = vec4u(sees0, sees1, sees2, sees3);
+
+  var peak = vec4f(lowest);
+  var total = vec4f();
+  ${list(rounds * 4, (i) => `var acc${i} = Vector();`, ' ')}
+  for (var start = 0u; start < limit; start += tile) {
+    ${list(keysPerThread, (j) => `let key${j} = start + lane + ${j * lanes}u; let kAt${j} = kvStart + min(key${j}, limit - 1u) * kvHeads * chunks; var s${j} = vec4f();`)}
+    for (var c = 0u; c < chunks; c++) {
+      ${list(4, (i) => `let q${i} = q[qAt${i} + c];`)}
+      ${list(width, (d) => `let qd${d} = vec4f(${list(4, (i) => component(`q${i}`, d), ', ')});`)}
+      ${list(keysPerThread, (j) => `let k${j} = k[kAt${j} + c]; ${list(width, (d) => `s${j} = fma(qd${d}, vec4f(${component(`k${j}`, d)}), s${j});`, ' ')}`)}
+    }
+    var largest = peak;
+    ${list(keysPerThread, (j) => `s${j} = select(vec4f(lowest), s${j} * params.scale, vec4u(key${j}) < sees); largest = max(largest, s${j});`)}
+    partial[t] = largest;
+    workgroupBarrier();
+    for (var i = group; i < groups * lanes; i += groups) { largest = max(largest, partial[i]); }
+    let shrink = exp(peak - largest);
+    peak = largest;
+    total *= shrink;
+    ${list(keysPerThread, (j) => `let w${j} = select(vec4f(), exp(s${j} - peak), vec4u(key${j}) < sees); total += w${j}; weights[(lane + ${j * lanes}u) * groups + group] = w${j};`)}
+    workgroupBarrier();
+    ${list(rounds * 4, (i) => `acc${i} *= shrink.${parts[i % 4]};`)}
+    let count = min(tile, limit - start);
+    for (var i = 0u; i < count; i++) {
+      let w = weights[i * groups + group];
+      let at = kvStart + (start + i) * kvHeads * chunks;
+      ${list(rounds, (r) => `let v${r} = v[at + min(lane + ${r * lanes}u, chunks - 1u)]; ${list(4, (i) => `acc${4 * r + i} = fma(Vector(w.${parts[i]}), v${r}, acc${4 * r + i});`, ' ')}`)}
+    }
+  }
+
+  partial[t] = total;
+  workgroupBarrier();
+  total = vec4f();
+  for (var i = group; i < groups * lanes; i += groups) { total += partial[i]; }
+  ${list(
+    rounds,
+    (r) => `if (lane + ${r * lanes}u < chunks) {
+  ${list(4, (i) => `  if (query + ${i}u <= lastQuery) { z[qAt${i} + lane + ${r * lanes}u] = acc${4 * r + i} / total.${parts[i]}; }`, '\n  ')}
+  }`,
+    '\n  ',
+  )}
 }`;
 }

@@ -1,0 +1,144 @@
+import { describe, expect, it } from 'vitest';
+import { attention } from '../../src/kernels/attention/attention.ts';
+import { attentionPattern, attentionScores } from '../../src/kernels/attention-pattern/attention-pattern.ts';
+import { useGpu } from '../gpu.ts';
+import { attentionCase, type Case, referencePattern, referenceScores } from './attention-reference.ts';
+import { guarded, nmse, random, readGuarded } from './check.ts';
+
+const gpu = useGpu();
+const lowest = -3.4028234663852886e38;
+
+function inputs(c: Case) {
+  return {
+    q: random(c.batch * c.queries * c.heads * c.headSize, 1).map((x) => 4 * x) as Float32Array<ArrayBuffer>,
+    k: random(c.batch * c.keyRows * c.kvHeads * c.headSize, 2) as Float32Array<ArrayBuffer>,
+  };
+}
+
+const tensors = (
+  c: Case,
+  recorder: ReturnType<ReturnType<typeof gpu>['record']>,
+  { q, k }: ReturnType<typeof inputs>,
+) => ({
+  q: recorder.input('q', 'f32', [c.batch * c.queries, c.heads, c.headSize], q),
+  k: recorder.input('k', 'f32', [c.batch * c.keyRows, c.kvHeads, c.headSize], k),
+  keys: c.keys,
+  batch: c.batch,
+  causal: c.causal,
+  offset: c.offset,
+  scale: c.scale,
+});
+
+const cases: [string, Case][] = [
+  ...[1, 2, 5, 24, 33, 40, 64, 72, 80, 96, 128].map((headSize): [string, Case] => [
+    `head size ${headSize}`,
+    attentionCase({ queries: 9, headSize, causal: headSize % 3 === 0 }),
+  ]),
+  ...[1, 3, 31, 65, 67].map((queries): [string, Case] => [
+    `${queries} queries`,
+    attentionCase({ queries, headSize: 16, causal: true }),
+  ]),
+  ['vision: 65 tokens, 4 heads of 32', attentionCase({ queries: 65, heads: 4, headSize: 32 })],
+  ['grouped 4:2', attentionCase({ queries: 21, heads: 4, kvHeads: 2, headSize: 24, causal: true })],
+  [
+    'grouped 7:1, one query',
+    attentionCase({ queries: 1, heads: 7, kvHeads: 1, headSize: 16, keys: 131, causal: true }),
+  ],
+  [
+    'cache longer than its filling',
+    attentionCase({ queries: 7, headSize: 32, keys: 50, keyRows: 90, causal: true, kvHeads: 1 }),
+  ],
+  [
+    'queries in the middle, offset 5 of 40 keys',
+    attentionCase({ queries: 13, headSize: 32, keys: 40, offset: 5, causal: true }),
+  ],
+  ['the first query sees one key', attentionCase({ queries: 40, headSize: 16, keys: 70, offset: 0, causal: true })],
+  ['batch 3', attentionCase({ batch: 3, queries: 18, heads: 3, headSize: 32 })],
+  [
+    'batch 2, causal, unfilled rows',
+    attentionCase({ batch: 2, queries: 35, headSize: 16, keyRows: 40, causal: true, heads: 4, kvHeads: 2 }),
+  ],
+];
+
+describe('attentionScores and attentionPattern', () => {
+  it.each(cases)('%s', async (_, c) => {
+    const data = inputs(c);
+    const shape = [c.batch * c.heads, c.queries, c.keys];
+    const recorder = gpu().record('scores', { bindToEnd: true });
+    const out = guarded(gpu(), 'scores', 'f32', shape);
+    attentionScores(recorder, { ...tensors(c, recorder, data), label: 'scores', out });
+    const scores = await readGuarded(recorder, out);
+    const second = gpu().record('pattern', { bindToEnd: true });
+    const patternOut = guarded(gpu(), 'pattern', 'f32', shape);
+    attentionPattern(second, { scores: out, label: 'pattern', out: patternOut });
+    const pattern = await readGuarded(second, patternOut);
+    gpu().destroy(out, patternOut);
+
+    const expected = referenceScores(c, data.q, data.k);
+    const masked = [...expected.keys()].filter((i) => expected[i] === Number.NEGATIVE_INFINITY);
+    expect(masked.every((i) => scores[i] === lowest)).toBe(true);
+    const expectedPattern = referencePattern(expected, c.keys);
+    expect(masked.every((i) => pattern[i] === 0)).toBe(true);
+    for (const i of masked) scores[i] = expected[i] = 0;
+    expect(nmse(scores, expected)).toBeLessThanOrEqual(1e-7);
+    expect(nmse(pattern, expectedPattern)).toBeLessThanOrEqual(1e-7);
+  });
+
+  it('gives a pattern that attention follows', async () => {
+    const c = attentionCase({ queries: 23, headSize: 8, heads: 3, causal: true });
+    const recorder = gpu().record('both');
+    const args = tensors(c, recorder, inputs(c));
+    const values = random(c.keys * c.heads * c.headSize, 3) as Float32Array<ArrayBuffer>;
+    const v = recorder.input('v', 'f32', args.k.shape, values);
+    const scores = attentionScores(recorder, { ...args, label: 'scores' });
+    const pattern = recorder.read(attentionPattern(recorder, { scores, label: 'pattern' }));
+    const z = recorder.read(attention(recorder, { ...args, v, label: 'z' }));
+    await recorder.submit();
+    const weighted = new Float64Array(z.f32.length);
+    for (let h = 0; h < c.heads; h++)
+      for (let i = 0; i < c.queries; i++)
+        for (let j = 0; j < c.keys; j++)
+          for (let d = 0; d < c.headSize; d++)
+            weighted[(i * c.heads + h) * c.headSize + d] +=
+              pattern.f32[(h * c.queries + i) * c.keys + j] * values[(j * c.heads + h) * c.headSize + d];
+    expect(nmse(z.f32, weighted)).toBeLessThanOrEqual(1e-12);
+  });
+
+  it('keeps rows of equal and of huge scores finite', async () => {
+    const keys = 70;
+    const rows = [
+      new Float32Array(keys).fill(-3e5),
+      new Float32Array(keys).fill(3e38),
+      new Float32Array(keys).fill(lowest).fill(-1e38, 3, 4),
+    ];
+    const recorder = gpu().record('huge');
+    const scores = recorder.input('scores', 'f32', [1, 3, keys], Float32Array.from(rows.flatMap((r) => [...r])));
+    const pattern = recorder.read(attentionPattern(recorder, { scores, label: 'pattern' }));
+    await recorder.submit();
+    const even = new Float32Array(keys).fill(1 / keys);
+    expect(pattern.f32.slice(0, keys)).toEqual(even);
+    expect(pattern.f32.slice(keys, 2 * keys)).toEqual(even);
+    expect(pattern.f32.slice(2 * keys)).toEqual(new Float32Array(keys).fill(1, 3, 4));
+  });
+
+  it('takes more rows than one dimension of a dispatch has', async () => {
+    const recorder = gpu().record('many rows');
+    const scores = recorder.input('scores', 'f32', [1, 65537, 2], new Float32Array(2 * 65537).fill(3));
+    const pattern = recorder.read(attentionPattern(recorder, { scores, label: 'pattern' }));
+    await recorder.submit();
+    expect(pattern.f32.every((p) => p === 0.5)).toBe(true);
+  });
+
+  it('names what does not fit', () => {
+    const recorder = gpu().record('misfits');
+    const q = recorder.temp('q', 'f32', [4, 6, 8]);
+    const k = recorder.temp('k', 'f32', [4, 2, 8]);
+    const rest = { q, k, causal: true, scale: 1, label: 'scores' };
+    const out = recorder.temp('out', 'f32', [6, 4, 5]);
+    expect(() => attentionScores(recorder, { ...rest, out })).toThrow(
+      'out: expected [6,4,4], got [6,4,5] (in attention-scores)',
+    );
+    expect(() => attentionScores(recorder, { ...rest, keys: 9 })).toThrow('9 keys of k, which has 4 a sequence');
+    expect(() => attentionPattern(recorder, { scores: k, label: 'p', out })).toThrow('expected [4,2,8], got [6,4,5]');
+  });
+});
