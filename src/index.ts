@@ -1,10 +1,10 @@
 // The public API, and nothing else.
 export { openFolder } from '#platform';
-export { type Gpu, type GpuOptions, openGpu } from './kernels/gpu.ts';
-export { DeviceLostError, KernelError, NoAdapterError, ShapeError } from './kernels/errors.ts';
-export { Profiler, type ProfileRow } from './kernels/profiler.ts';
 export { CheckpointError } from './checkpoint/errors.ts';
 export { writeSafetensors } from './checkpoint/safetensors-writer.ts';
+export { DeviceLostError, KernelError, NoAdapterError, ShapeError } from './kernels/errors.ts';
+export { type Gpu, type GpuOptions, openGpu } from './kernels/gpu.ts';
+export { type ProfileRow, Profiler } from './kernels/profiler.ts';
 export type { LlavaConfig, TextConfig, VisionConfig } from './model/config.ts';
 export { ConfigError, InputError } from './model/errors.ts';
 export { type HookPoint, hookPoints, type NamesFilter } from './model/hook-points.ts';

@@ -1,8 +1,8 @@
-import { readFileBytes } from '#platform';
 import { InvalidArgumentError } from 'commander';
+import { readFileBytes } from '#platform';
 import { writeSafetensors } from '../checkpoint/safetensors-writer.ts';
-import type { Activation } from '../model/llava.ts';
 import type { PosSlice } from '../model/hooks.ts';
+import type { Activation } from '../model/llava.ts';
 import { writeWhole } from './files.ts';
 import type { Register } from './main.ts';
 import { collect, type ModelOptions, openModel, withCommonOptions } from './model.ts';
@@ -20,11 +20,19 @@ export const captureCommand: Register = (program, run) => {
   withCommonOptions(program.command('capture'))
     .description('Write activations of one prompt to a safetensors file that Python opens.')
     .requiredOption('--prompt <text>', 'the question; wrapped in the checkpoint’s chat template')
-    .requiredOption('--names <glob>', 'hook points, logits or pixel_values; * matches anything; repeat or separate with commas', names)
+    .requiredOption(
+      '--names <glob>',
+      'hook points, logits or pixel_values; * matches anything; repeat or separate with commas',
+      names,
+    )
     .requiredOption('--out <file>', 'the safetensors file to write')
     .option('--image <file>', 'an image; give it again for several', collect)
     .option('--raw-prompt', 'take the prompt as it is: it holds <image> itself')
-    .option('--pos <position>', 'positions of the language model: last, a number (negative from the end), or start:end', position)
+    .option(
+      '--pos <position>',
+      'positions of the language model: last, a number (negative from the end), or start:end',
+      position,
+    )
     .addHelpText(
       'after',
       `
@@ -38,18 +46,31 @@ In Python: safetensors.numpy.load_file('z.safetensors')['blocks.0.attn.hook_z']`
       run<Options>(async (context, options) => {
         const images = await Promise.all((options.image ?? []).map((file) => readFileBytes(file)));
         const model = await openModel(context, options);
-        const input = await model.input({ images, prompt: options.prompt, raw: options.rawPrompt, imageNames: options.image });
+        const input = await model.input({
+          images,
+          prompt: options.prompt,
+          raw: options.rawPrompt,
+          imageNames: options.image,
+        });
         const hooks = options.names.filter((name) => name !== 'pixel_values');
         const found = new Map<string, Activation>(
           hooks.length ? await model.runWithCache(input, { namesFilter: hooks, posSlice: options.pos }) : [],
         );
         if (hooks.length < options.names.length) found.set('pixel_values', model.pixelValues(input));
-        const tensors = [...found].map(([name, { data, shape }]) => ({ name, dtype: 'F32' as const, shape: [...shape], data: bytesOf(data) }));
+        const tensors = [...found].map(([name, { data, shape }]) => ({
+          name,
+          dtype: 'F32' as const,
+          shape: [...shape],
+          data: bytesOf(data),
+        }));
         const ids = Int32Array.from(Array.from(input.inputIds));
         tensors.push({ name: 'input_ids', dtype: 'I32' as never, shape: [ids.length], data: bytesOf(ids) });
         await writeWhole(options.out, writeSafetensors(tensors, { modelId: model.modelId, prompt: options.prompt }));
         for (const { name, shape } of tensors) context.print(`${name}  [${shape}]`);
-        context.result({ file: options.out, tensors: tensors.map(({ name, dtype, shape }) => ({ name, dtype, shape })) });
+        context.result({
+          file: options.out,
+          tensors: tensors.map(({ name, dtype, shape }) => ({ name, dtype, shape })),
+        });
       }),
     );
 };

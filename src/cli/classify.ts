@@ -32,19 +32,29 @@ Examples:
     )
     .action(
       run<Options>(async (context, options) => {
-        if ((options.data === undefined) === (options.image === undefined)) throw new UsageError('give either --data or --image (see --help)');
+        if ((options.data === undefined) === (options.image === undefined))
+          throw new UsageError('give either --data or --image (see --help)');
         const bytes = await readFileBytes(options.classifier);
         const model = await openModel(context, options);
         const classifier = decodeClassifier(bytes, options.classifier, model);
         const { data } = classifier;
         const set = promptSetByName(data.promptSet).name as PromptSetName;
-        const examples = options.data ? await readData(options.data, { ...options, promptSet: set }, 'optional') : [single(options, data.prompt)];
+        const examples = options.data
+          ? await readData(options.data, { ...options, promptSet: set }, 'optional')
+          : [single(options, data.prompt)];
         const store = featureStore(options);
         const progress = context.progress('classifying', examples.length);
         try {
           for (const [i, example] of examples.entries()) {
-            const { vectors } = await extractFeatures(model, [example], { maxLayer: classifier.maxLayer, store, signal: context.signal, onNotice: (m) => context.note(m) });
-            const { label, confidence, votes, heads } = classifier.classify(vectors[0], { candidates: example.candidates });
+            const { vectors } = await extractFeatures(model, [example], {
+              maxLayer: classifier.maxLayer,
+              store,
+              signal: context.signal,
+              onNotice: (m) => context.note(m),
+            });
+            const { label, confidence, votes, heads } = classifier.classify(vectors[0], {
+              candidates: example.candidates,
+            });
             progress.update(i + 1);
             const line = {
               source: example.source,
@@ -57,7 +67,8 @@ Examples:
             if (context.json || options.data) process.stdout.write(`${JSON.stringify(line)}\n`);
             else {
               context.print(`${label}${confidence === undefined ? '' : `  (confidence ${percent(confidence)})`}`);
-              for (const [c, name] of data.labels.entries()) context.print(`  ${String(votes[c]).padStart(3)} of ${heads.length} heads  ${name}`);
+              for (const [c, name] of data.labels.entries())
+                context.print(`  ${String(votes[c]).padStart(3)} of ${heads.length} heads  ${name}`);
             }
           }
         } finally {
@@ -70,5 +81,10 @@ Examples:
 function single({ image = [], question }: Options, fitted: string | undefined): Example {
   const prompt = question ?? fitted;
   if (prompt === undefined) throw new UsageError('this classifier was fitted with several questions: give --question');
-  return { source: image.join(', '), prompt, images: image, loadImages: () => Promise.all(image.map((file) => readFileBytes(file))) };
+  return {
+    source: image.join(', '),
+    prompt,
+    images: image,
+    loadImages: () => Promise.all(image.map((file) => readFileBytes(file))),
+  };
 }

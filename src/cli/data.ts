@@ -1,7 +1,7 @@
 // Options and reading of data files, shared by fit, classify and eval.
 import { basename, dirname } from 'node:path';
-import { openFolder } from '#platform';
 import { type Command, InvalidArgumentError } from 'commander';
+import { openFolder } from '#platform';
 import { readExamples } from '../sav/data.ts';
 import type { FeatureStore } from '../sav/feature-cache.ts';
 import type { Example } from '../sav/features.ts';
@@ -16,13 +16,22 @@ export interface DataOptions {
 
 export function withDataOptions(command: Command): Command {
   return command
-    .option('--prompt-set <name>', `how rows become prompts: ${Object.keys(promptSets).join(', ')}`, promptSetName, 'general')
+    .option(
+      '--prompt-set <name>',
+      `how rows become prompts: ${Object.keys(promptSets).join(', ')}`,
+      promptSetName,
+      'general',
+    )
     .option('--image-folder <dir>', 'where image paths start (default: beside the data file)')
     .option('--cache <dir>', 'keep head vectors here: an example seen before costs no forward pass');
 }
 
 /** @param labels 'optional' for queries, whose answers nobody may know yet. */
-export async function readData(file: string, options: DataOptions, labels: 'required' | 'optional' = 'required'): Promise<Example[]> {
+export async function readData(
+  file: string,
+  options: DataOptions,
+  labels: 'required' | 'optional' = 'required',
+): Promise<Example[]> {
   return readExamples(await openFolder(dirname(file)), basename(file), {
     promptSet: promptSet(options),
     labels,
@@ -32,7 +41,8 @@ export async function readData(file: string, options: DataOptions, labels: 'requ
 
 export const promptSet = (options: DataOptions): PromptSet => promptSets[options.promptSet ?? 'general'];
 
-export const featureStore = ({ cache }: DataOptions): FeatureStore | undefined => (cache ? directoryStore(cache) : undefined);
+export const featureStore = ({ cache }: DataOptions): FeatureStore | undefined =>
+  cache ? directoryStore(cache) : undefined;
 
 function promptSetName(name: string): string {
   try {

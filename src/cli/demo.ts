@@ -1,9 +1,18 @@
-import { openFolder } from '#platform';
 import { z } from 'zod';
+import { openFolder } from '#platform';
 import { readExamples } from '../sav/data.ts';
 import { renderReport } from '../sav/report/report.ts';
 import { headCount } from './data.ts';
-import { reportTask, runTask, summaryCells, summaryHeader, summaryJson, table, type Task, type TaskResult } from './experiments.ts';
+import {
+  reportTask,
+  runTask,
+  summaryCells,
+  summaryHeader,
+  summaryJson,
+  type Task,
+  type TaskResult,
+  table,
+} from './experiments.ts';
 import { writeWhole } from './files.ts';
 import type { Register } from './main.ts';
 import { type ModelOptions, openModel, withCommonOptions } from './model.ts';
@@ -21,9 +30,16 @@ const taskList = z.object({
 
 export const demoCommand: Register = (program, run) => {
   withCommonOptions(program.command('demo'))
-    .description('The main job on shipped examples: fit SAVs, classify the queries, compare with the model’s own answers.')
+    .description(
+      'The main job on shipped examples: fit SAVs, classify the queries, compare with the model’s own answers.',
+    )
     .option('--out <file>', 'the HTML report', 'headlight-report.html')
-    .option('--heads <k>', 'attention heads that vote: a number, or auto (by leave-one-out on the training rows)', headCount, 'auto')
+    .option(
+      '--heads <k>',
+      'attention heads that vote: a number, or auto (by leave-one-out on the training rows)',
+      headCount,
+      'auto',
+    )
     .option('--tasks <names>', 'only these tasks, separated by commas')
     .addHelpText(
       'after',
@@ -39,7 +55,8 @@ Examples:
         const tasks = await shippedTasks(options.tasks?.split(','));
         const model = await openModel(context, options);
         const results: TaskResult[] = [];
-        for (const task of tasks) results.push(await runTask(context, model, task, { k: options.heads, zeroShot: true }));
+        for (const task of tasks)
+          results.push(await runTask(context, model, task, { k: options.heads, zeroShot: true }));
         const seconds = (performance.now() - started) / 1000;
 
         const { capabilities } = model.llava.gpu;
@@ -48,16 +65,23 @@ Examples:
           introduction:
             'A frozen vision-language model sees about 20 labelled examples a class. A few of its attention heads are chosen, and their outputs at the last prompt token vote for the nearest class.',
           facts: [
-            { name: 'model', value: `${options.model ?? 'tiny-llava (embedded)'}, ${model.nLayers} layers x ${model.nHeads} heads` },
+            {
+              name: 'model',
+              value: `${options.model ?? 'tiny-llava (embedded)'}, ${model.nLayers} layers x ${model.nHeads} heads`,
+            },
             { name: 'adapter', value: `${capabilities.description}${capabilities.software ? ' (software)' : ''}` },
-            { name: 'made', value: `${new Date().toISOString().slice(0, 10)} by headlight ${version} demo, in ${seconds.toFixed(0)} s` },
+            {
+              name: 'made',
+              value: `${new Date().toISOString().slice(0, 10)} by headlight ${version} demo, in ${seconds.toFixed(0)} s`,
+            },
           ],
           tasks: await Promise.all(results.map((result) => reportTask(result, 8))),
         });
         await writeWhole(options.out, report);
         context.print(table(summaryHeader, results.map(summaryCells)));
         context.print(`\n${seconds.toFixed(0)} s. Report: ${options.out}`);
-        for (const { task, warnings } of results) for (const warning of warnings) context.note(`${task.name}: ${warning}`);
+        for (const { task, warnings } of results)
+          for (const warning of warnings) context.note(`${task.name}: ${warning}`);
         context.result({ report: options.out, seconds, modelId: model.modelId, tasks: results.map(summaryJson) });
       }),
     );
@@ -68,7 +92,8 @@ async function shippedTasks(wanted: readonly string[] | undefined): Promise<Task
   const folder = await openFolder(`${embeddedCheckpoint}/tasks`);
   const { tasks } = taskList.parse(JSON.parse(new TextDecoder().decode(await folder.read('tasks.json'))));
   const unknown = wanted?.filter((name) => !tasks.some((t) => t.name === name)) ?? [];
-  if (unknown.length) throw new Error(`no shipped task ${unknown.join(', ')}; there are ${tasks.map((t) => t.name).join(', ')}`);
+  if (unknown.length)
+    throw new Error(`no shipped task ${unknown.join(', ')}; there are ${tasks.map((t) => t.name).join(', ')}`);
   return Promise.all(
     tasks
       .filter(({ name }) => wanted?.includes(name) ?? true)

@@ -29,7 +29,7 @@ export const doctorCommand: Register = (program, run) => {
           subgroups: c.subgroups ? `yes, ${c.subgroupMinSize} to ${c.subgroupMaxSize}` : 'no',
           'shader-f16': yes(c.shaderF16),
           timestamps: yes(c.timestamps),
-          'buffers': `up to ${mib(c.maxBufferSize)}, ${mib(c.maxStorageBufferBindingSize)} a binding (larger weights are split by rows)`,
+          buffers: `up to ${mib(c.maxBufferSize)}, ${mib(c.maxStorageBufferBindingSize)} a binding (larger weights are split by rows)`,
           workgroups: `${c.maxWorkgroupInvocations} invocations, ${c.maxWorkgroupStorage} bytes of memory`,
         };
         for (const [key, value] of Object.entries(rows)) context.print(`${key.padEnd(12)}${value}`);

@@ -11,7 +11,16 @@ import { writeWhole } from './files.ts';
 import type { Register } from './main.ts';
 import { type ModelOptions, openModel, withCommonOptions } from './model.ts';
 
-const methods = ['sav', 'parity', 'zero-shot', 'all-heads', 'random-heads', 'nearest-centroid', 'knn', 'linear-probe'] as const;
+const methods = [
+  'sav',
+  'parity',
+  'zero-shot',
+  'all-heads',
+  'random-heads',
+  'nearest-centroid',
+  'knn',
+  'linear-probe',
+] as const;
 type Method = (typeof methods)[number];
 const metrics = ['accuracy', 'naturalbench', 'sugarcrepe'] as const;
 type Metric = (typeof metrics)[number];
@@ -31,7 +40,12 @@ export const evalCommand: Register = (program, run) => {
     .requiredOption('--train <file>', 'labelled examples, JSON Lines {image, question, label}')
     .requiredOption('--test <file>', 'labelled queries, the same format')
     .option('--heads <k>', 'attention heads that vote: a number, or auto', headCount, 20)
-    .option('--method <names>', `separated by commas: ${methods.join(', ')}`, methodList, ['sav', 'zero-shot', 'all-heads', 'random-heads'])
+    .option('--method <names>', `separated by commas: ${methods.join(', ')}`, methodList, [
+      'sav',
+      'zero-shot',
+      'all-heads',
+      'random-heads',
+    ])
     .option('--metric <name>', `${metrics.join(', ')} (default: the prompt set’s)`, oneOf(...metrics))
     .option('--report <file>', 'also write an HTML report')
     .addHelpText(
@@ -47,7 +61,11 @@ Examples:
       run<Options>(async (context, options) => {
         const set = promptSet(options);
         const metric = options.metric ?? set.metric;
-        const task = { name: basename(options.test), train: await readData(options.train, options), test: await readData(options.test, options) };
+        const task = {
+          name: basename(options.test),
+          train: await readData(options.train, options),
+          test: await readData(options.test, options),
+        };
         const model = await openModel(context, options);
         const result = await runTask(context, model, task, {
           k: options.heads,
@@ -57,12 +75,28 @@ Examples:
         });
         const rows = options.method.map((method) => ({ method, ...judge(method, result, metric) }));
         for (const warning of result.warnings) context.note(warning);
-        context.print(table(['method', metric, 'of', 'details'], rows.map(({ method, evaluation, accuracy, details }) => [method, percent(accuracy), `${evaluation?.n ?? task.test.length}`, details])));
+        context.print(
+          table(
+            ['method', metric, 'of', 'details'],
+            rows.map(({ method, evaluation, accuracy, details }) => [
+              method,
+              percent(accuracy),
+              `${evaluation?.n ?? task.test.length}`,
+              details,
+            ]),
+          ),
+        );
         context.print(`chance ${percent(result.experiment.evaluation.chance)}\n`);
         context.print(confusion(result.experiment.evaluation));
         if (options.report) {
-          const facts = [{ name: 'model', value: options.model ?? 'tiny-llava (embedded)' }, { name: 'data', value: `${options.train}, ${options.test}` }];
-          await writeWhole(options.report, await renderReport({ title: task.name, facts, tasks: [await reportTask(result, 12)] }));
+          const facts = [
+            { name: 'model', value: options.model ?? 'tiny-llava (embedded)' },
+            { name: 'data', value: `${options.train}, ${options.test}` },
+          ];
+          await writeWhole(
+            options.report,
+            await renderReport({ title: task.name, facts, tasks: [await reportTask(result, 12)] }),
+          );
           context.print(`\nReport: ${options.report}`);
         }
         context.result({ metric, methods: rows, ...summaryJson(result) });
@@ -81,19 +115,39 @@ function judge(method: Method, result: TaskResult, metric: Metric): Judgement {
   const truth = labelsOf(task.test);
   const train = labelsOf(task.train);
   const { labels, heads } = experiment.fit.classifier.data;
-  const of = (predicted: readonly string[]) => measure(predicted, truth, labels, metric, task.test.map((e) => e.group));
+  const of = (predicted: readonly string[]) =>
+    measure(
+      predicted,
+      truth,
+      labels,
+      metric,
+      task.test.map((e) => e.group),
+    );
   switch (method) {
     case 'sav':
-      return { ...of(experiment.predictions.map((p) => p.label)), details: `${heads.length} heads: ${heads.slice(0, 8).map((h) => `${h.layer}.${h.head}`).join(' ')}` };
+      return {
+        ...of(experiment.predictions.map((p) => p.label)),
+        details: `${heads.length} heads: ${heads
+          .slice(0, 8)
+          .map((h) => `${h.layer}.${h.head}`)
+          .join(' ')}`,
+      };
     case 'parity':
       return of(refit(result, parity));
     case 'zero-shot':
       return of(answers!.map((answer) => matchLabel(answer, labels) ?? answer));
     case 'all-heads':
-      return { accuracy: experiment.allHeads.accuracy, evaluation: experiment.allHeads, details: 'the same vote among all heads' };
+      return {
+        accuracy: experiment.allHeads.accuracy,
+        evaluation: experiment.allHeads,
+        details: 'the same vote among all heads',
+      };
     case 'random-heads': {
       const { mean, least, greatest, draws } = experiment.randomHeads;
-      return { accuracy: mean, details: `${draws} draws of ${heads.length}, ${percent(least)} to ${percent(greatest)}` };
+      return {
+        accuracy: mean,
+        details: `${draws} draws of ${heads.length}, ${percent(least)} to ${percent(greatest)}`,
+      };
     }
     case 'nearest-centroid':
       return of(nearestCentroid(trainFeatures, train, testFeatures));
@@ -109,27 +163,42 @@ function refit({ task, trainFeatures, testFeatures }: TaskResult, options: FitOp
   return testFeatures.vectors.map((v, i) => classifier.classify(v, { candidates: task.test[i].candidates }).label);
 }
 
-function measure(predicted: readonly string[], truth: readonly string[], labels: readonly string[], metric: Metric, groups: readonly (string | undefined)[]): Judgement {
+function measure(
+  predicted: readonly string[],
+  truth: readonly string[],
+  labels: readonly string[],
+  metric: Metric,
+  groups: readonly (string | undefined)[],
+): Judgement {
   const evaluation = evaluate(truth, predicted, labels);
   const [low, high] = evaluation.interval;
   const right = predicted.map((p, i) => p === truth[i]);
   if (metric === 'naturalbench') {
     const { question, image, group } = naturalBench(right, groups);
-    return { accuracy: group, evaluation, details: `question ${percent(question)}, image ${percent(image)}, rows ${percent(evaluation.accuracy)}` };
+    return {
+      accuracy: group,
+      evaluation,
+      details: `question ${percent(question)}, image ${percent(image)}, rows ${percent(evaluation.accuracy)}`,
+    };
   }
-  if (metric === 'sugarcrepe') return { accuracy: sugarCrepe(right).pair, evaluation, details: `rows ${percent(evaluation.accuracy)}` };
+  if (metric === 'sugarcrepe')
+    return { accuracy: sugarCrepe(right).pair, evaluation, details: `rows ${percent(evaluation.accuracy)}` };
   return { accuracy: evaluation.accuracy, evaluation, details: `95 % interval ${percent(low)} to ${percent(high)}` };
 }
 
 /** Rows are the truth, columns what SAVs say. */
 function confusion({ labels, confusion: counts }: Evaluation): string {
   const columns = counts[0].length > labels.length ? [...labels, 'no label'] : labels;
-  return table(['truth \\ SAV', ...columns, ''], counts.map((row, i) => [labels[i], ...row.map(String), '']));
+  return table(
+    ['truth \\ SAV', ...columns, ''],
+    counts.map((row, i) => [labels[i], ...row.map(String), '']),
+  );
 }
 
 function methodList(text: string): Method[] {
   const names = text.split(',').map((s) => s.trim());
   const unknown = names.filter((name) => !methods.includes(name as Method));
-  if (unknown.length) throw new InvalidArgumentError(`No method ${unknown.join(', ')}; there are ${methods.join(', ')}.`);
+  if (unknown.length)
+    throw new InvalidArgumentError(`No method ${unknown.join(', ')}; there are ${methods.join(', ')}.`);
   return names as Method[];
 }

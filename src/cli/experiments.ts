@@ -32,13 +32,21 @@ export interface RunTaskOptions extends ExperimentOptions {
 /** Longest answer that can still be a label; greedy text beyond it would not match anyway. */
 const maxAnswerTokens = 12;
 
-export async function runTask(context: Context, model: VisionLanguageModel, task: Task, options: RunTaskOptions): Promise<TaskResult> {
+export async function runTask(
+  context: Context,
+  model: VisionLanguageModel,
+  task: Task,
+  options: RunTaskOptions,
+): Promise<TaskResult> {
   const { zeroShot, store, ...experimentOptions } = options;
   const { signal } = context;
   const progress = context.progress(task.name, task.train.length + task.test.length);
   try {
     const extract = { store, signal, onNotice: (m: string) => context.note(m) };
-    const trainFeatures = await extractFeatures(model, task.train, { ...extract, onProgress: (done) => progress.update(done, 'training rows') });
+    const trainFeatures = await extractFeatures(model, task.train, {
+      ...extract,
+      onProgress: (done) => progress.update(done, 'training rows'),
+    });
     const advance = (done: number) => progress.update(task.train.length + done, 'queries');
     const answers: string[] = [];
     let testFeatures: HeadFeatures;
@@ -64,14 +72,24 @@ export async function runTask(context: Context, model: VisionLanguageModel, task
       zeroShotAnswers: zeroShot ? answers : undefined,
     });
     const leak = describeLeaks(await findLeaks(task.train, task.test), task.test.length);
-    return { task, experiment, trainFeatures, testFeatures, answers: zeroShot ? answers : undefined, warnings: leak ? [leak] : [] };
+    return {
+      task,
+      experiment,
+      trainFeatures,
+      testFeatures,
+      answers: zeroShot ? answers : undefined,
+      warnings: leak ? [leak] : [],
+    };
   } finally {
     progress.stop();
   }
 }
 
 /** A task's section of the report, with some of its queries. */
-export async function reportTask({ task, experiment, answers, warnings }: TaskResult, queries: number): Promise<ReportTask> {
+export async function reportTask(
+  { task, experiment, answers, warnings }: TaskResult,
+  queries: number,
+): Promise<ReportTask> {
   const right = experiment.predictions.map(({ label }, i) => label === task.test[i].label);
   const shown = pickQueries(right, queries).map(async (i) => ({
     images: await task.test[i].loadImages(),
@@ -83,13 +101,19 @@ export async function reportTask({ task, experiment, answers, warnings }: TaskRe
   return { name: task.name, description: task.description, experiment, queries: await Promise.all(shown), warnings };
 }
 
-export const percent = (share: number | undefined): string => (share === undefined ? '–' : `${(100 * share).toFixed(1)} %`);
+export const percent = (share: number | undefined): string =>
+  share === undefined ? '–' : `${(100 * share).toFixed(1)} %`;
 
 /** Rows of text in columns, numbers to the right. */
 export function table(header: readonly string[], rows: readonly (readonly string[])[]): string {
   const widths = header.map((_, c) => Math.max(...[header, ...rows].map((row) => row[c].length)));
   return [header, ...rows]
-    .map((row) => row.map((cell, c) => (c === 0 || c === row.length - 1 ? cell.padEnd(widths[c]) : cell.padStart(widths[c]))).join('  ').trimEnd())
+    .map((row) =>
+      row
+        .map((cell, c) => (c === 0 || c === row.length - 1 ? cell.padEnd(widths[c]) : cell.padStart(widths[c])))
+        .join('  ')
+        .trimEnd(),
+    )
     .join('\n');
 }
 
@@ -109,7 +133,16 @@ export function summaryCells({ task, experiment: e }: TaskResult): string[] {
   ];
 }
 
-export const summaryHeader = ['task', 'SAV', 'zero-shot', 'all heads', 'random heads', 'chance', 'k', 'heads (layer.head)'];
+export const summaryHeader = [
+  'task',
+  'SAV',
+  'zero-shot',
+  'all heads',
+  'random heads',
+  'chance',
+  'k',
+  'heads (layer.head)',
+];
 
 /** The same for machines. */
 export function summaryJson({ task, experiment: e, warnings, answers }: TaskResult) {
@@ -123,7 +156,13 @@ export function summaryJson({ task, experiment: e, warnings, answers }: TaskResu
     leaveOneOutAccuracy,
     byK: e.byK,
     heads,
-    predictions: e.predictions.map(({ label, confidence, votes }, i) => ({ label, confidence, votes, truth: task.test[i].label, zeroShotAnswer: answers?.[i] })),
+    predictions: e.predictions.map(({ label, confidence, votes }, i) => ({
+      label,
+      confidence,
+      votes,
+      truth: task.test[i].label,
+      zeroShotAnswer: answers?.[i],
+    })),
     warnings,
   };
 }

@@ -6,7 +6,16 @@ import { fitClassifier, parity } from '../sav/fit.ts';
 import type { Compare } from '../sav/leave-one-out.ts';
 import type { Scoring } from '../sav/scoring.ts';
 import type { Vote } from '../sav/votes.ts';
-import { commonPrompt, type DataOptions, featureStore, headCount, oneOf, promptSet, readData, withDataOptions } from './data.ts';
+import {
+  commonPrompt,
+  type DataOptions,
+  featureStore,
+  headCount,
+  oneOf,
+  promptSet,
+  readData,
+  withDataOptions,
+} from './data.ts';
 import { percent, table } from './experiments.ts';
 import { writeWhole } from './files.ts';
 import type { Register } from './main.ts';
@@ -29,9 +38,24 @@ export const fitCommand: Register = (program, run) => {
     .requiredOption('--train <file>', 'labelled examples, JSON Lines {image, question, label}; about 20 a label')
     .requiredOption('--out <file>', 'the classifier, a safetensors file')
     .option('--heads <k>', 'attention heads that vote: a number, or auto (by leave-one-out)', headCount, 20)
-    .option('--scoring <how>', 'how heads are judged: leave-one-out, or train as published', oneOf('leave-one-out', 'train'), 'leave-one-out')
-    .option('--vote <how>', 'majority, soft (summed similarities) or weighted (by leave-one-out reliability)', oneOf('majority', 'soft', 'weighted'), 'majority')
-    .option('--compare <how>', 'cosine to the centroids, or gaussian discriminant', oneOf('cosine', 'gaussian'), 'cosine')
+    .option(
+      '--scoring <how>',
+      'how heads are judged: leave-one-out, or train as published',
+      oneOf('leave-one-out', 'train'),
+      'leave-one-out',
+    )
+    .option(
+      '--vote <how>',
+      'majority, soft (summed similarities) or weighted (by leave-one-out reliability)',
+      oneOf('majority', 'soft', 'weighted'),
+      'majority',
+    )
+    .option(
+      '--compare <how>',
+      'cosine to the centroids, or gaussian discriminant',
+      oneOf('cosine', 'gaussian'),
+      'cosine',
+    )
     .option('--parity', 'the published method: train scoring, 20 heads, majority, cosine')
     .option('--max-layer <l>', 'choose among layers 0 to l only: queries then run no deeper', integer(0))
     .addHelpText(
@@ -55,7 +79,9 @@ Examples:
         }).finally(() => progress.stop());
         const labels = labelsOf(train);
         const { classifier, leaveOneOut } = fitClassifier(features, labels, {
-          ...(options.parity ? parity : { k: options.heads, scoring: options.scoring, vote: options.vote, compare: options.compare }),
+          ...(options.parity
+            ? parity
+            : { k: options.heads, scoring: options.scoring, vote: options.vote, compare: options.compare }),
           maxLayer: options.maxLayer,
           promptSet: promptSet(options).name,
           prompt: commonPrompt(train),
@@ -64,12 +90,22 @@ Examples:
         await writeWhole(options.out, encodeClassifier(classifier));
 
         const { data } = classifier;
-        context.print(table(['head', 'right', 'of', 'margin'], data.heads.map((h) => [`${h.layer}.${h.head}`, `${h.correct}`, `${data.nExamples}`, h.margin.toFixed(3)])));
-        context.print(`\n${data.labels.length} labels: ${data.labels.map((label, i) => `${label} (${data.counts[i]})`).join(', ')}`);
-        if (data.leaveOneOutAccuracy !== undefined) context.print(`leave-one-out accuracy ${percent(data.leaveOneOutAccuracy)} with ${data.heads.length} heads`);
+        context.print(
+          table(
+            ['head', 'right', 'of', 'margin'],
+            data.heads.map((h) => [`${h.layer}.${h.head}`, `${h.correct}`, `${data.nExamples}`, h.margin.toFixed(3)]),
+          ),
+        );
+        context.print(
+          `\n${data.labels.length} labels: ${data.labels.map((label, i) => `${label} (${data.counts[i]})`).join(', ')}`,
+        );
+        if (data.leaveOneOutAccuracy !== undefined)
+          context.print(`leave-one-out accuracy ${percent(data.leaveOneOutAccuracy)} with ${data.heads.length} heads`);
         const doubts = data.counts.every((n) => n >= 2) ? auditLabels(classifier, features, labels) : [];
         for (const { index, label, against, heads, suggested } of doubts.slice(0, 5))
-          context.print(`check ${train[index].source}: labelled ${label}, ${against} of ${heads} heads say otherwise, most ${suggested}`);
+          context.print(
+            `check ${train[index].source}: labelled ${label}, ${against} of ${heads} heads say otherwise, most ${suggested}`,
+          );
         context.print(`\nwrote ${options.out}`);
         context.result({
           file: options.out,

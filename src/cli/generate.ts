@@ -1,6 +1,6 @@
 import { readFileBytes } from '#platform';
-import { collect, integer, type ModelOptions, number, openModel, withCommonOptions } from './model.ts';
 import type { Register } from './main.ts';
+import { collect, integer, type ModelOptions, number, openModel, withCommonOptions } from './model.ts';
 
 interface Options extends ModelOptions {
   image?: string[];
@@ -34,11 +34,20 @@ Examples:
       run<Options>(async (context, options) => {
         const images = await Promise.all((options.image ?? []).map((file) => readFileBytes(file)));
         const model = await openModel(context, options);
-        const input = await model.input({ images, prompt: options.prompt, raw: options.rawPrompt, imageNames: options.image });
+        const input = await model.input({
+          images,
+          prompt: options.prompt,
+          raw: options.rawPrompt,
+          imageNames: options.image,
+        });
         let text = '';
         const ids: number[] = [];
         const started = performance.now();
-        for await (const piece of model.generate(input, { ...options, signal: context.signal, onToken: (id) => ids.push(id) })) {
+        for await (const piece of model.generate(input, {
+          ...options,
+          signal: context.signal,
+          onToken: (id) => ids.push(id),
+        })) {
           text += piece;
           if (!context.json) process.stdout.write(piece);
         }

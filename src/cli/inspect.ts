@@ -37,16 +37,48 @@ export const inspectCommand: Register = (program, run) => {
           ['architecture', config.architecture],
           ['names', checkpoint.layout ? layoutDescriptions[checkpoint.layout] : 'canonical'],
           ['files', checkpoint.files.join(', ')],
-          ['parameters', `${(parameters / 1e6).toFixed(2)} M, ${Object.entries(dtypes).map(([d, n]) => `${d} ${((100 * n) / parameters).toFixed(0)} %`).join(', ')}`],
-          ...Object.entries(parts).map(([name, p]): [string, string] => [`  ${name}`, `${(p.parameters / 1e6).toFixed(2)} M, ${mib(p.bytes)}`]),
-          ['vision tower', `CLIP, ${vision.nLayers} layers, ${vision.nHeads} heads of ${vision.dHead}, patch ${vision.patchSize}, image ${vision.imageSize}`],
-          ['features', `hidden state ${config.featureLayers.join(', ')} of 0 to ${vision.nLayers}, ${config.selectStrategy}: ${config.imageTokens} tokens an image`],
-          ['decoder', `Llama, ${text.nLayers} layers, ${text.nHeads} heads of ${text.dHead} (${text.nKvHeads} key/value), width ${text.dModel}, vocabulary ${text.vocabSize}`],
-          ['heads', `${text.nLayers * text.nHeads} candidates for SAVs; head vectors take ${text.nLayers * text.nHeads * text.dHead * 4} bytes an example`],
-          ['memory', `${mib(checkpoint.bytes)} of weights; ${mib(kvCache)} of key/value cache at ${text.maxPositions} positions`],
+          [
+            'parameters',
+            `${(parameters / 1e6).toFixed(2)} M, ${Object.entries(dtypes)
+              .map(([d, n]) => `${d} ${((100 * n) / parameters).toFixed(0)} %`)
+              .join(', ')}`,
+          ],
+          ...Object.entries(parts).map(([name, p]): [string, string] => [
+            `  ${name}`,
+            `${(p.parameters / 1e6).toFixed(2)} M, ${mib(p.bytes)}`,
+          ]),
+          [
+            'vision tower',
+            `CLIP, ${vision.nLayers} layers, ${vision.nHeads} heads of ${vision.dHead}, patch ${vision.patchSize}, image ${vision.imageSize}`,
+          ],
+          [
+            'features',
+            `hidden state ${config.featureLayers.join(', ')} of 0 to ${vision.nLayers}, ${config.selectStrategy}: ${config.imageTokens} tokens an image`,
+          ],
+          [
+            'decoder',
+            `Llama, ${text.nLayers} layers, ${text.nHeads} heads of ${text.dHead} (${text.nKvHeads} key/value), width ${text.dModel}, vocabulary ${text.vocabSize}`,
+          ],
+          [
+            'heads',
+            `${text.nLayers * text.nHeads} candidates for SAVs; head vectors take ${text.nLayers * text.nHeads * text.dHead * 4} bytes an example`,
+          ],
+          [
+            'memory',
+            `${mib(checkpoint.bytes)} of weights; ${mib(kvCache)} of key/value cache at ${text.maxPositions} positions`,
+          ],
         ];
         for (const [key, value] of rows) context.print(`${key.padEnd(24)}${value}`);
-        context.result({ config, layout: checkpoint.layout, files: checkpoint.files, parameters, parts, dtypes, bytes: checkpoint.bytes, kvCacheBytes: kvCache });
+        context.result({
+          config,
+          layout: checkpoint.layout,
+          files: checkpoint.files,
+          parameters,
+          parts,
+          dtypes,
+          bytes: checkpoint.bytes,
+          kvCacheBytes: kvCache,
+        });
       }),
     );
 };

@@ -1,6 +1,5 @@
 #!/usr/bin/env node
 import { Command, CommanderError } from 'commander';
-import { benchCommand } from './bench.ts';
 import { captureCommand } from './capture.ts';
 import { classifyCommand } from './classify.ts';
 import { Context, UsageError } from './context.ts';
@@ -28,7 +27,6 @@ const commands: Register[] = [
   generateCommand,
   captureCommand,
   inspectCommand,
-  benchCommand,
   doctorCommand,
 ];
 

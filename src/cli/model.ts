@@ -1,5 +1,5 @@
-import { openFolder } from '#platform';
 import { type Command, InvalidArgumentError } from 'commander';
+import { openFolder } from '#platform';
 import { type Gpu, openGpu } from '../kernels/gpu.ts';
 import { VisionLanguageModel } from '../model/vision-language-model.ts';
 import type { Context } from './context.ts';
@@ -31,7 +31,10 @@ export async function announceGpu(context: Context): Promise<Gpu> {
 }
 
 /** Opens the GPU and loads the checkpoint, with progress. */
-export async function openModel(context: Context, { model = embeddedCheckpoint }: ModelOptions): Promise<VisionLanguageModel> {
+export async function openModel(
+  context: Context,
+  { model = embeddedCheckpoint }: ModelOptions,
+): Promise<VisionLanguageModel> {
   const folder = await openFolder(model);
   if (!(await folder.has('config.json')))
     throw new Error(`${model}: no config.json there; --model takes a checkpoint folder as on the Hugging Face hub`);
@@ -68,6 +71,7 @@ export const number =
   (min: number, max = Number.POSITIVE_INFINITY) =>
   (value: string): number => {
     const n = Number(value);
-    if (!(n >= min && n <= max) || value.trim() === '') throw new InvalidArgumentError(`Give a number from ${min} to ${max}.`);
+    if (!(n >= min && n <= max) || value.trim() === '')
+      throw new InvalidArgumentError(`Give a number from ${min} to ${max}.`);
     return n;
   };

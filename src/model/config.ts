@@ -156,7 +156,9 @@ const activations: Record<string, Activation> = {
 export function parseConfig(json: unknown, file = 'config.json'): LlavaConfig {
   const modelType = (json as { model_type?: unknown } | null)?.model_type;
   if (modelType !== 'llava')
-    throw new ConfigError(`${file}: model_type ${JSON.stringify(modelType)} is not supported; supported: llava (LLaVA-1.5)`);
+    throw new ConfigError(
+      `${file}: model_type ${JSON.stringify(modelType)} is not supported; supported: llava (LLaVA-1.5)`,
+    );
   const parsed = llavaSchema.safeParse(json);
   if (!parsed.success)
     throw new ConfigError(
@@ -166,14 +168,19 @@ export function parseConfig(json: unknown, file = 'config.json'): LlavaConfig {
   const problems: string[] = [];
   const act = (name: string, where: string): Activation => {
     if (!Object.hasOwn(activations, name))
-      problems.push(`${where}: ${JSON.stringify(name)} is not supported; supported: ${Object.keys(activations).join(', ')}`);
+      problems.push(
+        `${where}: ${JSON.stringify(name)} is not supported; supported: ${Object.keys(activations).join(', ')}`,
+      );
     return activations[name];
   };
 
   const v = raw.vision_config;
   if (v.hidden_size % v.num_attention_heads)
-    problems.push(`vision_config: hidden_size ${v.hidden_size} is not a multiple of num_attention_heads ${v.num_attention_heads}`);
-  if (v.patch_size > v.image_size) problems.push(`vision_config: patch_size ${v.patch_size} exceeds image_size ${v.image_size}`);
+    problems.push(
+      `vision_config: hidden_size ${v.hidden_size} is not a multiple of num_attention_heads ${v.num_attention_heads}`,
+    );
+  if (v.patch_size > v.image_size)
+    problems.push(`vision_config: patch_size ${v.patch_size} exceeds image_size ${v.image_size}`);
   const vision: VisionConfig = {
     dModel: v.hidden_size,
     dMlp: v.intermediate_size,
@@ -189,14 +196,22 @@ export function parseConfig(json: unknown, file = 'config.json'): LlavaConfig {
   const t = raw.text_config;
   const nKvHeads = nullish(t.num_key_value_heads, t.num_attention_heads);
   if (t.num_attention_heads % nKvHeads)
-    problems.push(`text_config: num_attention_heads ${t.num_attention_heads} is not a multiple of num_key_value_heads ${nKvHeads}`);
+    problems.push(
+      `text_config: num_attention_heads ${t.num_attention_heads} is not a multiple of num_key_value_heads ${nKvHeads}`,
+    );
   if (!t.head_dim && t.hidden_size % t.num_attention_heads)
-    problems.push(`text_config: hidden_size ${t.hidden_size} is not a multiple of num_attention_heads ${t.num_attention_heads}`);
+    problems.push(
+      `text_config: hidden_size ${t.hidden_size} is not a multiple of num_attention_heads ${t.num_attention_heads}`,
+    );
   const dHead = nullish(t.head_dim, Math.floor(t.hidden_size / t.num_attention_heads));
   if (dHead % 2) problems.push(`text_config: head_dim ${dHead} is odd, which rotary embedding cannot be`);
-  if (nullish(t.partial_rotary_factor, 1) !== 1) problems.push('text_config.partial_rotary_factor: only 1 is supported');
+  if (nullish(t.partial_rotary_factor, 1) !== 1)
+    problems.push('text_config.partial_rotary_factor: only 1 is supported');
   if (t.sliding_window != null) problems.push('text_config.sliding_window is not supported');
-  for (const [where, q] of [['', raw.quantization_config], ['text_config.', t.quantization_config]] as const)
+  for (const [where, q] of [
+    ['', raw.quantization_config],
+    ['text_config.', t.quantization_config],
+  ] as const)
     if (q != null) problems.push(`${where}quantization_config is not supported; use the F32, F16 or BF16 checkpoint`);
   const text: TextConfig = {
     dModel: t.hidden_size,
@@ -219,7 +234,9 @@ export function parseConfig(json: unknown, file = 'config.json'): LlavaConfig {
   const states = vision.nLayers + 1; // the input of each layer, and the output of the last
   for (const layer of layers)
     if (layer < -states || layer >= states)
-      problems.push(`vision_feature_layer ${layer}: the tower has ${states} hidden states, ${-states} to ${states - 1}`);
+      problems.push(
+        `vision_feature_layer ${layer}: the tower has ${states} hidden states, ${-states} to ${states - 1}`,
+      );
   const imageTokenId = raw.image_token_id ?? raw.image_token_index ?? 32000;
   if (imageTokenId >= text.vocabSize)
     problems.push(`image_token_index ${imageTokenId} is not below text_config.vocab_size ${text.vocabSize}`);
@@ -263,6 +280,8 @@ function ropeConfig(t: z.infer<typeof textSchema>, problems: string[]): RopeConf
       highFreqFactor: need('high_freq_factor'),
       originalMaxPositions: raw.original_max_position_embeddings ?? t.max_position_embeddings,
     };
-  problems.push(`text_config.rope_parameters: rope_type ${JSON.stringify(type)} is not supported; supported: default, linear, llama3`);
+  problems.push(
+    `text_config.rope_parameters: rope_type ${JSON.stringify(type)} is not supported; supported: default, linear, llama3`,
+  );
   return { type: 'default', theta };
 }

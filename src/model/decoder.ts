@@ -32,7 +32,12 @@ export interface DecoderRun {
  * The blocks of a Llama decoder (HF `LlamaModel` without its final norm).
  * @returns the residual stream [batch * length, dModel], or nothing with `stopAtHeads`.
  */
-export function decoder(rec: Recorder, weights: DecoderWeights, config: TextConfig, run: DecoderRun): Tensor | undefined {
+export function decoder(
+  rec: Recorder,
+  weights: DecoderWeights,
+  config: TextConfig,
+  run: DecoderRun,
+): Tensor | undefined {
   let x: Tensor | undefined = run.x;
   for (let l = 0; l < run.layers && x; l++) x = decoderBlock(rec, weights.blocks[l], config, x, l, run);
   return x;
@@ -54,7 +59,14 @@ export function unembed(rec: Recorder, weights: DecoderWeights, config: TextConf
 }
 
 /** Pre-norm attention and gated MLP (HF `LlamaDecoderLayer`). */
-function decoderBlock(rec: Recorder, w: DecoderBlock, config: TextConfig, x: Tensor, l: number, run: DecoderRun): Tensor | undefined {
+function decoderBlock(
+  rec: Recorder,
+  w: DecoderBlock,
+  config: TextConfig,
+  x: Tensor,
+  l: number,
+  run: DecoderRun,
+): Tensor | undefined {
   const { hooks } = run;
   const name = `blocks.${l}`;
   hooks.emit(`${name}.hook_resid_pre`, x);
@@ -65,8 +77,12 @@ function decoderBlock(rec: Recorder, w: DecoderBlock, config: TextConfig, x: Ten
   const z = headOutputs(rec, w, config, normed, l, run, headsAlone);
   if (headsAlone) return undefined;
   const flat = reshape(z, [x.shape[0], config.nHeads * config.dHead]);
-  const mid = projectOnto(rec, { x: flat, ...w.o, residual: x, label: `${name}.attn.o_proj` }, `${name}.hook_attn_out`, hooks, (t) =>
-    hooks.emit(`${name}.hook_attn_out`, t),
+  const mid = projectOnto(
+    rec,
+    { x: flat, ...w.o, residual: x, label: `${name}.attn.o_proj` },
+    `${name}.hook_attn_out`,
+    hooks,
+    (t) => hooks.emit(`${name}.hook_attn_out`, t),
   );
   hooks.emit(`${name}.hook_resid_mid`, mid);
 
@@ -78,8 +94,12 @@ function decoderBlock(rec: Recorder, w: DecoderBlock, config: TextConfig, x: Ten
   hooks.emit(`${name}.mlp.hook_pre_linear`, up);
   const post = gatedActivation(rec, { gate, up, activation: config.act, label: `${name}.mlp.act` });
   hooks.emit(`${name}.mlp.hook_post`, post);
-  const out = projectOnto(rec, { x: post, ...w.down, residual: mid, label: `${name}.mlp.down_proj` }, `${name}.hook_mlp_out`, hooks, (t) =>
-    hooks.emit(`${name}.hook_mlp_out`, t),
+  const out = projectOnto(
+    rec,
+    { x: post, ...w.down, residual: mid, label: `${name}.mlp.down_proj` },
+    `${name}.hook_mlp_out`,
+    hooks,
+    (t) => hooks.emit(`${name}.hook_mlp_out`, t),
   );
   hooks.emit(`${name}.hook_resid_post`, out);
   return out;
@@ -105,7 +125,11 @@ function headOutputs(
   const pick = (t: Tensor) => (narrow ? bindable(rec, hooks.narrow(t)) : t);
 
   const queryRows = pick(normed);
-  const q = reshape(matmul(rec, { x: queryRows, ...w.q, label: `${name}.q_proj` }), [queryRows.shape[0], nHeads, dHead]);
+  const q = reshape(matmul(rec, { x: queryRows, ...w.q, label: `${name}.q_proj` }), [
+    queryRows.shape[0],
+    nHeads,
+    dHead,
+  ]);
   const k = reshape(matmul(rec, { x: normed, ...w.k, label: `${name}.k_proj` }), [count, nKvHeads, dHead]);
   const v = reshape(matmul(rec, { x: normed, ...w.v, label: `${name}.v_proj` }), [count, nKvHeads, dHead]);
   hooks.emit(`${name}.hook_q`, q, narrow);
@@ -117,7 +141,10 @@ function headOutputs(
   if (cache) copyRows(rec, { x: v, out: cache.values[l], outRow: start, label: `${name}.v cache` });
   hooks.emit(`${name}.hook_rot_q`, rotQ, narrow);
   if (hooks.wants(`${name}.hook_rot_k`))
-    hooks.emit(`${name}.hook_rot_k`, cache ? rotaryEmbedding(rec, { x: k, table: rope, label: `${name}.rot_k` }) : rotK);
+    hooks.emit(
+      `${name}.hook_rot_k`,
+      cache ? rotaryEmbedding(rec, { x: k, table: rope, label: `${name}.rot_k` }) : rotK,
+    );
 
   const length = count / batch;
   const how = { batch, causal: true, scale: dHead ** -0.5, keys: start + length };
@@ -130,14 +157,19 @@ function headOutputs(
     const offset = start + hooks.range.start;
     const scores = attentionScores(rec, { q: wantedQ, k: keys, ...how, offset, label: `${name}.scores` });
     hooks.emitWhole(scoresHook, scores);
-    if (hooks.wants(patternHook)) hooks.emitWhole(patternHook, attentionPattern(rec, { scores, label: `${name}.pattern` }));
+    if (hooks.wants(patternHook))
+      hooks.emitWhole(patternHook, attentionPattern(rec, { scores, label: `${name}.pattern` }));
   }
   const offset = start + (narrow ? hooks.range.start : 0);
   const z = attention(rec, { q: rotQ, k: keys, v: values, ...how, offset, label: `${name}.z` });
   hooks.emit(`${name}.hook_z`, z, narrow);
   if (hooks.wants(`${name}.hook_result`)) {
     const wantedZ = narrow ? z : bindable(rec, hooks.narrow(z));
-    hooks.emit(`${name}.hook_result`, headResult(rec, { z: wantedZ, weight: w.o.weight, label: `${name}.result` }), true);
+    hooks.emit(
+      `${name}.hook_result`,
+      headResult(rec, { z: wantedZ, weight: w.o.weight, label: `${name}.result` }),
+      true,
+    );
   }
   return z;
 }

@@ -1,6 +1,6 @@
-import type { ActivationCache, Llava, ModelInput, RunOptions } from './llava.ts';
 import { InputError } from './errors.ts';
 import { KvCache } from './kv-cache.ts';
+import type { ActivationCache, Llava, ModelInput, RunOptions } from './llava.ts';
 import { Sampler } from './sampling.ts';
 
 export interface GenerateOptions extends Pick<RunOptions, 'namesFilter' | 'posSlice'> {
@@ -25,11 +25,14 @@ export interface GenerateOptions extends Pick<RunOptions, 'namesFilter' | 'posSl
  */
 export async function* generate(model: Llava, input: ModelInput, options: GenerateOptions): AsyncGenerator<number> {
   const { maxNewTokens, endTokens, signal, temperature = 0 } = options;
-  if (!(Number.isInteger(maxNewTokens) && maxNewTokens >= 1)) throw new InputError(`maxNewTokens ${maxNewTokens} is not a positive integer`);
+  if (!(Number.isInteger(maxNewTokens) && maxNewTokens >= 1))
+    throw new InputError(`maxNewTokens ${maxNewTokens} is not a positive integer`);
   const { text } = model.config;
   const needed = input.inputIds.length + maxNewTokens - 1;
   if (needed > text.maxPositions)
-    throw new InputError(`${input.inputIds.length} prompt tokens and ${maxNewTokens} new ones exceed this model's ${text.maxPositions} positions`);
+    throw new InputError(
+      `${input.inputIds.length} prompt tokens and ${maxNewTokens} new ones exceed this model's ${text.maxPositions} positions`,
+    );
   signal?.throwIfAborted();
   const sampler = temperature > 0 ? new Sampler({ temperature, topP: options.topP, seed: options.seed }) : undefined;
   const cache = new KvCache(model.gpu, text, needed);

@@ -12,7 +12,9 @@ export function endTokens(config: unknown, generationConfig: unknown): ReadonlyS
   const generation = schema.safeParse(generationConfig);
   const model = nested.safeParse(config);
   if (!generation.success || !model.success)
-    throw new ConfigError('eos_token_id: expected a token id or a list of token ids in generation_config.json and config.json');
+    throw new ConfigError(
+      'eos_token_id: expected a token id or a list of token ids in generation_config.json and config.json',
+    );
   const ids = generation.data.eos_token_id ?? model.data.eos_token_id ?? model.data.text_config?.eos_token_id ?? 2;
   return new Set(typeof ids === 'number' ? [ids] : ids);
 }

@@ -88,10 +88,17 @@ export function selectHooks(points: readonly HookPoint[], filter: NamesFilter): 
   const patterns = typeof filter === 'string' ? [filter] : filter;
   const wanted = new Set<HookPoint>();
   for (const pattern of patterns) {
-    const regex = new RegExp(`^${pattern.split('*').map((s) => s.replace(/[.+?^${}()|[\]\\]/g, '\\$&')).join('.*')}$`);
+    const regex = new RegExp(
+      `^${pattern
+        .split('*')
+        .map((s) => s.replace(/[.+?^${}()|[\]\\]/g, '\\$&'))
+        .join('.*')}$`,
+    );
     const matches = points.filter((p) => regex.test(p.name));
     if (!matches.length)
-      throw new InputError(`no hook point is named ${JSON.stringify(pattern)}; for example: ${points.at(-10)?.name}, blocks.*.attn.hook_z`);
+      throw new InputError(
+        `no hook point is named ${JSON.stringify(pattern)}; for example: ${points.at(-10)?.name}, blocks.*.attn.hook_z`,
+      );
     for (const point of matches) wanted.add(point);
   }
   return points.filter((p) => wanted.has(p));

@@ -68,7 +68,14 @@ export class Hooks {
   }
 
   /** The pair of hooks of a norm: `${name}.hook_normalized` and `.hook_scale`. */
-  emitNorm(name: string, kind: 'layer' | 'rms', eps: number, x: Tensor, normalized: Tensor, shape?: readonly number[]): void {
+  emitNorm(
+    name: string,
+    kind: 'layer' | 'rms',
+    eps: number,
+    x: Tensor,
+    normalized: Tensor,
+    shape?: readonly number[],
+  ): void {
     const emit = (hook: string, t: Tensor, width: number) =>
       shape ? this.emitWhole(hook, t, [...shape, width]) : this.emit(hook, t);
     emit(`${name}.hook_normalized`, normalized, normalized.shape.at(-1)!);

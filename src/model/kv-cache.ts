@@ -16,7 +16,8 @@ export class KvCache {
     this.#gpu = gpu;
     this.capacity = capacity;
     const shape = [capacity, config.nKvHeads, config.dHead];
-    const make = (what: string) => Array.from({ length: config.nLayers }, (_, l) => gpu.tensor(`blocks.${l} ${what} cache`, 'f32', shape));
+    const make = (what: string) =>
+      Array.from({ length: config.nLayers }, (_, l) => gpu.tensor(`blocks.${l} ${what} cache`, 'f32', shape));
     this.keys = make('key');
     this.values = make('value');
   }

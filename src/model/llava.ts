@@ -1,5 +1,5 @@
-import { embedding } from '../kernels/embedding/embedding.ts';
 import { argmax } from '../kernels/argmax/argmax.ts';
+import { embedding } from '../kernels/embedding/embedding.ts';
 import type { Gpu } from '../kernels/gpu.ts';
 import type { Profiler } from '../kernels/profiler.ts';
 import type { Readback, Recorder } from '../kernels/recorder.ts';
@@ -90,7 +90,8 @@ export class Llava {
    */
   async headVectors(inputs: readonly ModelInput[], maxLayer = this.config.text.nLayers - 1): Promise<Float32Array[]> {
     const { nLayers, nHeads, dHead } = this.config.text;
-    if (!(maxLayer >= 0 && maxLayer < nLayers)) throw new InputError(`maxLayer ${maxLayer}: this model has layers 0 to ${nLayers - 1}`);
+    if (!(maxLayer >= 0 && maxLayer < nLayers))
+      throw new InputError(`maxLayer ${maxLayer}: this model has layers 0 to ${nLayers - 1}`);
     const rec = this.gpu.record('head vectors');
     const namesFilter = Array.from({ length: maxLayer + 1 }, (_, l) => `blocks.${l}.attn.hook_z`);
     const { hooks } = this.#record(rec, inputs, { namesFilter, posSlice: -1 });
@@ -105,17 +106,32 @@ export class Llava {
   }
 
   /** A prompt or the tokens after it, with the positions before them in `cache`. Logits come back only without `next`. */
-  async step(input: ModelInput, options: StepOptions): Promise<{ activations: ActivationCache; logits?: Float32Array; next?: number }> {
+  async step(
+    input: ModelInput,
+    options: StepOptions,
+  ): Promise<{ activations: ActivationCache; logits?: Float32Array; next?: number }> {
     const rec = this.gpu.record('step', options);
     const { hooks, logits } = this.#record(rec, [input], options, options.cache);
     return this.#finishStep(rec, hooks, logits!, input.inputIds.length, options);
   }
 
   /** One more token, taken from the GPU where the step before left it. */
-  async stepFrom(token: Tensor, options: StepOptions): Promise<{ activations: ActivationCache; logits?: Float32Array; next?: number }> {
+  async stepFrom(
+    token: Tensor,
+    options: StepOptions,
+  ): Promise<{ activations: ActivationCache; logits?: Float32Array; next?: number }> {
     const rec = this.gpu.record('decode', options);
     const hooks = new Hooks(rec, new Set(), 1, { start: 0, end: 1 });
-    const logits = this.#decode(rec, hooks, this.#embed(rec, token), 1, 1, options.cache, this.config.text.nLayers, false);
+    const logits = this.#decode(
+      rec,
+      hooks,
+      this.#embed(rec, token),
+      1,
+      1,
+      options.cache,
+      this.config.text.nLayers,
+      false,
+    );
     return this.#finishStep(rec, hooks, logits!, 1, options);
   }
 
@@ -131,7 +147,12 @@ export class Llava {
     return { activations: activations(hooks), ...(next ? { next: read.u32[0] } : { logits: read.f32 }) };
   }
 
-  #record(rec: Recorder, inputs: readonly ModelInput[], options: RunOptions, cache?: KvCache): { hooks: Hooks; logits?: Tensor } {
+  #record(
+    rec: Recorder,
+    inputs: readonly ModelInput[],
+    options: RunOptions,
+    cache?: KvCache,
+  ): { hooks: Hooks; logits?: Tensor } {
     const { imageTokens, imageTokenId } = this.config;
     const length = inputs[0]?.inputIds.length ?? 0;
     for (const input of inputs) this.#check(input, length, cache);
@@ -149,15 +170,23 @@ export class Llava {
       const features = this.#imageFeatures(rec, pixels, hooks);
       let next = 0;
       const source = ids.map((id) => (id === imageTokenId ? next++ : 0xffffffff));
-      if (next !== pixels.length * imageTokens) throw new InputError(`${next} image tokens for ${pixels.length} images`);
-      x = splice(rec, { text: x, features, source: rec.input('image rows', 'u32', [source.length], source), label: 'merged' });
+      if (next !== pixels.length * imageTokens)
+        throw new InputError(`${next} image tokens for ${pixels.length} images`);
+      x = splice(rec, {
+        text: x,
+        features,
+        source: rec.input('image rows', 'u32', [source.length], source),
+        label: 'merged',
+      });
     }
     hooks.emit('hook_merged_embed', x);
     const logits = this.#decode(rec, hooks, x, length, batch, cache, layers, stopAtHeads);
 
     const limit = options.maxResultBytes ?? 2 ** 30;
     if (rec.resultBytes > limit)
-      throw new InputError(`the activations asked for take ${rec.resultBytes} bytes, more than ${limit}: ask for fewer names, give posSlice, or raise maxResultBytes`);
+      throw new InputError(
+        `the activations asked for take ${rec.resultBytes} bytes, more than ${limit}: ask for fewer names, give posSlice, or raise maxResultBytes`,
+      );
     return { hooks, logits };
   }
 
@@ -214,10 +243,13 @@ export class Llava {
   #check({ inputIds, pixelValues }: ModelInput, length: number, cache: KvCache | undefined): void {
     const { text, vision, imageTokens, imageTokenId } = this.config;
     if (!inputIds.length) throw new InputError('the input has no tokens');
-    if (inputIds.length !== length) throw new InputError(`prompts of ${length} and ${inputIds.length} tokens cannot run as one batch`);
+    if (inputIds.length !== length)
+      throw new InputError(`prompts of ${length} and ${inputIds.length} tokens cannot run as one batch`);
     const end = (cache?.length ?? 0) + length;
-    if (cache && end > cache.capacity) throw new InputError(`${end} positions do not fit the cache of ${cache.capacity}`);
-    if (end > text.maxPositions) throw new InputError(`${end} positions exceed this model's max_position_embeddings, ${text.maxPositions}`);
+    if (cache && end > cache.capacity)
+      throw new InputError(`${end} positions do not fit the cache of ${cache.capacity}`);
+    if (end > text.maxPositions)
+      throw new InputError(`${end} positions exceed this model's max_position_embeddings, ${text.maxPositions}`);
     let placeholders = 0;
     for (let i = 0; i < length; i++) {
       const id = inputIds[i];
@@ -231,7 +263,9 @@ export class Llava {
       );
     for (const pixels of pixelValues)
       if (pixels.length !== 3 * vision.imageSize ** 2)
-        throw new InputError(`pixel values: ${pixels.length} numbers, expected [3, ${vision.imageSize}, ${vision.imageSize}]`);
+        throw new InputError(
+          `pixel values: ${pixels.length} numbers, expected [3, ${vision.imageSize}, ${vision.imageSize}]`,
+        );
   }
 }
 

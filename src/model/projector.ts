@@ -26,7 +26,8 @@ export function projector(
     const pre = matmul(rec, { x: features, ...linear1, label: 'projector.linear_1' });
     emit('hook_pre', pre);
     hidden = activation(rec, { x: pre, activation: config.projectorAct, label: 'projector.act' });
-  } else hidden = matmul(rec, { x: features, ...linear1, activation: config.projectorAct, label: 'projector.linear_1' });
+  } else
+    hidden = matmul(rec, { x: features, ...linear1, activation: config.projectorAct, label: 'projector.linear_1' });
   const out = matmul(rec, { x: hidden, ...linear2, label: 'projector.linear_2' });
   emit('hook_out', out);
   return out;

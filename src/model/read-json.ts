@@ -8,7 +8,8 @@ export async function readJson(folder: Folder, name: string): Promise<unknown> {
   const where = `${folder.location}/${name}`;
   if (!(await folder.has(name))) throw new ConfigError(`${where} is missing: is this a checkpoint folder?`);
   const size = await folder.size(name);
-  if (size > maxJsonBytes) throw new ConfigError(`${where} has ${size} bytes; no such file needs more than ${maxJsonBytes}`);
+  if (size > maxJsonBytes)
+    throw new ConfigError(`${where} has ${size} bytes; no such file needs more than ${maxJsonBytes}`);
   try {
     return JSON.parse(new TextDecoder('utf-8', { fatal: true }).decode(await folder.read(name)));
   } catch (e) {

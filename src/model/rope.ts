@@ -6,7 +6,8 @@ import type { RopeConfig } from './config.ts';
  */
 export function inverseFrequencies(rope: RopeConfig, dHead: number): Float32Array {
   const frequencies = new Float32Array(dHead / 2);
-  for (let i = 0; i < frequencies.length; i++) frequencies[i] = 1 / Math.fround(rope.theta ** Math.fround((2 * i) / dHead));
+  for (let i = 0; i < frequencies.length; i++)
+    frequencies[i] = 1 / Math.fround(rope.theta ** Math.fround((2 * i) / dHead));
   if (rope.type === 'linear') return frequencies.map((f) => f / rope.factor);
   if (rope.type === 'llama3') {
     const { factor, lowFreqFactor, highFreqFactor, originalMaxPositions } = rope;

@@ -8,8 +8,8 @@ import type { Tensor, Weight } from '../kernels/tensor.ts';
 import type { Folder } from '../platform/types.ts';
 import { parseConfig } from './config.ts';
 import { type GenerateOptions, generate } from './generate.ts';
-import { type ActivationCache, type Activation, Llava, type ModelInput, type RunOptions } from './llava.ts';
 import { endTokens } from './generation-config.ts';
+import { type Activation, type ActivationCache, Llava, type ModelInput, type RunOptions } from './llava.ts';
 import { Processor } from './processor/processor.ts';
 import { readJson } from './read-json.ts';
 import { llavaWeights } from './weights.ts';
@@ -97,8 +97,13 @@ export class VisionLanguageModel {
 
   /** Decodes the images, wraps and tokenises the prompt. Throws where images and `<image>` marks do not match. */
   async input({ images, imageNames, prompt, raw }: Prompt): Promise<ModelInput> {
-    const decoded = await Promise.all(images.map((bytes, i) => decodeImage(bytes, imageNames?.[i] ?? `image ${i + 1}`)));
-    return this.processor.prepare({ prompt: raw ? prompt : this.processor.chat(images.length, prompt), images: decoded });
+    const decoded = await Promise.all(
+      images.map((bytes, i) => decodeImage(bytes, imageNames?.[i] ?? `image ${i + 1}`)),
+    );
+    return this.processor.prepare({
+      prompt: raw ? prompt : this.processor.chat(images.length, prompt),
+      images: decoded,
+    });
   }
 
   /** See `Llava.runWithCache`. */
@@ -146,7 +151,10 @@ export class VisionLanguageModel {
     const vectors: Float32Array[] = [];
     for (const group of byLength.values()) {
       signal?.throwIfAborted();
-      const results = await this.llava.headVectors(group.map((i) => inputs[i]), maxLayer);
+      const results = await this.llava.headVectors(
+        group.map((i) => inputs[i]),
+        maxLayer,
+      );
       for (const [j, i] of group.entries()) vectors[i] = results[j];
     }
     return vectors;

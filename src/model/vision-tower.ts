@@ -56,7 +56,8 @@ export function visionTower(
   }
 
   const features = config.featureLayers.map((layer) => states.get(layer)!);
-  const joined = features.length === 1 ? features[0] : concatColumns(rec, { parts: features, label: 'vision.features' });
+  const joined =
+    features.length === 1 ? features[0] : concatColumns(rec, { parts: features, label: 'vision.features' });
   if (config.selectStrategy === 'full') return joined;
   const withoutClass = new Uint32Array(images * perImage);
   for (let row = 0; row < withoutClass.length; row++) withoutClass[row] = row + Math.floor(row / perImage) + 1;
@@ -76,7 +77,8 @@ function visionBlock(
 ): Tensor {
   const { nHeads, dHead, dModel, dMlp, eps } = config;
   const [images, tokens] = shape;
-  const emit = (hook: string, t: Tensor, ...rest: number[]) => hooks.emitWhole(`${name}.${hook}`, t, [...shape, ...rest]);
+  const emit = (hook: string, t: Tensor, ...rest: number[]) =>
+    hooks.emitWhole(`${name}.${hook}`, t, [...shape, ...rest]);
   const heads = (t: Tensor) => reshape(t, [images * tokens, nHeads, dHead]);
 
   emit('hook_resid_pre', x, dModel);
@@ -94,16 +96,29 @@ function visionBlock(
     const scores = attentionScores(rec, { q, k, ...how, label: `${name}.attn.scores` });
     hooks.emitWhole(`${name}.attn.hook_attn_scores`, scores, square);
     if (hooks.wants(`${name}.attn.hook_pattern`))
-      hooks.emitWhole(`${name}.attn.hook_pattern`, attentionPattern(rec, { scores, label: `${name}.attn.pattern` }), square);
+      hooks.emitWhole(
+        `${name}.attn.hook_pattern`,
+        attentionPattern(rec, { scores, label: `${name}.attn.pattern` }),
+        square,
+      );
   }
   const z = attention(rec, { q, k, v, ...how, label: `${name}.attn.z` });
   emit('attn.hook_z', z, nHeads, dHead);
   if (hooks.wants(`${name}.attn.hook_result`))
-    emit('attn.hook_result', headResult(rec, { z, weight: w.out.weight, label: `${name}.attn.result` }), nHeads, dModel);
+    emit(
+      'attn.hook_result',
+      headResult(rec, { z, weight: w.out.weight, label: `${name}.attn.result` }),
+      nHeads,
+      dModel,
+    );
 
   const flat = reshape(z, [images * tokens, nHeads * dHead]);
-  const mid = projectOnto(rec, { x: flat, ...w.out, residual: x, label: `${name}.attn.out_proj` }, `${name}.hook_attn_out`, hooks, (t) =>
-    emit('hook_attn_out', t, dModel),
+  const mid = projectOnto(
+    rec,
+    { x: flat, ...w.out, residual: x, label: `${name}.attn.out_proj` },
+    `${name}.hook_attn_out`,
+    hooks,
+    (t) => emit('hook_attn_out', t, dModel),
   );
   emit('hook_resid_mid', mid, dModel);
 
@@ -116,8 +131,12 @@ function visionBlock(
     post = activation(rec, { x: pre, activation: config.act, label: `${name}.mlp.act` });
   } else post = matmul(rec, { x: normed2, ...w.fc1, activation: config.act, label: `${name}.mlp.fc1` });
   emit('mlp.hook_post', post, dMlp);
-  const out = projectOnto(rec, { x: post, ...w.fc2, residual: mid, label: `${name}.mlp.fc2` }, `${name}.hook_mlp_out`, hooks, (t) =>
-    emit('hook_mlp_out', t, dModel),
+  const out = projectOnto(
+    rec,
+    { x: post, ...w.fc2, residual: mid, label: `${name}.mlp.fc2` },
+    `${name}.hook_mlp_out`,
+    hooks,
+    (t) => emit('hook_mlp_out', t, dModel),
   );
   emit('hook_resid_post', out, dModel);
   return out;

@@ -38,14 +38,22 @@ const hub = {
 describe('parseConfig', () => {
   it('fills in what the hub config of LLaVA-1.5-7B leaves out', () => {
     const config = parseConfig(hub);
-    expect(config).toMatchObject({ featureLayers: [23], imageTokens: 576, projectorBias: true, selectStrategy: 'default' });
+    expect(config).toMatchObject({
+      featureLayers: [23],
+      imageTokens: 576,
+      projectorBias: true,
+      selectStrategy: 'default',
+    });
     expect(config.text).toMatchObject({ dModel: 4096, dMlp: 11008, nLayers: 32, nHeads: 32, nKvHeads: 32, dHead: 128 });
     expect(config.text.rope).toEqual({ type: 'default', theta: 10000 });
     expect(config.vision).toMatchObject({ dHead: 64, act: 'quick_gelu', eps: 1e-5 });
   });
 
   it('reads the older and the newer way of naming the rotary settings alike', () => {
-    const older = parseConfig({ ...hub, text_config: { ...hub.text_config, rope_theta: 5e5, rope_scaling: { type: 'linear', factor: 4 } } });
+    const older = parseConfig({
+      ...hub,
+      text_config: { ...hub.text_config, rope_theta: 5e5, rope_scaling: { type: 'linear', factor: 4 } },
+    });
     const newer = parseConfig({
       ...hub,
       text_config: { ...hub.text_config, rope_parameters: { rope_theta: 5e5, rope_type: 'linear', factor: 4 } },
@@ -88,8 +96,8 @@ describe('parseConfig', () => {
   });
 
   it('names all problems at once', () => {
-    expect(() => parseConfig({ ...hub, projector_hidden_act: 'mish', vision_feature_layer: 99 }, 'a/config.json')).toThrow(
-      /^a\/config\.json: .*99.*; .*mish/,
-    );
+    expect(() =>
+      parseConfig({ ...hub, projector_hidden_act: 'mish', vision_feature_layer: 99 }, 'a/config.json'),
+    ).toThrow(/^a\/config\.json: .*99.*; .*mish/);
   });
 });

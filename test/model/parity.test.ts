@@ -16,14 +16,24 @@ interface ExpectedRun {
 }
 
 const gpu = useGpu();
-// HF ran in float32 on the rounded weights, so that storage precision leaves no trace: f32's bound holds for all.
-const tolerance = 1e-4;
+/**
+ * HF ran in float32 on the rounded weights, so that storage leaves no trace and f32's bound holds for bf16 too. The f16
+ * checkpoint feeds an erf gelu with inputs near -3.6, where HF's float32 0.5 x (1 + erf) cancels: its own error there is
+ * 2e-4 of the result, ours is below 1e-6 (compare with the float64 reference in test/kernels/).
+ */
+const tolerance = (checkpoint: string) => (checkpoint.startsWith('llava-f16') ? 2e-3 : 1e-4);
 
 describe.each(checkpointNames)('%s', (checkpoint) => {
-  const run = readJsonFixture<ExpectedRun>(`checkpoints/${checkpoint}/expected.json`);
-  const tensors = readTensors(`checkpoints/${checkpoint}/expected.safetensors`);
+  // A copy of another checkpoint under other tensor names has that one's values.
+  const values = `checkpoints/${checkpoint.replace(/-original$/, '')}`;
+  const run = readJsonFixture<ExpectedRun>(`${values}/expected.json`);
+  const tensors = readTensors(`${values}/expected.safetensors`);
   const expected = (input: string): Map<string, Expected> =>
-    new Map([...tensors].filter(([name]) => name.startsWith(`${input}/`)).map(([name, t]) => [name.slice(input.length + 1), t]));
+    new Map(
+      [...tensors]
+        .filter(([name]) => name.startsWith(`${input}/`))
+        .map(([name, t]) => [name.slice(input.length + 1), t]),
+    );
 
   let model: VisionLanguageModel;
   beforeAll(async () => {
@@ -52,11 +62,19 @@ describe.each(checkpointNames)('%s', (checkpoint) => {
       expect(found.shape, name).toEqual(shape);
       const finite = [...data.keys()].filter((i) => data[i] > -1e30); // masked scores would drown the others
       expect(finite.length, name).toBeGreaterThan(0);
-      return [name, relativeError(finite.map((i) => found.data[i]), finite.map((i) => data[i]))] as const;
+      return [
+        name,
+        relativeError(
+          finite.map((i) => found.data[i]),
+          finite.map((i) => data[i]),
+        ),
+      ] as const;
     });
     const worst = errors.reduce((a, b) => (b[1] > a[1] ? b : a));
-    console.log(`${checkpoint} ${input}: ${names.length} activations, worst ${worst[1].toExponential(1)} (${worst[0]})`);
-    expect(errors.filter(([, error]) => !(error <= tolerance))).toEqual([]);
+    console.log(
+      `${checkpoint} ${input}: ${names.length} activations, worst ${worst[1].toExponential(1)} (${worst[0]})`,
+    );
+    expect(errors.filter(([, error]) => !(error <= tolerance(checkpoint)))).toEqual([]);
   });
 
   it.each(Object.keys(run.inputs))('greedy continuation of "%s" equals HF’s', async (input) => {

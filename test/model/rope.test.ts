@@ -13,7 +13,14 @@ describe('rotary embedding', () => {
   });
 
   it('divides only the slow ones with llama3 scaling, with a ramp between', () => {
-    const rope = { type: 'llama3', theta: 10000, factor: 8, lowFreqFactor: 1, highFreqFactor: 4, originalMaxPositions: 256 } as const;
+    const rope = {
+      type: 'llama3',
+      theta: 10000,
+      factor: 8,
+      lowFreqFactor: 1,
+      highFreqFactor: 4,
+      originalMaxPositions: 256,
+    } as const;
     const plain = inverseFrequencies({ type: 'default', theta: 10000 }, 16);
     const scaled = inverseFrequencies(rope, 16);
     expect(scaled[0]).toBe(plain[0]);
@@ -25,6 +32,8 @@ describe('rotary embedding', () => {
   it('tabulates cosines, then sines, a row per position', () => {
     const table = ropeTable(Float32Array.of(1, 0.1), [0, 3]);
     expect([...table.subarray(0, 4)]).toEqual([1, 1, 0, 0]);
-    expect([...table.subarray(4)]).toEqual([Math.cos(3), Math.cos(0.3), Math.sin(3), Math.sin(0.3)].map((x) => expect.closeTo(x, 6)));
+    expect([...table.subarray(4)]).toEqual(
+      [Math.cos(3), Math.cos(0.3), Math.sin(3), Math.sin(0.3)].map((x) => expect.closeTo(x, 6)),
+    );
   });
 });

@@ -11,7 +11,8 @@ const draws = (options: ConstructorParameters<typeof Sampler>[0], count = 4000) 
 
 describe('Sampler', () => {
   it('draws in proportion to the probabilities', () => {
-    for (const [i, share] of draws({ temperature: 1 }).entries()) expect(share).toBeCloseTo([0.5, 0.3, 0.15, 0.05][i], 1);
+    for (const [i, share] of draws({ temperature: 1 }).entries())
+      expect(share).toBeCloseTo([0.5, 0.3, 0.15, 0.05][i], 1);
   });
 
   it('keeps the fewest likeliest tokens that reach topP', () => {

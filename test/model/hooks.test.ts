@@ -1,0 +1,171 @@
+import { afterAll, beforeAll, describe, expect, it } from 'vitest';
+import { openFolder } from '#platform';
+import { parseConfig } from '../../src/model/config.ts';
+import { InputError } from '../../src/model/errors.ts';
+import { hookPoints, selectHooks } from '../../src/model/hook-points.ts';
+import { resolvePosSlice } from '../../src/model/hooks.ts';
+import type { ModelInput } from '../../src/model/llava.ts';
+import { VisionLanguageModel } from '../../src/model/vision-language-model.ts';
+import { fixturePath, readJsonFixture, readTensors } from '../fixtures.ts';
+import { useGpu } from '../gpu.ts';
+import { relativeError } from '../kernels/check.ts';
+
+const checkpoint = 'checkpoints/llava-f32';
+const config = parseConfig(readJsonFixture(`${checkpoint}/config.json`));
+const expected = readTensors(`${checkpoint}/expected.safetensors`);
+const input: ModelInput = {
+  inputIds: expected.get('scene/input_ids')!.data,
+  pixelValues: [expected.get('scene/pixel_values')!.data as Float32Array],
+};
+const length = input.inputIds.length;
+const gpu = useGpu();
+let model: VisionLanguageModel;
+beforeAll(async () => {
+  model = await VisionLanguageModel.load(await openFolder(fixturePath(checkpoint)), { gpu: gpu() });
+});
+afterAll(() => model?.destroy());
+
+describe('the table of hook points', () => {
+  const points = hookPoints(config);
+
+  it('names every point once', () => {
+    expect(new Set(points.map((p) => p.name)).size).toBe(points.length);
+  });
+
+  it('fires every name once per forward with its shape', async () => {
+    const cache = await model.runWithCache(input, { namesFilter: '*' });
+    expect([...cache.keys()].sort()).toEqual(points.map((p) => p.name).sort());
+    for (const { name, shape } of points) {
+      const { data, shape: found } = cache.get(name)!;
+      expect(found, name).toEqual(shape({ pos: length, keys: length, images: 1 }));
+      expect(data.length, name).toBe(found.reduce((n, d) => n * d, 1));
+    }
+  });
+
+  it('selects by glob, list and predicate, in the order of the run', () => {
+    expect(selectHooks(points, 'blocks.*.attn.hook_z').map((p) => p.name)).toEqual(
+      [0, 1, 2].map((l) => `blocks.${l}.attn.hook_z`),
+    );
+    expect(selectHooks(points, ['logits', 'hook_embed']).map((p) => p.name)).toEqual(['hook_embed', 'logits']);
+    expect(selectHooks(points, (name) => name.endsWith('hook_ln_pre'))).toHaveLength(1);
+  });
+
+  it('refuses a name that is none, so that a misspelling never looks like an empty result', () => {
+    expect(() => selectHooks(points, 'blocks.*.attn.hook_zz')).toThrow(InputError);
+    expect(() => selectHooks(points, 'blocks.3.attn.hook_z')).toThrow(
+      /no hook point is named "blocks\.3\.attn\.hook_z"/,
+    );
+  });
+});
+
+describe('runWithCache', () => {
+  it('sums the heads’ results and the bias to the attention’s output', async () => {
+    const names = ['blocks.1.attn.hook_result', 'blocks.1.hook_attn_out'];
+    const cache = await model.runWithCache(input, { namesFilter: names });
+    const [result, out] = names.map((name) => cache.get(name)!);
+    const [pos, heads, width] = result.shape;
+    const sum = Float32Array.from({ length: pos * width }, (_, i) => {
+      const [p, d] = [Math.floor(i / width), i % width];
+      let total = 0;
+      for (let h = 0; h < heads; h++) total += result.data[(p * heads + h) * width + d];
+      return total; // this checkpoint's o_proj has no bias
+    });
+    expect(relativeError(sum, out.data)).toBeLessThan(1e-5);
+  });
+
+  it('cuts heads from the input of o_proj, not from its output', async () => {
+    const cache = await model.runWithCache(input, { namesFilter: ['blocks.0.attn.hook_z', 'blocks.0.hook_attn_out'] });
+    const z = cache.get('blocks.0.attn.hook_z')!;
+    expect(z.shape).toEqual([length, config.text.nHeads, config.text.dHead]);
+    // nHeads x dHead differs from dModel here, so the two cannot even be confused by shape.
+    expect(config.text.nHeads * config.text.dHead).not.toBe(config.text.dModel);
+    expect(relativeError(z.data, expected.get('scene/blocks.0.attn.hook_z')!.data)).toBeLessThan(1e-4);
+  });
+
+  it.each([-1, 0, 5, [-3], [2, 9], [0, 1]] as const)(
+    'returns positions %j equal to those of the whole run',
+    async (posSlice) => {
+      const namesFilter = ['blocks.*', 'hook_merged_embed', 'ln_final.*', 'logits'];
+      const whole = await model.runWithCache(input, { namesFilter });
+      const some = await model.runWithCache(input, { namesFilter, posSlice });
+      const { start, end } = resolvePosSlice(posSlice, length);
+      for (const [name, { data, shape }] of some) {
+        const all = whole.get(name)!;
+        const scores = /hook_attn_scores|hook_pattern/.test(name); // [heads, query, key]
+        const outer = scores ? all.shape[0] : 1;
+        const inner = all.data.length / outer / length;
+        expect(shape[scores ? 1 : 0], name).toBe(end - start);
+        const wanted = Array.from({ length: outer }, (_, o) => [
+          ...all.data.subarray((o * length + start) * inner, (o * length + end) * inner),
+        ]).flat();
+        const finite = wanted.flatMap((x, i) => (x > -1e30 ? [i] : []));
+        expect(
+          relativeError(
+            finite.map((i) => data[i]),
+            finite.map((i) => wanted[i]),
+          ),
+          name,
+        ).toBeLessThan(1e-5);
+      }
+    },
+  );
+
+  it('refuses positions outside the input', async () => {
+    for (const posSlice of [length, -length - 1, [3, 3], [0, length + 1]] as const)
+      await expect(model.runWithCache(input, { namesFilter: 'logits', posSlice })).rejects.toThrow(
+        /posSlice .* does not lie within/,
+      );
+  });
+
+  it('stops before a layer, and refuses names beyond it', async () => {
+    const cache = await model.runWithCache(input, { namesFilter: 'blocks.0.hook_resid_post', stopAtLayer: 1 });
+    expect(
+      relativeError(cache.get('blocks.0.hook_resid_post')!.data, expected.get('scene/blocks.0.hook_resid_post')!.data),
+    ).toBeLessThan(1e-4);
+    await expect(model.runWithCache(input, { namesFilter: 'blocks.1.attn.hook_z', stopAtLayer: 1 })).rejects.toThrow(
+      /lies beyond stopAtLayer 1/,
+    );
+  });
+
+  it('refuses results above the limit, with the price', async () => {
+    await expect(model.runWithCache(input, { namesFilter: '*', maxResultBytes: 1000 })).rejects.toThrow(
+      /take \d+ bytes, more than 1000/,
+    );
+  });
+
+  it.each([
+    [{ ...input, pixelValues: [] }, /16 image tokens in the prompt for 0 images/],
+    [{ inputIds: [], pixelValues: [] }, /no tokens/],
+    [{ inputIds: [1, 99999], pixelValues: [] }, /token id 99999 at position 1/],
+    [{ inputIds: new Array(100_000).fill(1), pixelValues: [] }, /exceed this model's max_position_embeddings/],
+    [{ ...input, pixelValues: [new Float32Array(7)] }, /7 numbers, expected \[3, 32, 32\]/],
+  ])('refuses inputs that do not fit', async (bad, message) => {
+    await expect(model.runWithCache(bad, { namesFilter: 'logits' })).rejects.toThrow(message);
+  });
+});
+
+describe('headVectors', () => {
+  it('equals hook_z at the last position of each input, in a batch and alone', async () => {
+    const other = { ...input, pixelValues: [input.pixelValues[0].map((x) => -x)] };
+    const batch = await model.llava.headVectors([input, other, input]);
+    const alone = await model.llava.headVectors([other]);
+    const { nLayers, nHeads, dHead } = config.text;
+    const width = nHeads * dHead;
+    for (let l = 0; l < nLayers; l++) {
+      const { data } = expected.get(`scene/blocks.${l}.attn.hook_z`)!;
+      expect(
+        relativeError(batch[0].subarray(l * width, (l + 1) * width), data.subarray((length - 1) * width)),
+      ).toBeLessThan(1e-4);
+    }
+    expect(relativeError(batch[1], alone[0])).toBeLessThan(1e-5);
+    expect(relativeError(batch[2], batch[0])).toBeLessThan(1e-6);
+    expect(relativeError(batch[1], batch[0])).toBeGreaterThan(0.01);
+  });
+
+  it('runs no deeper than maxLayer', async () => {
+    const [all] = await model.llava.headVectors([input]);
+    const [first] = await model.llava.headVectors([input], 0);
+    expect(first.length).toBe(config.text.nHeads * config.text.dHead);
+    expect(relativeError(first, all.subarray(0, first.length))).toBeLessThan(1e-6);
+  });
+});
