@@ -1,0 +1,75 @@
+import { readFileSync } from 'node:fs';
+import { expect, test } from 'vitest';
+import { decodeImage } from '#platform';
+import { parseImageProcessor, processImage } from '../../../src/model/processor/image-processor.ts';
+import { fixturePath, readJsonFixture, readTensors } from '../../fixtures.ts';
+
+const { configs } = readJsonFixture<{ configs: Record<string, object> }>('images/expected.json');
+const tensors = readTensors('images/expected.safetensors');
+const decode = async (file: string) => decodeImage(new Uint8Array(readFileSync(fixturePath(`images/${file}`))), file);
+
+test.each(Object.entries(configs))('%s: pixels equal HF, bit for bit', async (name, config) => {
+  const raw = parseImageProcessor({ ...config, do_rescale: false, do_normalize: false }, name);
+  let compared = 0;
+  for (const [key, { data, shape }] of tensors) {
+    const [from, file, rest] = key.split('/');
+    if (from !== name || rest) continue;
+    const pixels = processImage(await decode(file), raw);
+    expect([3, pixels.height, pixels.width], key).toEqual(shape);
+    expect(Array.from(pixels.data), key).toEqual(Array.from(data));
+    compared++;
+  }
+  expect(compared).toBeGreaterThanOrEqual(8);
+});
+
+test.each(['clip-32', 'pad'])('%s: rescaled and normalised values equal HF', async (name) => {
+  const { data, shape } = tensors.get(`${name}/scene.png/pixel_values`)!;
+  const pixels = processImage(await decode('scene.png'), parseImageProcessor(configs[name], name));
+  expect([3, pixels.height, pixels.width]).toEqual(shape);
+  expect(pixels.data).toEqual(data);
+});
+
+test('sizes may be given in every form that HF takes', () => {
+  const config = (settings: object) => parseImageProcessor(settings, 'p.json');
+  expect(config({}).resize).toEqual({ shortestEdge: 224 });
+  expect(config({ size: 30 }).resize).toEqual({ shortestEdge: 30 });
+  expect(config({ size: { shortest_edge: 30 } }).resize).toEqual({ shortestEdge: 30 });
+  expect(config({ size: [30, 40] }).resize).toEqual({ height: 30, width: 40 });
+  expect(config({ size: { width: 40, height: 30 } }).resize).toEqual({ height: 30, width: 40 });
+  expect(config({}).crop).toEqual({ height: 224, width: 224 });
+  expect(config({ crop_size: 30 }).crop).toEqual({ height: 30, width: 30 });
+  expect(config({ do_resize: false, do_center_crop: false })).toMatchObject({ resize: undefined, crop: undefined });
+  expect(config({ resample: null, image_mean: 0.5 })).toMatchObject({
+    filter: 'bicubic',
+    normalize: { mean: [0.5, 0.5, 0.5] },
+  });
+});
+
+test.each([
+  [
+    { image_processor_type: 'SiglipImageProcessor' },
+    'p.json: image_processor_type "SiglipImageProcessor" is not supported',
+  ],
+  [{ size: { longest_edge: 3 } }, 'p.json: size: supported: {"shortest_edge": n}, {"height": n, "width": n}'],
+  [{ size: { shortest_edge: 3, longest_edge: 30 } }, 'p.json: size: Unrecognized key: "longest_edge"'],
+  [{ size: 1e6 }, 'p.json: size: Too big: expected number to be <=16384'],
+  [{ crop_size: { shortest_edge: 3 } }, 'p.json: crop_size: supported: {"height": n, "width": n}'],
+  [{ resample: 6 }, 'p.json: resample'],
+  [{ do_pad: true }, 'do_pad is supported with LlavaImageProcessor only'],
+  [{ image_std: [0.5, 0, 0.5] }, 'image_std: 0 cannot be divided by'],
+  [{ image_mean: [0.5, 0.5] }, 'image_mean: expected three numbers, or one'],
+  [{ data_format: 'channels_last' }, 'data_format "channels_last" is not supported'],
+  [{ do_resize: 'yes', rescale_factor: 'x' }, /do_resize: .*; rescale_factor: /],
+  [[], 'p.json: the file'],
+  [null, 'p.json: the file'],
+])('%j is refused', (settings, message) => {
+  expect(() => parseImageProcessor(settings, 'p.json')).toThrow(message);
+});
+
+test('an image that resizing would blow up is refused', () => {
+  const needle = { width: 1, height: 20000, data: new Uint8Array(60000) };
+  const config = parseImageProcessor({ size: 336 }, 'p.json');
+  expect(() => processImage(needle, config)).toThrow('an image of 1x20000 would be resized to 336x6720000');
+  const padding = parseImageProcessor({ image_processor_type: 'LlavaImageProcessor', do_pad: true }, 'p.json');
+  expect(() => processImage(needle, padding)).toThrow('1x20000 is too large to be padded to a square');
+});

@@ -1,0 +1,136 @@
+import { existsSync, readFileSync } from 'node:fs';
+import { describe, expect, test } from 'vitest';
+import { decodeImage, openFolder } from '#platform';
+import type { Message } from '../../../src/model/processor/chat-template.ts';
+import { Processor } from '../../../src/model/processor/processor.ts';
+import { checkpointNames, fixturePath, readJsonFixture, readTensors } from '../../fixtures.ts';
+import { checkpointFiles, memoryFolder } from './memory-folder.ts';
+
+interface Entry {
+  images: string[];
+  messages?: Message[];
+  prompt: string;
+  generated_ids: number[];
+  generated_text: string;
+}
+
+const picture = { width: 20, height: 30, data: new Uint8Array(20 * 30 * 3).fill(99) };
+const load = (changes: Record<string, string | undefined> = {}) => {
+  const files = Object.entries({ ...checkpointFiles('llava-f32'), ...changes }).filter(
+    ([, text]) => text !== undefined,
+  );
+  return Processor.load(memoryFolder(Object.fromEntries(files) as Record<string, string>));
+};
+
+const withExpectations = checkpointNames.filter((name) =>
+  existsSync(fixturePath(`checkpoints/${name}/expected.safetensors`)),
+);
+describe.each(withExpectations)('%s equals LlavaProcessor', (name) => {
+  const { inputs } = readJsonFixture<{ inputs: Record<string, Entry> }>(`checkpoints/${name}/expected.json`);
+  const tensors = readTensors(`checkpoints/${name}/expected.safetensors`);
+
+  test.each(Object.entries(inputs))('%s', async (input, entry) => {
+    const processor = await Processor.load(await openFolder(fixturePath(`checkpoints/${name}`)));
+    if (entry.messages) expect(processor.applyChatTemplate(entry.messages)).toBe(entry.prompt);
+    const images = await Promise.all(
+      entry.images.map((file) => decodeImage(new Uint8Array(readFileSync(fixturePath(`images/${file}`))), file)),
+    );
+    const { inputIds, pixelValues, imageSpans } = processor.prepare({ prompt: entry.prompt, images });
+    expect(inputIds).toEqual(tensors.get(`${input}/input_ids`)!.data);
+    const imagePositions = imageSpans.flatMap(({ start, length }) => Array.from({ length }, (_, i) => start + i));
+    expect(imagePositions).toEqual([...inputIds.keys()].filter((i) => inputIds[i] === processor.imageTokenId));
+    const expected = tensors.get(`${input}/pixel_values`)?.data ?? [];
+    expect(pixelValues.flatMap((pixels) => Array.from(pixels))).toEqual(Array.from(expected));
+    expect(processor.tokenizer.decode(entry.generated_ids)).toBe(entry.generated_text);
+  });
+});
+
+describe('prepare', () => {
+  const { prompts } = readJsonFixture<{ prompts: { prompt: string; images: number; ids: number[] }[] }>(
+    'processor/expected.json',
+  );
+
+  test.each(prompts)('$prompt', async ({ prompt, images, ids }) => {
+    const processor = await load();
+    const input = processor.prepare({ prompt, images: Array(images).fill(picture) });
+    expect(Array.from(input.inputIds)).toEqual(ids);
+    expect(input.imageSpans).toHaveLength(images);
+    for (const { start, length } of input.imageSpans)
+      expect(new Set(input.inputIds.slice(start, start + length))).toEqual(new Set([processor.imageTokenId]));
+  });
+
+  test('wants one image token for each image', async () => {
+    const processor = await load();
+    expect(() => processor.prepare({ prompt: 'a <image>', images: [picture, picture] })).toThrow(
+      'the prompt has 1 <image>, but 2 images came with it; write <image> once for each image',
+    );
+    expect(() => processor.prepare({ prompt: 'a <image>' })).toThrow(
+      'the prompt has 1 <image>, but 0 images came with it',
+    );
+    expect(() => processor.prepare({ prompt: 'a', images: [picture] })).toThrow(
+      'the prompt has 0 <image>, but 1 image came',
+    );
+  });
+
+  test('leaves special tokens away when told to', async () => {
+    const processor = await load();
+    const [first] = processor.prepare({ prompt: 'a' }).inputIds;
+    expect(first).toBe(processor.tokenizer.requireId('<s>'));
+    expect(processor.prepare({ prompt: 'a', addSpecialTokens: false }).inputIds).not.toContain(first);
+  });
+});
+
+describe('load', () => {
+  const tokensPerImage = async (processor: Processor) =>
+    processor.prepare({ prompt: '<image>', images: [picture] }).imageSpans[0].length;
+
+  test('takes from config.json what an older processor_config.json leaves out', async () => {
+    expect(await tokensPerImage(await load())).toBe(16);
+    expect(await tokensPerImage(await load({ 'processor_config.json': undefined }))).toBe(16);
+    const full = JSON.parse(checkpointFiles('llava-f32')['config.json']);
+    full.vision_feature_select_strategy = 'full';
+    const processor = await load({ 'processor_config.json': '{}', 'config.json': JSON.stringify(full) });
+    expect(await tokensPerImage(processor)).toBe(17);
+  });
+
+  test('takes the image processor that transformers 5 nests in processor_config.json', async () => {
+    const crop_size = { height: 24, width: 24 };
+    const nested = JSON.stringify({ patch_size: 8, num_additional_image_tokens: 1, image_processor: { crop_size } });
+    const processor = await load({ 'processor_config.json': nested, 'preprocessor_config.json': undefined });
+    expect(await tokensPerImage(processor)).toBe(9);
+    expect(processor.prepare({ prompt: '<image>', images: [picture] }).pixelValues[0]).toHaveLength(3 * 24 * 24);
+  });
+
+  test('wraps a question with images in the chat template', async () => {
+    const processor = await load();
+    expect(processor.chat(2, 'Same?')).toBe('USER: <image>\n<image>\nSame? ASSISTANT:');
+    expect(processor.chat(0, 'Hello?')).toBe('USER: Hello? ASSISTANT:');
+    const without = await load({ 'chat_template.json': undefined });
+    expect(without.hasChatTemplate).toBe(false);
+    expect(() => without.chat(1, 'What?')).toThrow('has no chat template; write the prompt out');
+  });
+
+  test.each([
+    ['preprocessor_config.json', undefined, 'preprocessor_config.json: not in memory'],
+    ['tokenizer.json', undefined, 'tokenizer.json: not in memory'],
+    ['tokenizer.json', '{', 'tokenizer.json: not valid JSON'],
+    ['tokenizer.json', '\ud800', 'tokenizer.json: not valid JSON'],
+    ['processor_config.json', '{"patch_size": 0}', 'processor_config.json: patch_size'],
+    [
+      'processor_config.json',
+      '{"vision_feature_select_strategy": "cls"}',
+      'processor_config.json: vision_feature_select_strategy',
+    ],
+    ['config.json', '{"image_token_index": 7}', 'tokenizer.json: <image> is token 419, config.json says 7'],
+    ['preprocessor_config.json', '{"size": {"longest_edge": 3}}', 'preprocessor_config.json: size: supported'],
+  ])('%s %s is refused', async (file, text, message) => {
+    await expect(load({ [file]: text })).rejects.toThrow(message);
+  });
+
+  test('an image smaller than a patch is refused', async () => {
+    const processor = await load({ 'preprocessor_config.json': '{"do_resize": false, "crop_size": 4}' });
+    expect(() => processor.prepare({ prompt: '<image>', images: [picture] })).toThrow(
+      '4x4 pixels after processing has no patch of 8',
+    );
+  });
+});
