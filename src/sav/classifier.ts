@@ -43,7 +43,7 @@ export interface ClassifierData {
   readonly said?: Int32Array;
   readonly right?: Int32Array;
   readonly calibration?: Calibration;
-  /** Leave-one-out accuracy of the whole classifier on its training examples. */
+  /** Leave-one-out accuracy on the training examples, choice of heads and of their number included. */
   readonly leaveOneOutAccuracy?: number;
 }
 

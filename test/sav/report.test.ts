@@ -13,7 +13,7 @@ function experiment(labels: string[], signal: Record<number, number>, zeroShot =
   return runExperiment(synthetic({ ...task, perLabel: 6 }), test, {
     k: 3,
     prompt: hostile,
-    zeroShotAnswers: zeroShot ? test.labels.map((_, i) => (i % 3 ? labels[0] : hostile)) : undefined,
+    zeroShotAnswers: zeroShot ? test.labels.map((_, i) => (i % 3 ? labels[0] : `hm ${hostile}`)) : undefined,
   });
 }
 
@@ -106,6 +106,8 @@ describe('renderReport', () => {
     expect(body).toContain('On 1 of 2 tasks SAVs stay at chance');
     expect(body).toMatch(/At chance: [\d.]+ % \(\d+ of 30 right/);
     expect(body).toMatch(/above the model&#39;s own answers/);
+    expect(body).toContain('none of the labels 10 of 30 times');
+    expect(body).not.toContain('none of those answers is a label');
     expect(body.match(/class="tag">at chance/g)).toHaveLength(2);
   });
 });

@@ -101,12 +101,15 @@ function overview(tasks: readonly ReportTask[]): string {
   const better = count(({ experiment: e }) => e.zeroShot && e.evaluation.accuracy > e.zeroShot.accuracy);
   const sparse = count(({ experiment: e }) => e.evaluation.accuracy > e.allHeads.accuracy);
   const atChance = count(({ experiment }) => !aboveChance(experiment.evaluation));
+  const mute = count(({ experiment: { zeroShot } }) => zeroShot && strayAnswers(zeroShot) === zeroShot.n);
   const of = tasks.length === 1 ? 'the one task' : `${tasks.length} tasks`;
   return [
     asked > 0 &&
       `SAVs are more accurate than the model's own answers on ${better} of ${asked === tasks.length ? of : `${asked} tasks that were also asked`}.`,
     `The chosen heads do better than all heads together on ${sparse} of ${of}.`,
-    atChance > 0 && `On ${atChance} of ${of} SAVs stay at chance: these heads do not hold the answer.`,
+    mute > 0 &&
+      `On ${mute} of ${of} none of those answers is a label: there zero-shot says that the model does not speak the task's words, not that it does not see.`,
+    atChance > 0 && `On ${atChance} of ${of} SAVs stay at chance.`,
   ]
     .filter(Boolean)
     .join(' ');
@@ -172,19 +175,32 @@ function number(kind: string, value: string, caption: string): Markup {
 function verdict({ evaluation, zeroShot, allHeads }: Experiment): string {
   const { accuracy, interval, chance, correct, n } = evaluation;
   const range = `${correct} of ${n} right; 95 % interval ${percent(interval[0])} to ${percent(interval[1])}`;
-  if (!aboveChance(evaluation)) {
-    return `At chance: ${percent(accuracy)} (${range}) cannot be told from always giving the most frequent label (${percent(chance)}). The heads of this model do not show this concept.`;
+  const sentences: string[] = [];
+  if (aboveChance(evaluation)) {
+    const gap = zeroShot && accuracy - zeroShot.accuracy;
+    const asked =
+      gap === undefined ? '' : gap === 0 ? ', as the model when asked' : `, ${points(gap)} the model's own answers`;
+    const gain = accuracy - allHeads.accuracy;
+    sentences.push(
+      `${percent(accuracy)} (${range})${asked}; ${gain === 0 ? 'as good as' : points(gain)} the vote of all heads.`,
+    );
+  } else {
+    sentences.push(
+      `At chance: ${percent(accuracy)} (${range}) cannot be told from always giving the most frequent label (${percent(chance)}). With these examples the heads of this model do not show the concept.`,
+    );
   }
-  const gap = zeroShot && accuracy - zeroShot.accuracy;
-  const asked =
-    gap === undefined
-      ? ''
-      : gap === 0
-        ? ', as accurate as the model when asked'
-        : `, ${points(gap)} the model's own answers`;
-  const gain = accuracy - allHeads.accuracy;
-  const all = gain === 0 ? 'as good as' : `${points(gain)}`;
-  return `${percent(accuracy)} (${range})${asked}; ${all} the vote of all heads.`;
+  const strays = zeroShot ? strayAnswers(zeroShot) : 0;
+  if (strays > 0) {
+    sentences.push(
+      `Asked in words, the model gives something that is none of the labels ${strays === n ? 'every time' : `${strays} of ${n} times`}.`,
+    );
+  }
+  return sentences.join(' ');
+}
+
+/** Answers that are none of the labels. */
+function strayAnswers({ labels, confusion }: Evaluation): number {
+  return confusion.reduce((sum, row) => sum + (row[labels.length] ?? 0), 0);
 }
 
 function confusionTable({ labels, confusion }: Evaluation): Markup {
