@@ -1,5 +1,6 @@
 import { describe, expect, it } from 'vitest';
 import { type Activation, activationNames } from '../../src/kernels/activation/activation.wgsl.ts';
+import { chooseMatmul, matmulObstacle } from '../../src/kernels/matmul/choose.ts';
 import { type MatmulVariant, matmul, matmulVariants } from '../../src/kernels/matmul/matmul.ts';
 import type { WeightDType } from '../../src/kernels/matmul/matmul.wgsl.ts';
 import type { Weight } from '../../src/kernels/tensor.ts';
@@ -82,24 +83,94 @@ async function check(c: Case): Promise<void> {
   expect(nmse(y, reference(c, x, w, bias, residual))).toBeLessThanOrEqual(1e-7);
 }
 
-const sizes: [m: number, k: number, n: number][] = [
-  [1, 1, 1],
-  [1, 64, 64],
-  [3, 5, 2],
-  [7, 33, 129],
+const anyRows: [m: number, k: number, n: number][] = [
+  [7, 32, 129],
   [13, 4, 17],
   [17, 132, 31],
   [64, 64, 64],
   [65, 128, 67],
-  [4, 1028, 5],
-  [2, 20, 259],
+  [129, 24, 33],
+  [33, 40, 65],
 ];
+const fewRows: typeof anyRows = [
+  [1, 64, 64],
+  [1, 1028, 5],
+  [2, 20, 259],
+  [3, 4, 2],
+  [4, 516, 9],
+  [8, 8, 8],
+];
+/** K that no vector divides, or rows that start in the middle of a word. */
+const oddColumns: typeof anyRows = [
+  [1, 1, 1],
+  [3, 5, 2],
+  [7, 33, 129],
+  [65, 18, 67],
+];
+const sizes: Record<MatmulVariant, typeof anyRows> = {
+  base: [...oddColumns, ...anyRows, ...fewRows],
+  tile: [...anyRows, ...fewRows],
+  quad: [...anyRows, ...fewRows],
+  workgroup: [...anyRows, ...fewRows],
+  matvec: fewRows,
+  matvecSubgroup: fewRows,
+};
 
 describe.each(['f32', 'f16', 'bf16'] as const)('matmul with %s weights', (dtype) => {
-  describe.each([undefined, ...matmulVariants])('variant %s', (variant) => {
-    it.each(sizes)('[%i, %i] x [.., %i]', (m, k, n) => check({ m, k, n, dtype, variant }));
+  describe.each(matmulVariants)('variant %s', (variant) => {
+    it.for(sizes[variant])('[%i, %i] x [.., %i]', async ([m, k, n], context) => {
+      const obstacle = matmulObstacle(variant, { rows: m, k, n }, gpu().capabilities);
+      context.skip(obstacle !== undefined, obstacle);
+      await check({ m, k, n, dtype, variant });
+    });
     it('bias, activation, residual and weights in three parts', () =>
       check({ m: 5, k: 12, n: 38, dtype, variant, bias: true, residual: true, activation: 'silu', parts: 3 }));
+  });
+  it.each([...oddColumns, ...fewRows])('default for [%i, %i] x [.., %i]', (m, k, n) => check({ m, k, n, dtype }));
+});
+
+describe('chooseMatmul', () => {
+  const amd = {
+    software: false,
+    subgroups: true,
+    subgroupMinSize: 64,
+    subgroupMaxSize: 64,
+    maxWorkgroupInvocations: 256,
+    maxWorkgroupStorage: 32768,
+  };
+  const variant = (rows: number, k: number, device = amd) => chooseMatmul({ rows, n: 512, k }, device).variant;
+
+  it('takes blocks through workgroup memory on a GPU, and reads weights in order for few rows', () => {
+    expect(variant(60, 512)).toBe('workgroup');
+    expect(variant(4, 512)).toBe('matvecSubgroup');
+    expect(variant(5, 512)).toBe('workgroup');
+  });
+  it('uses no subgroups where there are none, or where their size is not known', () => {
+    expect(variant(1, 512, { ...amd, subgroups: false })).toBe('matvec');
+    expect(variant(1, 512, { ...amd, subgroupMinSize: 8, subgroupMaxSize: 32 })).toBe('matvec');
+    expect(variant(60, 512, { ...amd, software: true, subgroups: false })).toBe('tile');
+  });
+  it('stays within the device', () => {
+    expect(variant(60, 512, { ...amd, maxWorkgroupStorage: 8192 })).toBe('tile');
+    expect(variant(60, 512, { ...amd, maxWorkgroupInvocations: 128 })).toBe('tile');
+  });
+  it('shares a load among four threads on a software adapter', () => {
+    expect(chooseMatmul({ rows: 60, n: 128, k: 352 }, { ...amd, software: true })).toMatchObject({
+      variant: 'quad',
+      rows: 16,
+      chunk: 2,
+    });
+    expect(chooseMatmul({ rows: 1, n: 128, k: 20 }, { ...amd, software: true })).toMatchObject({ rows: 4, chunk: 1 });
+  });
+  it('falls back to one number at a time where K is no multiple of 4', () => {
+    for (const rows of [1, 60]) expect(variant(rows, 130)).toBe('base');
+  });
+  it('says why a forced variant cannot run', () => {
+    const force = (rows: number, k: number, name: MatmulVariant, device = amd) =>
+      expect(() => chooseMatmul({ rows, n: 8, k }, device, name));
+    force(9, 7, 'tile').toThrow('matmul variant tile: K = 7 is no multiple of 4');
+    force(9, 8, 'matvec').toThrow('matmul variant matvec: 9 rows of x, more than 8');
+    force(9, 8, 'quad', { ...amd, subgroups: false }).toThrow('quad: the device has no subgroups');
   });
 });
 

@@ -3,12 +3,18 @@ import { ShapeError } from '../errors.ts';
 import { type Cost, type Recorder, read, readWrite } from '../recorder.ts';
 import { bytesPerElement, elementCount, expectDType, expectShape, type Tensor, type Weight } from '../tensor.ts';
 import { foldWorkgroups } from '../vectors.ts';
-import { type MatmulShape, matmulBaseWgsl, type WeightDType } from './matmul.wgsl.ts';
+import {
+  chooseMatmul,
+  type MatmulPlan,
+  type MatmulProblem,
+  type MatmulVariant,
+  matmulWgsl,
+  matmulWorkgroups,
+} from './choose.ts';
+import type { MatmulTraits, WeightDType } from './matmul.wgsl.ts';
 
 export type { Activation } from '../activation/activation.wgsl.ts';
-
-export const matmulVariants = ['base'] as const;
-export type MatmulVariant = (typeof matmulVariants)[number];
+export { type MatmulVariant, matmulVariants } from './choose.ts';
 
 export interface MatmulArgs {
   /** [..., K] f32; the leading dimensions are flattened to M rows. */
@@ -57,16 +63,17 @@ export function matmul(rec: Recorder, args: MatmulArgs): Tensor {
   for (const part of weight.parts) {
     expectShape(where, part, [-1, k]);
     const n = part.shape[0];
-    const dtype = weight.dtype as WeightDType;
-    const shape: MatmulShape = { n, k, columns, dtype, bias: !!bias, residual: !!residual, activation };
+    const problem = { rows, n, k };
+    const traits = { dtype: weight.dtype as WeightDType, bias: !!bias, residual: !!residual, activation };
+    const plan = chooseMatmul(problem, rec.gpu.capabilities, args.variant);
     rec.dispatch({
-      kernel: `matmul.base ${dtype}`,
+      kernel: `matmul.${planName(plan)} ${weight.dtype}`,
       label,
-      code: matmulBaseWgsl(shape),
+      code: matmulWgsl(traits, plan),
       bindings: [...[x, part, bias, residual].filter((t) => t !== undefined).map(read), readWrite(y)],
-      params: [rows, firstColumn],
-      workgroups: foldWorkgroups(Math.ceil((rows * n) / 64), rec.gpu.capabilities.maxWorkgroupsPerDimension),
-      cost: matmulCost(rows, shape),
+      params: [rows, n, k, columns, firstColumn],
+      workgroups: foldWorkgroups(matmulWorkgroups(plan, problem), rec.gpu.capabilities.maxWorkgroupsPerDimension),
+      cost: matmulCost(problem, traits),
     });
     firstColumn += n;
   }
@@ -75,8 +82,11 @@ export function matmul(rec: Recorder, args: MatmulArgs): Tensor {
   return y;
 }
 
+const planName = (plan: MatmulPlan) =>
+  plan.variant === 'base' ? 'base' : `${plan.variant}${plan.rows}x${plan.columns}`;
+
 /** Multiply-adds count two; each operand once through memory, weights as stored. */
-export function matmulCost(rows: number, { n, k, dtype, bias, residual, activation }: MatmulShape): Cost {
+export function matmulCost({ rows, n, k }: MatmulProblem, { dtype, bias, residual, activation }: MatmulTraits): Cost {
   const perElement = (bias ? 1 : 0) + (residual ? 1 : 0) + (activation ? activationFlops[activation] : 0);
   return {
     flops: rows * n * (2 * k + perElement),

@@ -2,75 +2,68 @@ import { type Activation, activationWgsl } from '../activation/activation.wgsl.t
 
 export type WeightDType = 'f32' | 'f16' | 'bf16';
 
-/** What is fixed for one part of a model's weight, and therefore part of the WGSL text. */
-export interface MatmulShape {
-  /** Rows of the weight's part: columns of y that the dispatch writes. */
-  readonly n: number;
-  readonly k: number;
-  /** Columns of y: the rows of all parts. */
-  readonly columns: number;
+/**
+ * What becomes part of the WGSL text. Sizes are params instead: compiling takes longer than many a product (0.3 s on
+ * SwiftShader), and so all layers of a model share a handful of pipelines.
+ */
+export interface MatmulTraits {
   readonly dtype: WeightDType;
   readonly bias: boolean;
   readonly residual: boolean;
   readonly activation?: Activation;
 }
 
+/** `lines(3, (i) => 'let a' + i + ' = 0;')`: unrolled WGSL. */
+export const lines = (count: number, line: (i: number) => string, separator = '\n') =>
+  Array.from({ length: count }, (_, i) => line(i)).join(separator);
+
 /** Two stored numbers of a u32, the first in its low half. */
-export const unpackWgsl: Record<'f16' | 'bf16', string> = {
+const unpackWgsl: Record<'f16' | 'bf16', string> = {
   f16: 'fn unpack(w: u32) -> vec2f { return unpack2x16float(w); }',
   bf16: 'fn unpack(w: u32) -> vec2f { return vec2f(bitcast<f32>(w << 16u), bitcast<f32>(w & 0xffff0000u)); }',
 };
 
 /**
- * Bindings, constants and the epilogue that all variants share. `finish` takes a row of y, a row of the weight's part and
- * their dot product, and drops what lies outside of y.
+ * Bindings, params and the epilogue that all variants share.
+ * - vector 4: `xAt(i)` and `weightAt(i)` give the i-th four numbers; needs K to be a multiple of 4.
+ * - vector 1: the i-th number, whatever K.
+ * - `finish(row, weightRow, sum)`: takes a dot product to y; drops what lies outside of y.
  */
-export function matmulHeader(shape: MatmulShape, xType: string, weightType: string): string {
-  const { n, k, columns, dtype, bias, residual, activation } = shape;
+export function matmulHeader({ dtype, bias, residual, activation }: MatmulTraits, vector: 1 | 4): string {
+  const f32 = dtype === 'f32';
+  const numbers = vector === 4 ? 'vec4f' : 'f32';
+  const stored = f32 ? numbers : vector === 4 ? 'vec2u' : 'u32';
+  const four = 'let w = weight[i]; return vec4f(unpack(w.x), unpack(w.y));';
+  const one = 'let pair = unpack(weight[i >> 1u]); return select(pair.x, pair.y, (i & 1u) == 1u);';
   let binding = 2;
   const optional = (name: string, present: boolean) =>
     present ? `@group(0) @binding(${binding++}) var<storage, read> ${name}: array<f32>;\n` : '';
   return /* wgsl */ `
-@group(0) @binding(0) var<storage, read> x: array<${xType}>;
-@group(0) @binding(1) var<storage, read> weight: array<${weightType}>;
+@group(0) @binding(0) var<storage, read> x: array<${numbers}>;
+@group(0) @binding(1) var<storage, read> weight: array<${stored}>;
 ${optional('bias', bias)}${optional('residual', residual)}\
 @group(0) @binding(${binding++}) var<storage, read_write> y: array<f32>;
-struct Params { rows: u32, firstColumn: u32 }
+// n: rows of this part of the weight; columns: of y, the rows of all parts
+struct Params { rows: u32, n: u32, k: u32, columns: u32, firstColumn: u32 }
 @group(0) @binding(${binding}) var<uniform> params: Params;
-const n = ${n}u;
-const k = ${k}u;
-const columns = ${columns}u;
-${dtype === 'f32' ? '' : unpackWgsl[dtype]}
+${f32 ? '' : unpackWgsl[dtype]}
 ${activation ? activationWgsl(activation) : ''}
+fn xAt(i: u32) -> ${numbers} { return x[i]; }
+fn weightAt(i: u32) -> ${numbers} { ${f32 ? 'return weight[i];' : vector === 4 ? four : one} }
 fn finish(row: u32, weightRow: u32, sum: f32) {
-  if (row >= params.rows || weightRow >= n) { return; }
-  let column = params.firstColumn + weightRow;
-  let at = row * columns + column;
-  var value = sum;
-  ${bias ? 'value += bias[column];' : ''}
-  ${activation ? 'value = act(value);' : ''}
-  ${residual ? 'value += residual[at];' : ''}
-  y[at] = value;
+  if (row < params.rows && weightRow < params.n) {
+    let column = params.firstColumn + weightRow;
+    let at = row * params.columns + column;
+    y[at] = ${residual ? 'residual[at] + ' : ''}${activation ? 'act' : ''}(sum${bias ? ' + bias[column]' : ''});
+  }
 }
 `;
 }
 
-/** Variant `base`: a thread for each element of y, one number at a time; any K, also odd ones stored in half words. */
-export function matmulBaseWgsl(shape: MatmulShape): string {
-  const f32 = shape.dtype === 'f32';
-  return /* wgsl */ `${matmulHeader(shape, 'f32', f32 ? 'f32' : 'u32')}
-fn weightAt(i: u32) -> f32 {
-  ${f32 ? 'return weight[i];' : 'let pair = unpack(weight[i >> 1u]); return select(pair.x, pair.y, (i & 1u) == 1u);'}
-}
-@compute @workgroup_size(64) fn main(
-  @builtin(workgroup_id) id: vec3u, @builtin(num_workgroups) count: vec3u, @builtin(local_invocation_index) t: u32) {
-  let i = (id.y * count.x + id.x) * 64u + t;
-  let row = i / n;
-  if (row >= params.rows) { return; }
-  let weightRow = i % n;
-  var sum = 0.0;
-  for (var j = 0u; j < k; j++) { sum = fma(x[row * k + j], weightAt(weightRow * k + j), sum); }
-  finish(row, weightRow, sum);
-}
+/** Numbers the workgroups of a folded grid, and with them tiles of y: those of one column first, as they share weights. */
+export const tileWgsl = (rows: number, columns: number) => /* wgsl */ `
+  let tile = id.y * count.x + id.x;
+  let rowTiles = (params.rows + ${rows - 1}u) / ${rows}u;
+  let firstRow = tile % rowTiles * ${rows}u;
+  let firstWeightRow = tile / rowTiles * ${columns}u;
 `;
-}

@@ -1,0 +1,62 @@
+import { lines, type MatmulTraits, matmulHeader } from './matmul.wgsl.ts';
+
+export interface MatvecPlan {
+  readonly variant: 'matvec' | 'matvecSubgroup';
+  /** Rows of x, all of them. */
+  readonly rows: number;
+  /** Rows of the weight that a workgroup takes. */
+  readonly columns: number;
+  readonly threads: number;
+}
+
+/**
+ * Variants `matvec` and `matvecSubgroup`, for one row or a few (decoding): the threads of a workgroup walk along K side by
+ * side, so that each row of the weight is read once, in order, in vectors; at the end they add up what they have, in
+ * workgroup memory, or within subgroups first. K % 4 == 0.
+ *
+ * How threads make up subgroups is left open by WGSL: each subgroup takes the next free slot for its sums. With more than
+ * two of them the order of the last additions, and so the last bit, could differ from run to run: `chooseMatmul` makes
+ * workgroups of one subgroup.
+ */
+export function matvecWgsl(traits: MatmulTraits, { variant, rows, columns, threads }: MatvecPlan): string {
+  const subgroups = variant === 'matvecSubgroup';
+  const sums = rows * columns;
+  return /* wgsl */ `${subgroups ? 'enable subgroups;' : ''}
+${matmulHeader(traits, 4)}
+var<workgroup> partial: array<f32, ${threads * sums}>; // a row of sums for each thread, or subgroup
+${subgroups ? 'var<workgroup> slots: atomic<u32>;' : ''}
+@compute @workgroup_size(${threads}) fn main(
+  @builtin(workgroup_id) id: vec3u, @builtin(num_workgroups) count: vec3u, @builtin(local_invocation_index) t: u32) {
+  let firstWeightRow = (id.y * count.x + id.x) * ${columns}u;
+  let chunks = params.k / 4u;
+  ${lines(columns, (j) => `let wRow${j} = min(firstWeightRow + ${j}u, params.n - 1u) * chunks;`)}
+  ${lines(sums, (s) => `var sum${s} = 0.0;`)}
+  for (var c = t; c < chunks; c += ${threads}u) {
+    ${lines(columns, (j) => `let b${j} = weightAt(wRow${j} + c);`)}
+    ${lines(
+      rows,
+      (i) => `{ let a = xAt(${i}u * chunks + c);
+    ${lines(columns, (j) => `sum${i * columns + j} += dot(a, b${j});`)} }`,
+    )}
+  }
+  ${
+    subgroups
+      ? `${lines(sums, (s) => `sum${s} = subgroupAdd(sum${s});`)}
+  if (subgroupElect()) {
+    let slot = atomicAdd(&slots, 1u);
+    ${lines(sums, (s) => `partial[slot * ${sums}u + ${s}u] = sum${s};`)}
+  }
+  workgroupBarrier();
+  let used = atomicLoad(&slots);`
+      : `${lines(sums, (s) => `partial[t * ${sums}u + ${s}u] = sum${s};`)}
+  workgroupBarrier();
+  let used = ${threads}u;`
+  }
+  for (var s = t; s < ${sums}u; s += ${threads}u) {
+    var sum = 0.0;
+    for (var p = 0u; p < used; p++) { sum += partial[p * ${sums}u + s]; }
+    finish(s / ${columns}u, firstWeightRow + s % ${columns}u, sum);
+  }
+}
+`;
+}
