@@ -79,7 +79,10 @@ describe('rankHeads', () => {
     expect(() => rankHeads(given, ['a', 'a', 'b'])).toThrow(
       /needs two examples of each label, 'b' has one: add another/,
     );
-    expect(rankHeads(given, ['a', 'a', 'b'], 'train').correct[0]).toBe(3);
+    const ranking = rankHeads(given, ['a', 'a', 'b'], 'train');
+    expect(ranking.correct[0]).toBe(3);
+    // The margin is the mean over examples that can be left out: (1,0): .7071 - 0, (1,1): .7071 - .7071.
+    expect(ranking.margin[0]).toBeCloseTo(Math.SQRT1_2 / 2, 6);
   });
 
   it('refuses one label, and labels that do not match the examples', () => {
@@ -106,6 +109,14 @@ describe('rankHeads', () => {
 });
 
 describe('trainingSimilarities', () => {
+  it('counts norms below 1e-8 as 1e-8: a vector of nothing is similar to nothing', () => {
+    const classes = indexClasses(['a', 'b']);
+    const x = Float64Array.of(0, 0, 0, 1e-9);
+    const similarities = trainingSimilarities(x, classSums(x, classes, 2), classes, 2, false);
+    expect(similarities[0]).toBe(0);
+    expect(similarities[3]).toBeCloseTo(0.01, 12);
+  });
+
   it('leave-one-out equals centroids computed anew without the example', () => {
     fc.assert(
       fc.property(

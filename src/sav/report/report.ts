@@ -98,8 +98,10 @@ function summaryRow({ name, experiment: { evaluation, zeroShot, allHeads } }: Re
 function overview(tasks: readonly ReportTask[]): string {
   const count = (test: (task: ReportTask) => boolean | undefined) => tasks.filter(test).length;
   const asked = count(({ experiment }) => experiment.zeroShot !== undefined);
-  const better = count(({ experiment: e }) => e.zeroShot && e.evaluation.accuracy > e.zeroShot.accuracy);
-  const sparse = count(({ experiment: e }) => e.evaluation.accuracy > e.allHeads.accuracy);
+  const better = count(
+    ({ experiment: e }) => e.zeroShot && aboveChance(e.evaluation) && e.evaluation.accuracy > e.zeroShot.accuracy,
+  );
+  const sparse = count(({ experiment: e }) => aboveChance(e.evaluation) && e.evaluation.accuracy > e.allHeads.accuracy);
   const atChance = count(({ experiment }) => !aboveChance(experiment.evaluation));
   const mute = count(({ experiment: { zeroShot } }) => zeroShot && strayAnswers(zeroShot) === zeroShot.n);
   const of = tasks.length === 1 ? 'the one task' : `${tasks.length} tasks`;
@@ -123,7 +125,7 @@ function summaryTable(tasks: readonly ReportTask[]): Markup {
     const { heads } = fit.classifier.data;
     const [low, high] = evaluation.interval.map((end) => Math.round(100 * end));
     const others = [zeroShot?.accuracy ?? 0, allHeads.accuracy, randomHeads.mean, evaluation.chance];
-    const best = evaluation.accuracy > Math.max(...others);
+    const best = aboveChance(evaluation) && evaluation.accuracy > Math.max(...others);
     return html`<tr><th><a class="label" href="#task-${i + 1}">${name}</a>${!aboveChance(evaluation) && html` <span class="tag">at chance</span>`}</th>
 <td class="${best ? 'best' : ''}">${percent(evaluation.accuracy)} <small>${low}–${high}</small></td>
 <td>${zeroShot ? percent(zeroShot.accuracy) : '–'}</td><td>${percent(allHeads.accuracy)}</td><td>${percent(randomHeads.mean)}</td>
