@@ -1,22 +1,36 @@
-import { grid } from '../elementwise/per-element.ts';
-import { ShapeError } from '../errors.ts';
+import type { Capabilities } from '../capabilities.ts';
+import { grid, widthOf } from '../elementwise/per-element.ts';
+import { KernelError, ShapeError } from '../errors.ts';
 import { type Cost, type Recorder, read, readWrite } from '../recorder.ts';
 import { expectDType, expectShape, type Tensor } from '../tensor.ts';
-import { argmaxWgsl } from './argmax.wgsl.ts';
+import { type ArgmaxVariant, argmaxWgsl } from './argmax.wgsl.ts';
 
 export const argmaxCost = (rows: number, columns: number): Cost => ({
   flops: rows * columns,
   bytes: 4 * rows * (columns + 1),
 });
 
+/** Many lanes for the one long row of a decoding step; few, and no barrier, where software runs them (argmax.wgsl.ts). */
+export function chooseArgmax(
+  device: Pick<Capabilities, 'software' | 'subgroupMinSize' | 'maxWorkgroupInvocations'>,
+): ArgmaxVariant {
+  if (!device.software) return { reduce: 'workgroup', lanes: Math.min(256, device.maxWorkgroupInvocations) };
+  if (device.subgroupMinSize > 0) return { reduce: 'subgroup', lanes: device.subgroupMinSize };
+  return { reduce: 'workgroup', lanes: 4 };
+}
+
 /**
  * The index of the largest number of each row: the next token of greedy decoding. Of equal numbers the first one counts,
  * -0 and +0 are equal, and NaN is larger than every number, all as in `torch.argmax`.
  *
  * @param x [M, V] f32
+ * @param variant use this one instead of `chooseArgmax`'s
  * @returns [M] u32
  */
-export function argmax(rec: Recorder, { x, label, out }: { x: Tensor; label: string; out?: Tensor }): Tensor {
+export function argmax(
+  rec: Recorder,
+  { x, label, out, variant }: { x: Tensor; label: string; out?: Tensor; variant?: ArgmaxVariant },
+): Tensor {
   const where = 'argmax';
   expectShape(where, x, [-1, -1]);
   expectDType(where, x, 'f32');
@@ -25,13 +39,17 @@ export function argmax(rec: Recorder, { x, label, out }: { x: Tensor; label: str
   out ??= rec.temp(label, 'u32', [rows]);
   expectShape(where, out, [rows]);
   expectDType(where, out, 'u32');
+  const { capabilities } = rec.gpu;
+  if (variant?.reduce === 'subgroup' && !capabilities.subgroups)
+    throw new KernelError(where, `${label}: this adapter has no subgroups; use the workgroup variant`);
+  variant ??= chooseArgmax(capabilities);
   rec.dispatch({
-    kernel: where,
+    kernel: `argmax.${variant.reduce}`,
     label,
-    code: argmaxWgsl(columns, 128),
+    code: argmaxWgsl(columns, variant, widthOf(columns)),
     bindings: [read(x), readWrite(out)],
     params: [rows],
-    workgroups: grid(rows, rec.gpu.capabilities.maxWorkgroupsPerDimension),
+    workgroups: grid(rows, capabilities.maxWorkgroupsPerDimension),
     cost: argmaxCost(rows, columns),
   });
   return out;

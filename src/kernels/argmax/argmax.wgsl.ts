@@ -1,26 +1,44 @@
+import type { Width } from '../elementwise/per-element.ts';
+
+export interface ArgmaxVariant {
+  /** Who finds the best of the lanes' best: a tree in workgroup memory, or one subgroup. */
+  readonly reduce: 'workgroup' | 'subgroup';
+  /** Invocations that share a row, the whole workgroup: a power of two; for `subgroup` at most the smallest subgroup. */
+  readonly lanes: number;
+}
+
 /**
  * Index of the largest number of each row, one workgroup per row.
  *
  * Works on the numbers' bits as integers: what a float comparison does with NaN is left open by WGSL, and compilers drop
  * `x != x`. `order` maps the bits to unsigned integers that compare as the numbers do, -0 equal to +0 and NaN above all.
+ *
+ * Variants: `workgroup`, the base, has a tree of log2(lanes) barriers; `subgroup`, a workgroup no larger than the smallest
+ * subgroup and therefore one, has none. A row of logits is long and alone, so that a GPU wants the 256 lanes of the first;
+ * software adapters want few lanes and no barrier.
  */
-export const argmaxWgsl = (columns: number, workgroup: number) => /* wgsl */ `
-@group(0) @binding(0) var<storage, read> x: array<u32>;
+export function argmaxWgsl(columns: number, { reduce, lanes }: ArgmaxVariant, width: Width): string {
+  const components = width === 4 ? ['.x', '.y', '.z', '.w'] : [''];
+  return /* wgsl */ `${reduce === 'subgroup' ? 'enable subgroups;' : ''}
+alias T = ${width === 4 ? 'vec4u' : 'u32'};
+@group(0) @binding(0) var<storage, read> x: array<T>;
 @group(0) @binding(1) var<storage, read_write> out: array<u32>;
 @group(0) @binding(2) var<uniform> params: vec4u; // rows
 
 struct Best { key: u32, index: u32 }
-var<workgroup> best: array<Best, ${workgroup}>;
 
-fn order(bits: u32) -> u32 {
-  if ((bits & 0x7fffffffu) > 0x7f800000u) { return 0xffffffffu; }
-  if (bits == 0x80000000u) { return 0x80000000u; }
-  return select(bits | 0x80000000u, ~bits, bits >= 0x80000000u);
+fn better(a: Best, b: Best) -> Best {
+  if (b.key > a.key || (b.key == a.key && b.index < a.index)) { return b; }
+  return a;
 }
 
-fn better(a: Best, b: Best) -> bool { return a.key > b.key || (a.key == b.key && a.index < b.index); }
-
-@compute @workgroup_size(${workgroup})
+fn order(bits: T) -> T {
+  let magnitude = bits & T(0x7fffffffu);
+  let key = select(bits | T(0x80000000u), ~bits, (bits >= T(0x80000000u)) & (magnitude > T(0u)));
+  return select(key, T(0xffffffffu), magnitude > T(0x7f800000u));
+}
+${bestOfRow[reduce](lanes)}
+@compute @workgroup_size(${lanes})
 fn main(
   @builtin(workgroup_id) group: vec3u,
   @builtin(num_workgroups) groups: vec3u,
@@ -28,16 +46,34 @@ fn main(
 ) {
   let row = group.y * groups.x + group.x;
   if (row >= params.x) { return; }
+  var keys = T(0u); // below every number's
+  var places = T(0u);
+  for (var c = local; c < ${columns / width}u; c += ${lanes}u) {
+    let key = order(x[row * ${columns / width}u + c]);
+    places = select(places, T(c), key > keys);
+    keys = max(keys, key);
+  }
   var mine = Best(0u, 0xffffffffu);
-  for (var c = local; c < ${columns}u; c += ${workgroup}u) {
-    let key = order(x[row * ${columns}u + c]);
-    if (key > mine.key) { mine = Best(key, c); }
-  }
-  best[local] = mine;
-  for (var half = ${workgroup / 2}u; half > 0u; half /= 2u) {
-    workgroupBarrier();
-    if (local < half && better(best[local + half], best[local])) { best[local] = best[local + half]; }
-  }
-  if (local == 0u) { out[row] = best[0].index; }
+${components.map((c, i) => `  mine = better(mine, Best(keys${c}, places${c} * ${width}u + ${i}u));`).join('\n')}
+  let index = bestOfRow(mine, local);
+  if (local == 0u) { out[row] = index; }
 }
 `;
+}
+
+const bestOfRow: Record<ArgmaxVariant['reduce'], (lanes: number) => string> = {
+  subgroup: () => /* wgsl */ `
+fn bestOfRow(mine: Best, local: u32) -> u32 {
+  return subgroupMin(select(0xffffffffu, mine.index, mine.key == subgroupMax(mine.key)));
+}`,
+  workgroup: (lanes) => /* wgsl */ `
+var<workgroup> best: array<Best, ${lanes}>;
+fn bestOfRow(mine: Best, local: u32) -> u32 {
+  best[local] = mine;
+  for (var half = ${lanes / 2}u; half > 0u; half /= 2u) {
+    workgroupBarrier();
+    if (local < half) { best[local] = better(best[local], best[local + half]); }
+  }
+  return best[0].index; // for lane 0, which wrote it
+}`,
+};

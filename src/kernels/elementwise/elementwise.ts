@@ -3,7 +3,7 @@ import { ShapeError } from '../errors.ts';
 import type { Cost, Recorder } from '../recorder.ts';
 import { elementCount, expectDType, expectShape, type Tensor } from '../tensor.ts';
 import { activationBody, addBody, gatedActivationBody, gatherRowsBody, placeColumnsBody } from './elementwise.wgsl.ts';
-import { perElement } from './per-element.ts';
+import { perElement, type Width, widthOf } from './per-element.ts';
 
 interface Common {
   label: string;
@@ -28,6 +28,7 @@ export function add(
     label,
     inputs: { a, b },
     out,
+    width: widthOf(count),
     count,
     body: addBody,
     cost: cost(count, 2, 1),
@@ -41,13 +42,15 @@ export function activation(
 ): Tensor {
   expectAll('activation', [x, out]);
   const count = elementCount(x.shape);
+  const width = widthOf(count);
   return perElement(rec, {
     kernel: `activation ${name}`,
     label,
     inputs: { x },
     out,
+    width,
     count,
-    ...activationBody(name),
+    ...activationBody(name, width),
     cost: cost(count, 1, activationFlops[name]),
   });
 }
@@ -65,13 +68,15 @@ export function gatedActivation(
 ): Tensor {
   expectAll('gatedActivation', [gate, up, out]);
   const count = elementCount(gate.shape);
+  const width = widthOf(count);
   return perElement(rec, {
     kernel: `gatedActivation ${name}`,
     label,
     inputs: { gate, up },
     out,
+    width,
     count,
-    ...gatedActivationBody(name),
+    ...gatedActivationBody(name, width),
     cost: cost(count, 2, activationFlops[name] + 1),
   });
 }
@@ -94,14 +99,16 @@ export function gatherRows(rec: Recorder, { x, rows, label, out }: Common & { x:
   out ??= rec.temp(label, 'f32', shape);
   expectShape(where, out, shape);
   const count = elementCount(shape);
+  const width = widthOf(columns);
   return perElement(rec, {
     kernel: where,
     label,
     inputs: { x, rows },
     out,
+    width,
     count,
     params: { available },
-    body: gatherRowsBody(columns),
+    body: gatherRowsBody(columns, width),
     cost: cost(count, 1, 0),
   });
 }
@@ -120,15 +127,16 @@ export function concatColumns(rec: Recorder, { parts, label, out }: Common & { p
     expectShape(where, part, [height, -1]);
     expectDType(where, part, 'f32');
   }
-  const width = parts.reduce((sum, part) => sum + part.shape[1], 0);
-  out ??= rec.temp(label, 'f32', [height, width]);
-  expectShape(where, out, [height, width]);
+  const total = parts.reduce((sum, part) => sum + part.shape[1], 0);
+  out ??= rec.temp(label, 'f32', [height, total]);
+  expectShape(where, out, [height, total]);
+  const width: Width = parts.every((part) => part.shape[1] % 4 === 0) ? 4 : 1;
   let start = 0;
   for (const x of parts) {
     const columns = x.shape[1];
     const count = height * columns;
-    const body = placeColumnsBody(columns, start, width);
-    perElement(rec, { kernel: where, label, inputs: { x }, out, count, body, cost: cost(count, 1, 0) });
+    const body = placeColumnsBody(columns, start, total, width);
+    perElement(rec, { kernel: where, label, inputs: { x }, out, width, count, body, cost: cost(count, 1, 0) });
     start += columns;
   }
   return out;

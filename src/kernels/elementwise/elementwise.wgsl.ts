@@ -1,21 +1,34 @@
 import { type Activation, activationWgsl } from '../activation/activation.wgsl.ts';
+import type { Width } from './per-element.ts';
 
-/** Preludes and bodies for `perElement`. */
+/** Preludes and bodies for `perElement`. Lengths are those of rows, in numbers. */
 export const addBody = '  out[i] = a[i] + b[i];';
 
-export const activationBody = (name: Activation) => ({ prelude: activationWgsl(name), body: '  out[i] = act(x[i]);' });
-
-export const gatedActivationBody = (name: Activation) => ({
-  prelude: activationWgsl(name),
-  body: '  out[i] = act(gate[i]) * up[i];',
+export const activationBody = (name: Activation, width: Width) => ({
+  prelude: activationOfT(name, width),
+  body: '  out[i] = actOfT(x[i]);',
 });
 
-/** Row `rows[r]` of x, `columns` wide; zeros for a row that x does not have. */
-export const gatherRowsBody = (columns: number) => /* wgsl */ `
-  let row = rows[i / ${columns}u];
-  out[i] = 0.0;
-  if (row < params.available) { out[i] = x[row * ${columns}u + i % ${columns}u]; }`;
+export const gatedActivationBody = (name: Activation, width: Width) => ({
+  prelude: activationOfT(name, width),
+  body: '  out[i] = actOfT(gate[i]) * up[i];',
+});
 
-/** x [M, columns] into columns `start` and on of a matrix `width` wide. */
-export const placeColumnsBody = (columns: number, start: number, width: number) => /* wgsl */ `
-  out[i / ${columns}u * ${width}u + ${start}u + i % ${columns}u] = x[i];`;
+const activationOfT = (name: Activation, width: Width) => /* wgsl */ `${activationWgsl(name)}
+fn actOfT(x: T) -> T { return ${width === 4 ? 'vec4f(act(x.x), act(x.y), act(x.z), act(x.w))' : 'act(x)'}; }`;
+
+/** Row `rows[r]` of x; zeros for a row that x does not have. */
+export function gatherRowsBody(columns: number, width: Width): string {
+  const n = `${columns / width}u`;
+  return /* wgsl */ `
+  let row = rows[i / ${n}];
+  out[i] = T();
+  if (row < params.available) { out[i] = x[row * ${n} + i % ${n}]; }`;
+}
+
+/** x [M, columns] into columns `start` and on of rows of `total`. */
+export function placeColumnsBody(columns: number, start: number, total: number, width: Width): string {
+  const n = `${columns / width}u`;
+  return /* wgsl */ `
+  out[i / ${n} * ${total / width}u + ${start / width}u + i % ${n}] = x[i];`;
+}

@@ -1,4 +1,4 @@
-import { perElement } from '../elementwise/per-element.ts';
+import { perElement, widthOf } from '../elementwise/per-element.ts';
 import type { Cost, Recorder } from '../recorder.ts';
 import { bytesPerElement, type DType, expectDType, expectShape, type Tensor, type Weight } from '../tensor.ts';
 import { embeddingBody } from './embedding.wgsl.ts';
@@ -30,6 +30,7 @@ export function embedding(
   expectShape(where, out, shape);
   expectDType(where, out, 'f32');
   const total = embeddingCost(ids.shape[0], columns, weight.dtype);
+  const width = widthOf(columns);
   let first = 0;
   for (const part of weight.parts) {
     expectShape(where, part, [-1, columns]);
@@ -39,9 +40,10 @@ export function embedding(
       label,
       inputs: { ids, weight: part },
       out,
+      width,
       count: ids.shape[0] * columns,
       params: { first, end, vocabulary },
-      ...embeddingBody(weight.dtype, columns),
+      ...embeddingBody(weight.dtype, columns, width),
       cost: { flops: 0, bytes: total.bytes / weight.parts.length },
     });
     first = end;

@@ -1,7 +1,9 @@
-import { grid } from '../elementwise/per-element.ts';
+import type { Capabilities } from '../capabilities.ts';
+import { grid, widthOf } from '../elementwise/per-element.ts';
+import { KernelError } from '../errors.ts';
 import { type Cost, type Recorder, read, readWrite } from '../recorder.ts';
 import { expectDType, expectShape, type Tensor } from '../tensor.ts';
-import { type NormKind, normWgsl } from './norm.wgsl.ts';
+import { type NormKind, type NormVariant, normWgsl } from './norm.wgsl.ts';
 
 interface Common {
   /** [M, D] f32 */
@@ -9,6 +11,8 @@ interface Common {
   eps: number;
   label: string;
   out?: Tensor;
+  /** Use this variant instead of the one that `chooseNorm` would take. */
+  variant?: NormVariant;
 }
 
 /** Reads and writes each number once: a row stays in the caches between the passes over it. */
@@ -17,9 +21,23 @@ export const normCost = (kind: NormKind, rows: number, columns: number): Cost =>
   bytes: 4 * columns * (2 * rows + (kind === 'layer' ? 2 : 1)),
 });
 
-/** Invocations per row: four numbers each, from 16 to 256. */
-export const normWorkgroup = (columns: number, maxInvocations: number): number =>
-  Math.min(maxInvocations, 256, Math.max(16, 2 ** Math.ceil(Math.log2(columns / 4))));
+/**
+ * How to normalise [rows, columns] on a device: which variant, and how many lanes share a row.
+ *
+ * Lanes have four numbers or more each. Software adapters have no threads to fill and pay for barriers: few lanes. On a GPU,
+ * a single subgroup would take long over a long row, which matters when rows are few.
+ */
+export function chooseNorm(
+  rows: number,
+  columns: number,
+  device: Pick<Capabilities, 'software' | 'subgroupMinSize' | 'maxWorkgroupInvocations'>,
+): NormVariant {
+  const subgroup = device.subgroupMinSize;
+  const long = rows < 256 && columns > 32 * subgroup && !device.software;
+  if (subgroup > 0 && !long) return { reduce: 'subgroup', lanes: subgroup };
+  const most = device.software ? 4 : Math.min(256, device.maxWorkgroupInvocations);
+  return { reduce: 'workgroup', lanes: Math.min(most, Math.max(4, 2 ** Math.ceil(Math.log2(columns / 4)))) };
+}
 
 /**
  * (x - mean) / sqrt(variance + eps) * weight + bias over each row (HF `nn.LayerNorm`).
@@ -56,7 +74,7 @@ function norm(
   kind: NormKind,
   output: 'normalized' | 'scale',
   parameters: readonly Tensor[],
-  { x, eps, label, out }: Common,
+  { x, eps, label, out, variant: forced }: Common,
 ): Tensor {
   const where = output === 'scale' ? 'normScale' : `${kind}Norm`;
   expectShape(where, x, [-1, -1]);
@@ -66,15 +84,17 @@ function norm(
   out ??= rec.temp(label, 'f32', shape);
   expectShape(where, out, shape);
   for (const t of [x, ...parameters, out]) expectDType(where, t, 'f32');
-  const { maxWorkgroupInvocations, maxWorkgroupsPerDimension } = rec.gpu.capabilities;
-  const workgroup = normWorkgroup(columns, maxWorkgroupInvocations);
+  const { capabilities } = rec.gpu;
+  if (forced?.reduce === 'subgroup' && !capabilities.subgroups)
+    throw new KernelError(where, `${label}: this adapter has no subgroups; use the workgroup variant`);
+  const variant = forced ?? chooseNorm(rows, columns, capabilities);
   rec.dispatch({
-    kernel: where,
+    kernel: `${where}.${variant.reduce}`,
     label,
-    code: normWgsl({ kind, columns, eps, output, workgroup }),
+    code: normWgsl({ kind, columns, eps, output, variant, width: widthOf(columns) }),
     bindings: [read(x), ...parameters.map(read), readWrite(out)],
     params: [rows],
-    workgroups: grid(rows, maxWorkgroupsPerDimension),
+    workgroups: grid(rows, capabilities.maxWorkgroupsPerDimension),
     cost: normCost(kind, rows, columns),
   });
   return out;

@@ -31,5 +31,14 @@ export function patchify(
   expectDType(where, out, 'f32');
   const count = shape[0] * shape[1];
   const body = patchifyBody(channels, height, width, patch);
-  return perElement(rec, { kernel: where, label, inputs: { pixels }, out, count, body, cost: patchifyCost(count) });
+  return perElement(rec, {
+    kernel: where,
+    label,
+    inputs: { pixels },
+    out,
+    width: 1,
+    count,
+    body,
+    cost: patchifyCost(count),
+  });
 }

@@ -1,6 +1,7 @@
 /**
  * Pixels in the order in which a patch-embedding Conv2d weight [out, channel, y, x] meets them, so that the convolution is
- * a matrix product. One invocation per output element (`perElement`): writes are contiguous, reads in runs of `patch`.
+ * a matrix product. For `perElement`: writes are contiguous, reads in runs of `patch`.
+ * One number an invocation: patches of 14 pixels begin nowhere in particular, and it runs once an image.
  * A convolution without the copy would save 2 x 4 bytes a pixel, under a thousandth of a forward pass.
  */
 export function patchifyBody(channels: number, height: number, width: number, patch: number): string {

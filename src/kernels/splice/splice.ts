@@ -1,4 +1,4 @@
-import { perElement } from '../elementwise/per-element.ts';
+import { perElement, widthOf } from '../elementwise/per-element.ts';
 import type { Cost, Recorder } from '../recorder.ts';
 import { expectDType, expectShape, type Tensor } from '../tensor.ts';
 import { keepText, spliceBody } from './splice.wgsl.ts';
@@ -37,14 +37,16 @@ export function splice(
   expectShape(where, out, text.shape);
   expectDType(where, source, 'u32');
   for (const t of [text, features, out]) expectDType(where, t, 'f32');
+  const width = widthOf(columns);
   return perElement(rec, {
     kernel: where,
     label,
     inputs: { text, features, source },
     out,
+    width,
     count: tokens * columns,
     params: { features: features.shape[0] },
-    body: spliceBody(columns),
+    body: spliceBody(columns, width),
     cost: spliceCost(tokens, columns),
   });
 }

@@ -1,13 +1,18 @@
+import type { Width } from '../elementwise/per-element.ts';
+
 /** `source` of a row that keeps its text embedding. */
 export const keepText = 0xffffffff;
 
-/** One invocation per output element (`perElement`): a text row, or the row of features that `source` names. */
-export const spliceBody = (columns: number) => /* wgsl */ `
-  let row = source[i / ${columns}u];
+/** For `perElement`: a text row, or the row of features that `source` names. */
+export function spliceBody(columns: number, width: Width): string {
+  const n = `${columns / width}u`;
+  return /* wgsl */ `
+  let row = source[i / ${n}];
   if (row == ${keepText}u) {
     out[i] = text[i];
   } else if (row < params.features) {
-    out[i] = features[row * ${columns}u + i % ${columns}u];
+    out[i] = features[row * ${n} + i % ${n}];
   } else {
-    out[i] = 0.0;
+    out[i] = T();
   }`;
+}

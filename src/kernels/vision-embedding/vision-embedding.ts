@@ -1,4 +1,4 @@
-import { perElement } from '../elementwise/per-element.ts';
+import { perElement, widthOf } from '../elementwise/per-element.ts';
 import { ShapeError } from '../errors.ts';
 import type { Cost, Recorder } from '../recorder.ts';
 import { expectDType, expectShape, type Tensor } from '../tensor.ts';
@@ -40,13 +40,15 @@ export function visionEmbedding(
   out ??= rec.temp(label, 'f32', shape);
   expectShape(where, out, shape);
   for (const t of [patches, classEmbedding, position, out]) expectDType(where, t, 'f32');
+  const width = widthOf(columns);
   return perElement(rec, {
     kernel: where,
     label,
     inputs: { patches, classEmbedding, position },
     out,
+    width,
     count: shape[0] * columns,
-    body: visionEmbeddingBody(columns, perImage),
+    body: visionEmbeddingBody(columns, perImage, width),
     cost: visionEmbeddingCost(batch, perImage, columns),
   });
 }

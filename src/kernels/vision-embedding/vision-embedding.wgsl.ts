@@ -1,12 +1,17 @@
-/** One invocation per output element (`perElement`): class token or patch, plus its position. */
-export const visionEmbeddingBody = (columns: number, patches: number) => /* wgsl */ `
-  let column = i % ${columns}u;
-  let row = i / ${columns}u;
+import type { Width } from '../elementwise/per-element.ts';
+
+/** For `perElement`: class token or patch, plus its position. */
+export function visionEmbeddingBody(columns: number, patches: number, width: Width): string {
+  const n = `${columns / width}u`;
+  return /* wgsl */ `
+  let column = i % ${n};
+  let row = i / ${n};
   let token = row % ${patches + 1}u;
   let image = row / ${patches + 1}u;
-  let bias = position[token * ${columns}u + column];
+  let bias = position[token * ${n} + column];
   if (token == 0u) {
     out[i] = classEmbedding[column] + bias;
   } else {
-    out[i] = patches[(image * ${patches}u + token - 1u) * ${columns}u + column] + bias;
+    out[i] = patches[(image * ${patches}u + token - 1u) * ${n} + column] + bias;
   }`;
+}

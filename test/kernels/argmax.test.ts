@@ -1,0 +1,93 @@
+import { beforeAll, beforeEach, describe, expect, it } from 'vitest';
+import { argmax, argmaxCost, chooseArgmax } from '../../src/kernels/argmax/argmax.ts';
+import type { ArgmaxVariant } from '../../src/kernels/argmax/argmax.wgsl.ts';
+import { useGpu } from '../gpu.ts';
+import { guarded, random, readGuarded } from './check.ts';
+
+const gpu = useGpu();
+// So few that most shapes take the second dimension of workgroups, as more than 65535 of them do.
+beforeAll(() => void Object.assign(gpu().capabilities, { maxWorkgroupsPerDimension: 16 }));
+
+// 256 lanes are for GPUs, where rows are few; 0 is the device's smallest subgroup.
+const variants = [
+  ['subgroup', 0],
+  ['workgroup', 4],
+  ['workgroup', 256],
+] as const;
+
+describe.each(variants)('argmax %s %i', (reduce, lanes) => {
+  let variant: ArgmaxVariant;
+  beforeEach(({ skip }) => {
+    const { subgroups, subgroupMinSize } = gpu().capabilities;
+    skip(reduce === 'subgroup' && !subgroups, 'this adapter has no subgroups');
+    variant = { reduce, lanes: lanes || subgroupMinSize };
+  });
+
+  async function argmaxOf(x: Float32Array<ArrayBuffer>, rows: number): Promise<number[]> {
+    const recorder = gpu().record('argmax', { bindToEnd: true });
+    const out = guarded(gpu(), 'out', 'u32', [rows]);
+    argmax(recorder, { x: recorder.input('x', 'f32', [rows, x.length / rows], x), label: 'argmax', out, variant });
+    const result = await readGuarded(recorder, out);
+    gpu().destroy(out);
+    return [...new Uint32Array(result.buffer, 0, rows)];
+  }
+
+  it.each([
+    [1, 1],
+    [3, 2],
+    [17, 127],
+    [2, 129],
+    [9, 764],
+    [1, 32_003],
+  ])('of [%i, %i]', async (rows, columns) => {
+    const x = random(rows * columns, rows + columns);
+    const expected = Array.from({ length: rows }, (_, r) => {
+      const row = x.subarray(r * columns, (r + 1) * columns);
+      return row.indexOf(Math.max(...row));
+    });
+    expect(await argmaxOf(x, rows)).toEqual(expected);
+  });
+
+  const { NaN: nan, POSITIVE_INFINITY: inf } = Number;
+  it.each([
+    ['the first of equals', [1, 3, 3, 2], 1],
+    ['the first of equals, four at a time', [1, 3, 3, 2, 3, 0, 0, 3], 1],
+    ['the first of equals in one lane', [0, 0, 0, ...new Array(20).fill(1), 0], 3],
+    ['the first of equals far apart', [...new Array(500).fill(0), 7, ...new Array(500).fill(0), 7], 500],
+    ['the least negative', [-3, -1, -2], 1],
+    ['zeros of either sign as equal', [-1, -0, 0], 1],
+    ['zeros of either sign as equal, the other way round', [-1, 0, -0], 1],
+    ['the smallest numbers apart', [1e-45, 3e-45, 0], 1],
+    ['an infinity', [1, inf, 3e38], 1],
+    ['a row of -infinity', [-inf, -inf], 0],
+    ['the first NaN above all, as torch', [inf, nan, 1, nan], 1],
+  ])('takes %s', async (_, row, expected) => {
+    expect(await argmaxOf(new Float32Array(row), 1)).toEqual([expected]);
+  });
+
+  it('takes a NaN of negative sign above all', async () => {
+    const x = new Float32Array([1, 0, 5]);
+    new Uint32Array(x.buffer)[1] = 0xffc00000;
+    expect(await argmaxOf(x, 1)).toEqual([1]);
+  });
+});
+
+describe('argmax', () => {
+  it('refuses rows without a number', () => {
+    const recorder = gpu().record('empty');
+    const x = recorder.temp('logits', 'f32', [2, 0]);
+    expect(() => argmax(recorder, { x, label: 'argmax' })).toThrow('logits: [2,0] has no columns (in argmax)');
+  });
+
+  it('chooses by what the device has', () => {
+    const gpu = { software: false, subgroupMinSize: 32, maxWorkgroupInvocations: 1024 };
+    expect(chooseArgmax(gpu)).toEqual({ reduce: 'workgroup', lanes: 256 });
+    expect(chooseArgmax({ ...gpu, maxWorkgroupInvocations: 128 })).toEqual({ reduce: 'workgroup', lanes: 128 });
+    expect(chooseArgmax({ ...gpu, software: true, subgroupMinSize: 4 })).toEqual({ reduce: 'subgroup', lanes: 4 });
+    expect(chooseArgmax({ ...gpu, software: true, subgroupMinSize: 0 })).toEqual({ reduce: 'workgroup', lanes: 4 });
+  });
+
+  it('counts one read', () => {
+    expect(argmaxCost(2, 100)).toEqual({ flops: 200, bytes: 808 });
+  });
+});
