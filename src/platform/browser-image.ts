@@ -6,8 +6,7 @@ import type { DecodeOptions, RgbImage } from './types.ts';
 
 /**
  * Decodes a PNG, JPEG, WebP or GIF (its first picture) to RGB, to the same pixels as in Node: turned upright, alpha
- * dropped without blending, colour profiles ignored. CMYK JPEGs are refused, because browsers convert them each in
- * their own way; so are partly transparent WebP images where the browser has no ImageDecoder.
+ * dropped without blending, colour profiles ignored. CMYK JPEGs are refused: browsers convert them each in their own way.
  * @param label names the image in errors.
  * @throws ImageError for a corrupt or unsupported file, or more than `maxPixels`.
  */
@@ -20,65 +19,59 @@ export async function decodeImage(
   if (header.format === 'png') return decodePng(bytes, label);
   if (header.channels === 4)
     throw new ImageError(`${label}: a CMYK JPEG; browsers do not agree on its colours, convert it to RGB`);
-  const data = patched(bytes, header) as Uint8Array<ArrayBuffer>;
-  const type = `image/${header.format}`;
-  const decoded = header.alpha ? await decodeFrame(data, type, label) : await decodeOnCanvas(data, type, label);
-  return orient(decoded, header.orientation);
-}
-
-/** Opaque images: a canvas holds colour multiplied by alpha, which changes nothing where alpha is 1. */
-async function decodeOnCanvas(data: Uint8Array<ArrayBuffer>, type: string, label: string): Promise<RgbImage> {
-  const bitmap = await createImageBitmap(new Blob([data], { type }), {
-    colorSpaceConversion: 'none',
-    premultiplyAlpha: 'none',
-  }).catch((e: Error) => {
+  const bitmap = await createImageBitmap(
+    new Blob([patched(bytes, header) as BlobPart], { type: `image/${header.format}` }),
+    { colorSpaceConversion: 'none', premultiplyAlpha: 'none' },
+  ).catch((e: Error) => {
     throw new ImageError(`${label}: the image cannot be decoded: ${e.message}`);
   });
   try {
     const { width, height } = bitmap;
-    const context = new OffscreenCanvas(width, height).getContext('2d', { willReadFrequently: true });
-    if (!context) throw new ImageError(`${label}: the browser gives no canvas of ${width}x${height} pixels`);
-    context.drawImage(bitmap, 0, 0);
-    return { width, height, data: dropAlpha(context.getImageData(0, 0, width, height).data, width * 4, width, height) };
+    const rgba = header.alpha ? readByTexture(bitmap, label) : readByCanvas(bitmap, label);
+    return orient({ width, height, data: dropAlpha(rgba) }, header.orientation);
   } finally {
     bitmap.close();
   }
 }
 
-/** Images with alpha: WebCodecs hands out the decoder's pixels without multiplying. */
-async function decodeFrame(data: Uint8Array<ArrayBuffer>, type: string, label: string): Promise<RgbImage> {
-  if (typeof ImageDecoder === 'undefined')
-    throw new ImageError(
-      `${label}: this browser cannot decode a partly transparent ${type} exactly; convert it to PNG`,
-    );
-  const decoder = new ImageDecoder({ data, type, colorSpaceConversion: 'none', premultiplyAlpha: 'none' });
-  try {
-    const { image } = await decoder.decode();
-    try {
-      const { codedWidth: width, codedHeight: height } = image;
-      const options = { format: 'RGBA' } as const;
-      const pixels = new Uint8ClampedArray(image.allocationSize(options));
-      const [layout] = await image.copyTo(pixels, options);
-      return { width, height, data: dropAlpha(pixels.subarray(layout.offset), layout.stride, width, height) };
-    } finally {
-      image.close();
-    }
-  } catch (e) {
-    throw new ImageError(`${label}: the image cannot be decoded: ${(e as Error).message}`);
-  } finally {
-    decoder.close();
-  }
+function readByCanvas(bitmap: ImageBitmap, label: string): Uint8ClampedArray {
+  const { width, height } = bitmap;
+  const context = new OffscreenCanvas(width, height).getContext('2d', { willReadFrequently: true });
+  if (!context) throw new ImageError(`${label}: the browser gives no canvas of ${width}x${height} pixels`);
+  context.drawImage(bitmap, 0, 0);
+  return context.getImageData(0, 0, width, height).data;
 }
 
-function dropAlpha(rgba: Uint8ClampedArray, stride: number, width: number, height: number): Uint8Array {
-  const rgb = new Uint8Array(width * height * 3);
-  let o = 0;
-  for (let y = 0; y < height; y++) {
-    for (let x = 0, i = y * stride; x < width; x++, i += 4) {
-      rgb[o++] = rgba[i];
-      rgb[o++] = rgba[i + 1];
-      rgb[o++] = rgba[i + 2];
-    }
+/** A canvas multiplies colour by alpha and loses it where alpha is 0; a WebGL texture does not. */
+function readByTexture(bitmap: ImageBitmap, label: string): Uint8Array {
+  const { width, height } = bitmap;
+  const gl = new OffscreenCanvas(1, 1).getContext('webgl2');
+  if (!gl || Math.max(width, height) > gl.getParameter(gl.MAX_TEXTURE_SIZE))
+    throw new ImageError(
+      `${label}: this browser cannot decode a transparent WebP of ${width}x${height}; convert it to PNG`,
+    );
+  gl.pixelStorei(gl.UNPACK_PREMULTIPLY_ALPHA_WEBGL, false);
+  gl.pixelStorei(gl.UNPACK_COLORSPACE_CONVERSION_WEBGL, gl.NONE);
+  const texture = gl.createTexture();
+  gl.bindTexture(gl.TEXTURE_2D, texture);
+  gl.texImage2D(gl.TEXTURE_2D, 0, gl.RGBA, gl.RGBA, gl.UNSIGNED_BYTE, bitmap);
+  gl.bindFramebuffer(gl.FRAMEBUFFER, gl.createFramebuffer());
+  gl.framebufferTexture2D(gl.FRAMEBUFFER, gl.COLOR_ATTACHMENT0, gl.TEXTURE_2D, texture, 0);
+  const rgba = new Uint8Array(width * height * 4);
+  gl.readPixels(0, 0, width, height, gl.RGBA, gl.UNSIGNED_BYTE, rgba);
+  const error = gl.getError();
+  gl.getExtension('WEBGL_lose_context')?.loseContext();
+  if (error)
+    throw new ImageError(`${label}: reading the decoded image failed (WebGL error ${error}); convert it to PNG`);
+  return rgba;
+}
+
+function dropAlpha(rgba: Uint8ClampedArray | Uint8Array): Uint8Array {
+  const rgb = new Uint8Array((rgba.length / 4) * 3);
+  for (let i = 0, o = 0; i < rgba.length; i += 4) {
+    rgb[o++] = rgba[i];
+    rgb[o++] = rgba[i + 1];
+    rgb[o++] = rgba[i + 2];
   }
   return rgb;
 }

@@ -11,7 +11,7 @@ export interface ImageHeader {
   readonly height: number;
   /** 4 for a CMYK JPEG. */
   readonly channels: number;
-  /** Whether pixels may be partly transparent (WebP: 0 to 255; a GIF's are opaque or absent). */
+  /** Whether the platform's decoder gives partly transparent pixels: of a lossless WebP only (PNG is decoded here). */
   readonly alpha: boolean;
   /** EXIF orientation, 1 to 8 (of JPEG and WebP; PNG's decoder reads its own). */
   readonly orientation: number;
@@ -24,7 +24,7 @@ interface Patch {
   readonly byte: number;
 }
 
-/** The file with its patches applied: not turned, no colour made transparent. */
+/** The file with its patches applied. */
 export function patched(bytes: Uint8Array, { patches }: ImageHeader): Uint8Array {
   if (patches.length === 0) return bytes;
   const copy = bytes.slice();
@@ -77,9 +77,8 @@ function viewOf(bytes: Uint8Array): DataView {
 function png(bytes: Uint8Array, label: string): ImageHeader {
   if (bytes.length < 33) throw truncated(label);
   const view = viewOf(bytes);
-  const alpha = bytes[25] === 4 || bytes[25] === 6;
   const [width, height] = [view.getUint32(16), view.getUint32(20)];
-  return { format: 'png', width, height, channels: 3, alpha, orientation: 1, patches: [] };
+  return { format: 'png', width, height, channels: 3, alpha: false, orientation: 1, patches: [] };
 }
 
 /**
@@ -134,17 +133,25 @@ function jpeg(bytes: Uint8Array, label: string): ImageHeader {
     at += length;
   }
   if (!frame) throw new ImageError(`${label}: damaged JPEG, it has no frame header`);
-  return { format: 'jpeg', ...frame, alpha: false, ...turn(orientation) };
+  const { value, patches } = orientation ?? asStored;
+  return { format: 'jpeg', ...frame, alpha: false, orientation: value, patches };
 }
 
-/** Walks the RIFF chunks (WebP container specification). */
+/**
+ * Walks the RIFF chunks (WebP container specification). The alpha of a lossy picture is patched away: the flag that
+ * announces it, and the chunk that holds it, which gets a name that decoders skip. What they then give are the colours as
+ * stored. A lossless picture holds alpha in each pixel, where it stays.
+ */
 function webp(bytes: Uint8Array, label: string): ImageHeader {
   const view = viewOf(bytes);
   if (bytes.length < 30) throw truncated(label);
   const end = 8 + view.getUint32(4, true);
   if (end > bytes.length) throw truncated(label);
-  let size: { width: number; height: number; alpha: boolean } | undefined;
+  let size: { width: number; height: number } | undefined;
   let orientation: Turn | undefined;
+  let alpha = false;
+  const alphaFlag: Patch[] = [];
+  const alphaChunk: Patch[] = [];
   for (let at = 12; at + 8 <= end; ) {
     const name = text(bytes, at, 4);
     const length = view.getUint32(at + 4, true);
@@ -152,20 +159,29 @@ function webp(bytes: Uint8Array, label: string): ImageHeader {
     if (data + length > end) throw truncated(label);
     if (name === 'VP8X' && length >= 10) {
       const u24 = (i: number) => view.getUint16(i, true) | (bytes[i + 2] << 16);
-      size = { width: 1 + u24(data + 4), height: 1 + u24(data + 7), alpha: (bytes[data] & 0x10) !== 0 };
-    } else if (name === 'VP8L' && length >= 5 && !size) {
+      size = { width: 1 + u24(data + 4), height: 1 + u24(data + 7) };
+      const [animated, transparent] = [bytes[data] & 0x02, bytes[data] & 0x10];
+      if (animated && transparent)
+        throw new ImageError(`${label}: an animated WebP with transparency; save the picture that you want alone`);
+      if (transparent) alphaFlag.push({ offset: data, byte: bytes[data] & ~0x10 });
+    } else if (name === 'VP8L' && length >= 5) {
       const bits = view.getUint32(data + 1, true);
-      size = { width: 1 + (bits & 0x3fff), height: 1 + ((bits >>> 14) & 0x3fff), alpha: (bits & 0x10000000) !== 0 };
-    } else if (name === 'VP8 ' && length >= 10 && !size) {
+      size ??= { width: 1 + (bits & 0x3fff), height: 1 + ((bits >>> 14) & 0x3fff) };
+      alpha = (bytes[data + 4] & 0x10) !== 0;
+    } else if (name === 'VP8 ' && length >= 10) {
       const dimension = (i: number) => view.getUint16(i, true) & 0x3fff;
-      size = { width: dimension(data + 6), height: dimension(data + 8), alpha: false };
+      size ??= { width: dimension(data + 6), height: dimension(data + 8) };
+    } else if (name === 'ALPH') {
+      alphaChunk.push({ offset: at, byte: 'x'.charCodeAt(0) });
     } else if (name === 'EXIF' && !orientation) {
       orientation = orientationIn(bytes, data + (text(bytes, data, 6) === 'Exif\0\0' ? 6 : 0), data + length);
     }
     at = data + length + (length & 1);
   }
   if (!size) throw new ImageError(`${label}: damaged WebP, it has no picture`);
-  return { format: 'webp', channels: 3, ...size, ...turn(orientation) };
+  const { value, patches: upright } = orientation ?? asStored;
+  const patches = alpha ? upright : [...alphaFlag, ...alphaChunk, ...upright];
+  return { format: 'webp', ...size, channels: 3, alpha, orientation: value, patches };
 }
 
 type Turn = { readonly value: number; readonly patches: readonly Patch[] };
@@ -185,4 +201,4 @@ function orientationIn(bytes: Uint8Array, start: number, end: number): Turn | un
   };
 }
 
-const turn = (t: Turn | undefined) => ({ orientation: t?.value ?? 1, patches: t?.patches ?? [] });
+const asStored: Turn = { value: 1, patches: [] };

@@ -65,7 +65,9 @@ describe('refuses', () => {
   test('a PNG with a wrong checksum, an unknown critical chunk, or a chunk out of order', async () => {
     const wrong = scene.slice();
     wrong[45] ^= 1;
-    await expect(decodeImage(wrong, 'a.png')).rejects.toThrow('a.png: damaged PNG, the checksum of "IDAT" does not match');
+    await expect(decodeImage(wrong, 'a.png')).rejects.toThrow(
+      'a.png: damaged PNG, the checksum of "IDAT" does not match',
+    );
     const swapped = scene.slice();
     swapped.set(new TextEncoder().encode('JUNK'), 12);
     await expect(decodeImage(swapped, 'a.png')).rejects.toThrow('a.png: damaged PNG, the checksum of "JUNK"');

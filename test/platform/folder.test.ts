@@ -21,7 +21,11 @@ const text = (bytes: Uint8Array) => new TextDecoder().decode(bytes);
 
 describe('a folder on disk', () => {
   test('is opened by path or file: URL', async () => {
-    for (const location of [join(root, 'model'), pathToFileURL(join(root, 'model')), pathToFileURL(join(root, 'model')).href]) {
+    for (const location of [
+      join(root, 'model'),
+      pathToFileURL(join(root, 'model')),
+      pathToFileURL(join(root, 'model')).href,
+    ]) {
       const folder = await openFolder(location);
       expect(folder.location).toBe(join(root, 'model'));
       expect(text(await folder.read('ten'))).toBe('0123456789');
@@ -42,16 +46,24 @@ describe('a folder on disk', () => {
     expect(await folder.has('none')).toBe(false);
   });
 
-  test.each(['../secret', 'sub/../../secret', '/etc/passwd', '', 'sub//x', './ten', 'C:\\x', 'sub\\x', 'ten\0', 'file:ten'])(
-    'has nothing outside: %j',
-    async (name) => {
-      const folder = await openFolder(join(root, 'model'));
-      const message = `${JSON.stringify(name)} is not a file name inside`;
-      await expect(folder.read(name)).rejects.toThrow(message);
-      await expect(folder.size(name)).rejects.toThrow(message);
-      await expect(folder.has(name)).rejects.toThrow(message);
-    },
-  );
+  test.each([
+    '../secret',
+    'sub/../../secret',
+    '/etc/passwd',
+    '',
+    'sub//x',
+    './ten',
+    'C:\\x',
+    'sub\\x',
+    'ten\0',
+    'file:ten',
+  ])('has nothing outside: %j', async (name) => {
+    const folder = await openFolder(join(root, 'model'));
+    const message = `${JSON.stringify(name)} is not a file name inside`;
+    await expect(folder.read(name)).rejects.toThrow(message);
+    await expect(folder.size(name)).rejects.toThrow(message);
+    await expect(folder.has(name)).rejects.toThrow(message);
+  });
 
   test('says which file is missing, a folder, or shorter than was asked for', async () => {
     const folder = await openFolder(join(root, 'model'));

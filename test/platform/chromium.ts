@@ -1,0 +1,91 @@
+import { existsSync, readFileSync, statSync } from 'node:fs';
+import { createServer, type IncomingMessage, type Server, type ServerResponse } from 'node:http';
+import type { AddressInfo } from 'node:net';
+import { fileURLToPath } from 'node:url';
+import { type Browser, chromium, type Page } from 'playwright-core';
+
+/** The system's Chromium, or what CHROMIUM_PATH says; undefined where there is none. */
+export const chromiumPath = [
+  process.env.CHROMIUM_PATH,
+  '/usr/bin/chromium',
+  '/usr/bin/chromium-browser',
+  '/usr/bin/google-chrome',
+].find((path) => path && existsSync(path));
+
+type TypeScript = typeof import('typescript');
+
+const root = fileURLToPath(new URL('../../', import.meta.url));
+
+// What package.json and a bundler would resolve, for an unbundled page.
+const imports = {
+  '#platform': '/src/platform/browser.ts',
+  zod: '/node_modules/zod/index.js',
+  '@huggingface/tokenizers': '/node_modules/@huggingface/tokenizers/dist/tokenizers.mjs',
+  '@huggingface/jinja': '/node_modules/@huggingface/jinja/dist/index.js',
+};
+
+const index = `<!doctype html><title>Headlight tests</title>
+<script type="importmap">${JSON.stringify({ imports })}</script>`;
+
+// WebGPU on the software adapter that comes with Chromium.
+const webgpuFlags = ['--enable-unsafe-webgpu', '--use-webgpu-adapter=swiftshader', '--enable-features=Vulkan'];
+
+/** A page whose origin is the repository: TypeScript is served as JavaScript, under its own name. */
+export class RepositoryPage {
+  readonly page: Page;
+  readonly #browser: Browser;
+  readonly #server: Server;
+
+  private constructor(page: Page, browser: Browser, server: Server) {
+    this.page = page;
+    this.#browser = browser;
+    this.#server = server;
+  }
+
+  static async open(): Promise<RepositoryPage> {
+    const { default: ts } = await import('typescript'); // takes a second to load, so only where it is used
+    const server = createServer((request, response) => serve(ts, request, response));
+    await new Promise<void>((resolve) => server.listen(0, '127.0.0.1', resolve));
+    const browser = await chromium.launch({ executablePath: chromiumPath, args: ['--no-sandbox', ...webgpuFlags] });
+    const page = await browser.newPage();
+    await page.goto(`http://127.0.0.1:${(server.address() as AddressInfo).port}/`);
+    return new RepositoryPage(page, browser, server);
+  }
+
+  async close(): Promise<void> {
+    await this.#browser.close();
+    this.#server.close();
+  }
+}
+
+/** Paths that begin with /no-range/ ignore byte ranges, those with /no-size/ do not tell a length, as some servers. */
+function serve(ts: TypeScript, request: IncomingMessage, response: ServerResponse): void {
+  const url = decodeURIComponent(new URL(request.url!, 'http://x').pathname);
+  if (url === '/') {
+    response.setHeader('Content-Type', 'text/html').end(index);
+    return;
+  }
+  const [, kind, path] = /^\/(?:(no-range|no-size)\/)?(.*)$/.exec(url)!;
+  const file = root + path;
+  if (!existsSync(file) || !statSync(file).isFile()) {
+    response.writeHead(404).end();
+    return;
+  }
+  let bytes: Buffer = readFileSync(file);
+  if (file.endsWith('.ts')) {
+    const compilerOptions = { module: ts.ModuleKind.ES2022, target: ts.ScriptTarget.ES2022 };
+    bytes = Buffer.from(ts.transpileModule(bytes.toString(), { compilerOptions }).outputText);
+  }
+  if (/\.(ts|m?js)$/.test(file)) response.setHeader('Content-Type', 'text/javascript');
+  const range = kind === 'no-range' ? null : /^bytes=(\d+)-(\d+)$/.exec(request.headers.range ?? '');
+  if (range) {
+    const [start, end] = [Number(range[1]), Number(range[2]) + 1];
+    if (start >= bytes.length) {
+      response.writeHead(416, { 'Content-Range': `bytes */${bytes.length}` }).end();
+      return;
+    }
+    response.writeHead(206, { 'Content-Range': `bytes ${start}-${Math.min(end, bytes.length) - 1}/${bytes.length}` });
+    bytes = bytes.subarray(start, end);
+  } else if (kind !== 'no-size') response.setHeader('Content-Length', bytes.length);
+  response.end(request.method === 'HEAD' ? undefined : bytes);
+}
