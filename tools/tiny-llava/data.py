@@ -19,7 +19,7 @@ class Batches:
     def __init__(self, encoder, easy_vqa, seed):
         self.encoder, self.easy_vqa, self.seed = encoder, easy_vqa, seed
         self.easy_ids = easy_vqa.ids("train")
-        # Through the image processor of the checkpoint, up to (not including) the normalisation, which comes with all others.
+        # Through the checkpoint's image processor up to the normalisation, which follows for all images alike.
         resize = image_processor()
         images = [easy_vqa.image(image_id) for image_id in self.easy_ids]
         pixels = resize(images, do_rescale=False, do_normalize=False, return_tensors="np")["pixel_values"]

@@ -184,7 +184,8 @@ def _polygon(kind):
         return [(r * math.sin(i * math.pi / 5), -r * math.cos(i * math.pi / 5)) for i, r in enumerate(radius)]
     if kind == "cross":
         w = 0.34
-        return [(-w, -1), (w, -1), (w, -w), (1, -w), (1, w), (w, w), (w, 1), (-w, 1), (-w, w), (-1, w), (-1, -w), (-w, -w)]
+        right = [(w, -1), (w, -w), (1, -w), (1, w), (w, w), (w, 1)]
+        return right + [(-x, -y) for x, y in right]
     raise ValueError(f"no polygon for {kind}")
 
 

@@ -2,9 +2,10 @@
 
     python train.py --easy-vqa DIR --work DIR --out ../../weights/tiny-llava [--resume] [--minutes 80]
 
-The schedule is in steps and the data depends only on the seed and the step, so a run that is interrupted continues with
---resume as if nothing had happened. --minutes bounds the training time over all resumptions: when the steps would not fit,
-the learning-rate schedule runs by time instead and still completes (and the result then depends on the machine's speed).
+The schedule is in steps and the data depends only on the seed and the step, so an interrupted run continues with --resume
+on the data and the learning rate that it would have had (not bit for bit: two uninterrupted runs differ in rounding, too).
+--minutes bounds the training time over all resumptions: when the steps would not fit, the schedule runs by time instead
+and still completes; the result then depends on the machine's speed.
 """
 
 import argparse
