@@ -4,7 +4,8 @@
 
 import { quote } from './errors.ts';
 
-const whitespace = new Set([' ', '\t', '\n', '\r']);
+// Escapes, and control characters, most of which JSON does not allow. Most names have neither.
+const needsParsing = /[\\\p{Cc}]/u;
 const maxDepth = 64;
 
 /** A position in JSON text. Every method throws what `fail` makes of a description when the text is not what it takes. */
@@ -46,8 +47,9 @@ export class JsonCursor {
       if (end < 0) throw this.#error('a string that does not end', start);
     } while (this.#isEscaped(end));
     this.#at = end + 1;
+    const quoted = this.#text.slice(start, end + 1);
     try {
-      return JSON.parse(this.#text.slice(start, end + 1));
+      return needsParsing.test(quoted) ? JSON.parse(quoted) : quoted.slice(1, -1);
     } catch {
       throw this.#error('a string that is not valid JSON', start);
     }
@@ -57,11 +59,16 @@ export class JsonCursor {
   integer(): number {
     this.#skipWhitespace();
     const start = this.#at;
-    const digits = /^(0|[1-9][0-9]*)/.exec(this.#text.slice(start, start + 17))?.[0];
-    if (digits === undefined) throw this.#error('expected a whole number that is not negative', start);
-    if (Number(digits) > Number.MAX_SAFE_INTEGER) throw this.#error('a number above 2^53', start);
-    this.#at += digits.length;
-    return Number(digits);
+    let value = 0;
+    let at = start;
+    for (let digit = this.#digit(at); digit >= 0 && digit <= 9; digit = this.#digit(++at)) {
+      value = value * 10 + digit;
+      if (value > Number.MAX_SAFE_INTEGER) throw this.#error('a number above 2^53', start);
+      if (value === digit && at > start) throw this.#error('a number with a leading zero', start);
+    }
+    if (at === start) throw this.#error('expected a whole number that is not negative', start);
+    this.#at = at;
+    return value;
   }
 
   /** Any value, checked but not kept. */
@@ -101,6 +108,11 @@ export class JsonCursor {
     return backslashes % 2 === 1;
   }
 
+  /** Not between 0 and 9 where there is no digit. */
+  #digit(at: number): number {
+    return this.#text.charCodeAt(at) - 48;
+  }
+
   #take(character: string): boolean {
     this.#skipWhitespace();
     if (this.#text[this.#at] !== character) return false;
@@ -113,7 +125,11 @@ export class JsonCursor {
   }
 
   #skipWhitespace(): void {
-    while (whitespace.has(this.#text[this.#at])) this.#at++;
+    for (;;) {
+      const code = this.#text.charCodeAt(this.#at);
+      if (code !== 0x20 && code !== 0x0a && code !== 0x0d && code !== 0x09) return;
+      this.#at++;
+    }
   }
 
   #error(problem: string, at: number): Error {

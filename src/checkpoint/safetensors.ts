@@ -9,6 +9,9 @@ import { JsonCursor } from './json-cursor.ts';
 /** The reference implementation refuses longer headers too. */
 const maxHeaderLength = 100_000_000;
 
+/** More than any library's tensors have; a list as long as the header may be would take a gigabyte. */
+const maxRank = 64;
+
 /** Bytes of one number, for each dtype that this reader knows; in the reference's order, which files are sorted by. */
 export const dtypeBytes = {
   BOOL: 1,
@@ -121,7 +124,10 @@ function readEntry(cursor: JsonCursor, name: string, dataStart: number, fail: (p
   let offsets: number[] | undefined;
   const integers = () => {
     const list: number[] = [];
-    cursor.array(() => list.push(cursor.integer()));
+    cursor.array(() => {
+      if (list.push(cursor.integer()) > maxRank)
+        throw fail(`tensor ${quote(name)} has more than ${maxRank} dimensions`);
+    });
     return list;
   };
   cursor.object((field) => {
@@ -165,20 +171,21 @@ export function byteLength(dtype: SafetensorsDType, shape: readonly number[]): n
 /** `infos` sorted by offset: each must begin where the one before it ended, the first at 0, the last at the file's end. */
 function checkCoverage(file: string, infos: readonly TensorInfo[], dataStart: number, size: number): void {
   let covered = dataStart;
-  let previous = 'the header';
+  let previous: TensorInfo | undefined;
   for (const info of infos) {
     if (info.end > size)
       throw new CheckpointError(
         `${file}: tensor ${quote(info.name)} ends at byte ${info.end}, the file has ${size}: it is truncated; download it again`,
       );
     if (info.start !== covered) {
-      const problem = info.start < covered ? `overlaps ${previous}` : `leaves a hole after ${previous}`;
+      const before = previous ? `tensor ${quote(previous.name)}` : 'the header';
+      const problem = info.start < covered ? `overlaps ${before}` : `leaves a hole after ${before}`;
       throw new CheckpointError(
         `${file}: tensor ${quote(info.name)} starts at byte ${info.start}, not ${covered}: it ${problem}. The file is corrupt; download it again`,
       );
     }
     covered = info.end;
-    previous = `tensor ${quote(info.name)}`;
+    previous = info;
   }
   if (covered !== size)
     throw new CheckpointError(

@@ -190,12 +190,12 @@ describe('loading', () => {
     const tied = { 'lm_head.weight': embed };
     const absent = await load(await open(stored(embed, 'F16', [3, 4])), specs, { tied });
     expect(absent.ignored).toEqual([]);
-    const both = (seed: number, dtype: 'F16' | 'F32' = 'F16') =>
+    const both = (seed: number, dtype: 'F16' | 'BF16' = 'F16') =>
       open(stored(embed, 'F16', [3, 4]), stored('lm_head.weight', dtype, [3, 4], seed));
     const equal = await load(await both(1), specs, { tied });
     expect(equal.ignored.map((i) => i.why)).toEqual([`tied to ${embed}`]);
     await expect(load(await both(2), specs, { tied })).rejects.toThrow('set tie_word_embeddings to false');
-    await expect(load(await both(1, 'F32'), specs, { tied })).rejects.toThrow(`differs from ${embed}`);
+    await expect(load(await both(1, 'BF16'), specs, { tied })).rejects.toThrow(`differs from ${embed}`);
     absent.destroy();
     equal.destroy();
   });
