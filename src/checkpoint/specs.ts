@@ -34,7 +34,7 @@ export interface IgnoredTensor {
   readonly why: string;
 }
 
-export const loadableDTypes: readonly SafetensorsDType[] = ['F32', 'F16', 'BF16'];
+const loadableDTypes: readonly SafetensorsDType[] = ['F32', 'F16', 'BF16'];
 
 /**
  * Compares names, shapes and dtypes.
