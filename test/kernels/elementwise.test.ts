@@ -1,6 +1,5 @@
 import { beforeAll, describe, expect, it } from 'vitest';
 import { add, concatColumns, gatherRows } from '../../src/kernels/elementwise/elementwise.ts';
-import { grid } from '../../src/kernels/elementwise/per-element.ts';
 import { useGpu } from '../gpu.ts';
 import { guarded, nmse, random, readGuarded } from './check.ts';
 
@@ -89,13 +88,5 @@ describe('concatColumns', () => {
     const recorder = gpu().record('wrong');
     const parts = [recorder.temp('layer 1', 'f32', [4, 8]), recorder.temp('layer 2', 'f32', [3, 8])];
     expect(() => concatColumns(recorder, { parts, label: 'concat' })).toThrow('layer 2: expected [4,?], got [3,8]');
-  });
-});
-
-describe('grid', () => {
-  it('uses a second dimension where one is too small', () => {
-    expect(grid(0, 65535)).toEqual([0, 0]);
-    expect(grid(65535, 65535)).toEqual([65535, 1]);
-    expect(grid(65536, 65535)).toEqual([32768, 2]);
   });
 });

@@ -1,8 +1,9 @@
 import type { Capabilities } from '../capabilities.ts';
-import { grid, widthOf } from '../elementwise/per-element.ts';
+import { widthOf } from '../elementwise/per-element.ts';
 import { KernelError, ShapeError } from '../errors.ts';
 import { type Cost, type Recorder, read, readWrite } from '../recorder.ts';
 import { expectDType, expectShape, type Tensor } from '../tensor.ts';
+import { foldWorkgroups } from '../vectors.ts';
 import { type ArgmaxVariant, argmaxWgsl } from './argmax.wgsl.ts';
 
 export const argmaxCost = (rows: number, columns: number): Cost => ({
@@ -49,7 +50,7 @@ export function argmax(
     code: argmaxWgsl(columns, variant, widthOf(columns)),
     bindings: [read(x), readWrite(out)],
     params: [rows],
-    workgroups: grid(rows, capabilities.maxWorkgroupsPerDimension),
+    workgroups: foldWorkgroups(rows, capabilities.maxWorkgroupsPerDimension),
     cost: argmaxCost(rows, columns),
   });
   return out;

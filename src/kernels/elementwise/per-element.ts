@@ -1,5 +1,6 @@
 import { type Cost, type Recorder, read, readWrite } from '../recorder.ts';
 import type { DType, Tensor } from '../tensor.ts';
+import { foldWorkgroups } from '../vectors.ts';
 
 /**
  * Kernels whose invocations do not speak to each other: maps, gathers, copies into another layout.
@@ -81,17 +82,8 @@ export function perElement(rec: Recorder, op: PerElement): Tensor {
     code: perElementWgsl(op),
     bindings: [...Object.values(op.inputs).map(read), readWrite(op.out)],
     params: [invocations, ...Object.values(op.params ?? {})],
-    workgroups: grid(Math.ceil(invocations / workgroup), rec.gpu.capabilities.maxWorkgroupsPerDimension),
+    workgroups: foldWorkgroups(Math.ceil(invocations / workgroup), rec.gpu.capabilities.maxWorkgroupsPerDimension),
     cost: op.cost,
   });
   return op.out;
-}
-
-/**
- * Workgroups in two dimensions where one cannot hold them. A kernel numbers them `group.y * groups.x + group.x` and ignores
- * those past its end.
- */
-export function grid(count: number, limit: number): [x: number, y: number] {
-  const y = Math.ceil(count / limit);
-  return y === 0 ? [0, 0] : [Math.ceil(count / y), y];
 }

@@ -1,8 +1,9 @@
 import type { Capabilities } from '../capabilities.ts';
-import { grid, widthOf } from '../elementwise/per-element.ts';
+import { widthOf } from '../elementwise/per-element.ts';
 import { KernelError } from '../errors.ts';
 import { type Cost, type Recorder, read, readWrite } from '../recorder.ts';
 import { expectDType, expectShape, type Tensor } from '../tensor.ts';
+import { foldWorkgroups } from '../vectors.ts';
 import { type NormKind, type NormVariant, normWgsl } from './norm.wgsl.ts';
 
 interface Common {
@@ -94,7 +95,7 @@ function norm(
     code: normWgsl({ kind, columns, eps, output, variant, width: widthOf(columns) }),
     bindings: [read(x), ...parameters.map(read), readWrite(out)],
     params: [rows],
-    workgroups: grid(rows, capabilities.maxWorkgroupsPerDimension),
+    workgroups: foldWorkgroups(rows, capabilities.maxWorkgroupsPerDimension),
     cost: normCost(kind, rows, columns),
   });
   return out;
