@@ -28,61 +28,87 @@ function instance(): GPU {
  */
 export async function requestAdapter(options: AdapterOptions = {}): Promise<GPUAdapter> {
   const { powerPreference, software = process.env.HEADLIGHT_SOFTWARE === '1' } = options;
-  if (!software) {
+  // Without a Vulkan loader, and once the bundled one is in its place, Dawn would only complain on stderr.
+  if (!software && !swiftShader && hasVulkanLoader()) {
     const adapter = await instance().requestAdapter({ powerPreference });
     if (adapter) return adapter;
   }
-  const why = await useBundledSwiftShader();
-  const adapter = await instance().requestAdapter({ forceFallbackAdapter: software });
+  const bundled = await bundledSwiftShader();
+  const adapter = await withDriver(bundled.driver, () => instance().requestAdapter({ forceFallbackAdapter: software }));
   if (adapter) return adapter;
   throw new NoAdapterError(
-    `no WebGPU adapter: ${why ?? 'the SwiftShader that npm installed did not start'}. Install a Vulkan driver for your GPU, or run \`npm ci\` without --omit=optional for the software adapter; \`headlight doctor\` says more`,
+    `no WebGPU adapter: ${bundled.problem ?? 'the SwiftShader that npm installed did not start'}. Install a Vulkan driver for your GPU, or run \`npm ci\` without --omit=optional for the software adapter; \`headlight doctor\` says more`,
   );
 }
 
-let swiftShader: Promise<string | undefined> | undefined;
+function hasVulkanLoader(): boolean {
+  if (process.platform !== 'linux') return true; // Dawn uses D3D12 or Metal there
+  try {
+    process.dlopen({ exports: {} }, 'libvulkan.so.1');
+  } catch (e) {
+    return !/cannot open shared object file/.test((e as Error).message);
+  }
+  return true;
+}
+
+interface Bundled {
+  /** The driver's ICD file. */
+  readonly driver?: string;
+  /** What stands in the way. */
+  readonly problem?: string;
+}
+
+let swiftShader: Promise<Bundled> | undefined;
 
 /**
- * Points this process's Vulkan loader at the SwiftShader in the npm package @sparticuz/chromium.
+ * The SwiftShader in the npm package @sparticuz/chromium, with the Vulkan loader that comes with it.
  *
  * Dawn opens `libvulkan.so.1` by name. A library that is already loaded under that name is taken first, so loading ours
  * by path and keeping it (RTLD_NODELETE) does what LD_LIBRARY_PATH would, without starting a second process
  * (docs/adr/0001-software-adapter-in-process.md).
- *
- * @returns what stands in the way, or undefined.
  */
-export function useBundledSwiftShader(): Promise<string | undefined> {
+function bundledSwiftShader(): Promise<Bundled> {
   swiftShader ??= loadSwiftShader();
   return swiftShader;
 }
 
-async function loadSwiftShader(): Promise<string | undefined> {
+async function loadSwiftShader(): Promise<Bundled> {
   if (process.platform !== 'linux' || process.arch !== 'x64')
-    return `there is no bundled software adapter for ${process.platform}-${process.arch}`;
+    return { problem: `there is no bundled software adapter for ${process.platform}-${process.arch}` };
   let archive: string;
   try {
     const main = createRequire(import.meta.url).resolve('@sparticuz/chromium');
     archive = join(packageRoot(main), 'bin', 'swiftshader.tar.br');
-    if (!existsSync(archive)) return `${archive} is missing`;
+    if (!existsSync(archive)) return { problem: `${archive} is missing` };
   } catch {
-    return 'the optional package @sparticuz/chromium is not installed';
+    return { problem: 'the optional package @sparticuz/chromium is not installed' };
   }
   const folder = await unpackOnce(archive);
   const RTLD_NODELETE = 0x1000;
+  const { RTLD_NOW, RTLD_GLOBAL } = constants.dlopen;
   try {
-    process.dlopen(
-      { exports: {} },
-      join(folder, 'libvulkan.so.1'),
-      constants.dlopen.RTLD_NOW | constants.dlopen.RTLD_GLOBAL | RTLD_NODELETE,
-    );
+    process.dlopen({ exports: {} }, join(folder, 'libvulkan.so.1'), RTLD_NOW | RTLD_GLOBAL | RTLD_NODELETE);
   } catch (e) {
     // It is no Node addon, which Node says after having loaded it; anything else is a real failure.
     if (!/did not self-register/.test((e as Error).message))
-      return `libvulkan.so.1 does not load: ${(e as Error).message}`;
+      return { problem: `libvulkan.so.1 does not load: ${(e as Error).message}` };
   }
-  process.env.VK_ICD_FILENAMES = join(folder, 'vk_swiftshader_icd.json');
-  process.env.VK_DRIVER_FILES = process.env.VK_ICD_FILENAMES;
-  return undefined;
+  return { driver: join(folder, 'vk_swiftshader_icd.json') };
+}
+
+/** Runs `find` with the Vulkan loader pointed at one driver; child processes must not inherit that. */
+async function withDriver<T>(driver: string | undefined, find: () => Promise<T>): Promise<T> {
+  if (!driver) return find();
+  const names = ['VK_ICD_FILENAMES', 'VK_DRIVER_FILES'];
+  const before = names.map((name) => process.env[name]);
+  for (const name of names) process.env[name] = driver;
+  try {
+    return await find();
+  } finally {
+    for (const [i, name] of names.entries())
+      if (before[i] === undefined) delete process.env[name];
+      else process.env[name] = before[i];
+  }
 }
 
 function packageRoot(file: string): string {
