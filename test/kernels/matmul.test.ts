@@ -1,4 +1,4 @@
-import { describe, expect, it } from 'vitest';
+import { describe, expect, it, type TestContext } from 'vitest';
 import { type Activation, activationNames } from '../../src/kernels/activation/activation.wgsl.ts';
 import { chooseMatmul, matmulObstacle } from '../../src/kernels/matmul/choose.ts';
 import { type MatmulVariant, matmul, matmulVariants } from '../../src/kernels/matmul/matmul.ts';
@@ -95,10 +95,7 @@ const anyRows: [m: number, k: number, n: number][] = [
 const fewRows: typeof anyRows = [
   [1, 64, 64],
   [1, 1028, 5],
-  [2, 20, 259],
-  [3, 4, 2],
-  [4, 516, 9],
-  [8, 8, 8],
+  [3, 20, 259],
 ];
 /** K that no vector divides, or rows that start in the middle of a word. */
 const oddColumns: typeof anyRows = [
@@ -116,18 +113,31 @@ const sizes: Record<MatmulVariant, typeof anyRows> = {
   matvecSubgroup: fewRows,
 };
 
-describe.each(['f32', 'f16', 'bf16'] as const)('matmul with %s weights', (dtype) => {
-  describe.each(matmulVariants)('variant %s', (variant) => {
-    it.for(sizes[variant])('[%i, %i] x [.., %i]', async ([m, k, n], context) => {
-      const obstacle = matmulObstacle(variant, { rows: m, k, n }, gpu().capabilities);
-      context.skip(obstacle !== undefined, obstacle);
-      await check({ m, k, n, dtype, variant });
-    });
-    it('bias, activation, residual and weights in three parts', () =>
-      check({ m: 5, k: 12, n: 38, dtype, variant, bias: true, residual: true, activation: 'silu', parts: 3 }));
+// On a software adapter compiling takes most of the time of these tests, and shapes that share a pipeline cost next to nothing.
+describe.each(matmulVariants)('matmul variant %s', (variant) => {
+  it.for(sizes[variant])('[%i, %i] x [.., %i]', async ([m, k, n], context) => {
+    skipUnlessPossible(context, variant, m, k, n);
+    await check({ m, k, n, dtype: 'f32', variant });
   });
-  it.each([...oddColumns, ...fewRows])('default for [%i, %i] x [.., %i]', (m, k, n) => check({ m, k, n, dtype }));
+  it.for(['f16', 'bf16'] as const)('%s weights', async (dtype, context) => {
+    for (const [m, k, n] of variant === 'base' ? oddColumns : [[3, 132, 31]]) {
+      skipUnlessPossible(context, variant, m, k, n);
+      await check({ m, k, n, dtype, variant });
+    }
+  });
+  it('bias, activation, residual and weights in three parts', (context) => {
+    skipUnlessPossible(context, variant, 3, 12, 38);
+    return check({
+      ...{ m: 3, k: 12, n: 38, dtype: 'f32', variant },
+      ...{ bias: true, residual: true, activation: 'silu', parts: 3 },
+    });
+  });
 });
+
+function skipUnlessPossible(context: TestContext, variant: MatmulVariant, rows: number, k: number, n: number): void {
+  const obstacle = matmulObstacle(variant, { rows, k, n }, gpu().capabilities);
+  context.skip(obstacle !== undefined, obstacle);
+}
 
 describe('chooseMatmul', () => {
   const amd = {
@@ -169,13 +179,16 @@ describe('chooseMatmul', () => {
     const force = (rows: number, k: number, name: MatmulVariant, device = amd) =>
       expect(() => chooseMatmul({ rows, n: 8, k }, device, name));
     force(9, 7, 'tile').toThrow('matmul variant tile: K = 7 is no multiple of 4');
-    force(9, 8, 'matvec').toThrow('matmul variant matvec: 9 rows of x, more than 8');
+    force(5, 8, 'matvec').toThrow('matmul variant matvec: 5 rows of x, more than 4');
     force(9, 8, 'quad', { ...amd, subgroups: false }).toThrow('quad: the device has no subgroups');
   });
 });
 
 describe('matmul', () => {
-  it.each(activationNames)('applies %s', (activation) => check({ m: 9, k: 8, n: 30, dtype: 'f32', activation }));
+  it.each(activationNames)('applies %s', (activation) =>
+    check({ m: 9, k: 7, n: 30, dtype: 'f32', activation, variant: 'base' }),
+  );
+  it.each(oddColumns)('chooses for [%i, %i] x [.., %i]', (m, k, n) => check({ m, k, n, dtype: 'f16' }));
 
   it('flattens leading dimensions', () => {
     const recorder = gpu().record('leading');

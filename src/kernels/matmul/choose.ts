@@ -32,7 +32,8 @@ export function matmulObstacle(variant: MatmulVariant, { rows, k }: MatmulProble
   if (variant === 'base') return undefined;
   if (k % 4 !== 0) return `K = ${k} is no multiple of 4`;
   if ((variant === 'quad' || variant === 'matvecSubgroup') && !device.subgroups) return 'the device has no subgroups';
-  if ((variant === 'matvec' || variant === 'matvecSubgroup') && rows > 8) return `${rows} rows of x, more than 8`;
+  if ((variant === 'matvec' || variant === 'matvecSubgroup') && rows > matvecRows)
+    return `${rows} rows of x, more than ${matvecRows}`;
   return undefined;
 }
 
