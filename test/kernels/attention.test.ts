@@ -1,6 +1,13 @@
 import { describe, expect, it } from 'vitest';
-import { type AttentionVariant, attention, attentionVariants } from '../../src/kernels/attention/attention.ts';
+import {
+  type AttentionVariant,
+  attention,
+  attentionTile,
+  attentionVariants,
+  chooseAttention,
+} from '../../src/kernels/attention/attention.ts';
 import { visiblePairs } from '../../src/kernels/attention/shapes.ts';
+import { vectorWidth } from '../../src/kernels/vectors.ts';
 import { useGpu } from '../gpu.ts';
 import { attentionCase, type Case, referenceAttention } from './attention-reference.ts';
 import { guarded, nmse, random, readGuarded } from './check.ts';
@@ -15,11 +22,11 @@ interface Inputs {
 
 function inputs(c: Case, logitSize = 4): Inputs {
   // q·k·scale of uniform numbers in [-1, 1) has variance headSize * scale² / 9
-  const stretch = logitSize / ((c.headSize ** 0.5 * c.scale) / 3) / 3;
+  const stretch = logitSize / (c.headSize ** 0.5 * c.scale);
   return {
-    q: random(c.batch * c.queries * c.heads * c.headSize, 1).map((x) => x * stretch) as Float32Array<ArrayBuffer>,
-    k: random(c.batch * c.keyRows * c.kvHeads * c.headSize, 2) as Float32Array<ArrayBuffer>,
-    v: random(c.batch * c.keyRows * c.kvHeads * c.headSize, 3) as Float32Array<ArrayBuffer>,
+    q: random(c.batch * c.queries * c.heads * c.headSize, 1).map((x) => x * stretch),
+    k: random(c.batch * c.keyRows * c.kvHeads * c.headSize, 2),
+    v: random(c.batch * c.keyRows * c.kvHeads * c.headSize, 3),
   };
 }
 
@@ -44,48 +51,53 @@ async function run(c: Case, { q, k, v }: Inputs, variant?: AttentionVariant): Pr
   return z;
 }
 
-const cases: [string, Case][] = [
-  ...[1, 2, 5, 24, 33, 40, 64, 72, 80, 96, 128].map((headSize): [string, Case] => [
-    `head size ${headSize}`,
-    attentionCase({ queries: 19, headSize, causal: headSize % 3 === 0 }),
-  ]),
-  ['head size 600, larger than a workgroup of vectors', attentionCase({ queries: 3, headSize: 600, keys: 5 })],
-  ['odd head size 131, larger than a workgroup', attentionCase({ queries: 3, headSize: 131, keys: 5 })],
+/** Software adapters compile for a second per pipeline and variant: lengths are tried on one shape of heads. */
+const small = { heads: 2, kvHeads: 1, headSize: 16 };
+
+const lengths: [string, Case][] = [
   ...[1, 3, 16, 17, 31, 33, 65, 67].map((queries): [string, Case] => [
-    `${queries} queries`,
-    attentionCase({ queries, headSize: 32, causal: true }),
+    `${queries} causal queries`,
+    attentionCase({ ...small, queries, causal: true }),
   ]),
   ...[1, 2, 63, 64, 65, 129, 257].map((keys): [string, Case] => [
     `a full row of ${keys} keys for 1 query`,
-    attentionCase({ queries: 1, headSize: 64, keys }),
+    attentionCase({ ...small, queries: 1, keys }),
   ]),
-  ['vision: 65 tokens, 4 heads of 32', attentionCase({ queries: 65, heads: 4, headSize: 32 })],
-  ['decoder: 80 tokens, 8 heads of 16', attentionCase({ queries: 80, heads: 8, headSize: 16, causal: true })],
-  ['grouped 4:2', attentionCase({ queries: 21, heads: 4, kvHeads: 2, headSize: 24, causal: true })],
-  ['grouped 7:1', attentionCase({ queries: 9, heads: 7, kvHeads: 1, headSize: 16, causal: true })],
-  ['grouped 6:3, cached', attentionCase({ queries: 2, heads: 6, kvHeads: 3, headSize: 40, keys: 77, causal: true })],
-  [
-    'cache longer than its filling',
-    attentionCase({ queries: 7, headSize: 32, keys: 50, keyRows: 90, causal: true, kvHeads: 1 }),
-  ],
-  [
-    'queries in the middle, offset 5 of 40 keys',
-    attentionCase({ queries: 13, headSize: 32, keys: 40, offset: 5, causal: true }),
-  ],
-  ['the first query sees one key', attentionCase({ queries: 40, headSize: 16, keys: 70, offset: 0, causal: true })],
-  ['queries past the last key', attentionCase({ queries: 20, headSize: 16, keys: 10, offset: 3, causal: true })],
-  ['full, fewer keys than queries', attentionCase({ queries: 37, headSize: 16, keys: 5 })],
-  ['batch 3', attentionCase({ batch: 3, queries: 18, heads: 3, headSize: 32 })],
-  ['batch 2, causal', attentionCase({ batch: 2, queries: 35, headSize: 16, causal: true, heads: 4, kvHeads: 2 })],
+  ['full, 37 queries', attentionCase({ ...small, queries: 37 })],
+  ['full, fewer keys than queries', attentionCase({ ...small, queries: 37, keys: 5 })],
+  ['cached', attentionCase({ ...small, queries: 2, keys: 77, causal: true })],
+  ['cache longer than its filling', attentionCase({ ...small, queries: 7, keys: 50, keyRows: 90, causal: true })],
+  ['queries in the middle', attentionCase({ ...small, queries: 13, keys: 40, offset: 5, causal: true })],
+  ['the first query sees one key', attentionCase({ ...small, queries: 40, keys: 70, offset: 0, causal: true })],
+  ['queries past the last key', attentionCase({ ...small, queries: 20, keys: 10, offset: 3, causal: true })],
+  ['batch 3', attentionCase({ ...small, batch: 3, queries: 18 })],
+  ['batch 2, causal', attentionCase({ ...small, batch: 2, queries: 35, causal: true })],
   [
     'batch 2, one query each, unfilled rows',
-    attentionCase({ batch: 2, queries: 1, headSize: 16, keys: 33, keyRows: 40, causal: true }),
+    attentionCase({ ...small, batch: 2, queries: 1, keys: 33, keyRows: 40, causal: true }),
   ],
-  ['another scale', attentionCase({ queries: 11, headSize: 16, scale: 1 })],
+  ['another scale', attentionCase({ ...small, queries: 11, scale: 1 })],
 ];
 
+const groupings: [string, Case][] = [
+  ['vision: 65 tokens, 4 heads of 32', attentionCase({ queries: 65, heads: 4, headSize: 32 })],
+  ['grouped 6:3', attentionCase({ queries: 21, heads: 6, kvHeads: 3, headSize: 24, causal: true })],
+];
+
+/** Every size on the variant that software adapters take; on the others, those whose vectors and rounds differ. */
+const headSizes: Record<AttentionVariant, number[]> = {
+  quad: [1, 2, 5, 24, 33, 40, 64, 72, 80, 96, 128],
+  tile: [5, 40, 72, 128, 131],
+  split: [2, 33, 64, 128, 600],
+};
+
 describe.each(attentionVariants)('attention.%s', (variant) => {
-  it.each(cases)('%s', async (_, c) => {
+  const sizes = headSizes[variant].map((headSize): [string, Case] => [
+    `head size ${headSize}`,
+    attentionCase({ queries: 9, keys: 19, headSize, causal: true }),
+  ]);
+
+  it.each([...lengths, ...groupings, ...sizes])('%s', async (_, c) => {
     const data = inputs(c);
     const z = await run(c, data, variant);
     expect(nmse(z, referenceAttention(c, data.q, data.k, data.v))).toBeLessThanOrEqual(1e-7);
@@ -93,53 +105,73 @@ describe.each(attentionVariants)('attention.%s', (variant) => {
 
   it('stays finite and right for logits far beyond what exp takes', async () => {
     for (const causal of [false, true]) {
-      const c = attentionCase({ queries: 70, headSize: 32, causal });
+      const c = attentionCase({ ...small, queries: 70, causal });
       const data = inputs(c, 300);
       const z = await run(c, data, variant);
-      // float32 rounds a logit of 300 by 2e-5, and the weights by as much relatively
       expect(nmse(z, referenceAttention(c, data.q, data.k, data.v))).toBeLessThanOrEqual(1e-7);
     }
   });
 
   it('copies the value of a key that outweighs all others by 80 and more', async () => {
-    const c = attentionCase({ queries: 67, headSize: 64, heads: 1, scale: 1 });
-    const q = new Float32Array(67 * 64);
-    const k = new Float32Array(67 * 64);
-    const v = random(67 * 64, 4) as Float32Array<ArrayBuffer>;
-    // query i looks for key 66 - i: one of 64 directions, the last three told apart by sign
-    const axis = (i: number) => [i % 64, i < 64 ? 160 : -160];
+    const c = attentionCase({ ...small, queries: 67, scale: 1 });
+    // Keys are 67 corners of a cube, 8 times the unit cube's; another corner is at least 2 * 64 behind.
+    const corner = (i: number) => Float32Array.from({ length: 16 }, (_, d) => (((i * 977) >> d) & 1 ? 8 : -8));
+    const q = new Float32Array(67 * 32);
+    const k = new Float32Array(67 * 16);
+    const v = random(67 * 16, 4);
     for (let i = 0; i < 67; i++) {
-      const [d, sign] = axis(i);
-      k[i * 64 + d] = sign;
-      q[(66 - i) * 64 + d] = Math.sign(sign);
+      k.set(corner(i), i * 16);
+      q.set(corner(66 - i), i * 32); // head 0 looks for the key as far from the end
+      q.set(corner(i), i * 32 + 16); // head 1 for its own
     }
-    const z = await run(c, { q, k, v }, variant);
-    const expected = new Float32Array(67 * 64);
-    for (let i = 0; i < 67; i++) expected.set(v.subarray((66 - i) * 64, (67 - i) * 64), i * 64);
-    expect(z).toEqual(expected);
+    const expected = new Float32Array(67 * 32);
+    for (let i = 0; i < 67; i++) {
+      expected.set(v.subarray((66 - i) * 16, (67 - i) * 16), i * 32);
+      expected.set(v.subarray(i * 16, (i + 1) * 16), i * 32 + 16);
+    }
+    expect(nmse(await run(c, { q, k, v }, variant), expected)).toBeLessThanOrEqual(1e-13); // 1 / total may round
   });
 
   it('averages the values when all logits are equal, however low', async () => {
-    const c = attentionCase({ queries: 5, headSize: 16, keys: 130, heads: 1, scale: 1 });
-    const q = new Float32Array(5 * 16).fill(1000);
+    const c = attentionCase({ ...small, queries: 5, keys: 130, scale: 1 });
+    const q = new Float32Array(5 * 32).fill(1000);
     const k = new Float32Array(130 * 16).fill(-1000);
-    const v = random(130 * 16, 5) as Float32Array<ArrayBuffer>;
+    const v = random(130 * 16, 5);
     const z = await run(c, { q, k, v }, variant);
     expect(nmse(z, referenceAttention(c, q, k, v))).toBeLessThanOrEqual(1e-7);
   });
 
   it('ignores keys that are masked or past the filled rows, whatever they hold', async () => {
-    const c = attentionCase({ queries: 6, headSize: 16, keys: 20, keyRows: 30, offset: 8, causal: true });
+    const c = attentionCase({ ...small, queries: 6, keys: 20, keyRows: 30, offset: 8, causal: true });
     const data = inputs(c);
     const z = await run(c, data, variant);
-    const row = c.kvHeads * c.headSize;
-    data.k.fill(1e4, 14 * row);
-    data.v.fill(1e4, 14 * row);
+    data.k.fill(1e4, 14 * 16);
+    data.v.fill(1e4, 14 * 16);
     expect(await run(c, data, variant)).toEqual(z);
   });
 });
 
 describe('attention', () => {
+  it('chooses by the number of queries, and small workgroups without a GPU', () => {
+    expect([1, 4, 5, 600].map((n) => chooseAttention(n, { software: false }))).toEqual([
+      'split',
+      'split',
+      'tile',
+      'tile',
+    ]);
+    expect([1, 600].map((n) => chooseAttention(n, { software: true }))).toEqual(['quad', 'quad']);
+  });
+
+  it('divides workgroups so that all fit 256 threads, 16 KiB and three vectors of the head a thread', () => {
+    for (let headSize = 1; headSize <= 256; headSize++) {
+      const chunks = headSize / vectorWidth(headSize);
+      const { groups, lanes, keysPerThread } = attentionTile('tile', chunks);
+      expect(groups * lanes).toBeLessThanOrEqual(256);
+      expect(16 * groups * lanes * (keysPerThread + 1)).toBeLessThanOrEqual(16384);
+      if (chunks <= 192) expect(Math.ceil(chunks / lanes)).toBeLessThanOrEqual(3);
+    }
+  });
+
   it('counts the pairs that a mask leaves', () => {
     const count = (queries: number, keys: number, offset: number) => {
       let pairs = 0;
@@ -154,8 +186,8 @@ describe('attention', () => {
       [4, 4, 9],
       [1, 1, 0],
     ])
-      expect(visiblePairs({ queries, keys, offset, causal: true })).toBe(count(queries, keys, offset));
-    expect(visiblePairs({ queries: 3, keys: 4, offset: 0, causal: false })).toBe(12);
+      expect(visiblePairs({ queries, keys, offset })).toBe(count(queries, keys, offset));
+    expect(visiblePairs({ queries: 3, keys: 4, offset: 4 })).toBe(12);
   });
 
   it('names what does not fit', () => {

@@ -1,7 +1,8 @@
 import { type Geometry, geometry, type QueryKeyArgs, visiblePairs } from '../attention/shapes.ts';
 import { type Cost, floatBits, type Recorder, read, readWrite } from '../recorder.ts';
 import { elementCount, expectDType, expectShape, type Tensor } from '../tensor.ts';
-import { attentionPatternWgsl, attentionScoresWgsl } from './attention-pattern.wgsl.ts';
+import { foldWorkgroups } from '../vectors.ts';
+import { attentionPatternWgsl, attentionScoresWgsl, patternRowsPerWorkgroup } from './attention-pattern.wgsl.ts';
 
 /**
  * q·kᵀ·scale, before softmax: hook_attn_scores.
@@ -58,8 +59,11 @@ export function attentionPattern(rec: Recorder, args: { scores: Tensor; label: s
     label,
     code: attentionPatternWgsl,
     bindings: [read(scores), readWrite(pattern)],
-    params: [keys, queries],
-    workgroups: [queries, matrices],
+    params: [keys, matrices * queries],
+    workgroups: foldWorkgroups(
+      Math.ceil((matrices * queries) / patternRowsPerWorkgroup),
+      rec.gpu.capabilities.maxWorkgroupsPerDimension,
+    ),
     cost: patternCost(scores.shape),
   });
   return pattern;

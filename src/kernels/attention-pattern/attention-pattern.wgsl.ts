@@ -14,8 +14,8 @@ export const attentionScoresWgsl = (shape: AttentionShape) => /* wgsl */ `${atte
   if (key >= params.keys || query >= params.queries) { return; }
   let batch = id.z / heads;
   let head = id.z % heads;
-  var score = lowest;
-  if (key < visible(query, params.queries, params.keys, params.offset)) {
+  var score = -3.4028234663852886e38;
+  if (key < visible(query, params.keys, params.offset)) {
     let qAt = ((batch * params.queries + query) * heads + head) * chunks;
     let kAt = ((batch * params.keyRows + key) * kvHeads + head / (heads / kvHeads)) * chunks;
     var sum = 0.0;
@@ -25,31 +25,35 @@ export const attentionScoresWgsl = (shape: AttentionShape) => /* wgsl */ `${atte
   scores[(id.z * params.queries + query) * params.keys + key] = score;
 }`;
 
-/** A workgroup for each row. */
+/** 16 threads a row, 4 rows a workgroup; workgroups past 65535 go on in the second dimension. */
 export const attentionPatternWgsl = /* wgsl */ `
+struct Params { keys: u32, rows: u32 }
 @group(0) @binding(0) var<storage, read> scores: array<f32>;
 @group(0) @binding(1) var<storage, read_write> pattern: array<f32>;
-@group(0) @binding(2) var<uniform> params: vec4u; // keys, rows of one matrix
+@group(0) @binding(2) var<uniform> params: Params;
 
-const threads = 64u;
-const lowest = -3.4028234663852886e38;
-var<workgroup> partial: array<f32, threads>;
+const lanes = 16u;
+var<workgroup> partial: array<f32, 64>;
 
-@compute @workgroup_size(threads) fn main(
-  @builtin(workgroup_id) id: vec3u, @builtin(local_invocation_index) t: u32) {
-  let keys = params.x;
-  let start = (id.y * params.y + id.x) * keys;
-  var peak = lowest;
-  for (var i = t; i < keys; i += threads) { peak = max(peak, scores[start + i]); }
+@compute @workgroup_size(64) fn main(
+  @builtin(workgroup_id) id: vec3u, @builtin(num_workgroups) count: vec3u, @builtin(local_invocation_index) t: u32) {
+  let row = (id.x + id.y * count.x) * 4u + t / lanes;
+  let lane = t % lanes;
+  let start = row * params.keys;
+  let keys = select(0u, params.keys, row < params.rows); // a row past the end has none, but waits at the barriers
+  var peak = -3.4028234663852886e38;
+  for (var i = lane; i < keys; i += lanes) { peak = max(peak, scores[start + i]); }
   partial[t] = peak;
   workgroupBarrier();
-  for (var i = 0u; i < threads; i++) { peak = max(peak, partial[i]); }
+  for (var i = 0u; i < lanes; i++) { peak = max(peak, partial[t - lane + i]); }
   workgroupBarrier();
   var total = 0.0;
-  for (var i = t; i < keys; i += threads) { total += exp(scores[start + i] - peak); }
+  for (var i = lane; i < keys; i += lanes) { total += exp(scores[start + i] - peak); }
   partial[t] = total;
   workgroupBarrier();
   total = 0.0;
-  for (var i = 0u; i < threads; i++) { total += partial[i]; }
-  for (var i = t; i < keys; i += threads) { pattern[start + i] = exp(scores[start + i] - peak) / total; }
+  for (var i = 0u; i < lanes; i++) { total += partial[t - lane + i]; }
+  for (var i = lane; i < keys; i += lanes) { pattern[start + i] = exp(scores[start + i] - peak) / total; }
 }`;
+
+export const patternRowsPerWorkgroup = 4;

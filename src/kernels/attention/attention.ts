@@ -53,9 +53,10 @@ export function chooseAttention(queries: number, { software }: Pick<Capabilities
 /** How `tile` and `quad` divide a workgroup, for heads of so many vectors. */
 export function attentionTile(variant: 'tile' | 'quad', chunks: number): AttentionTile {
   if (variant === 'quad') return { groups: 1, lanes: 4, keysPerThread: 4 };
-  // At most two vectors of the head a thread: more accumulators spill on NVIDIA.
-  const lanes = chunks <= 8 ? 8 : Math.max(16, 2 ** Math.ceil(Math.log2(chunks / 2)));
-  return { groups: lanes === 8 ? 8 : 4, lanes, keysPerThread: 4 };
+  // At most three vectors of the head a thread, for four queries: more accumulators take all of a GPU's registers.
+  let lanes = 8;
+  while (lanes < 64 && chunks > 3 * lanes) lanes *= 2;
+  return { groups: (lanes <= 16 ? 64 : 128) / lanes, lanes, keysPerThread: 4 };
 }
 
 /** Multiply-adds of the visible pairs alone, each of q, k, v and z once through memory; exponentials are not counted. */

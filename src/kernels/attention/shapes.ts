@@ -30,8 +30,8 @@ export interface Geometry {
   readonly keys: number;
   /** Rows that k and v have for each sequence. */
   readonly keyRows: number;
+  /** Query i sees the keys up to offset + i; without a mask it is `keys`, and they see all. */
   readonly offset: number;
-  readonly causal: boolean;
   readonly width: VectorWidth;
 }
 
@@ -57,22 +57,16 @@ export function geometry(where: string, { q, k, causal, label, ...args }: QueryK
   const keys = args.keys ?? keyRows;
   if (!(Number.isInteger(keys) && keys >= 1 && keys <= keyRows))
     throw new ShapeError(`${label}: ${keys} keys of ${k.label}, which has ${keyRows} a sequence (in ${where})`);
-  const offset = causal ? (args.offset ?? keys - queries) : 0;
+  const offset = causal ? (args.offset ?? keys - queries) : keys;
   if (!(Number.isInteger(offset) && offset >= 0))
     throw new ShapeError(
       `${label}: the first of ${queries} queries would stand at position ${offset} of ${keys} keys; give offset (in ${where})`,
     );
-  return { batch, queries, heads, kvHeads, headSize, keys, keyRows, offset, causal, width: vectorWidth(headSize) };
+  return { batch, queries, heads, kvHeads, headSize, keys, keyRows, offset, width: vectorWidth(headSize) };
 }
 
 /** Pairs of a query and a key that it sees, in one head of one sequence. */
-export function visiblePairs({
-  queries,
-  keys,
-  offset,
-  causal,
-}: Pick<Geometry, 'queries' | 'keys' | 'offset' | 'causal'>) {
-  if (!causal) return queries * keys;
+export function visiblePairs({ queries, keys, offset }: Pick<Geometry, 'queries' | 'keys' | 'offset'>): number {
   const ramp = Math.max(0, Math.min(queries, keys - offset)); // queries that do not see every key
   return (ramp * (2 * offset + ramp + 1)) / 2 + (queries - ramp) * keys;
 }

@@ -1,7 +1,7 @@
 import { type Cost, type Recorder, read, readWrite } from '../recorder.ts';
 import { bytesPerElement, type DType, expectDType, expectShape, type Tensor, type Weight } from '../tensor.ts';
 import { vectorWidth } from '../vectors.ts';
-import { headResultWgsl } from './head-result.wgsl.ts';
+import { headResultWgsl, queriesPerThread } from './head-result.wgsl.ts';
 
 /**
  * What each head adds to the residual stream, hook_result: result[t, h, :] = W_O[:, h*D:(h+1)*D] · z[t, h, :].
@@ -33,7 +33,7 @@ export function headResult(rec: Recorder, args: { z: Tensor; weight: Weight; lab
       code,
       bindings: [read(z), read(part), readWrite(result)],
       params: [queries, firstRow, rows],
-      workgroups: [Math.ceil(rows / 64), queries, heads],
+      workgroups: [Math.ceil(rows / 64), Math.ceil(queries / queriesPerThread), heads],
       cost: headResultCost(queries, heads, headSize, rows, weight.dtype),
     });
     firstRow += rows;

@@ -24,9 +24,13 @@ function weightLoader(dtype: DType, width: VectorWidth): string {
   return `fn weightAt(i: u32) -> Vector { ${body} }`;
 }
 
-/** A thread for each number of the result. */
+/** Queries of a thread: a vector of weights is loaded once for all of them. */
+export const queriesPerThread = 4;
+
+/** A thread for each row of W_O and `queriesPerThread` queries, in one head. */
 export function headResultWgsl({ heads, headSize, dModel, dtype, width }: HeadResultShape): string {
   const stored = dtype === 'f32' ? vectorType(width) : width === 4 ? 'vec2u' : 'u32';
+  const each = (line: (i: number) => string) => Array.from({ length: queriesPerThread }, (_, i) => line(i)).join('\n');
   return /* wgsl */ `
 alias Vector = ${vectorType(width)};
 struct Params { queries: u32, firstRow: u32, rows: u32 }
@@ -41,14 +45,16 @@ const dModel = ${dModel}u;
 ${weightLoader(dtype, width)}
 
 @compute @workgroup_size(64) fn main(@builtin(global_invocation_id) id: vec3u) {
-  let row = id.x;
-  let query = id.y;
+  let row = id.x; // of this part of the weight
+  let query = id.y * ${queriesPerThread}u;
   let head = id.z;
   if (row >= params.rows) { return; }
-  let zAt = (query * heads + head) * chunks;
-  let wAt = (row * heads + head) * chunks;
-  var sum = 0.0;
-  for (var c = 0u; c < chunks; c++) { sum += ${dotProduct(width, 'z[zAt + c]', 'weightAt(wAt + c)')}; }
-  result[(query * heads + head) * dModel + params.firstRow + row] = sum;
+  ${each((i) => `let z${i} = (min(query + ${i}u, params.queries - 1u) * heads + head) * chunks; var sum${i} = 0.0;`)}
+  for (var c = 0u; c < chunks; c++) {
+    let w = weightAt((row * heads + head) * chunks + c);
+    ${each((i) => `sum${i} += ${dotProduct(width, `z[z${i} + c]`, 'w')};`)}
+  }
+  let column = params.firstRow + row;
+  ${each((i) => `if (query + ${i}u < params.queries) { result[((query + ${i}u) * heads + head) * dModel + column] = sum${i}; }`)}
 }`;
 }
