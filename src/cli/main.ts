@@ -1,5 +1,6 @@
 #!/usr/bin/env node
 import { Command, CommanderError } from 'commander';
+import { benchCommand } from './bench.ts';
 import { captureCommand } from './capture.ts';
 import { classifyCommand } from './classify.ts';
 import { Context, UsageError } from './context.ts';
@@ -27,6 +28,7 @@ const commands: Register[] = [
   generateCommand,
   captureCommand,
   inspectCommand,
+  benchCommand,
   doctorCommand,
 ];
 

@@ -1,0 +1,97 @@
+import { availableParallelism } from 'node:os';
+import { type BenchmarkResult, type BenchmarkRow, runKernelBenchmarks } from '../kernels/benchmark.ts';
+import type { Register } from './main.ts';
+import { announceGpu, integer, type ModelOptions, withCommonOptions } from './model.ts';
+
+interface Options extends ModelOptions {
+  filter: string;
+  rounds: number;
+  csv?: boolean;
+  cpuTime?: boolean;
+}
+
+export const benchCommand: Register = (program, run) => {
+  withCommonOptions(program.command('bench'))
+    .description('Kernel benchmarks: GFLOP/s, GB/s and share of the roofline, each output verified before it is timed.')
+    .option('--filter <text>', 'only groups whose name contains this', '')
+    .option('--rounds <n>', 'rounds in which each candidate of a group has its turn', integer(1), 7)
+    .option('--csv', 'comma-separated values on stdout')
+    .option('--cpu-time', 'on a busy machine with a software adapter: CPU time over cores instead of the clock')
+    .addHelpText(
+      'after',
+      `
+Examples:
+  headlight bench --filter 'matmul [256,1024]'
+  headlight bench --csv > kernels.csv`,
+    )
+    .action(
+      run<Options>(async (context, options) => {
+        const gpu = await announceGpu(context);
+        try {
+          const result = await runKernelBenchmarks(gpu, {
+            filter: options.filter,
+            rounds: options.rounds,
+            clock: options.cpuTime ? cpuTime : undefined,
+            onProgress: (message) => {
+              context.signal.throwIfAborted();
+              context.note(message);
+            },
+          });
+          context.print(options.csv ? csv(result) : table(result));
+          context.result(result);
+        } finally {
+          gpu.dispose();
+        }
+      }),
+    );
+};
+
+function cpuTime(): number {
+  const { user, system } = process.cpuUsage();
+  return (user + system) / 1000 / availableParallelism();
+}
+
+function table({ roofline, rows, leftOut }: BenchmarkResult): string {
+  const lines = [
+    `roofline, measured by a multiply-add and a copy kernel: ${roofline.gflops.toFixed(1)} GFLOP/s, ${roofline.gbps.toFixed(1)} GB/s`,
+  ];
+  let group = '';
+  for (const row of rows) {
+    if (row.group !== group) lines.push('', row.group);
+    group = row.group;
+    const range = `(${row.fastest.toFixed(3)} to ${row.slowest.toFixed(3)})`;
+    lines.push(
+      [
+        `  ${row.candidate.padEnd(16)} ${row.kernels.padEnd(30)}`,
+        `${row.milliseconds.toFixed(3).padStart(9)} ms ${range}`.padEnd(36),
+        `${row.gflops.toFixed(2).padStart(8)} GFLOP/s ${row.gbps.toFixed(2).padStart(7)} GB/s`,
+        `${(100 * row.rooflineShare).toFixed(0).padStart(4)} % of roofline`,
+        row.speedup === undefined ? '' : `${row.speedup.toFixed(2)} x baseline`,
+      ].join(' '),
+    );
+  }
+  if (leftOut.length)
+    lines.push('', 'too large for a software adapter, left out:', ...leftOut.map((name) => `  ${name}`));
+  return lines.join('\n');
+}
+
+function csv({ adapter, rows }: BenchmarkResult): string {
+  const columns = [
+    'group',
+    'candidate',
+    'kernels',
+    'milliseconds',
+    'fastest',
+    'slowest',
+    'gflops',
+    'gbps',
+    'rooflineShare',
+    'speedup',
+    'error',
+  ] as const satisfies readonly (keyof BenchmarkRow)[];
+  const cell = (value: unknown) => (typeof value === 'string' ? `"${value.replaceAll('"', '""')}"` : (value ?? ''));
+  return [
+    ['adapter', ...columns].join(),
+    ...rows.map((row) => [cell(adapter), ...columns.map((c) => cell(row[c]))].join()),
+  ].join('\n');
+}

@@ -1,0 +1,219 @@
+// The command line as its users meet it: a process, its exit code, what it writes where.
+import { execFile } from 'node:child_process';
+import { cp, mkdir, mkdtemp, readdir, readFile, rm, writeFile } from 'node:fs/promises';
+import { tmpdir } from 'node:os';
+import { join, resolve } from 'node:path';
+import { afterAll, beforeAll, describe, expect, it } from 'vitest';
+import { parseSafetensors } from '../../src/checkpoint/safetensors.ts';
+
+const tasks = resolve('weights/tiny-llava/tasks');
+let folder: string;
+beforeAll(async () => {
+  folder = await mkdtemp(join(tmpdir(), 'headlight-cli-'));
+});
+afterAll(() => rm(folder, { recursive: true, force: true }));
+
+interface Outcome {
+  code: number;
+  stdout: string;
+  stderr: string;
+}
+
+function headlight(...args: string[]): Promise<Outcome> {
+  const command = ['--import', 'tsx', '-C', 'development', 'src/cli/main.ts', ...args];
+  return new Promise((done) => {
+    execFile(process.execPath, command, { maxBuffer: 1 << 26 }, (error, stdout, stderr) => {
+      done({ code: error ? Number(error.code ?? 1) : 0, stdout, stderr });
+    });
+  });
+}
+
+const rowsOf = async (file: string) =>
+  (await readFile(join(tasks, file), 'utf8'))
+    .trim()
+    .split('\n')
+    .map((line) => JSON.parse(line));
+const firstImage = async () => join(tasks, (await rowsOf('warm-cool.test.jsonl'))[0].image);
+
+/** A few rows a label of a shipped task, its images copied beside it. */
+async function subset(file: string, perLabel: number): Promise<string> {
+  const taken = new Map<string, number>();
+  const rows = (await rowsOf(file)).filter(({ label }) => {
+    taken.set(label, (taken.get(label) ?? 0) + 1);
+    return taken.get(label)! <= perLabel;
+  });
+  for (const { image } of rows) {
+    await mkdir(join(folder, image, '..'), { recursive: true });
+    await cp(join(tasks, image), join(folder, image));
+  }
+  const path = join(folder, file);
+  await writeFile(path, rows.map((row) => JSON.stringify(row)).join('\n'));
+  return path;
+}
+
+describe('usage', () => {
+  it('shows help with examples for every command, and the version', async () => {
+    const { stdout, code } = await headlight('--help');
+    expect(code).toBe(0);
+    for (const command of ['demo', 'fit', 'classify', 'eval', 'generate', 'capture', 'inspect', 'bench', 'doctor']) {
+      expect(stdout).toContain(`  ${command} `);
+      const help = await headlight(command, '--help');
+      expect(help.stdout, command).toMatch(/Examples?:\n {2}headlight/);
+      expect(help.code, command).toBe(0);
+    }
+  });
+
+  it.each([
+    [['frobnicate'], /unknown command 'frobnicate'/],
+    [['generate'], /required option '--prompt <text>' not specified/],
+    [['generate', '--prompt', 'x', '--max-new-tokens', '-3'], /Give a whole number of at least 1/],
+    [['fit', '--train', 'x', '--out', 'y', '--heads', 'many'], /Give a number of heads, or auto/],
+    [['classify', '--classifier', 'x'], /give either --data or --image/],
+  ])('exits with 2 for %j', async (args, message) => {
+    const { code, stderr } = await headlight(...args);
+    expect(stderr).toMatch(message);
+    expect(code).toBe(2);
+  });
+
+  it.each([
+    [['generate', '--prompt', 'x', '--image', 'none.png'], /none\.png/],
+    [['inspect', '--model', '/nowhere'], /\/nowhere/],
+    [['generate', '--prompt', 'x', '--model', 'docs'], /config\.json/],
+    [['generate', '--prompt', 'x', '--image', 'package.json'], /not a PNG, JPEG, WebP or GIF/],
+    [['fit', '--train', 'none.jsonl', '--out', 'y'], /none\.jsonl/],
+  ])('exits with 1 and one line for %j', async (args, message) => {
+    const { code, stderr, stdout } = await headlight(...args);
+    const lines = stderr
+      .trim()
+      .split('\n')
+      .filter((line) => line.startsWith('headlight: '));
+    expect(lines).toHaveLength(1);
+    expect(lines[0]).toMatch(message);
+    expect(stderr).not.toMatch(/\n\s+at /);
+    expect(stdout).toBe('');
+    expect(code).toBe(1);
+  });
+});
+
+describe('commands on the embedded checkpoint', () => {
+  it('inspect tells what it is, in words and in JSON', async () => {
+    const { stdout } = await headlight('inspect', '--json');
+    expect(JSON.parse(stdout)).toMatchObject({
+      config: { architecture: 'LlavaForConditionalGeneration', text: { nLayers: 6, nHeads: 8 } },
+    });
+  });
+
+  it('doctor tells what runs it', async () => {
+    const { stdout } = await headlight('doctor', '--json');
+    expect(JSON.parse(stdout).capabilities.maxBufferSize).toBeGreaterThan(0);
+  });
+
+  it('generate answers, streamed or as JSON', async () => {
+    const { stdout, code } = await headlight(
+      'generate',
+      '--image',
+      await firstImage(),
+      '--prompt',
+      'What is in the image?',
+      '--json',
+    );
+    expect(code).toBe(0);
+    const { text, tokens } = JSON.parse(stdout);
+    expect(tokens.length).toBeGreaterThan(2);
+    expect(text).toMatch(/^\s*a /);
+  });
+
+  it('capture writes activations and ids that a safetensors reader opens', async () => {
+    const out = join(folder, 'z.safetensors');
+    const names = 'blocks.*.attn.hook_z,logits,pixel_values';
+    const { code } = await headlight(
+      'capture',
+      '--image',
+      await firstImage(),
+      '--prompt',
+      'What is it?',
+      '--names',
+      names,
+      '--pos',
+      'last',
+      '--out',
+      out,
+    );
+    expect(code).toBe(0);
+    const { tensors } = parseSafetensors(out, new Uint8Array(await readFile(out)));
+    expect(tensors.get('blocks.5.attn.hook_z')).toMatchObject({ dtype: 'F32', shape: [1, 8, 16] });
+    expect(tensors.get('pixel_values')).toMatchObject({ shape: [1, 3, 48, 48] });
+    expect(tensors.get('input_ids')).toMatchObject({ dtype: 'I32' });
+    expect(tensors.size).toBe(9);
+  });
+
+  it('fit, classify and eval: from rows to labels, with a cache that saves forwards', async () => {
+    const [train, test] = [await subset('warm-cool.train.jsonl', 6), await subset('warm-cool.test.jsonl', 3)];
+    const [out, cache] = [join(folder, 'warm.safetensors'), join(folder, 'cache')];
+    const fit = await headlight('fit', '--train', train, '--heads', '5', '--cache', cache, '--out', out, '--json');
+    expect(fit.code, fit.stderr).toBe(0);
+    const fitted = JSON.parse(fit.stdout);
+    expect(fitted).toMatchObject({ labels: ['warm', 'cool'], counts: [6, 6] });
+    expect(fitted.heads).toHaveLength(5);
+
+    const classify = await headlight('classify', '--classifier', out, '--data', test, '--cache', cache);
+    expect(classify.code, classify.stderr).toBe(0);
+    const lines = classify.stdout
+      .trim()
+      .split('\n')
+      .map((line) => JSON.parse(line));
+    expect(lines).toHaveLength(6);
+    for (const line of lines) {
+      expect(['warm', 'cool']).toContain(line.label);
+      expect(line.votes.warm + line.votes.cool).toBe(5);
+    }
+
+    const evaluated = await headlight(
+      'eval',
+      '--train',
+      train,
+      '--test',
+      test,
+      '--heads',
+      '5',
+      '--method',
+      'sav,parity,linear-probe',
+      '--cache',
+      cache,
+      '--json',
+    );
+    expect(evaluated.code, evaluated.stderr).toBe(0);
+    const { methods, sav } = JSON.parse(evaluated.stdout);
+    expect(methods.map((m: { method: string }) => m.method)).toEqual(['sav', 'parity', 'linear-probe']);
+    expect(sav.n).toBe(6);
+    expect(sav.confusion.flat().reduce((a: number, b: number) => a + b)).toBe(6);
+  });
+
+  it('refuses a classifier of another model', async () => {
+    const out = join(folder, 'warm.safetensors');
+    const { code, stderr } = await headlight(
+      'classify',
+      '--classifier',
+      out,
+      '--model',
+      'test/fixtures/checkpoints/llava-f32',
+      '--image',
+      await firstImage(),
+    );
+    expect(stderr).toMatch(/headlight: .*warm\.safetensors.*model/);
+    expect(code).toBe(1);
+  });
+
+  it('demo runs a task and writes a report that needs nothing else', async () => {
+    const out = join(folder, 'report.html');
+    const { code, stdout, stderr } = await headlight('demo', '--tasks', 'easy-vqa-vivid', '--out', out);
+    expect(code, stderr).toBe(0);
+    expect(stdout).toMatch(/^task +SAV +zero-shot/);
+    expect(stdout).toMatch(/easy-vqa-vivid +\d/);
+    const html = await readFile(out, 'utf8');
+    expect(html).toContain('<svg');
+    expect(html).toContain('data:image/png;base64,');
+    expect(html).not.toMatch(/<script|src="http|href="http/);
+    expect((await readdir(folder)).filter((name) => name.endsWith('.part'))).toEqual([]);
+  });
+});
