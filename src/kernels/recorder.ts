@@ -113,6 +113,17 @@ export class Recorder {
     return this.#commands.filter((c) => 'dispatch' in c).length;
   }
 
+  /** Kernels of the dispatches recorded so far, each once, and the sum of their work: what a benchmark divides by time. */
+  get work(): Cost & { kernels: string[] } {
+    const dispatches = this.#commands.flatMap((c) => ('dispatch' in c ? [c.dispatch] : []));
+    const sum = (f: (cost: Cost) => number) => dispatches.reduce((total, d) => total + f(d.cost), 0);
+    return {
+      flops: sum((c) => c.flops),
+      bytes: sum((c) => c.bytes),
+      kernels: [...new Set(dispatches.map((d) => d.kernel))],
+    };
+  }
+
   /** Bytes that the read-backs recorded so far bring to the host. */
   get resultBytes(): number {
     return this.#readbackBytes;

@@ -1,0 +1,174 @@
+import { matmulBenchmarks } from './benchmarks/matmul.ts';
+import { measureRoofline, type Roofline } from './benchmarks/roofline.ts';
+import { KernelError } from './errors.ts';
+import type { Gpu } from './gpu.ts';
+import { Profiler } from './profiler.ts';
+import type { Recorder } from './recorder.ts';
+import type { Tensor } from './tensor.ts';
+
+/** One problem with the kernels that solve it: they see the same data, take turns, and are compared with each other. */
+export interface BenchmarkGroup {
+  /** Operation and problem, for example `matmul [256,1024] x [1024,1024] f32`. */
+  readonly name: string;
+  /** Floating-point operations, so that a software adapter can leave out what would take it minutes. */
+  readonly flops: number;
+  prepare(gpu: Gpu): PreparedGroup;
+}
+
+export interface PreparedGroup {
+  /** Persistent tensors, freed after the group. */
+  readonly tensors: readonly Tensor[];
+  /** Each records its dispatches and returns the output. */
+  readonly candidates: Readonly<Record<string, (rec: Recorder) => Tensor>>;
+  /** The candidate that ratios are against. */
+  readonly baseline?: string;
+  /** NMSE of an output against a float64 reference (of a sample of it, if all would take too long). */
+  error(output: Float32Array): number;
+  /** Default 1e-7. */
+  readonly bound?: number;
+}
+
+export interface BenchmarkRow {
+  readonly group: string;
+  /** The candidate: a variant, or `default`. */
+  readonly candidate: string;
+  /** Kernels that it dispatched. */
+  readonly kernels: string;
+  /** Of one run, median over the rounds; with the fastest and the slowest round. */
+  readonly milliseconds: number;
+  readonly fastest: number;
+  readonly slowest: number;
+  /** From the kernels' cost models; useful work and each operand once through memory. */
+  readonly gflops: number;
+  readonly gbps: number;
+  /** Time that the roofline allows / time taken. */
+  readonly rooflineShare: number;
+  /** Median time of the group's baseline / this one's; absent in groups without one. */
+  readonly speedup?: number;
+  /** NMSE against the float64 reference; nothing wrong is timed. */
+  readonly error: number;
+}
+
+export interface BenchmarkResult {
+  readonly adapter: string;
+  readonly software: boolean;
+  readonly roofline: Roofline;
+  readonly rows: readonly BenchmarkRow[];
+  /** Names of groups left out because they are too large for a software adapter. */
+  readonly leftOut: readonly string[];
+}
+
+export interface BenchmarkOptions {
+  /** Groups whose name contains this. */
+  filter?: string;
+  /** Rounds in which each candidate of a group has its turn. Default 7. */
+  rounds?: number;
+  /** Milliseconds from any point on. Default `performance.now`; a command may give the CPU time of its process. */
+  clock?: () => number;
+  onProgress?: (message: string) => void;
+}
+
+/** Each operation's table; new kernels add theirs here. */
+export const kernelBenchmarks: readonly BenchmarkGroup[] = [...matmulBenchmarks];
+
+/** Operations above which a group is left out on a software adapter. */
+const softwareFlops = 2e9;
+/** Milliseconds of a turn: enough dispatches in one submission to make its overhead small. */
+const turn = 40;
+
+/**
+ * Times kernels. Each candidate is first checked against a float64 reference; then all of a group take turns, round by round,
+ * so that a busy machine or a warming chip hits them alike.
+ *
+ * On GPUs with timestamps these give the time of each dispatch; otherwise it is the time of a submission divided by the runs in it.
+ * @throws KernelError naming a candidate whose output is wrong.
+ */
+export async function runKernelBenchmarks(gpu: Gpu, options: BenchmarkOptions = {}): Promise<BenchmarkResult> {
+  const { filter = '', rounds = 7, clock = () => performance.now(), onProgress = () => {} } = options;
+  const { description, vendor, architecture, software } = gpu.capabilities;
+  onProgress('roofline');
+  const roofline = await measureRoofline(gpu, clock);
+  const rows: BenchmarkRow[] = [];
+  const leftOut: string[] = [];
+  for (const group of kernelBenchmarks.filter((g) => g.name.includes(filter))) {
+    if (software && group.flops > softwareFlops) leftOut.push(group.name);
+    else {
+      onProgress(group.name);
+      rows.push(...(await runGroup(gpu, group, rounds, clock, roofline)));
+    }
+  }
+  return { adapter: [vendor, architecture, description].filter(Boolean).join(' '), software, roofline, rows, leftOut };
+}
+
+async function runGroup(
+  gpu: Gpu,
+  group: BenchmarkGroup,
+  rounds: number,
+  clock: () => number,
+  roofline: Roofline,
+): Promise<BenchmarkRow[]> {
+  const prepared = group.prepare(gpu);
+  try {
+    const entries = [];
+    for (const [candidate, run] of Object.entries(prepared.candidates)) {
+      const error = await check(gpu, group, prepared, candidate);
+      const once = await time(gpu, run, 1, clock); // warm
+      entries.push({ candidate, run, error, repeats: Math.max(1, Math.ceil(turn / once)), times: [] as number[] });
+    }
+    for (let round = 0; round < rounds; round++)
+      for (const { run, repeats, times } of entries) times.push(await time(gpu, run, repeats, clock));
+    const medians = new Map(entries.map(({ candidate, times }) => [candidate, median(times)]));
+    const baseline = prepared.baseline === undefined ? undefined : medians.get(prepared.baseline);
+    return entries.map(({ candidate, run, error, times }) => {
+      const recorder = gpu.record('cost');
+      run(recorder);
+      const { flops, bytes, kernels } = recorder.work;
+      const milliseconds = medians.get(candidate)!;
+      return {
+        group: group.name,
+        candidate,
+        kernels: kernels.join(' + '),
+        milliseconds,
+        fastest: Math.min(...times),
+        slowest: Math.max(...times),
+        gflops: flops / milliseconds / 1e6,
+        gbps: bytes / milliseconds / 1e6,
+        rooflineShare: Math.max(flops / roofline.gflops, bytes / roofline.gbps) / 1e6 / milliseconds,
+        speedup: baseline === undefined ? undefined : baseline / milliseconds,
+        error,
+      };
+    });
+  } finally {
+    gpu.destroy(...prepared.tensors);
+  }
+}
+
+async function check(gpu: Gpu, group: BenchmarkGroup, prepared: PreparedGroup, candidate: string): Promise<number> {
+  const recorder = gpu.record(candidate);
+  const output = recorder.read(prepared.candidates[candidate](recorder));
+  await recorder.submit();
+  const error = prepared.error(output.f32);
+  const bound = prepared.bound ?? 1e-7;
+  if (!(error <= bound))
+    throw new KernelError(candidate, `${group.name}: NMSE ${error} exceeds ${bound}; a wrong kernel is not timed`);
+  return error;
+}
+
+/** Milliseconds of one run, from `repeats` of them in one submission. */
+async function time(gpu: Gpu, run: (rec: Recorder) => Tensor, repeats: number, clock: () => number): Promise<number> {
+  // a software adapter works on the same clock as we do, and its timestamps are no better
+  const profiler = gpu.capabilities.timestamps && !gpu.capabilities.software ? new Profiler(gpu) : undefined;
+  const recorder = gpu.record('benchmark', { profiler });
+  for (let i = 0; i < repeats; i++) run(recorder);
+  const start = clock();
+  await recorder.submit();
+  await gpu.device.queue.onSubmittedWorkDone();
+  if (profiler) return profiler.rows.reduce((sum, row) => sum + row.nanoseconds, 0) / 1e6 / repeats;
+  return (clock() - start) / repeats;
+}
+
+export function median(values: readonly number[]): number {
+  const sorted = [...values].sort((a, b) => a - b);
+  const middle = sorted.length >> 1;
+  return sorted.length % 2 ? sorted[middle] : (sorted[middle - 1] + sorted[middle]) / 2;
+}
