@@ -1,5 +1,6 @@
 import { createHash } from 'node:crypto';
 import { readFileSync } from 'node:fs';
+import { crc32, deflateSync } from 'node:zlib';
 import fc from 'fast-check';
 import { describe, expect, test } from 'vitest';
 import { decodeImage } from '#platform';
@@ -13,6 +14,18 @@ interface Picture {
 const { pictures } = readJsonFixture<{ pictures: Record<string, Picture> }>('processor/expected.json');
 const read = (name: string) => new Uint8Array(readFileSync(fixturePath(name)));
 const sha256 = (bytes: Uint8Array) => createHash('sha256').update(bytes).digest('hex');
+
+/** A chunk of a PNG with its checksum. */
+function chunk(type: string, body: ArrayLike<number>): Buffer {
+  const out = Buffer.alloc(12 + body.length);
+  out.writeUInt32BE(body.length, 0);
+  out.write(type, 4, 'latin1');
+  out.set(Array.from(body), 8);
+  out.writeUInt32BE(crc32(out.subarray(4, 8 + body.length)), 8 + body.length);
+  return out;
+}
+const png = (...chunks: Buffer[]) =>
+  new Uint8Array(Buffer.concat([read('images/scene.png').subarray(0, 8), ...chunks]));
 
 describe('pixels are those of transformers load_image', () => {
   test.each(Object.entries(pictures))('%s', async (file, { width, height, sha256: expected }) => {
@@ -61,6 +74,63 @@ describe('refuses', () => {
         await expect(decodeImage(bytes.slice(0, -cut), 'cut'), `${cut} bytes less`).rejects.toThrow(/^cut: /);
     },
   );
+
+  test('a JPEG without its end, which some decoders complete in grey', async () => {
+    for (const cut of [1, 2, 3, 500])
+      await expect(decodeImage(photo.slice(0, -cut), 'a.jpg')).rejects.toThrow('a.jpg: the image file is truncated');
+  });
+
+  test('a PNG whose data unpacks to too little, and not one that unpacks to too much', async () => {
+    const black = (rows: number) =>
+      png(
+        chunk('IHDR', [0, 0, 0, 2, 0, 0, 0, 2, 8, 2, 0, 0, 0]),
+        chunk('IDAT', deflateSync(Buffer.alloc(7 * rows))),
+        chunk('IEND', []),
+      );
+    await expect(decodeImage(black(1), 'a.png')).rejects.toThrow('a.png: the image file is truncated');
+    expect(await decodeImage(black(2), 'a.png')).toEqual({ width: 2, height: 2, data: new Uint8Array(12) });
+    expect(await decodeImage(black(100000), 'a.png')).toEqual({ width: 2, height: 2, data: new Uint8Array(12) });
+  });
+
+  const header = (...settings: number[]) => chunk('IHDR', [0, 0, 0, 2, 0, 0, 0, 2, ...settings]);
+  const data = (rows = [0, 1, 2]) => chunk('IDAT', deflateSync(Buffer.from([...rows, ...rows])));
+  test.each([
+    ['an impossible depth', [header(2, 2, 0, 0, 0)], 'colour type 2 with 2 bits'],
+    ['an unknown colour type', [header(8, 5, 0, 0, 0)], 'colour type 5 with 8 bits'],
+    ['an unknown compression', [header(8, 0, 1, 0, 0)], 'unknown compression, filter or interlace'],
+    ['a second header', [header(8, 0, 0, 0, 0), header(8, 0, 0, 0, 0)], 'IHDR'],
+    ['no palette', [header(8, 3, 0, 0, 0), data(), chunk('IEND', [])], 'it has no palette'],
+    ['half a palette entry', [header(8, 3, 0, 0, 0), chunk('PLTE', [1, 2])], 'PLTE of 2 bytes'],
+    [
+      'an unknown filter',
+      [header(8, 0, 0, 0, 0), data([5, 1, 2]), chunk('IEND', [])],
+      'a row has the unknown filter 5',
+    ],
+    [
+      'no zlib data',
+      [header(8, 0, 0, 0, 0), chunk('IDAT', [1, 2, 3]), chunk('IEND', [])],
+      'its compressed data is broken',
+    ],
+    ['a critical chunk nobody knows', [header(8, 0, 0, 0, 0), chunk('NEWS', [])], 'unknown critical chunk "NEWS"'],
+  ])('a PNG with %s', async (_, chunks, message) => {
+    await expect(decodeImage(png(...chunks), 'a.png')).rejects.toThrow(`a.png: damaged PNG, ${message}`);
+  });
+
+  test('other damaged files', async () => {
+    const gif = read('processor/palette.gif');
+    await expect(decodeImage(gif.slice(0, 13), 'a.gif')).rejects.toThrow('a.gif: the image file is truncated');
+    await expect(decodeImage(gif.slice(0, 60), 'a.gif')).rejects.toThrow('a.gif: the image file is truncated');
+    const blank = Uint8Array.from([...gif.slice(0, 10), 0, 0, 0, 0x3b, 0]);
+    await expect(decodeImage(blank, 'a.gif')).rejects.toThrow('a.gif: damaged GIF, it has no picture');
+    const frameless = Uint8Array.of(0xff, 0xd8, 0xff, 0xd9);
+    await expect(decodeImage(frameless, 'a.jpg')).rejects.toThrow('a.jpg: damaged JPEG, it has no frame header');
+    const animated = read('processor/alpha-lossy.webp');
+    animated[20] |= 0x02;
+    await expect(decodeImage(animated, 'a.webp')).rejects.toThrow('a.webp: an animated WebP with transparency');
+    const pictureless = read('images/lossless.webp');
+    pictureless[12] = 'x'.charCodeAt(0);
+    await expect(decodeImage(pictureless, 'a.webp')).rejects.toThrow('a.webp: damaged WebP, it has no picture');
+  });
 
   test('a PNG with a wrong checksum, an unknown critical chunk, or a chunk out of order', async () => {
     const wrong = scene.slice();

@@ -10,7 +10,7 @@ import zlib
 from pathlib import Path
 
 import numpy as np
-from PIL import Image
+from PIL import Image, ImageCms
 from tokenizers import Tokenizer
 from transformers import AutoProcessor, PreTrainedTokenizerFast
 from transformers.image_utils import load_image
@@ -84,6 +84,12 @@ def make_pictures() -> dict:
     sheer.putalpha(Image.fromarray(alpha))
     sheer.save(FOLDER / "alpha.webp", lossless=True, exact=True)
     sheer.save(FOLDER / "alpha-lossy.webp", quality=70, exact=True)
+    # a colour profile with red and green exchanged: whoever applies it shows other colours
+    profile = bytearray(ImageCms.ImageCmsProfile(ImageCms.createProfile("sRGB")).tobytes())
+    red, green = profile.index(b"rXYZ"), profile.index(b"gXYZ")
+    profile[red : red + 4], profile[green : green + 4] = b"gXYZ", b"rXYZ"
+    picture.save(FOLDER / "profile.jpg", quality=85, icc_profile=bytes(profile))
+    picture.save(FOLDER / "profile.webp", quality=70, icc_profile=bytes(profile))
     few = picture.quantize(32)
     few.save(FOLDER / "palette.gif")
     few.save(FOLDER / "transparent.gif", transparency=5)
@@ -114,7 +120,7 @@ def noise(width: int, height: int) -> np.ndarray:
 def make_resizes() -> list:
     rng = np.random.default_rng(4)
     rows = []
-    sizes = [(2, 220, 8, 5), (2, 201, 16, 120), (1, 1, 7, 5), (64, 48, 64, 11), (33, 20, 50, 20)]
+    sizes = [(2, 220, 8, 5), (2, 201, 16, 120), (1, 1, 7, 5), (64, 48, 64, 11), (33, 20, 50, 20), (67, 120, 8, 120)]
     sizes += [tuple(int(n) for n in np.exp(rng.uniform(0, np.log(90), 4))) for _ in range(35)]
     for width, height, to_width, to_height in sizes:
         source = Image.fromarray(noise(width, height))
