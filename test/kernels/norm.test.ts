@@ -120,16 +120,15 @@ describe('norms', () => {
 
   it('choose by what the device has', () => {
     const gpu = { software: false, subgroupMinSize: 32, maxWorkgroupInvocations: 1024 };
-    expect(chooseNorm(60, 128, gpu)).toEqual({ reduce: 'subgroup', lanes: 32 });
-    expect(chooseNorm(1, 4096, gpu)).toEqual({ reduce: 'workgroup', lanes: 256 });
-    expect(chooseNorm(640, 4096, gpu)).toEqual({ reduce: 'subgroup', lanes: 32 });
+    expect(chooseNorm(1024, gpu)).toEqual({ reduce: 'subgroup', lanes: 32 });
+    expect(chooseNorm(1025, gpu)).toEqual({ reduce: 'workgroup', lanes: 256 });
     const bare = { ...gpu, subgroupMinSize: 0 };
-    expect(chooseNorm(640, 130, bare)).toEqual({ reduce: 'workgroup', lanes: 64 });
-    expect(chooseNorm(640, 3, bare)).toEqual({ reduce: 'workgroup', lanes: 4 });
-    expect(chooseNorm(9, 8192, { ...bare, maxWorkgroupInvocations: 128 })).toEqual({ reduce: 'workgroup', lanes: 128 });
+    expect(chooseNorm(130, bare)).toEqual({ reduce: 'workgroup', lanes: 64 });
+    expect(chooseNorm(3, bare)).toEqual({ reduce: 'workgroup', lanes: 4 });
+    expect(chooseNorm(8192, { ...bare, maxWorkgroupInvocations: 128 })).toEqual({ reduce: 'workgroup', lanes: 128 });
     const software = { ...gpu, software: true, subgroupMinSize: 4 };
-    expect(chooseNorm(1, 4096, software)).toEqual({ reduce: 'subgroup', lanes: 4 });
-    expect(chooseNorm(1, 4096, { ...software, subgroupMinSize: 0 })).toEqual({ reduce: 'workgroup', lanes: 4 });
+    expect(chooseNorm(4096, software)).toEqual({ reduce: 'subgroup', lanes: 4 });
+    expect(chooseNorm(4096, { ...software, subgroupMinSize: 0 })).toEqual({ reduce: 'workgroup', lanes: 4 });
   });
 
   it('count a read and a write', () => {

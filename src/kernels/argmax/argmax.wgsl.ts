@@ -15,7 +15,10 @@ export interface ArgmaxVariant {
  *
  * Variants: `workgroup`, the base, has a tree of log2(lanes) barriers; `subgroup`, a workgroup no larger than the smallest
  * subgroup and therefore one, has none. A row of logits is long and alone, so that a GPU wants the 256 lanes of the first;
- * software adapters want few lanes and no barrier.
+ * software adapters want few lanes and no barrier. [1,32064] on SwiftShader (two shared cores at load 16, timestamps of 66 us):
+ * subgroup of 4 and 4 lanes 131 us, 32 lanes 197, 256 lanes 721 (and seconds to compile).
+ * Machine code, 256 lanes (Mesa; nothing spills or uses scratch), registers / instructions per vec4: navi31 24 / 81,
+ * navi21 24 / 71, renoir 24 / 71, nv170 40 / 103.
  */
 export function argmaxWgsl(columns: number, { reduce, lanes }: ArgmaxVariant, width: Width): string {
   const components = width === 4 ? ['.x', '.y', '.z', '.w'] : [''];

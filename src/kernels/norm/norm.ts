@@ -23,19 +23,18 @@ export const normCost = (kind: NormKind, rows: number, columns: number): Cost =>
 });
 
 /**
- * How to normalise [rows, columns] on a device: which variant, and how many lanes share a row.
+ * How to normalise rows of this length on a device: which variant, and how many lanes share a row.
  *
- * Lanes have four numbers or more each. Software adapters have no threads to fill and pay for barriers: few lanes. On a GPU,
- * a single subgroup would take long over a long row, which matters when rows are few.
+ * Lanes have four numbers or more each. Software adapters have no threads to fill and pay for barriers: few lanes. On a GPU a
+ * subgroup does rows of up to eight loads a lane and pass; longer ones it would leave waiting for memory, and 256 lanes take
+ * them (not measured: no GPU here).
  */
 export function chooseNorm(
-  rows: number,
   columns: number,
   device: Pick<Capabilities, 'software' | 'subgroupMinSize' | 'maxWorkgroupInvocations'>,
 ): NormVariant {
   const subgroup = device.subgroupMinSize;
-  const long = rows < 256 && columns > 32 * subgroup && !device.software;
-  if (subgroup > 0 && !long) return { reduce: 'subgroup', lanes: subgroup };
+  if (subgroup > 0 && (device.software || columns <= 32 * subgroup)) return { reduce: 'subgroup', lanes: subgroup };
   const most = device.software ? 4 : Math.min(256, device.maxWorkgroupInvocations);
   return { reduce: 'workgroup', lanes: Math.min(most, Math.max(4, 2 ** Math.ceil(Math.log2(columns / 4)))) };
 }
@@ -88,7 +87,7 @@ function norm(
   const { capabilities } = rec.gpu;
   if (forced?.reduce === 'subgroup' && !capabilities.subgroups)
     throw new KernelError(where, `${label}: this adapter has no subgroups; use the workgroup variant`);
-  const variant = forced ?? chooseNorm(rows, columns, capabilities);
+  const variant = forced ?? chooseNorm(columns, capabilities);
   rec.dispatch({
     kernel: `${where}.${variant.reduce}`,
     label,
