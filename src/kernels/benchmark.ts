@@ -1,3 +1,4 @@
+import { attentionBenchmarks } from './benchmarks/attention.ts';
 import { matmulBenchmarks } from './benchmarks/matmul.ts';
 import { measureRoofline, type Roofline } from './benchmarks/roofline.ts';
 import { KernelError } from './errors.ts';
@@ -69,7 +70,7 @@ export interface BenchmarkOptions {
 }
 
 /** Each operation's table; new kernels add theirs here. */
-export const kernelBenchmarks: readonly BenchmarkGroup[] = [...matmulBenchmarks];
+export const kernelBenchmarks: readonly BenchmarkGroup[] = [...matmulBenchmarks, ...attentionBenchmarks];
 
 /** Operations above which a group is left out on a software adapter. */
 const softwareFlops = 2e9;

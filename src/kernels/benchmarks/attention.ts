@@ -1,0 +1,134 @@
+import { type AttentionVariant, attention, attentionCost } from '../attention/attention.ts';
+import { type Geometry, geometry } from '../attention/shapes.ts';
+import type { BenchmarkGroup, PreparedGroup } from '../benchmark.ts';
+import type { Gpu } from '../gpu.ts';
+import type { Recorder } from '../recorder.ts';
+import type { Tensor } from '../tensor.ts';
+
+interface Problem {
+  readonly what: string;
+  readonly queries: number;
+  readonly keys: number;
+  readonly heads: number;
+  readonly kvHeads: number;
+  readonly headSize: number;
+  readonly causal: boolean;
+}
+
+const table: Problem[] = [
+  { what: 'tower of the embedded checkpoint', ...square(37), heads: 4, kvHeads: 4, headSize: 32, causal: false },
+  { what: 'tower at 64x64', ...square(65), heads: 4, kvHeads: 4, headSize: 32, causal: false },
+  { what: 'decoder of the embedded checkpoint', ...square(80), heads: 8, kvHeads: 8, headSize: 16, causal: true },
+  { what: 'its next token', queries: 1, keys: 80, heads: 8, kvHeads: 8, headSize: 16, causal: true },
+  { what: 'CLIP-L/14 at 336', ...square(577), heads: 16, kvHeads: 16, headSize: 64, causal: false },
+  { what: 'LLaVA-1.5-7B', ...square(640), heads: 32, kvHeads: 32, headSize: 128, causal: true },
+  { what: 'its next token', queries: 1, keys: 640, heads: 32, kvHeads: 32, headSize: 128, causal: true },
+  { what: 'grouped, next token', queries: 1, keys: 4096, heads: 28, kvHeads: 4, headSize: 128, causal: true },
+];
+
+function square(length: number): { queries: number; keys: number } {
+  return { queries: length, keys: length };
+}
+
+const shapesOf = ({ queries, keys, heads, kvHeads, headSize }: Problem) => ({
+  q: [queries, heads, headSize],
+  k: [keys, kvHeads, headSize],
+});
+
+export const attentionBenchmarks: BenchmarkGroup[] = table.map((problem) => {
+  const { what, queries, keys, heads, kvHeads, headSize, causal } = problem;
+  const grouped = heads === kvHeads ? '' : `/${kvHeads}`;
+  return {
+    name: `attention ${causal ? 'causal' : 'full'} ${queries} x ${keys}, ${heads}${grouped} heads of ${headSize} (${what})`,
+    flops: attentionCost(sizes(problem)).flops,
+    prepare: (gpu: Gpu) => prepare(gpu, problem),
+  };
+});
+
+function sizes(problem: Problem): Geometry {
+  const { q, k } = shapesOf(problem);
+  const tensor = (label: string, shape: number[]): Tensor => ({
+    label,
+    dtype: 'f32',
+    shape,
+    offset: 0,
+    storage: { label, size: 0, buffer: undefined },
+  });
+  return geometry('benchmark', {
+    q: tensor('q', q),
+    k: tensor('k', k),
+    causal: problem.causal,
+    scale: 1,
+    label: problem.what,
+  });
+}
+
+function prepare(gpu: Gpu, problem: Problem): PreparedGroup {
+  const { queries, headSize, causal } = problem;
+  const shapes = shapesOf(problem);
+  const make = (label: string, shape: number[], seed: number) => {
+    const data = pseudoRandom(
+      shape.reduce((a, b) => a * b),
+      seed,
+    );
+    return { tensor: gpu.tensor(label, 'f32', shape, data), data };
+  };
+  const [q, k, v] = [make('q', shapes.q, 1), make('k', shapes.k, 2), make('v', shapes.k, 3)];
+  const scale = headSize ** -0.5;
+  const run = (variant?: AttentionVariant) => (rec: Recorder) =>
+    attention(rec, { q: q.tensor, k: k.tensor, v: v.tensor, causal, scale, label: 'z', variant });
+  // What a variant was not made for takes a software adapter minutes.
+  const variants: AttentionVariant[] = [];
+  if (queries <= 16) variants.push('split');
+  if (queries > 1) variants.push('tile');
+  if (gpu.capabilities.software) variants.push('quad');
+  return {
+    tensors: [q.tensor, k.tensor, v.tensor],
+    candidates: { default: run(), ...Object.fromEntries(variants.map((name) => [name, run(name)])) },
+    error: (z) => errorOfRows(z, problem, scale, q.data, k.data, v.data),
+  };
+}
+
+/** NMSE of up to 16 rows of z, the first and the last among them. */
+function errorOfRows(
+  z: Float32Array,
+  { queries, keys, heads, kvHeads, headSize, causal }: Problem,
+  scale: number,
+  q: Float32Array,
+  k: Float32Array,
+  v: Float32Array,
+): number {
+  const rows = queries * heads;
+  let error = 0;
+  let power = 0;
+  for (let sample = 0; sample < 16; sample++) {
+    const row = Math.round((sample * (rows - 1)) / 15);
+    const [query, head] = [Math.floor(row / heads), row % heads];
+    const kvHead = Math.floor(head / (heads / kvHeads));
+    const seen = causal ? keys - queries + query + 1 : keys;
+    const expected = new Float64Array(headSize);
+    let total = 0;
+    for (let j = 0; j < seen; j++) {
+      const at = (j * kvHeads + kvHead) * headSize;
+      let score = 0;
+      for (let d = 0; d < headSize; d++) score += q[row * headSize + d] * k[at + d];
+      const weight = Math.exp(score * scale); // scores are small here
+      total += weight;
+      for (let d = 0; d < headSize; d++) expected[d] += weight * v[at + d];
+    }
+    for (let d = 0; d < headSize; d++) {
+      error += (z[row * headSize + d] - expected[d] / total) ** 2;
+      power += (expected[d] / total) ** 2;
+    }
+  }
+  return error / power;
+}
+
+/** Seeded numbers in [-1, 1). */
+function pseudoRandom(count: number, seed: number): Float32Array<ArrayBuffer> {
+  let state = seed;
+  return new Float32Array(count).map(() => {
+    state = (Math.imul(state, 1664525) + 1013904223) >>> 0;
+    return state / 2 ** 31 - 1;
+  });
+}
