@@ -51,7 +51,7 @@ export function chooseMatmul(problem: MatmulProblem, device: Device, forced?: Ma
     case 'quad':
       return { variant, rows: rows <= 4 ? 4 : rows < 128 ? 16 : 32, columns: 32, chunk: k % 8 === 0 ? 2 : 1 };
     case 'workgroup':
-      return { variant, rows: 4, columns: 4, threads: rows <= 32 ? [8, 16] : [16, 16], depth: 4 };
+      return { variant, rows: rows <= 32 ? 4 : 8, columns: 4, threads: [8, 16], depth: 4 };
     case 'matvec':
       return { variant, rows, columns: 4, threads: 64 };
     case 'matvecSubgroup':

@@ -36,7 +36,7 @@ ${subgroups ? 'var<workgroup> slots: atomic<u32>;' : ''}
     ${lines(
       rows,
       (i) => `{ let a = xAt(${i}u * chunks + c);
-    ${lines(columns, (j) => `sum${i * columns + j} += dot(a, b${j});`)} }`,
+    ${lines(columns, (j) => `sum${i * columns + j} = dotAdd(a, b${j}, sum${i * columns + j});`)} }`,
     )}
   }
   ${

@@ -32,7 +32,7 @@ export function matmulTileWgsl(traits: MatmulTraits, plan: TilePlan): string {
   for (var c = 0u; c < chunks; c++) {
     ${lines(rows, (i) => `let a${i} = xAt(xRow${i} + c);`)}
     ${lines(columns, (j) => `let b${j} = weightAt(wRow${j} + c);`)}
-    ${lines(rows * columns, (s) => `sum${s} += dot(a${Math.floor(s / columns)}, b${s % columns});`)}
+    ${lines(rows * columns, (s) => `sum${s} = dotAdd(a${Math.floor(s / columns)}, b${s % columns}, sum${s});`)}
   }
   ${lines(rows * columns, (s) => `finish(row + ${Math.floor(s / columns) * side}u, weightRow + ${(s % columns) * side}u, sum${s});`)}
 }

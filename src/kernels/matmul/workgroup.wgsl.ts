@@ -62,7 +62,7 @@ var<workgroup> wBlock: array<vec4f, ${extent.columns * stride}>;
       ${lines(
         rows,
         (i) => `{ let a = xBlock[(row + ${i * threads[0]}u) * ${stride}u + c];
-      ${lines(columns, (j) => `sum${i * columns + j} += dot(a, b${j});`)} }`,
+      ${lines(columns, (j) => `sum${i * columns + j} = dotAdd(a, b${j}, sum${i * columns + j});`)} }`,
       )}
     }
     workgroupBarrier();
