@@ -68,6 +68,66 @@ describe('baselines', () => {
   });
 });
 
+/** Ridge regression with a free intercept by its normal equations: weights [classes][d + 1], the intercept last. */
+function ridge(rows: number[][], targets: number[][], penalty: number): number[][] {
+  const d = rows[0].length + 1;
+  const x = rows.map((row) => [...row, 1]);
+  const normal = Array.from({ length: d }, (_, r) =>
+    Array.from({ length: d }, (_, c) =>
+      x.reduce((sum, row) => sum + row[r] * row[c], r === c && r < d - 1 ? penalty : 0),
+    ),
+  );
+  return targets[0].map((_, c) => {
+    // Gaussian elimination; the matrix is positive definite.
+    const a = normal.map((row, r) => [...row, x.reduce((sum, values, i) => sum + values[r] * targets[i][c], 0)]);
+    for (let p = 0; p < d; p++) {
+      for (let r = 0; r < d; r++) {
+        if (r === p) continue;
+        const factor = a[r][p] / a[p][p];
+        for (let k = p; k <= d; k++) a[r][k] -= factor * a[p][k];
+      }
+    }
+    return a.map((row, r) => row[d] / row[r]);
+  });
+}
+
+describe('linearProbe', () => {
+  it('is the ridge regression whose penalty is best when each example is left out and the rest fitted again', () => {
+    const names = ['a', 'b', 'c'];
+    for (const seed of [1, 2, 3]) {
+      const make = (perLabel: number, draw: number) =>
+        synthetic({ nLayers: 1, nHeads: 1, dHead: 5, labels: names, perLabel, signal: { 0: 0.4 }, seed: draw });
+      const [fit, held] = [make(6, seed), make(20, seed + 50)];
+      const unit = (v: Float32Array) => Array.from(v, (value) => value / Math.hypot(...v));
+      const rows = fit.features.vectors.map(unit);
+      const targets = fit.labels.map((label) => names.map((name) => Number(name === label)));
+      const mean = rows[0].map((_, k) => rows.reduce((sum, row) => sum + row[k] / rows.length, 0));
+      const spread =
+        rows.reduce((sum, row) => sum + row.reduce((s, v, k) => s + (v - mean[k]) ** 2, 0), 0) / rows.length;
+      const answer = (weights: number[][], row: number[]) => {
+        const scores = weights.map((w) => w.reduce((sum, value, k) => sum + value * (row[k] ?? 1), 0));
+        return names[scores.indexOf(Math.max(...scores))];
+      };
+      const rights = [10, 1, 0.1, 0.01, 1e-3, 1e-4].map((penalty) => {
+        const right = rows.filter((row, i) => {
+          const rest = ridge(
+            rows.filter((_, j) => j !== i),
+            targets.filter((_, j) => j !== i),
+            penalty * spread,
+          );
+          return answer(rest, row) === fit.labels[i];
+        });
+        return { penalty, right: right.length };
+      });
+      const { penalty } = rights.reduce((best, entry) => (entry.right > best.right ? entry : best));
+      const weights = ridge(rows, targets, penalty * spread);
+      expect(linearProbe(fit.features, fit.labels, held.features)).toEqual(
+        held.features.vectors.map((v) => answer(weights, unit(v))),
+      );
+    }
+  });
+});
+
 describe('heads to compare with', () => {
   const shape = { nLayers: 3, nHeads: 4 };
   it('allHeads are all, in order', () => {
