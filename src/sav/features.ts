@@ -16,11 +16,22 @@ export interface HeadVectorSource {
    * Head vectors [maxLayer + 1 (default nLayers), nHeads, dHead] of `images` (encoded files, in prompt order) followed
    * by `prompt`, wrapped in the checkpoint's chat template up to and including the generation prompt.
    */
-  headVectors(
-    example: { images: Uint8Array[]; prompt: string },
+  headVectors(example: ShownExample, options?: { maxLayer?: number; signal?: AbortSignal }): Promise<Float32Array>;
+  /** The same for several examples at once, where the model is faster that way. */
+  headVectorsOf?(
+    examples: readonly ShownExample[],
     options?: { maxLayer?: number; signal?: AbortSignal },
-  ): Promise<Float32Array>;
+  ): Promise<Float32Array[]>;
 }
+
+/** What the model is shown of an example. */
+export interface ShownExample {
+  images: Uint8Array[];
+  prompt: string;
+}
+
+/** Examples that are given to a model at once: their activations are in memory together. */
+const batchSize = 16;
 
 /** One row of a task. Image bytes are read when asked for, so that listing a data set costs no file reads. */
 export interface Example {
@@ -98,32 +109,43 @@ export async function extractFeatures(
   const nLayers = layerCount(source, maxLayer);
   const shape = { nLayers, nHeads: source.nHeads, dHead: source.dHead };
   const vectors: Float32Array[] = [];
+  const missing: { index: number; key: string | undefined }[] = [];
+  let done = 0;
   let cached = 0;
-  for (const example of examples) {
+
+  const compute = async () => {
+    signal?.throwIfAborted();
+    const batch = missing.splice(0);
+    const shown = await Promise.all(
+      batch.map(async ({ index }) => ({ images: await examples[index].loadImages(), prompt: examples[index].prompt })),
+    );
+    const computed = source.headVectorsOf
+      ? await source.headVectorsOf(shown, { maxLayer, signal })
+      : [await source.headVectors(shown[0], { maxLayer, signal })];
+    for (const [i, { index, key }] of batch.entries()) {
+      checkVectors(computed[i], shape, examples[index].source);
+      if (store && key) await store.put(key, await encodeEntry(computed[i], shape));
+      vectors[index] = computed[i];
+      onProgress?.(++done, examples.length, cached);
+    }
+  };
+
+  for (const [index, example] of examples.entries()) {
     signal?.throwIfAborted();
     const key = store && (await featureKey(source, example, maxLayer));
-    let values: Float32Array | undefined;
-    if (store && key) {
-      const bytes = await store.get(key);
-      if (bytes) {
-        const entry = await decodeEntry(bytes, shape);
-        if ('values' in entry) values = entry.values;
-        else onNotice?.(`feature cache entry ${key} ${entry.problem}; ${example.source} is computed again`);
-      }
-    }
-    if (values) {
+    const bytes = store && key ? await store.get(key) : undefined;
+    const entry = bytes && (await decodeEntry(bytes, shape));
+    if (entry && 'values' in entry) {
+      vectors[index] = entry.values;
       cached++;
-    } else {
-      values = await source.headVectors(
-        { images: await example.loadImages(), prompt: example.prompt },
-        { maxLayer, signal },
-      );
-      checkVectors(values, shape, example.source);
-      if (store && key) await store.put(key, await encodeEntry(values, shape));
+      onProgress?.(++done, examples.length, cached);
+      continue;
     }
-    vectors.push(values);
-    onProgress?.(vectors.length, examples.length, cached);
+    if (entry) onNotice?.(`feature cache entry ${key} ${entry.problem}; ${example.source} is computed again`);
+    missing.push({ index, key });
+    if (missing.length === (source.headVectorsOf ? batchSize : 1)) await compute();
   }
+  if (missing.length) await compute();
   return { modelId: source.modelId, ...shape, vectors };
 }
 
