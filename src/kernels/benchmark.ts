@@ -1,6 +1,7 @@
 import { attentionBenchmarks } from './benchmarks/attention.ts';
 import { matmulBenchmarks } from './benchmarks/matmul.ts';
 import { measureRoofline, type Roofline } from './benchmarks/roofline.ts';
+import { rowBenchmarks } from './benchmarks/rows.ts';
 import { KernelError } from './errors.ts';
 import type { Gpu } from './gpu.ts';
 import { Profiler } from './profiler.ts';
@@ -70,7 +71,11 @@ export interface BenchmarkOptions {
 }
 
 /** Each operation's table; new kernels add theirs here. */
-export const kernelBenchmarks: readonly BenchmarkGroup[] = [...matmulBenchmarks, ...attentionBenchmarks];
+export const kernelBenchmarks: readonly BenchmarkGroup[] = [
+  ...matmulBenchmarks,
+  ...attentionBenchmarks,
+  ...rowBenchmarks,
+];
 
 /** Operations above which a group is left out on a software adapter. */
 const softwareFlops = 2e9;

@@ -4,6 +4,7 @@ import type { BenchmarkGroup, PreparedGroup } from '../benchmark.ts';
 import type { Gpu } from '../gpu.ts';
 import type { Recorder } from '../recorder.ts';
 import type { Tensor } from '../tensor.ts';
+import { pseudoRandom } from './data.ts';
 
 interface Problem {
   readonly what: string;
@@ -122,13 +123,4 @@ function errorOfRows(
     }
   }
   return error / power;
-}
-
-/** Seeded numbers in [-1, 1). */
-function pseudoRandom(count: number, seed: number): Float32Array<ArrayBuffer> {
-  let state = seed;
-  return new Float32Array(count).map(() => {
-    state = (Math.imul(state, 1664525) + 1013904223) >>> 0;
-    return state / 2 ** 31 - 1;
-  });
 }

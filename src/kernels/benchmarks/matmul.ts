@@ -5,6 +5,7 @@ import { matmul, matmulVariants } from '../matmul/matmul.ts';
 import type { WeightDType } from '../matmul/matmul.wgsl.ts';
 import { type Recorder, read, readWrite } from '../recorder.ts';
 import { bytesPerElement, type Tensor, type Weight } from '../tensor.ts';
+import { pseudoRandom } from './data.ts';
 
 /** The embedded checkpoint's sizes, the one that the literature of this repository quotes, and LLaVA-1.5-7B's. */
 const table: [m: number, k: number, n: number, dtypes: WeightDType[]][] = [
@@ -108,14 +109,6 @@ function numbersOf(bits: Uint32Array, dtype: WeightDType): (i: number) => number
   const halves = new Uint16Array(bits.buffer);
   const [fraction, bias] = dtype === 'f16' ? [0x3ff, 1024] : [0x7f, 128];
   return (i) => (halves[i] & 0x8000 ? -1 : 1) * (1 + (halves[i] & fraction) / bias);
-}
-
-function pseudoRandom(count: number, seed: number): Float32Array<ArrayBuffer> {
-  let state = seed;
-  return new Float32Array(count).map(() => {
-    state = (Math.imul(state, 1664525) + 1013904223) >>> 0;
-    return state / 2 ** 31 - 1;
-  });
 }
 
 /** NMSE of up to 16 rows of y, the first and the last among them: the whole of a large product would take minutes. */
