@@ -68,6 +68,21 @@ describe('streaming', () => {
   });
 });
 
+test('ids without a token decode to nothing, as padding rows of an embedding would', () => {
+  const tokenizer = Tokenizer.parse(base);
+  const red = tokenizer.encode('red', { addSpecialTokens: false });
+  for (const skipSpecialTokens of [true, false])
+    expect(tokenizer.decode([9999, ...red, 421], { skipSpecialTokens })).toBe('red');
+  expect(tokenizer.decode([9999])).toBe('');
+  expect(tokenizer.decode([])).toBe('');
+});
+
+test('a byte order mark among byte tokens stays', () => {
+  const tokenizer = Tokenizer.parse(base);
+  const ids = ['<0xEF>', '<0xBB>', '<0xBF>'].map((token) => tokenizer.requireId(token));
+  expect(tokenizer.decode([...ids, ...ids])).toBe('\ufeff\ufeff');
+});
+
 describe('named tokens', () => {
   test('are special even where tokenizer.json does not say so', () => {
     const plain = { ...base, added_tokens: (base.added_tokens as object[]).map((t) => ({ ...t, special: false })) };
