@@ -2,7 +2,18 @@
  * Kernels for a gate on GPU machine code: an array of { name, code, entryPoint }, from the built package (`npm run build`
  * first). Every variant that is a default on some GPU belongs here.
  */
+import { argmaxWgsl } from '../../dist/kernels/argmax/argmax.wgsl.js';
+import { attentionTile } from '../../dist/kernels/attention/attention.js';
+import { attentionSplitWgsl, attentionTileWgsl } from '../../dist/kernels/attention/attention.wgsl.js';
+import {
+  attentionPatternWgsl,
+  attentionScoresWgsl,
+} from '../../dist/kernels/attention-pattern/attention-pattern.wgsl.js';
+import { gatedActivationBody } from '../../dist/kernels/elementwise/elementwise.wgsl.js';
+import { perElementWgsl } from '../../dist/kernels/elementwise/per-element.js';
+import { headResultWgsl } from '../../dist/kernels/head-result/head-result.wgsl.js';
 import { matmulWgsl } from '../../dist/kernels/matmul/choose.js';
+import { normWgsl } from '../../dist/kernels/norm/norm.wgsl.js';
 
 const entryPoint = 'main';
 
@@ -16,7 +27,39 @@ const epilogue = { dtype: 'f32', bias: true, residual: true, activation: 'gelu' 
 const block = (rows) => ({ variant: 'workgroup', rows, columns: 4, threads: [8, 16], depth: 4 });
 const matvec = (variant, rows) => ({ variant, rows, columns: 4, threads: 64 });
 
+const norm = (kind, reduce, lanes, columns) => ({
+  name: `norm.${kind}.${reduce}`,
+  code: normWgsl({ kind, columns, eps: 1e-5, output: 'normalized', variant: { reduce, lanes }, width: 4 }),
+  entryPoint,
+});
+const x = { dtype: 'f32' };
+const gated = (name) => ({
+  name: `gatedActivation.${name}`,
+  code: perElementWgsl({ inputs: { gate: x, up: x }, width: 4, ...gatedActivationBody(name, 4) }),
+  entryPoint,
+});
+
+const headSizes = [16, 24, 32, 40, 64, 72, 80, 96, 128, 256];
+const heads = (headSize) => ({ heads: 32, kvHeads: 8, headSize, width: 4 });
+const attention = headSizes.flatMap((size) => [
+  { name: `attention.split.${size}`, code: attentionSplitWgsl(heads(size)), entryPoint },
+  {
+    name: `attention.tile.${size}`,
+    code: attentionTileWgsl(heads(size), attentionTile('tile', size / 4)),
+    entryPoint,
+  },
+]);
+const headResult = (dtype) => ({
+  name: `head-result.${dtype}`,
+  code: headResultWgsl({ ...heads(128), dModel: 4096, dtype }),
+  entryPoint,
+});
+
 export const kernels = [
+  ...attention,
+  { name: 'attention-scores.128', code: attentionScoresWgsl(heads(128)), entryPoint },
+  { name: 'attention-pattern', code: attentionPatternWgsl, entryPoint },
+  ...['f32', 'bf16'].map(headResult),
   matmul('base', { variant: 'base' }, f32),
   matmul('base', { variant: 'base' }, bf16),
   matmul('tile4x4', { variant: 'tile', rows: 4, columns: 4 }, f32),
@@ -27,4 +70,9 @@ export const kernels = [
   matmul('matvecSubgroup.4rows', matvec('matvecSubgroup', 4), f16),
   matmul('matvec.1row', matvec('matvec', 1), f16),
   matmul('matvec.4rows', matvec('matvec', 4), f32),
+  ...['layer', 'rms'].map((kind) => norm(kind, 'subgroup', 32, 1024)),
+  ...['layer', 'rms'].map((kind) => norm(kind, 'workgroup', 256, 4096)),
+  gated('silu'),
+  gated('gelu'),
+  { name: 'argmax.workgroup', code: argmaxWgsl(32064, { reduce: 'workgroup', lanes: 256 }, 4), entryPoint },
 ];

@@ -165,12 +165,11 @@ describe('chooseMatmul', () => {
     expect(variant(60, 512, { ...amd, maxWorkgroupInvocations: 128 })).toBe('tile');
   });
   it('shares a load among four threads on a software adapter', () => {
-    expect(chooseMatmul({ rows: 60, n: 128, k: 352 }, { ...amd, software: true })).toMatchObject({
-      variant: 'quad',
-      rows: 16,
-      chunk: 2,
-    });
-    expect(chooseMatmul({ rows: 1, n: 128, k: 20 }, { ...amd, software: true })).toMatchObject({ rows: 4, chunk: 1 });
+    const quad = (rows: number, k: number) => chooseMatmul({ rows, n: 128, k }, { ...amd, software: true });
+    expect(quad(1, 128)).toEqual({ variant: 'quad', rows: 4, columns: 32, chunk: 1 });
+    expect(quad(60, 128)).toEqual({ variant: 'quad', rows: 16, columns: 32, chunk: 1 });
+    expect(quad(256, 1024)).toEqual({ variant: 'quad', rows: 32, columns: 32, chunk: 2 });
+    expect(quad(256, 1028)).toEqual({ variant: 'quad', rows: 32, columns: 32, chunk: 1 });
   });
   it('falls back to one number at a time where K is no multiple of 4', () => {
     for (const rows of [1, 60]) expect(variant(rows, 130)).toBe('base');

@@ -49,7 +49,8 @@ export function chooseMatmul(problem: MatmulProblem, device: Device, forced?: Ma
     case 'tile':
       return { variant, rows: 4, columns: 4 };
     case 'quad':
-      return { variant, rows: rows <= 4 ? 4 : rows < 128 ? 16 : 32, columns: 32, chunk: k % 8 === 0 ? 2 : 1 };
+      if (rows < 128) return { variant, rows: rows <= 4 ? 4 : 16, columns: 32, chunk: 1 };
+      return { variant, rows: 32, columns: 32, chunk: k % 8 === 0 ? 2 : 1 };
     case 'workgroup':
       return { variant, rows: rows <= 32 ? 4 : 8, columns: 4, threads: [8, 16], depth: 4 };
     case 'matvec':
