@@ -1,7 +1,7 @@
 /**
  * Activations as a WGSL snippet, `fn act(x: f32) -> f32`, for the activation kernels and for matmul epilogues.
  *
- * None overflows on the way, because WGSL leaves open what an infinity does: exponents are clamped, and tanh, which some
+ * None overflows on the way (below 1e19), as WGSL leaves open what an infinity does: exponents are clamped, and tanh, which some
  * drivers compute as (e^2x - 1) / (e^2x + 1), is avoided altogether (x (1 + tanh u) / 2 = x sigmoid(2u)). NaN stays NaN.
  *
  * `gelu` is the exact one, x Phi(x). WGSL has no erf; log2(2 Phi(-a)) = -a Q(a) is smooth, so that with a = |x|
