@@ -1,5 +1,49 @@
 import { dotProduct, type VectorWidth, vectorType } from '../vectors.ts';
 
+/**
+ * Attention with online softmax: z = softmax(q·kᵀ·scale + mask)·v, block of keys by block of keys with a running maximum
+ * (`peak`) and sum (`total`) for each query (Milakov and Gimelshein 2018; Dao et al. 2022). No score reaches memory.
+ *
+ * split  Few queries (decoding; the last position alone). A workgroup of 128 threads for one query of one head, 128 keys at a
+ *        time. 8 neighbouring threads share a key, so that they read 8 neighbouring vectors; their parts of the dot products
+ *        meet in workgroup memory. Then each thread has one vector of the head and every so-manieth value.
+ * tile   Many queries. A workgroup for 16 or 32 queries of one head. A thread scores 4 queries x 4 keys from registers (8
+ *        vector loads for 16 dot products), then sums up 4 queries x up to 3 vectors of the head; in between, the weights pass
+ *        through workgroup memory as vectors over queries. q, k and v are read from storage: neighbours hit the same lines.
+ * quad   `tile` with one group of 4 threads: for software adapters, where a barrier costs each thread of the workgroup a
+ *        switch of context, and compiling costs in proportion to its threads.
+ *
+ * None needs an optional feature. Head sizes: any; loads are of 4, 2 or 1 numbers, whichever divides the size.
+ *
+ * Machine code (bench/isa): registers / multiply-adds in the loop over the keys, of its instructions / workgroup memory. Where
+ * the compiler left the inner loops rolled (around 100 multiply-adds), their other instructions weigh more than when it runs.
+ * No spills and no scratch memory for head sizes 16 to 256 on any of the four.
+ *              RDNA3 (navi31)     RDNA2 (navi21)     GCN (renoir)       Ampere (NVK)      bytes
+ *   split  64   84 / 121 of 597    64 / 121 of 544    48 / 113 of 568    51 / 129 of 645    7168
+ *   split 128   84 / 249 of 1072   64 / 249 of 912    48 / 225 of 935    62 / 257 of 1068   7168
+ *   tile   64   120 / 2036 of 3049 128 / 2036 of 2916 128 / 2036 of 2885 148 / 100 of 546   5120
+ *   tile  128   120 / 4084 of 5897 128 / 4084 of 5610 128 / 100 of 405   148 / 100 of 586   5120
+ *
+ * SwiftShader, 2 busy cores, CPU time / 2 (bench/kernels.ts --filter attention --rounds 3 --cpu-time), ms:
+ *                                        quad   tile   split
+ *   full 37 x 37, 4 heads of 32           0.8    2.9
+ *   full 65 x 65, 4 heads of 32           1.8    5.7
+ *   causal 80 x 80, 8 heads of 16         2.0    8.4
+ *   1 x 80, 8 heads of 16                 0.6             4.1
+ *   full 577 x 577, 16 heads of 64        590    767
+ *   1 x 640, 32 heads of 128               18              33
+ *   1 x 4096, 28 on 4 heads of 128        103             107
+ *
+ * What did not work:
+ * - more than 3 vectors of the head a thread (8 lanes at head size 128): 252 registers on RDNA3 and half the waves; with loops
+ *   of a trip count that Dawn cannot see, 900 bytes of scratch on Ampere. Dawn gives each such loop a 64-bit counter against
+ *   endless loops; constant counts took tile at 64 from 975 to 856 instructions on Ampere and from 151 registers to 116.
+ * - 8 keys a thread: 252 registers on RDNA3 (3 waves instead of 6) for 3 % more multiply-adds in the loop.
+ * - masking the weights again after the exponential: 16 comparisons kept alive through two barriers. `hidden` does without.
+ * - workgroups of 64 to 128 threads on SwiftShader: split took 260 ms of CPU for 65 x 65 where quad takes 2.3.
+ * - quad with 8 keys a thread, with 8 threads, as 2x2 or 4x1 threads: within 20 % of each other, up to 3 times as long to compile.
+ */
+
 /** What is fixed for a model, and therefore part of the WGSL text. */
 export interface AttentionShape {
   readonly heads: number;
@@ -53,6 +97,7 @@ export function attentionSplitWgsl(shape: AttentionShape): string {
   const lanes = chunks <= 64 ? 8 : 16; // of a key
   const perLane = Math.ceil(chunks / lanes); // vectors of the key
   const groups = Math.max(1, Math.floor(splitThreads / chunks)); // of threads, each with every groups-th value
+  const turns = Math.ceil(splitThreads / groups);
   const rounds = Math.ceil(chunks / splitThreads); // vectors of the output that a thread sums up
   return /* wgsl */ `${attentionHeader(shape)}${attentionBindings}
 const threads = ${splitThreads}u; // and keys in a block
@@ -60,7 +105,7 @@ const lanes = ${lanes}u;
 const groups = ${groups}u;
 const partPitch = threads + 8u; // off the bank of the lane before
 var<workgroup> parts: array<f32, lanes * partPitch>;
-var<workgroup> weights: array<f32, threads>;
+var<workgroup> weights: array<f32, ${turns * groups}>; // those past the block's keys stay 0
 var<workgroup> partial: array<f32, 8>;
 var<workgroup> merged: array<Vector, threads>;
 
@@ -111,9 +156,9 @@ var<workgroup> merged: array<Vector, threads>;
     workgroupBarrier();
     if (group < groups) {
       ${lines(rounds, (r) => `acc${r} *= shrink;`)}
-      let count = min(threads, limit - start);
-      for (var i = group; i < count; i += groups) {
-        let at = kvStart + (start + i) * pitch + t - group * chunks;
+      for (var n = 0u; n < ${turns}u; n++) {
+        let i = n * groups + group;
+        let at = kvStart + min(start + i, limit - 1u) * pitch + t - group * chunks;
         ${
           rounds === 1
             ? 'acc0 += weights[i] * v[at];'
