@@ -9,7 +9,7 @@ export default defineConfig({
     // Dawn and the Vulkan loader read the process environment, which worker threads only have a copy of.
     pool: 'forks',
     maxWorkers: 2,
-    testTimeout: 60_000,
-    hookTimeout: 60_000,
+    testTimeout: 180_000,
+    hookTimeout: 120_000,
   },
 });

@@ -15,6 +15,7 @@ const methods = [
   'sav',
   'parity',
   'zero-shot',
+  'likeliest-label',
   'all-heads',
   'random-heads',
   'nearest-centroid',
@@ -42,6 +43,7 @@ export const evalCommand: Register = (program, run) => {
     .option('--heads <k>', 'attention heads that vote: a number, or auto', headCount, 20)
     .option('--method <names>', `separated by commas: ${methods.join(', ')}`, methodList, [
       'sav',
+      'likeliest-label',
       'zero-shot',
       'all-heads',
       'random-heads',
@@ -70,7 +72,7 @@ Examples:
         const result = await runTask(context, model, task, {
           k: options.heads,
           promptSet: set.name,
-          zeroShot: options.method.includes('zero-shot'),
+          zeroShot: options.method.some((m) => m === 'zero-shot' || m === 'likeliest-label'),
           store: featureStore(options),
         });
         const rows = options.method.map((method) => ({ method, ...judge(method, result, metric) }));
@@ -134,6 +136,12 @@ function judge(method: Method, result: TaskResult, metric: Metric): Judgement {
       };
     case 'parity':
       return of(refit(result, parity));
+    case 'likeliest-label':
+      return {
+        accuracy: experiment.likeliest!.accuracy,
+        evaluation: experiment.likeliest,
+        details: 'zero-shot, by the likeliest label',
+      };
     case 'zero-shot':
       return of(answers!.map((answer) => matchLabel(answer, labels) ?? answer));
     case 'all-heads':

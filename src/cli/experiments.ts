@@ -24,7 +24,7 @@ export interface TaskResult {
 }
 
 export interface RunTaskOptions extends ExperimentOptions {
-  /** Also let the model answer in words: the zero-shot baseline. */
+  /** Also let the model answer without examples, in words and by the likeliest label: the zero-shot baselines. */
   zeroShot: boolean;
   store?: FeatureStore;
 }
@@ -49,13 +49,17 @@ export async function runTask(
     });
     const advance = (done: number) => progress.update(task.train.length + done, 'queries');
     const answers: string[] = [];
+    const likeliestLabels: string[] = [];
+    const labels = [...new Set(labelsOf(task.train))];
     let testFeatures: HeadFeatures;
     if (zeroShot) {
       const vectors: Float32Array[] = [];
-      for (const { images, prompt, loadImages } of task.test) {
+      for (const { images, prompt, loadImages, candidates } of task.test) {
         const row = { images: await loadImages(), imageNames: images, prompt };
-        const { text, headVectors } = await model.answer(row, { maxNewTokens: maxAnswerTokens, signal });
+        const options = { maxNewTokens: maxAnswerTokens, labels: candidates ?? labels, signal };
+        const { text, headVectors, likeliest } = await model.answer(row, options);
         answers.push(text);
+        likeliestLabels.push(likeliest);
         vectors.push(headVectors);
         advance(vectors.length);
       }
@@ -70,6 +74,7 @@ export async function runTask(
     const experiment = runExperiment(side(task.train, trainFeatures), side(task.test, testFeatures), {
       ...experimentOptions,
       zeroShotAnswers: zeroShot ? answers : undefined,
+      likeliestLabels: zeroShot ? likeliestLabels : undefined,
     });
     const leak = describeLeaks(await findLeaks(task.train, task.test), task.test.length);
     return {
@@ -124,6 +129,7 @@ export function summaryCells({ task, experiment: e }: TaskResult): string[] {
   return [
     task.name,
     percent(e.evaluation.accuracy),
+    percent(e.likeliest?.accuracy),
     percent(e.zeroShot?.accuracy),
     percent(e.allHeads.accuracy),
     percent(e.randomHeads.mean),
@@ -136,7 +142,8 @@ export function summaryCells({ task, experiment: e }: TaskResult): string[] {
 export const summaryHeader = [
   'task',
   'SAV',
-  'zero-shot',
+  'likeliest label',
+  'own words',
   'all heads',
   'random heads',
   'chance',
@@ -150,7 +157,7 @@ export function summaryJson({ task, experiment: e, warnings, answers }: TaskResu
   return {
     task: task.name,
     sav: e.evaluation,
-    zeroShot: e.zeroShot,
+    zeroShot: { likeliestLabel: e.likeliest, ownWords: e.zeroShot },
     allHeads: e.allHeads,
     randomHeads: e.randomHeads,
     leaveOneOutAccuracy,

@@ -1,5 +1,14 @@
 import { InputError } from './errors.ts';
 
+export interface SamplerOptions {
+  /** 0 is greedy; above, tokens are drawn from softmax(logits / temperature). */
+  readonly temperature: number;
+  /** Draw from the likeliest tokens whose probabilities sum to at least this; 1 (default) is all. */
+  readonly topP?: number;
+  /** Of the draws: the same seed gives the same text. */
+  readonly seed?: number;
+}
+
 /** Draws token ids from logits with temperature and nucleus (top-p) filtering, reproducibly. */
 export class Sampler {
   readonly #temperature: number;
@@ -7,7 +16,7 @@ export class Sampler {
   #state: number;
 
   /** @throws InputError for a temperature that is not above 0, or topP outside (0, 1]. */
-  constructor({ temperature, topP = 1, seed = 0 }: { temperature: number; topP?: number; seed?: number }) {
+  constructor({ temperature, topP = 1, seed = 0 }: SamplerOptions) {
     if (!(temperature > 0)) throw new InputError(`temperature ${temperature}: give a number above 0, or 0 for greedy`);
     if (!(topP > 0 && topP <= 1)) throw new InputError(`topP ${topP}: give a number above 0 and at most 1`);
     this.#temperature = temperature;

@@ -7,7 +7,7 @@ import type { Gpu } from '../kernels/gpu.ts';
 import type { Tensor, Weight } from '../kernels/tensor.ts';
 import type { Folder } from '../platform/types.ts';
 import { parseConfig } from './config.ts';
-import { type GenerateOptions, generate } from './generate.ts';
+import { type GenerateOptions, generate, PromptRun } from './generate.ts';
 import { endTokens } from './generation-config.ts';
 import { type Activation, type ActivationCache, Llava, type ModelInput, type RunOptions } from './llava.ts';
 import { Processor } from './processor/processor.ts';
@@ -160,24 +160,34 @@ export class VisionLanguageModel {
     return vectors;
   }
 
-  /** The model's own answer and its head vectors, from one pass over the prompt. */
+  /**
+   * What the model itself makes of an example, from one pass over the prompt: its greedy answer, its head vectors, and
+   * which of some labels it finds likeliest (mean log probability of the label's tokens).
+   */
   async answer(
     example: Prompt,
-    options: Pick<TextOptions, 'maxNewTokens' | 'signal'>,
-  ): Promise<{ text: string; headVectors: Float32Array }> {
-    const headVectors = new Float32Array(this.nLayers * this.nHeads * this.dHead);
-    const onActivations = (cache: ActivationCache) => {
-      let at = 0;
-      for (const { data } of cache.values()) {
-        headVectors.set(data, at);
-        at += data.length;
+    { maxNewTokens, labels, signal }: { maxNewTokens: number; labels: readonly string[]; signal?: AbortSignal },
+  ): Promise<{ text: string; headVectors: Float32Array; likeliest: string }> {
+    const { tokenizer } = this.processor;
+    const continuations = labels.map((label) => tokenizer.encode(label, { addSpecialTokens: false }));
+    const room = Math.max(maxNewTokens, ...continuations.map((ids) => ids.length)) - 1;
+    const hooks = { namesFilter: 'blocks.*.attn.hook_z', posSlice: -1 };
+    const prompt = await PromptRun.start(this.llava, await this.input(example), { room, logits: true, ...hooks });
+    try {
+      const scores: number[] = [];
+      for (const ids of continuations) {
+        signal?.throwIfAborted();
+        const each = await prompt.logProbabilities(ids);
+        scores.push(each.reduce((sum, x) => sum + x, 0) / each.length);
       }
-    };
-    let text = '';
-    const hooks = { namesFilter: 'blocks.*.attn.hook_z', posSlice: -1, onActivations };
-    const input = await this.input(example);
-    for await (const piece of this.generate(input, { ...options, ...hooks })) text += piece;
-    return { text: text.trim(), headVectors };
+      const likeliest = labels[scores.indexOf(Math.max(...scores))];
+      const ids: number[] = [];
+      for await (const id of prompt.generate({ maxNewTokens, endTokens: this.endTokens, signal })) ids.push(id);
+      const headVectors = Float32Array.from([...prompt.activations.values()].flatMap(({ data }) => [...data]));
+      return { text: tokenizer.decode(ids).trim(), headVectors, likeliest };
+    } finally {
+      prompt.destroy();
+    }
   }
 
   /** Frees the weights. */

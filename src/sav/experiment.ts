@@ -16,6 +16,8 @@ export interface LabelledFeatures {
 export interface ExperimentOptions extends Omit<FitOptions, 'ranking' | 'candidates'> {
   /** The model's own free-text answers to the test rows. */
   zeroShotAnswers?: readonly string[];
+  /** The label that the model finds likeliest for each test row: zero-shot for a model that answers in other words. */
+  likeliestLabels?: readonly string[];
   /** Sets of random heads, as many heads as were chosen. Default 20. */
   randomDraws?: number;
 }
@@ -30,6 +32,8 @@ export interface Experiment {
   readonly randomHeads: { mean: number; least: number; greatest: number; draws: number };
   /** Exact match of the answers after normalisation. */
   readonly zeroShot?: Evaluation;
+  /** The likeliest of the labels. */
+  readonly likeliest?: Evaluation;
   /** Test accuracy of the best k heads, for each k; the last is all heads. For looking at, not for choosing k. */
   readonly byK: readonly { k: number; accuracy: number }[];
 }
@@ -40,7 +44,7 @@ export function runExperiment(
   test: LabelledFeatures,
   options: ExperimentOptions = {},
 ): Experiment {
-  const { zeroShotAnswers, randomDraws = 20, ...fitOptions } = options;
+  const { zeroShotAnswers, likeliestLabels, randomDraws = 20, ...fitOptions } = options;
   const fit = fitClassifier(train.features, train.labels, { ...fitOptions, candidates: train.candidates });
   const { labels, heads } = fit.classifier.data;
   const classify = (classifier: Fit['classifier']) =>
@@ -90,6 +94,12 @@ export function runExperiment(
         zeroShotAnswers.map((answer) => matchLabel(answer, labels) ?? answer),
         labels,
       ),
+    likeliest: likeliestLabels && evaluate(test.labels, likeliestLabels, labels),
     byK: ks.sort((a, b) => a - b).map((k) => ({ k, accuracy: accuracyOf(ranked.slice(0, k)).accuracy })),
   };
+}
+
+/** What the model does without examples, at its best: its answer in words, or the likeliest label. */
+export function bestZeroShot({ zeroShot, likeliest }: Experiment): Evaluation | undefined {
+  return likeliest && !((zeroShot?.accuracy ?? 0) > likeliest.accuracy) ? likeliest : zeroShot;
 }

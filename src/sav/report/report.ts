@@ -1,6 +1,6 @@
 // The HTML report: one file, no scripts, no addresses of other files; it opens from a disk without a network.
 import type { Prediction } from '../classifier.ts';
-import type { Experiment } from '../experiment.ts';
+import { bestZeroShot, type Experiment } from '../experiment.ts';
 import type { Evaluation } from '../metrics.ts';
 import { headCountChart, headMap, type SummaryRow, summaryChart } from './charts.ts';
 import { html, type Markup, trusted } from './markup.ts';
@@ -61,7 +61,7 @@ ${report.introduction !== undefined && html`<p>${report.introduction}</p>`}
 <figure class="overview">${await summaryChart(rows)}
 <figcaption><span class="key"><span><i class="sav"></i>SAV, with 95 % interval</span><span><i class="zero"></i>zero-shot</span><span><i class="all"></i>all heads</span><span><i class="chance"></i>chance</span></span></figcaption></figure>
 ${summaryTable(report.tasks)}
-<p class="small soft">SAV: the chosen attention heads vote, on frozen weights. Zero-shot: the same model is asked, and its text must equal the label (case, punctuation and article aside). All heads, random heads: the same vote among all heads, or among as many heads drawn blindly. Chance: always the most frequent label of the test rows. Interval: Wilson, 95 %. Heads are written layer.head, best first.</p>
+<p class="small soft">SAV: the chosen attention heads vote, on frozen weights. Zero-shot, the same model without examples, in two ways: the likeliest of the labels as its answer; and its own words, which must equal the label (case, punctuation and article aside). The chart shows the better of the two. All heads, random heads: the same vote among all heads, or among as many heads drawn blindly. Chance: always the most frequent label of the test rows. Interval: Wilson, 95 %. Heads are written layer.head, best first.</p>
 </section>
 ${tasks}
 </main></body>
@@ -89,17 +89,26 @@ const points = (gap: number) => `${Math.abs(100 * gap).toFixed(1)} points ${gap 
 const headNames = (heads: readonly { layer: number; head: number }[]) =>
   heads.map(({ layer, head }) => `${layer}.${head}`).join(' ');
 
-function summaryRow({ name, experiment: { evaluation, zeroShot, allHeads } }: ReportTask): SummaryRow {
+function summaryRow({ name, experiment }: ReportTask): SummaryRow {
+  const { evaluation, allHeads } = experiment;
   const [low, high] = evaluation.interval;
   const { accuracy: sav, chance } = evaluation;
-  return { task: name, sav, low, high, chance, zeroShot: zeroShot?.accuracy, allHeads: allHeads.accuracy };
+  return {
+    task: name,
+    sav,
+    low,
+    high,
+    chance,
+    zeroShot: bestZeroShot(experiment)?.accuracy,
+    allHeads: allHeads.accuracy,
+  };
 }
 
 function overview(tasks: readonly ReportTask[]): string {
   const count = (test: (task: ReportTask) => boolean | undefined) => tasks.filter(test).length;
   const asked = count(({ experiment }) => experiment.zeroShot !== undefined);
   const better = count(
-    ({ experiment: e }) => e.zeroShot && aboveChance(e.evaluation) && e.evaluation.accuracy > e.zeroShot.accuracy,
+    ({ experiment: e }) => aboveChance(e.evaluation) && e.evaluation.accuracy > (bestZeroShot(e)?.accuracy ?? 1),
   );
   const sparse = count(({ experiment: e }) => aboveChance(e.evaluation) && e.evaluation.accuracy > e.allHeads.accuracy);
   const atChance = count(({ experiment }) => !aboveChance(experiment.evaluation));
@@ -107,7 +116,7 @@ function overview(tasks: readonly ReportTask[]): string {
   const of = tasks.length === 1 ? 'the one task' : `${tasks.length} tasks`;
   return [
     asked > 0 &&
-      `SAVs are more accurate than the model's own answers on ${better} of ${asked === tasks.length ? of : `${asked} tasks that were also asked`}.`,
+      `SAVs are more accurate than the model without examples (at its best of two ways) on ${better} of ${asked === tasks.length ? of : `${asked} tasks that were also asked`}.`,
     `The chosen heads do better than all heads together on ${sparse} of ${of}.`,
     mute > 0 &&
       `On ${mute} of ${of} none of those answers is a label: there zero-shot says that the model does not speak the task's words, not that it does not see.`,
@@ -119,16 +128,16 @@ function overview(tasks: readonly ReportTask[]): string {
 
 function summaryTable(tasks: readonly ReportTask[]): Markup {
   return html`<div class="scroll"><table class="summary">
-<thead><tr><th>Task</th><th>SAV</th><th>zero-shot</th><th>all heads</th><th>random heads</th><th>chance</th><th>queries</th><th>heads</th><th style="text-align:left">chosen</th></tr></thead>
+<thead><tr><th>Task</th><th>SAV</th><th>likeliest label</th><th>own words</th><th>all heads</th><th>random heads</th><th>chance</th><th>queries</th><th>heads</th><th style="text-align:left">chosen</th></tr></thead>
 <tbody>${tasks.map(({ name, experiment }, i) => {
-    const { evaluation, zeroShot, allHeads, randomHeads, fit } = experiment;
+    const { evaluation, zeroShot, likeliest, allHeads, randomHeads, fit } = experiment;
     const { heads } = fit.classifier.data;
     const [low, high] = evaluation.interval.map((end) => Math.round(100 * end));
-    const others = [zeroShot?.accuracy ?? 0, allHeads.accuracy, randomHeads.mean, evaluation.chance];
+    const others = [bestZeroShot(experiment)?.accuracy ?? 0, allHeads.accuracy, randomHeads.mean, evaluation.chance];
     const best = aboveChance(evaluation) && evaluation.accuracy > Math.max(...others);
     return html`<tr><th><a class="label" href="#task-${i + 1}">${name}</a>${!aboveChance(evaluation) && html` <span class="tag">at chance</span>`}</th>
 <td class="${best ? 'best' : ''}">${percent(evaluation.accuracy)} <small>${low}–${high}</small></td>
-<td>${zeroShot ? percent(zeroShot.accuracy) : '–'}</td><td>${percent(allHeads.accuracy)}</td><td>${percent(randomHeads.mean)}</td>
+<td>${likeliest ? percent(likeliest.accuracy) : '–'}</td><td>${zeroShot ? percent(zeroShot.accuracy) : '–'}</td><td>${percent(allHeads.accuracy)}</td><td>${percent(randomHeads.mean)}</td>
 <td>${percent(evaluation.chance)}</td><td>${evaluation.n}</td><td>${heads.length}</td>
 <td class="heads">${headNames(heads.slice(0, 5))}${heads.length > 5 && ' …'}</td></tr>`;
   })}</tbody></table></div>`;
@@ -138,7 +147,8 @@ async function taskSection(
   { name, description, experiment, queries, warnings }: ReportTask,
   id: string,
 ): Promise<Markup> {
-  const { evaluation, zeroShot, allHeads, randomHeads, fit, byK } = experiment;
+  const { evaluation, zeroShot, likeliest, allHeads, randomHeads, fit, byK } = experiment;
+  const asked = bestZeroShot(experiment);
   const { data } = fit.classifier;
   const { heads, leaveOneOutAccuracy } = data;
   const nClasses = data.labels.length;
@@ -149,7 +159,8 @@ ${data.prompt !== undefined && html`<p class="question soft">${data.prompt.trim(
 ${(warnings ?? []).map((warning) => html`<p class="warning">${warning}</p>`)}
 <div class="numbers">
 ${number('sav', percent(evaluation.accuracy), 'SAV')}
-${zeroShot && number('zero', percent(zeroShot.accuracy), 'zero-shot')}
+${likeliest && number('zero', percent(likeliest.accuracy), 'likeliest label')}
+${zeroShot && number('zero', percent(zeroShot.accuracy), 'own words')}
 ${number('', percent(allHeads.accuracy), 'all heads')}
 ${number('', percent(randomHeads.mean), 'random heads')}
 ${number('', percent(evaluation.chance), 'chance')}
@@ -159,8 +170,8 @@ ${leaveOneOutAccuracy !== undefined && number('', percent(leaveOneOutAccuracy), 
 <div class="figures">
 <figure><h3>Head scores</h3>${await headMap(fit.ranking, heads, 1 / nClasses)}
 <figcaption><span class="ramp"></span> chance to perfect, on ${fit.ranking.nExamples} training examples${fit.ranking.scoring === 'leave-one-out' && ', each left out in turn'}. Framed: the ${heads.length} chosen.</figcaption></figure>
-<figure><h3>Accuracy by number of heads</h3>${await headCountChart(byK, heads.length, evaluation.chance, zeroShot?.accuracy)}
-<figcaption>On the test rows, the best heads first. Full colour: the number used. Dotted: chance.${zeroShot && ' Dashed: zero-shot.'} Shown to be looked at; it did not choose the number.</figcaption></figure>
+<figure><h3>Accuracy by number of heads</h3>${await headCountChart(byK, heads.length, evaluation.chance, asked?.accuracy)}
+<figcaption>On the test rows, the best heads first. Full colour: the number used. Dotted: chance.${asked && ' Dashed: zero-shot, at its best.'} Shown to be looked at; it did not choose the number.</figcaption></figure>
 <figure><h3>Confusion</h3>${confusionTable(evaluation)}
 <figcaption>Rows: the truth. Columns: the answer.</figcaption></figure>
 </div>
@@ -174,14 +185,20 @@ function number(kind: string, value: string, caption: string): Markup {
   return html`<div class="figure-number ${kind}"><b>${value}</b>${caption}</div>`;
 }
 
-function verdict({ evaluation, zeroShot, allHeads }: Experiment): string {
+function verdict(experiment: Experiment): string {
+  const { evaluation, zeroShot, allHeads } = experiment;
   const { accuracy, interval, chance, correct, n } = evaluation;
   const range = `${correct} of ${n} right; 95 % interval ${percent(interval[0])} to ${percent(interval[1])}`;
   const sentences: string[] = [];
   if (aboveChance(evaluation)) {
-    const gap = zeroShot && accuracy - zeroShot.accuracy;
+    const unaided = bestZeroShot(experiment);
+    const gap = unaided && accuracy - unaided.accuracy;
     const asked =
-      gap === undefined ? '' : gap === 0 ? ', as the model when asked' : `, ${points(gap)} the model's own answers`;
+      gap === undefined
+        ? ''
+        : gap === 0
+          ? ', as the model without examples'
+          : `, ${points(gap)} the model without examples`;
     const gain = accuracy - allHeads.accuracy;
     sentences.push(
       `${percent(accuracy)} (${range})${asked}; ${gain === 0 ? 'as good as' : points(gain)} the vote of all heads.`,
