@@ -132,6 +132,18 @@ describe.each(attentionVariants)('attention.%s', (variant) => {
     expect(nmse(await run(c, { q, k, v }, variant), expected)).toBeLessThanOrEqual(1e-13); // 1 / total may round
   });
 
+  it.each([
+    ['up', 1],
+    ['down', -1],
+  ])('rescales when the logits of 300 keys go %s', async (_, sign) => {
+    const c = attentionCase({ ...small, queries: 3, keys: 300, scale: 1 });
+    const q = new Float32Array(3 * 32).fill(1);
+    const k = Float32Array.from({ length: 300 * 16 }, (_, i) => (sign * Math.floor(i / 16)) / 16 / 50); // 6 in all
+    const v = random(300 * 16, 6);
+    const z = await run(c, { q, k, v }, variant);
+    expect(nmse(z, referenceAttention(c, q, k, v))).toBeLessThanOrEqual(1e-7);
+  });
+
   it('averages the values when all logits are equal, however low', async () => {
     const c = attentionCase({ ...small, queries: 5, keys: 130, scale: 1 });
     const q = new Float32Array(5 * 32).fill(1000);
