@@ -28,10 +28,11 @@ export const paramsBytes = 256;
  */
 export class PipelineCache {
   readonly #device: GPUDevice;
-  readonly #pipelines = new Map<string, Promise<Pipeline>>();
+  readonly #pipelines = new Map<string, Map<string, Promise<Pipeline>>>();
   readonly #layouts = new Map<string, GPUBindGroupLayout>();
   readonly #bindGroups = new Map<string, GPUBindGroup>();
   readonly #bufferIds = new WeakMap<GPUBuffer, number>();
+  #compiled = 0;
   #nextId = 0;
 
   constructor(device: GPUDevice) {
@@ -39,7 +40,7 @@ export class PipelineCache {
   }
 
   get compiled(): number {
-    return this.#pipelines.size;
+    return this.#compiled;
   }
 
   get bindGroups(): number {
@@ -47,11 +48,18 @@ export class PipelineCache {
   }
 
   get(key: PipelineKey): Promise<Pipeline> {
-    const text = `${key.access.join()}|${key.hasParams}|${key.code}`;
-    let pipeline = this.#pipelines.get(text);
+    // By text first: a text that its kernel keeps has its hash already, while one put together here would be hashed each time.
+    let ofText = this.#pipelines.get(key.code);
+    if (!ofText) {
+      ofText = new Map();
+      this.#pipelines.set(key.code, ofText);
+    }
+    const bindings = `${key.access.join()}|${key.hasParams}`;
+    let pipeline = ofText.get(bindings);
     if (!pipeline) {
       pipeline = this.#compile(key);
-      this.#pipelines.set(text, pipeline);
+      ofText.set(bindings, pipeline);
+      this.#compiled++;
     }
     return pipeline;
   }

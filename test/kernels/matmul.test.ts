@@ -162,11 +162,12 @@ describe('chooseMatmul', () => {
   });
   it('stays within the device', () => {
     expect(variant(60, 512, { ...amd, maxWorkgroupStorage: 8192 })).toBe('tile');
-    expect(variant(60, 512, { ...amd, maxWorkgroupInvocations: 128 })).toBe('tile');
+    expect(variant(60, 512, { ...amd, maxWorkgroupInvocations: 64 })).toBe('tile');
   });
   it('shares a load among four threads on a software adapter', () => {
     const quad = (rows: number, k: number) => chooseMatmul({ rows, n: 128, k }, { ...amd, software: true });
-    expect(quad(1, 128)).toEqual({ variant: 'quad', rows: 4, columns: 32, chunk: 1 });
+    expect(quad(3, 128)).toEqual({ variant: 'quad', rows: 4, columns: 32, chunk: 1 });
+    expect(quad(1, 128)).toMatchObject({ variant: 'matvecSubgroup', rows: 1 });
     expect(quad(60, 128)).toEqual({ variant: 'quad', rows: 16, columns: 32, chunk: 1 });
     expect(quad(256, 1024)).toEqual({ variant: 'quad', rows: 32, columns: 32, chunk: 2 });
     expect(quad(256, 1028)).toEqual({ variant: 'quad', rows: 32, columns: 32, chunk: 1 });

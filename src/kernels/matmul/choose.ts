@@ -56,16 +56,17 @@ export function chooseMatmul(problem: MatmulProblem, device: Device, forced?: Ma
     case 'matvec':
       return { variant, rows, columns: 4, threads: 64 };
     case 'matvecSubgroup':
-      return { variant, rows, columns: 4, threads: device.subgroupMaxSize };
+      return { variant, rows, columns: device.software ? 8 : 4, threads: device.subgroupMaxSize };
   }
 }
 
 function chooseVariant(problem: MatmulProblem, device: Device): MatmulVariant {
   const { rows, k } = problem;
   if (k % 4 !== 0) return 'base';
-  if (device.software) return device.subgroups ? 'quad' : 'tile';
-  if (rows <= matvecRows)
-    return device.subgroups && device.subgroupMinSize === device.subgroupMaxSize ? 'matvecSubgroup' : 'matvec';
+  const oneSubgroupSize = device.subgroups && device.subgroupMinSize === device.subgroupMaxSize;
+  if (device.software && device.subgroups) return rows === 1 && oneSubgroupSize ? 'matvecSubgroup' : 'quad';
+  if (device.software) return 'tile';
+  if (rows <= matvecRows) return oneSubgroupSize ? 'matvecSubgroup' : 'matvec';
   const block = chooseMatmul(problem, device, 'workgroup') as WorkgroupPlan;
   const fits =
     workgroupStorage(block) <= device.maxWorkgroupStorage &&
@@ -73,7 +74,20 @@ function chooseVariant(problem: MatmulProblem, device: Device): MatmulVariant {
   return fits ? 'workgroup' : 'tile';
 }
 
+const texts = new Map<string, string>();
+
+/** The text is made once: a forward pass asks for it a hundred times. */
 export function matmulWgsl(traits: MatmulTraits, plan: MatmulPlan): string {
+  const key = JSON.stringify([traits, plan]);
+  let text = texts.get(key);
+  if (text === undefined) {
+    text = generate(traits, plan);
+    texts.set(key, text);
+  }
+  return text;
+}
+
+function generate(traits: MatmulTraits, plan: MatmulPlan): string {
   switch (plan.variant) {
     case 'base':
       return matmulBaseWgsl(traits);
