@@ -105,7 +105,7 @@ describe('renderReport', () => {
   it('says in words what stays at chance, and what does not', () => {
     expect(body).toContain('On 1 of 2 tasks SAVs stay at chance');
     expect(body).toMatch(/At chance: [\d.]+ % \(\d+ of 30 right/);
-    expect(body).toMatch(/above the model&#39;s own answers/);
+    expect(body).toMatch(/above the model without examples/);
     expect(body).toContain('none of the labels 10 of 30 times');
     expect(body).not.toContain('none of those answers is a label');
     expect(body.match(/class="tag">at chance/g)).toHaveLength(2);
