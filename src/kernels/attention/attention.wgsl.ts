@@ -41,6 +41,8 @@ import { dotProduct, type VectorWidth, vectorType } from '../vectors.ts';
  * - 8 keys a thread: 252 registers on RDNA3 (3 waves instead of 6) for 3 % more multiply-adds in the loop.
  * - masking the weights again after the exponential: 16 comparisons kept alive through two barriers. `hidden` does without.
  * - workgroups of 64 to 128 threads on SwiftShader: split took 260 ms of CPU for 65 x 65 where quad takes 2.3.
+ * - quad with q and the weights through subgroupBroadcast in place of loads and workgroup memory: 10 to 30 % faster on
+ *   SwiftShader, twice as long to compile, and only for a subgroup size that is known: not worth a variant.
  * - quad with 8 keys a thread, with 8 threads, as 2x2 or 4x1 threads: within 20 % of each other, up to 3 times as long to compile.
  */
 
