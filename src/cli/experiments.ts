@@ -32,6 +32,9 @@ export interface RunTaskOptions extends ExperimentOptions {
 /** Longest answer that can still be a label; greedy text beyond it would not match anyway. */
 const maxAnswerTokens = 12;
 
+/** Queries that are answered together. */
+const batchSize = 16;
+
 export async function runTask(
   context: Context,
   model: VisionLanguageModel,
@@ -54,13 +57,23 @@ export async function runTask(
     let testFeatures: HeadFeatures;
     if (zeroShot) {
       const vectors: Float32Array[] = [];
-      for (const { images, prompt, loadImages, candidates } of task.test) {
-        const row = { images: await loadImages(), imageNames: images, prompt };
-        const options = { maxNewTokens: maxAnswerTokens, labels: candidates ?? labels, signal };
-        const { text, headVectors, likeliest } = await model.answer(row, options);
-        answers.push(text);
-        likeliestLabels.push(likeliest);
-        vectors.push(headVectors);
+      for (let at = 0; at < task.test.length; at += batchSize) {
+        const rows = task.test.slice(at, at + batchSize);
+        const shown = await Promise.all(
+          rows.map(async ({ images, prompt, loadImages }) => ({
+            images: await loadImages(),
+            imageNames: images,
+            prompt,
+          })),
+        );
+        const found = await model.answers(shown, { maxNewTokens: maxAnswerTokens, labels, signal });
+        for (const [i, answer] of found.entries()) {
+          answers.push(answer.text);
+          const { candidates = labels } = rows[i];
+          const score = (label: string) => answer.labelScores[labels.indexOf(label)] ?? Number.NEGATIVE_INFINITY;
+          likeliestLabels.push(candidates.reduce((best, label) => (score(label) > score(best) ? label : best)));
+          vectors.push(answer.headVectors);
+        }
         advance(vectors.length);
       }
       testFeatures = { ...trainFeatures, vectors };

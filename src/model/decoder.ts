@@ -19,7 +19,7 @@ export interface DecoderRun {
   readonly batch: number;
   /** `ropeTable` of every row's position, [batch * length, dHead]. */
   readonly rope: Tensor;
-  /** Keys and values of the positions before these (batch 1), and where theirs are put. */
+  /** Keys and values of the positions before these, and where theirs are put. */
   readonly cache?: KvCache;
   readonly hooks: Hooks;
   /** Blocks to run. */
@@ -137,8 +137,15 @@ function headOutputs(
   hooks.emit(`${name}.hook_v`, v);
   const rotQ = rotaryEmbedding(rec, { x: q, table: pick(rope), label: `${name}.rot_q` });
   const start = cache?.length ?? 0;
-  const rotK = rotaryEmbedding(rec, { x: k, table: rope, out: cache?.keys[l], outRow: start, label: `${name}.rot_k` });
-  if (cache) copyRows(rec, { x: v, out: cache.values[l], outRow: start, label: `${name}.v cache` });
+  const rotK = rotaryEmbedding(rec, {
+    x: k,
+    table: rope,
+    out: cache?.keys[l],
+    outRow: start,
+    batch,
+    label: `${name}.rot_k`,
+  });
+  if (cache) copyRows(rec, { x: v, out: cache.values[l], outRow: start, batch, label: `${name}.v cache` });
   hooks.emit(`${name}.hook_rot_q`, rotQ, narrow);
   if (hooks.wants(`${name}.hook_rot_k`))
     hooks.emit(

@@ -1,7 +1,7 @@
 import type { Tensor } from '../kernels/tensor.ts';
 import { InputError } from './errors.ts';
 import { KvCache } from './kv-cache.ts';
-import type { ActivationCache, Llava, ModelInput, RunOptions } from './llava.ts';
+import type { ActivationCache, Llava, ModelInput, RunOptions, StepResult } from './llava.ts';
 import { Sampler, type SamplerOptions } from './sampling.ts';
 
 export interface GenerateOptions extends Partial<SamplerOptions> {
@@ -25,110 +25,118 @@ export interface PromptOptions extends Pick<RunOptions, 'namesFilter' | 'posSlic
 export async function* generate(model: Llava, input: ModelInput, options: GenerateOptions): AsyncGenerator<number> {
   options.signal?.throwIfAborted();
   const logits = (options.temperature ?? 0) > 0;
-  const prompt = await PromptRun.start(model, input, { room: options.maxNewTokens - 1, logits });
+  const prompt = await PromptRun.start(model, [input], { room: options.maxNewTokens - 1, logits });
   try {
-    yield* prompt.generate(options);
+    for await (const [id] of prompt.generate(options)) yield id!;
   } finally {
     prompt.destroy();
   }
 }
 
-/** A prompt that the model has read: its keys and values are kept, so that it can be continued in several ways. */
+/**
+ * Prompts of equal length that the model has read together: their keys and values are kept, so that they can be continued
+ * in several ways.
+ */
 export class PromptRun {
-  /** What `namesFilter` asked for. */
+  /** What `namesFilter` asked for, of all prompts: the first axis holds `batch` times the positions. */
   readonly activations: ActivationCache;
+  readonly batch: number;
   readonly #model: Llava;
   readonly #cache: KvCache;
-  readonly #token: Tensor;
+  readonly #tokens: Tensor;
   readonly #length: number;
-  readonly #logits: Float32Array | undefined;
-  readonly #next: number | undefined;
+  readonly #first: StepResult;
 
-  private constructor(
-    model: Llava,
-    cache: KvCache,
-    token: Tensor,
-    first: { activations: ActivationCache; logits?: Float32Array; next?: number },
-  ) {
+  private constructor(model: Llava, cache: KvCache, tokens: Tensor, first: StepResult) {
     this.#model = model;
     this.#cache = cache;
-    this.#token = token;
+    this.#tokens = tokens;
     this.#length = cache.length;
+    this.#first = first;
+    this.batch = cache.batch;
     this.activations = first.activations;
-    this.#logits = first.logits;
-    this.#next = first.next;
   }
 
-  /** Runs the prompt, with a cache sized for it and `room` more positions. @throws InputError when that is too long. */
-  static async start(model: Llava, input: ModelInput, options: PromptOptions): Promise<PromptRun> {
+  /** Runs the prompts, with a cache sized for them and `room` more positions. @throws InputError when that is too long. */
+  static async start(model: Llava, inputs: readonly ModelInput[], options: PromptOptions): Promise<PromptRun> {
     const { maxPositions } = model.config.text;
-    const capacity = input.inputIds.length + options.room;
-    if (!(Number.isInteger(options.room) && options.room >= 0))
-      throw new InputError(`room for ${options.room} positions: give a whole number (maxNewTokens is at least 1)`);
-    if (capacity > maxPositions)
-      throw new InputError(
-        `${input.inputIds.length} prompt tokens and ${options.room} more exceed this model's ${maxPositions} positions`,
-      );
-    const cache = new KvCache(model.gpu, model.config.text, capacity);
-    const token = model.gpu.tensor('token', 'u32', [1]);
+    const { room, namesFilter, posSlice } = options;
+    const length = inputs[0]?.inputIds.length ?? 0;
+    if (!(Number.isInteger(room) && room >= 0))
+      throw new InputError(`room for ${room} positions: give a whole number (maxNewTokens is at least 1)`);
+    if (length + room > maxPositions)
+      throw new InputError(`${length} prompt tokens and ${room} more exceed this model's ${maxPositions} positions`);
+    const cache = new KvCache(model.gpu, model.config.text, Math.max(1, length + room), Math.max(1, inputs.length));
+    const tokens = model.gpu.tensor('tokens', 'u32', [cache.batch]);
     try {
-      const { namesFilter, posSlice } = options;
-      const next = options.logits ? undefined : token;
-      return new PromptRun(model, cache, token, await model.step(input, { cache, next, namesFilter, posSlice }));
+      const next = options.logits ? undefined : tokens;
+      return new PromptRun(model, cache, tokens, await model.step(inputs, { cache, next, namesFilter, posSlice }));
     } catch (e) {
       cache.destroy();
-      model.gpu.destroy(token);
+      model.gpu.destroy(tokens);
       throw e;
     }
   }
 
   /**
-   * Continues the prompt token by token. Greedy steps choose on the GPU and read four bytes back (the first one chooses
-   * on the host where the prompt's logits were asked for); sampled ones read the logits of one position.
+   * Continues the prompts token by token, in lock-step: an id for each prompt, undefined once its text has ended.
+   *
+   * Greedy steps choose on the GPU and read four bytes a prompt back (the first one chooses on the host where the prompt's
+   * logits were asked for); sampled ones read the logits of one position.
    */
-  async *generate({ maxNewTokens, endTokens, signal, ...sampling }: GenerateOptions): AsyncGenerator<number> {
+  async *generate({
+    maxNewTokens,
+    endTokens,
+    signal,
+    ...sampling
+  }: GenerateOptions): AsyncGenerator<(number | undefined)[]> {
     const { temperature = 0 } = sampling;
     const sampler = temperature > 0 ? new Sampler({ ...sampling, temperature }) : undefined;
-    if (sampler && !this.#logits)
+    if (sampler && !this.#first.logits)
       throw new InputError('sampling needs the prompt’s logits: start it with logits: true');
     this.#cache.length = this.#length;
-    let logits = this.#logits;
-    let next = this.#next;
+    const ended = new Array<boolean>(this.batch).fill(false);
+    let { logits, next } = this.#first;
     for (let i = 1; ; i++) {
       signal?.throwIfAborted();
-      const onHost = next === undefined;
-      const id = next ?? (sampler ? sampler.draw(logits!) : largest(logits!));
-      if (endTokens.has(id)) return;
-      yield id;
+      const ids = next ?? Uint32Array.from(this.#rows(logits!), (row) => sampler?.draw(row) ?? largest(row));
+      for (const [b, id] of ids.entries()) ended[b] ||= endTokens.has(id);
+      if (ended.every(Boolean)) return;
+      yield Array.from(ids, (id, b) => (ended[b] ? undefined : id));
       if (i === maxNewTokens) return;
       signal?.throwIfAborted();
-      if (onHost) this.#model.gpu.write(this.#token, Uint32Array.of(id));
-      ({ logits, next } = await this.#model.stepFrom(this.#token, {
-        cache: this.#cache,
-        next: sampler ? undefined : this.#token,
-      }));
+      if (!next) this.#model.gpu.write(this.#tokens, ids as Uint32Array<ArrayBuffer>);
+      const options = { cache: this.#cache, next: sampler ? undefined : this.#tokens };
+      ({ logits, next } = await this.#model.stepFrom(this.#tokens, options));
     }
   }
 
-  /** Natural-log probability of each of `tokens`, as a continuation of the prompt. */
-  async logProbabilities(tokens: ArrayLike<number>): Promise<number[]> {
-    if (!this.#logits) throw new InputError('scoring needs the prompt’s logits: start it with logits: true');
+  /** Natural-log probability of each of `tokens`, as a continuation of each prompt: [batch][tokens]. */
+  async logProbabilities(tokens: ArrayLike<number>): Promise<number[][]> {
+    const { logits } = this.#first;
+    if (!logits) throw new InputError('scoring needs the prompt’s logits: start it with logits: true');
     if (!tokens.length) throw new InputError('there are no tokens to score');
-    const scores = [logProbability(this.#logits, tokens[0])];
+    const scores = this.#rows(logits).map((row) => [logProbability(row, tokens[0])]);
     if (tokens.length === 1) return scores;
     this.#cache.length = this.#length;
-    const inputIds = Array.from(tokens).slice(0, -1);
-    const options = { cache: this.#cache, next: this.#token, namesFilter: 'logits' };
-    const { activations } = await this.#model.step({ inputIds, pixelValues: [] }, options);
-    const { data, shape } = activations.get('logits')!;
-    for (let i = 1; i < tokens.length; i++)
-      scores.push(logProbability(data.subarray((i - 1) * shape[1], i * shape[1]), tokens[i]));
+    const inputs = scores.map(() => ({ inputIds: Array.from(tokens).slice(0, -1), pixelValues: [] }));
+    const options = { cache: this.#cache, next: this.#tokens, namesFilter: 'logits' };
+    const { activations } = await this.#model.step(inputs, options);
+    const rows = this.#rows(activations.get('logits')!.data); // [batch * (tokens - 1)][vocab]
+    for (const [b, score] of scores.entries())
+      for (let i = 1; i < tokens.length; i++)
+        score.push(logProbability(rows[b * (tokens.length - 1) + i - 1], tokens[i]));
     return scores;
+  }
+
+  #rows(logits: Float32Array): Float32Array[] {
+    const width = this.#model.config.text.vocabSize;
+    return Array.from({ length: logits.length / width }, (_, i) => logits.subarray(i * width, (i + 1) * width));
   }
 
   destroy(): void {
     this.#cache.destroy();
-    this.#model.gpu.destroy(this.#token);
+    this.#model.gpu.destroy(this.#tokens);
   }
 }
 

@@ -2,27 +2,32 @@ import type { Gpu } from '../kernels/gpu.ts';
 import type { Tensor } from '../kernels/tensor.ts';
 import type { TextConfig } from './config.ts';
 
-/** Keys (after rotation) and values of the positions seen so far, preallocated for `capacity` positions. */
+/**
+ * Keys (after rotation) and values of the positions seen so far, preallocated for `capacity` positions of each of `batch`
+ * sequences of equal length.
+ */
 export class KvCache {
   readonly capacity: number;
-  /** Per layer [capacity, nKvHeads, dHead] f32. */
+  readonly batch: number;
+  /** Per layer [batch * capacity, nKvHeads, dHead] f32. */
   readonly keys: readonly Tensor[];
   readonly values: readonly Tensor[];
-  /** Positions filled. */
+  /** Positions filled, in every sequence. */
   length = 0;
   readonly #gpu: Gpu;
 
-  constructor(gpu: Gpu, config: TextConfig, capacity: number) {
+  constructor(gpu: Gpu, config: TextConfig, capacity: number, batch = 1) {
     this.#gpu = gpu;
     this.capacity = capacity;
-    const shape = [capacity, config.nKvHeads, config.dHead];
+    this.batch = batch;
+    const shape = [batch * capacity, config.nKvHeads, config.dHead];
     const make = (what: string) =>
       Array.from({ length: config.nLayers }, (_, l) => gpu.tensor(`blocks.${l} ${what} cache`, 'f32', shape));
     this.keys = make('key');
     this.values = make('value');
   }
 
-  /** Bytes on the GPU for a cache of this many positions. */
+  /** Bytes on the GPU for a cache of this many positions of one sequence. */
   static price(config: TextConfig, capacity: number): number {
     return 2 * 4 * config.nLayers * capacity * config.nKvHeads * config.dHead;
   }

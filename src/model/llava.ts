@@ -1,4 +1,5 @@
 import { argmax } from '../kernels/argmax/argmax.ts';
+import { gatherRows } from '../kernels/elementwise/elementwise.ts';
 import { embedding } from '../kernels/embedding/embedding.ts';
 import type { Gpu } from '../kernels/gpu.ts';
 import type { Profiler } from '../kernels/profiler.ts';
@@ -43,11 +44,19 @@ export interface Activation {
 
 export type ActivationCache = ReadonlyMap<string, Activation>;
 
-/** A step of generation: run the input, put its keys and values in the cache, choose or return what comes next. */
+/** A step of generation: run the inputs, put their keys and values in the cache, choose or return what comes next. */
 export interface StepOptions extends RunOptions {
   readonly cache: KvCache;
-  /** Greedy: the next id is chosen on the GPU and left in this u32[1]; its four bytes are read back. */
+  /** Greedy: the next ids are chosen on the GPU and left in this u32[batch]; four bytes a sequence are read back. */
   readonly next?: Tensor;
+}
+
+export interface StepResult {
+  readonly activations: ActivationCache;
+  /** [batch, vocab] of the last position, without `next`. */
+  readonly logits?: Float32Array;
+  /** [batch], with `next`. */
+  readonly next?: Uint32Array;
 }
 
 const headsAlone = /\.(hook_resid_pre|ln1\.\w+|attn\.\w+)$/;
@@ -105,37 +114,33 @@ export class Llava {
     });
   }
 
-  /** A prompt or the tokens after it, with the positions before them in `cache`. Logits come back only without `next`. */
-  async step(
-    input: ModelInput,
-    options: StepOptions,
-  ): Promise<{ activations: ActivationCache; logits?: Float32Array; next?: number }> {
+  /**
+   * Prompts of equal length, or the tokens after them, with the positions before them in `cache`.
+   * The logits of each one's last position come back only without `next`.
+   */
+  async step(inputs: readonly ModelInput[], options: StepOptions): Promise<StepResult> {
     const rec = this.gpu.record('step', options);
-    const { hooks, logits } = this.#record(rec, [input], options, options.cache);
-    return this.#finishStep(rec, hooks, logits!, input.inputIds.length, options);
+    const { hooks, logits } = this.#record(rec, inputs, options, options.cache);
+    return this.#finishStep(rec, hooks, logits!, inputs[0].inputIds.length, options);
   }
 
-  /** One more token, taken from the GPU where the step before left it. */
-  async stepFrom(
-    token: Tensor,
-    options: StepOptions,
-  ): Promise<{ activations: ActivationCache; logits?: Float32Array; next?: number }> {
+  /** One more token of each sequence, u32[batch], taken from the GPU where the step before left it. */
+  async stepFrom(tokens: Tensor, options: StepOptions): Promise<StepResult> {
+    const { cache } = options;
     const rec = this.gpu.record('decode', options);
-    const hooks = new Hooks(rec, new Set(), 1, { start: 0, end: 1 });
-    const logits = this.#decode(
-      rec,
-      hooks,
-      this.#embed(rec, token),
-      1,
-      1,
-      options.cache,
-      this.config.text.nLayers,
-      false,
-    );
+    const hooks = new Hooks(rec, new Set(), 1, { start: 0, end: 1 }, cache.batch);
+    const { nLayers } = this.config.text;
+    const logits = this.#decode(rec, hooks, this.#embed(rec, tokens), 1, cache.batch, cache, nLayers, false);
     return this.#finishStep(rec, hooks, logits!, 1, options);
   }
 
-  async #finishStep(rec: Recorder, hooks: Hooks, logits: Tensor, length: number, { cache, next }: StepOptions) {
+  async #finishStep(
+    rec: Recorder,
+    hooks: Hooks,
+    logits: Tensor,
+    length: number,
+    { cache, next }: StepOptions,
+  ): Promise<StepResult> {
     let read: Readback;
     if (next) {
       const chosen = argmax(rec, { x: logits, label: 'next token' });
@@ -144,7 +149,7 @@ export class Llava {
     } else read = rec.read(logits);
     await rec.submit();
     cache.length += length;
-    return { activations: activations(hooks), ...(next ? { next: read.u32[0] } : { logits: read.f32 }) };
+    return { activations: activations(hooks), ...(next ? { next: read.u32 } : { logits: read.f32 }) };
   }
 
   #record(
@@ -156,6 +161,8 @@ export class Llava {
     const { imageTokens, imageTokenId } = this.config;
     const length = inputs[0]?.inputIds.length ?? 0;
     for (const input of inputs) this.#check(input, length, cache);
+    if (cache && cache.batch !== inputs.length)
+      throw new InputError(`${inputs.length} inputs for a cache of ${cache.batch} sequences`);
     const batch = inputs.length;
     const pixels = inputs.flatMap((input) => input.pixelValues);
     const { names, layers, stopAtHeads } = this.#extent(options, pixels.length, cache !== undefined);
@@ -221,7 +228,7 @@ export class Llava {
     if (hooks.wants('logits', 'ln_final.hook_normalized', 'ln_final.hook_scale'))
       unembed(rec, this.weights.decoder, text, hooks.narrow(out!), hooks);
     // Generation goes on from the last position, whatever the hooks ask for.
-    return cache ? unembed(rec, this.weights.decoder, text, rows(out!, length - 1, length)) : undefined;
+    return cache ? unembed(rec, this.weights.decoder, text, lastRows(rec, out!, batch)) : undefined;
   }
 
   /** Which hooks are wanted and how far the run must go for them. */
@@ -271,4 +278,13 @@ export class Llava {
 
 function activations(hooks: Hooks): ActivationCache {
   return new Map([...hooks.results].map(([name, { readback, shape }]) => [name, { data: readback.f32, shape }]));
+}
+
+/** The last of `length` rows of each sequence. */
+function lastRows(rec: Recorder, x: Tensor, batch: number): Tensor {
+  const length = x.shape[0] / batch;
+  if (batch === 1) return rows(x, length - 1, length);
+  if (length === 1) return x;
+  const last = Uint32Array.from({ length: batch }, (_, b) => (b + 1) * length - 1);
+  return gatherRows(rec, { x, rows: rec.input('last rows', 'u32', [batch], last), label: 'last rows' });
 }

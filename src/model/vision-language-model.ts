@@ -32,6 +32,15 @@ export interface Prompt {
   readonly raw?: boolean;
 }
 
+/** A model's own view of an example, without having been shown any other. */
+export interface Answer {
+  readonly text: string;
+  /** Mean log probability of each label's tokens as the answer, in the order of the labels. */
+  readonly labelScores: readonly number[];
+  /** [nLayers, nHeads, dHead] */
+  readonly headVectors: Float32Array;
+}
+
 export type TextOptions = Omit<GenerateOptions, 'endTokens'> & {
   /** Receives each token id as it is chosen. */
   readonly onToken?: (id: number) => void;
@@ -141,53 +150,64 @@ export class VisionLanguageModel {
     examples: readonly Prompt[],
     { maxLayer, signal }: { maxLayer?: number; signal?: AbortSignal } = {},
   ): Promise<Float32Array[]> {
-    const inputs = await Promise.all(examples.map((example) => this.input(example)));
-    const byLength = new Map<number, number[]>();
-    for (const [i, { inputIds }] of inputs.entries()) {
-      const group = byLength.get(inputIds.length) ?? [];
-      group.push(i);
-      byLength.set(inputIds.length, group);
-    }
-    const vectors: Float32Array[] = [];
-    for (const group of byLength.values()) {
+    return this.#byLength(examples, (inputs) => {
       signal?.throwIfAborted();
-      const results = await this.llava.headVectors(
-        group.map((i) => inputs[i]),
-        maxLayer,
-      );
-      for (const [j, i] of group.entries()) vectors[i] = results[j];
-    }
-    return vectors;
+      return this.llava.headVectors(inputs, maxLayer);
+    });
   }
 
   /**
-   * What the model itself makes of an example, from one pass over the prompt: its greedy answer, its head vectors, and
-   * which of some labels it finds likeliest (mean log probability of the label's tokens).
+   * What the model itself makes of examples, from one pass over each prompt: the greedy answer, how likely it finds each
+   * of some labels as an answer, and the head vectors.
    */
-  async answer(
-    example: Prompt,
+  async answers(
+    examples: readonly Prompt[],
     { maxNewTokens, labels, signal }: { maxNewTokens: number; labels: readonly string[]; signal?: AbortSignal },
-  ): Promise<{ text: string; headVectors: Float32Array; likeliest: string }> {
+  ): Promise<Answer[]> {
     const { tokenizer } = this.processor;
     const continuations = labels.map((label) => tokenizer.encode(label, { addSpecialTokens: false }));
     const room = Math.max(maxNewTokens, ...continuations.map((ids) => ids.length)) - 1;
     const hooks = { namesFilter: 'blocks.*.attn.hook_z', posSlice: -1 };
-    const prompt = await PromptRun.start(this.llava, await this.input(example), { room, logits: true, ...hooks });
-    try {
-      const scores: number[] = [];
-      for (const ids of continuations) {
-        signal?.throwIfAborted();
-        const each = await prompt.logProbabilities(ids);
-        scores.push(each.reduce((sum, x) => sum + x, 0) / each.length);
+    return this.#byLength(examples, async (inputs) => {
+      signal?.throwIfAborted();
+      const run = await PromptRun.start(this.llava, inputs, { room, logits: true, ...hooks });
+      try {
+        const scores: number[][] = inputs.map(() => []); // [example][label]
+        for (const ids of continuations) {
+          signal?.throwIfAborted();
+          for (const [b, each] of (await run.logProbabilities(ids)).entries())
+            scores[b].push(each.reduce((sum, x) => sum + x, 0) / each.length);
+        }
+        const texts: number[][] = inputs.map(() => []);
+        for await (const ids of run.generate({ maxNewTokens, endTokens: this.endTokens, signal }))
+          for (const [b, id] of ids.entries()) if (id !== undefined) texts[b].push(id);
+        const layers = [...run.activations.values()];
+        return inputs.map((_, b) => ({
+          text: tokenizer.decode(texts[b]).trim(),
+          labelScores: scores[b],
+          headVectors: Float32Array.from(layers.flatMap(({ data }) => [...share(data, b, inputs.length)])),
+        }));
+      } finally {
+        run.destroy();
       }
-      const likeliest = labels[scores.indexOf(Math.max(...scores))];
-      const ids: number[] = [];
-      for await (const id of prompt.generate({ maxNewTokens, endTokens: this.endTokens, signal })) ids.push(id);
-      const headVectors = Float32Array.from([...prompt.activations.values()].flatMap(({ data }) => [...data]));
-      return { text: tokenizer.decode(ids).trim(), headVectors, likeliest };
-    } finally {
-      prompt.destroy();
+    });
+  }
+
+  /** Runs examples whose prompts have the same number of tokens together, and returns the results in order. */
+  async #byLength<T>(
+    examples: readonly Prompt[],
+    run: (inputs: readonly ModelInput[]) => Promise<readonly T[]>,
+  ): Promise<T[]> {
+    const inputs = await Promise.all(examples.map((example) => this.input(example)));
+    const groups = new Map<number, number[]>();
+    for (const [i, { inputIds }] of inputs.entries())
+      groups.set(inputIds.length, [...(groups.get(inputIds.length) ?? []), i]);
+    const results: T[] = [];
+    for (const group of groups.values()) {
+      const found = await run(group.map((i) => inputs[i]));
+      for (const [j, i] of group.entries()) results[i] = found[j];
     }
+    return results;
   }
 
   /** Frees the weights. */
@@ -200,4 +220,10 @@ export class VisionLanguageModel {
 function listed<T>(specs: TensorSpec[], spec: TensorSpec): T {
   specs.push(spec);
   return undefined as T;
+}
+
+/** The part of example `b` in an activation of `batch` examples. */
+function share(data: Float32Array, b: number, batch: number): Float32Array {
+  const size = data.length / batch;
+  return data.subarray(b * size, (b + 1) * size);
 }

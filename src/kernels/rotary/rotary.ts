@@ -8,23 +8,24 @@ import { copyRowsWgsl, rotaryWgsl } from './rotary.wgsl.ts';
  * Rotary position embedding over the whole head, in the pairs (i, i + D/2) of HF's `rotate_half` (`apply_rotary_pos_emb`).
  * @param args.x [T, heads, D] f32
  * @param args.table [T, D] f32: D/2 cosines, then D/2 sines of each row's position
- * @param args.out at least [outRow + T, heads, D], for example the key cache; default: a temporary [T, heads, D]
+ * @param args.out [batch * S, heads, D] with S >= outRow + T / batch, for example the key cache; default: a temporary
+ * @param args.outRow where in each of the `batch` sequences of `out` the rows go
  * @returns `out`
  * @throws ShapeError
  */
 export function rotaryEmbedding(
   rec: Recorder,
-  args: { x: Tensor; table: Tensor; label: string; out?: Tensor; outRow?: number },
+  args: { x: Tensor; table: Tensor; label: string; out?: Tensor; outRow?: number; batch?: number },
 ): Tensor {
-  const { x, table, label, outRow = 0 } = args;
+  const { x, table, label, outRow = 0, batch = 1 } = args;
   expectDType('rotary', x, 'f32');
   expectDType('rotary', table, 'f32');
   expectShape('rotary', x, [-1, -1, -1]);
   const [length, heads, headSize] = x.shape;
   if (headSize % 2) throw new ShapeError(`${x.label}: [${x.shape}] has no pairs in a head of odd size (in rotary)`);
   expectShape('rotary', table, [length, headSize]);
-  const out = args.out ?? rec.temp(label, 'f32', [outRow + length, heads, headSize]);
-  expectRoom('rotary', x, out, outRow);
+  const out = args.out ?? rec.temp(label, 'f32', [outRow * batch + length, heads, headSize]);
+  const rows = expectRoom('rotary', x, out, outRow, batch);
   const width = vectorWidth(headSize / 2);
   const pairs = (length * heads * headSize) / 2 / width;
   rec.dispatch({
@@ -32,7 +33,7 @@ export function rotaryEmbedding(
     label,
     code: rotaryWgsl(heads, headSize, width),
     bindings: [read(x), read(table), readWrite(out)],
-    params: [pairs, outRow],
+    params: [pairs, outRow, rows.perSequence, rows.pitch],
     workgroups: foldWorkgroups(Math.ceil(pairs / 64), rec.gpu.capabilities.maxWorkgroupsPerDimension),
     cost: rotaryCost(length, heads, headSize),
   });
@@ -45,14 +46,17 @@ export const rotaryCost = (length: number, heads: number, headSize: number): Cos
 });
 
 /**
- * Copies x [T, …] over the rows of `out` from `outRow` on: appends values to their cache. It is a kernel because a buffer
- * copy would end the pass.
+ * Copies x [T, …] over the rows of `out` from `outRow` on, in each of `batch` sequences: appends values to their cache. It
+ * is a kernel because a buffer copy would end the pass.
  * @throws ShapeError, also for rows of 16-bit numbers that do not fill words of 4 bytes
  */
-export function copyRows(rec: Recorder, args: { x: Tensor; out: Tensor; outRow: number; label: string }): void {
-  const { x, out, outRow, label } = args;
+export function copyRows(
+  rec: Recorder,
+  args: { x: Tensor; out: Tensor; outRow: number; label: string; batch?: number },
+): void {
+  const { x, out, outRow, label, batch = 1 } = args;
   expectDType('copy-rows', out, x.dtype);
-  expectRoom('copy-rows', x, out, outRow);
+  const { perSequence, pitch } = expectRoom('copy-rows', x, out, outRow, batch);
   const [length, ...rest] = x.shape;
   const words = (elementCount(rest) * bytesPerElement[x.dtype]) / 4;
   if (!Number.isInteger(words))
@@ -64,17 +68,24 @@ export function copyRows(rec: Recorder, args: { x: Tensor; out: Tensor; outRow: 
     label,
     code: copyRowsWgsl(width),
     bindings: [read(x), readWrite(out)],
-    params: [count, (outRow * words) / width],
+    params: [count, words / width, outRow, perSequence, pitch],
     workgroups: foldWorkgroups(Math.ceil(count / 64), rec.gpu.capabilities.maxWorkgroupsPerDimension),
     cost: { flops: 0, bytes: 8 * length * words },
   });
 }
 
-function expectRoom(where: string, x: Tensor, out: Tensor, outRow: number): void {
+/** Rows of x in a sequence, and rows of `out` from one sequence to the next. */
+function expectRoom(where: string, x: Tensor, out: Tensor, outRow: number, batch: number) {
   expectDType(where, out, x.dtype);
   expectShape(where, out, [-1, ...x.shape.slice(1)]);
-  if (!(Number.isInteger(outRow) && outRow >= 0 && outRow + x.shape[0] <= out.shape[0]))
+  const [perSequence, pitch] = [x.shape[0] / batch, out.shape[0] / batch];
+  if (!(Number.isInteger(perSequence) && Number.isInteger(pitch)))
+    throw new ShapeError(
+      `${x.label} [${x.shape}] or ${out.label} [${out.shape}] is not ${batch} sequences (in ${where})`,
+    );
+  if (!(Number.isInteger(outRow) && outRow >= 0 && outRow + perSequence <= pitch))
     throw new ShapeError(
       `${out.label}: [${out.shape}] has no room for ${x.label} [${x.shape}] at row ${outRow} (in ${where})`,
     );
+  return { perSequence, pitch };
 }

@@ -1,0 +1,117 @@
+import { afterAll, beforeAll, describe, expect, it } from 'vitest';
+import { openFolder } from '#platform';
+import { generate, PromptRun } from '../../src/model/generate.ts';
+import type { ModelInput } from '../../src/model/llava.ts';
+import { VisionLanguageModel } from '../../src/model/vision-language-model.ts';
+import { fixturePath, readTensors } from '../fixtures.ts';
+import { useGpu } from '../gpu.ts';
+import { relativeError } from '../kernels/check.ts';
+
+const expected = readTensors('checkpoints/llava-f32/expected.safetensors');
+const input: ModelInput = {
+  inputIds: expected.get('scene/input_ids')!.data,
+  pixelValues: [expected.get('scene/pixel_values')!.data as Float32Array],
+};
+const other: ModelInput = { ...input, pixelValues: [input.pixelValues[0].map((x) => -x)] };
+const never = new Set<number>();
+const gpu = useGpu();
+let model: VisionLanguageModel;
+beforeAll(async () => {
+  model = await VisionLanguageModel.load(await openFolder(fixturePath('checkpoints/llava-f32')), { gpu: gpu() });
+});
+afterAll(() => model?.destroy());
+
+async function collect(x: ModelInput, options: Partial<Parameters<typeof generate>[2]> = {}): Promise<number[]> {
+  const ids: number[] = [];
+  for await (const id of generate(model.llava, x, { maxNewTokens: 8, endTokens: never, ...options })) ids.push(id);
+  return ids;
+}
+
+describe('generate', () => {
+  it('stops at any end token, without yielding it, and after maxNewTokens', async () => {
+    const ids = await collect(input);
+    expect(ids).toHaveLength(8);
+    const end = ids.find((id) => id !== ids[0])!;
+    expect(await collect(input, { endTokens: new Set([end, 3]) })).toEqual(ids.slice(0, ids.indexOf(end)));
+  });
+
+  it('samples the same text for a seed, another for another, and greedy text when it is cold', async () => {
+    const sample = (seed: number, temperature = 1.5) => collect(input, { temperature, seed });
+    expect(await sample(1)).toEqual(await sample(1));
+    expect(await sample(1)).not.toEqual(await sample(2));
+    expect(await sample(1, 1e-4)).toEqual(await collect(input));
+  });
+
+  it('stops when aborted', async () => {
+    const abort = new AbortController();
+    const ids: number[] = [];
+    const run = async () => {
+      for await (const id of generate(model.llava, input, {
+        maxNewTokens: 8,
+        endTokens: never,
+        signal: abort.signal,
+      })) {
+        ids.push(id);
+        if (ids.length === 3) abort.abort(new Error('enough'));
+      }
+    };
+    await expect(run()).rejects.toThrow('enough');
+    expect(ids).toHaveLength(3);
+  });
+
+  it('refuses more tokens than the model has positions', async () => {
+    await expect(collect(input, { maxNewTokens: 1_000_000 })).rejects.toThrow(/exceed this model's \d+ positions/);
+    await expect(collect(input, { maxNewTokens: 0 })).rejects.toThrow(/maxNewTokens is at least 1/);
+  });
+});
+
+describe('PromptRun', () => {
+  it('continues several prompts in lock-step as each one alone', async () => {
+    const alone = [await collect(input), await collect(other), await collect(input)];
+    expect(alone[0]).not.toEqual(alone[1]);
+    const run = await PromptRun.start(model.llava, [input, other, input], { room: 7, logits: false });
+    const together: number[][] = [[], [], []];
+    for await (const ids of run.generate({ maxNewTokens: 8, endTokens: never }))
+      for (const [b, id] of ids.entries()) together[b].push(id!);
+    run.destroy();
+    expect(together).toEqual(alone);
+  });
+
+  it('ends each text by itself', async () => {
+    const [first, second] = [await collect(input), await collect(other)];
+    const end = first.find((id) => !second.includes(id))!;
+    const run = await PromptRun.start(model.llava, [input, other], { room: 7, logits: true });
+    const together: (number | undefined)[][] = [];
+    for await (const ids of run.generate({ maxNewTokens: 8, endTokens: new Set([end]) })) together.push(ids);
+    run.destroy();
+    expect(together.map(([id]) => id).filter((id) => id !== undefined)).toEqual(first.slice(0, first.indexOf(end)));
+    expect(together.map(([, id]) => id)).toEqual(second);
+  });
+
+  it('scores continuations as the logits of the whole text do, and can go on afterwards', async () => {
+    const tokens = [40, 7, 123];
+    const { vocabSize } = model.llava.config.text;
+    const expectedScores: number[][] = [];
+    for (const x of [input, other]) {
+      const inputIds = [...Array.from(x.inputIds), ...tokens];
+      const posSlice = [-tokens.length - 1, -1] as const;
+      const { data } = (await model.runWithCache({ ...x, inputIds }, { namesFilter: 'logits', posSlice })).get(
+        'logits',
+      )!;
+      expectedScores.push(
+        tokens.map((id, i) => {
+          const row = data.subarray(i * vocabSize, (i + 1) * vocabSize);
+          return row[id] - Math.log(row.reduce((sum, value) => sum + Math.exp(value), 0));
+        }),
+      );
+    }
+    const run = await PromptRun.start(model.llava, [input, other], { room: 7, logits: true });
+    const scores = await run.logProbabilities(tokens);
+    expect(relativeError(scores.flat(), expectedScores.flat())).toBeLessThan(1e-5);
+    expect(await run.logProbabilities(tokens.slice(0, 1))).toEqual(scores.map((row) => row.slice(0, 1)));
+    const after: number[] = [];
+    for await (const [id] of run.generate({ maxNewTokens: 8, endTokens: never })) after.push(id!);
+    run.destroy();
+    expect(after).toEqual(await collect(input));
+  });
+});
