@@ -1,4 +1,5 @@
 import { describe, expect, it } from 'vitest';
+import { openGpu } from '../../src/kernels/gpu.ts';
 import { copyRows, rotaryEmbedding } from '../../src/kernels/rotary/rotary.ts';
 import { useGpu } from '../gpu.ts';
 import { guarded, nmse, random, readGuarded } from './check.ts';
@@ -28,11 +29,7 @@ function reference(x: Float32Array, heads: number, headSize: number, positions: 
 describe('rotaryEmbedding', () => {
   it.each(
     [2, 4, 6, 16, 20, 24, 40, 64, 72, 80, 96, 128].flatMap((headSize) =>
-      [
-        [1, 1],
-        [7, 3],
-        [65, 2],
-      ].map(([length, heads]) => ({ headSize, length, heads })),
+      [1, 7, 65].map((length) => ({ headSize, length, heads: 3 })),
     ),
   )('$length rows, $heads heads of $headSize', async ({ headSize, length, heads }) => {
     const shape = [length, heads, headSize];
@@ -77,6 +74,28 @@ describe('rotaryEmbedding', () => {
     expect(all.f32.slice(112).every((n) => n === 7)).toBe(true);
   });
 
+  it('appends to each sequence of a batch', async () => {
+    const cache = gpu().tensor('cache', 'f32', [2 * 6, 2, 8], new Float32Array(192).fill(7));
+    const x = random(2 * 3 * 16, 1);
+    const { table, y } = reference(x, 2, 8, [2, 3, 4, 2, 3, 4]);
+    const recorder = gpu().record('rotary');
+    rotaryEmbedding(recorder, {
+      x: recorder.input('x', 'f32', [6, 2, 8], x),
+      table: recorder.input('table', 'f32', [6, 8], table),
+      label: 'rotated',
+      out: cache,
+      outRow: 2,
+      batch: 2,
+    });
+    const all = recorder.read(cache);
+    await recorder.submit();
+    gpu().destroy(cache);
+    const expected = new Float64Array(192).fill(7);
+    expected.set(y.subarray(0, 48), 2 * 16);
+    expected.set(y.subarray(48), (6 + 2) * 16);
+    expect(nmse(all.f32, expected)).toBeLessThanOrEqual(1e-12);
+  });
+
   it('names what does not fit', () => {
     const recorder = gpu().record('misfits');
     const tensor = (label: string, shape: number[]) => recorder.temp(label, 'f32', shape);
@@ -112,6 +131,20 @@ describe('copyRows', () => {
     expect(result.slice(2 * size)).toEqual(x);
   });
 
+  it('copies to each sequence of a batch', async () => {
+    const before = random(3 * 5 * 6, 1);
+    const x = random(3 * 2 * 6, 2);
+    const recorder = gpu().record('copy', { bindToEnd: true });
+    const out = guarded(gpu(), 'cache', 'f32', [3 * 5, 2, 3]);
+    gpu().write(out, before);
+    copyRows(recorder, { x: recorder.input('x', 'f32', [3 * 2, 2, 3], x), out, outRow: 3, batch: 3, label: 'copy' });
+    const result = await readGuarded(recorder, out);
+    gpu().destroy(out);
+    const expected = before.slice();
+    for (let b = 0; b < 3; b++) expected.set(x.subarray(b * 12, (b + 1) * 12), (b * 5 + 3) * 6);
+    expect(result).toEqual(expected);
+  });
+
   it('copies 16-bit numbers whose rows fill words, and refuses others', async () => {
     const recorder = gpu().record('halves');
     const out = gpu().tensor('cache', 'bf16', [3, 2]);
@@ -127,14 +160,47 @@ describe('copyRows', () => {
     expect([...new Uint16Array(all.u32.buffer)]).toEqual([0, 0, 1, 2, 3, 4]);
   });
 
-  it('goes on in the second dimension past 65535 workgroups', async () => {
-    const count = 65536 * 64 + 100;
+  it('puts each sequence of a batch into its own stretch of the cache', async () => {
+    const [batch, length, capacity, heads, headSize] = [3, 2, 5, 2, 8];
+    const x = random(batch * length * heads * headSize, 5);
+    const positions = Array.from({ length: batch * length }, (_, row) => 2 + (row % length));
+    const { table, y } = reference(x, heads, headSize, positions);
+    const recorder = gpu().record('batch');
+    const cache = (label: string) => gpu().tensor(label, 'f32', [batch * capacity, heads, headSize]);
+    const [keys, values] = [cache('keys'), cache('values')];
+    const input = recorder.input('x', 'f32', [batch * length, heads, headSize], x);
+    const angles = recorder.input('table', 'f32', [batch * length, headSize], table);
+    rotaryEmbedding(recorder, { x: input, table: angles, out: keys, outRow: 2, batch, label: 'keys' });
+    copyRows(recorder, { x: input, out: values, outRow: 2, batch, label: 'values' });
+    const [k, v] = [recorder.read(keys), recorder.read(values)];
+    await recorder.submit();
+    gpu().destroy(keys, values);
+    const width = heads * headSize;
+    const spread = (rows: ArrayLike<number>) =>
+      Float64Array.from({ length: batch * capacity * width }, (_, i) => {
+        const [b, row] = [Math.floor(i / width / capacity), Math.floor(i / width) % capacity];
+        return row >= 2 && row < 2 + length ? rows[(b * length + row - 2) * width + (i % width)] : 0;
+      });
+    expect(nmse(k.f32, spread(y))).toBeLessThanOrEqual(1e-12);
+    expect(k.f32.map(Boolean)).toEqual(Float32Array.from(spread(x).map(Boolean)));
+    expect([...v.f32]).toEqual([...spread(x)]);
+    expect(() => copyRows(recorder, { x: input, out: values, outRow: 4, batch, label: 'v' })).toThrow(/has no room/);
+    expect(() => copyRows(recorder, { x: input, out: values, outRow: 0, batch: 4, label: 'v' })).toThrow(
+      /is not 4 sequences/,
+    );
+  });
+
+  it('goes on in the second dimension past the limit of workgroups', async () => {
+    const other = await openGpu();
+    Object.assign(other.capabilities, { maxWorkgroupsPerDimension: 4 });
+    const count = 64 * 10 + 7;
     const x = new Float32Array(count).map((_, i) => i % 1009);
-    const recorder = gpu().record('large');
+    const recorder = other.record('large');
     const out = recorder.temp('out', 'f32', [count, 1]);
     copyRows(recorder, { x: recorder.input('x', 'f32', [count, 1], x), out, outRow: 0, label: 'copy' });
     const result = recorder.read(out);
     await recorder.submit();
+    other.dispose();
     expect(result.f32).toEqual(x);
   });
 });
