@@ -1,4 +1,5 @@
 import { attentionBenchmarks } from './benchmarks/attention.ts';
+import type { BenchmarkGroup, PreparedGroup } from './benchmarks/group.ts';
 import { matmulBenchmarks } from './benchmarks/matmul.ts';
 import { measureRoofline, type Roofline } from './benchmarks/roofline.ts';
 import { rowBenchmarks } from './benchmarks/rows.ts';
@@ -7,28 +8,6 @@ import type { Gpu } from './gpu.ts';
 import { Profiler } from './profiler.ts';
 import type { Recorder } from './recorder.ts';
 import type { Tensor } from './tensor.ts';
-
-/** One problem with the kernels that solve it: they see the same data, take turns, and are compared with each other. */
-export interface BenchmarkGroup {
-  /** Operation and problem, for example `matmul [256,1024] x [1024,1024] f32`. */
-  readonly name: string;
-  /** Floating-point operations, so that a software adapter can leave out what would take it minutes. */
-  readonly flops: number;
-  prepare(gpu: Gpu): PreparedGroup;
-}
-
-export interface PreparedGroup {
-  /** Persistent tensors, freed after the group. */
-  readonly tensors: readonly Tensor[];
-  /** Each records its dispatches and returns the output. */
-  readonly candidates: Readonly<Record<string, (rec: Recorder) => Tensor>>;
-  /** The candidate that ratios are against. */
-  readonly baseline?: string;
-  /** NMSE of an output against a float64 reference (of a sample of it, if all would take too long). */
-  error(output: Float32Array): number;
-  /** Default 1e-7. */
-  readonly bound?: number;
-}
 
 export interface BenchmarkRow {
   readonly group: string;
@@ -65,6 +44,8 @@ export interface BenchmarkOptions {
   filter?: string;
   /** Rounds in which each candidate of a group has its turn. Default 7. */
   rounds?: number;
+  /** Default: all of `kernelBenchmarks`. */
+  groups?: readonly BenchmarkGroup[];
   /** Milliseconds from any point on. Default `performance.now`; a command may give the CPU time of its process. */
   clock?: () => number;
   onProgress?: (message: string) => void;
@@ -79,8 +60,9 @@ export const kernelBenchmarks: readonly BenchmarkGroup[] = [
 
 /** Operations above which a group is left out on a software adapter. */
 const softwareFlops = 2e9;
-/** Milliseconds of a turn: enough dispatches in one submission to make its overhead small. */
+/** Milliseconds of a turn: enough runs in one submission to make its overhead small. */
 const turn = 40;
+const maxRepeats = 1000;
 
 /**
  * Times kernels. Each candidate is first checked against a float64 reference; then all of a group take turns, round by round,
@@ -90,13 +72,14 @@ const turn = 40;
  * @throws KernelError naming a candidate whose output is wrong.
  */
 export async function runKernelBenchmarks(gpu: Gpu, options: BenchmarkOptions = {}): Promise<BenchmarkResult> {
-  const { filter = '', rounds = 7, clock = () => performance.now(), onProgress = () => {} } = options;
+  const { filter = '', rounds = 7, groups = kernelBenchmarks, onProgress = () => {} } = options;
+  const { clock = () => performance.now() } = options;
   const { description, vendor, architecture, software } = gpu.capabilities;
   onProgress('roofline');
   const roofline = await measureRoofline(gpu, clock);
   const rows: BenchmarkRow[] = [];
   const leftOut: string[] = [];
-  for (const group of kernelBenchmarks.filter((g) => g.name.includes(filter))) {
+  for (const group of groups.filter((g) => g.name.includes(filter))) {
     if (software && group.flops > softwareFlops) leftOut.push(group.name);
     else {
       onProgress(group.name);
@@ -119,7 +102,13 @@ async function runGroup(
     for (const [candidate, run] of Object.entries(prepared.candidates)) {
       const error = await check(gpu, group, prepared, candidate);
       const once = await time(gpu, run, 1, clock); // warm
-      entries.push({ candidate, run, error, repeats: Math.max(1, Math.ceil(turn / once)), times: [] as number[] });
+      entries.push({
+        candidate,
+        run,
+        error,
+        repeats: Math.ceil(Math.min(maxRepeats, Math.max(1, turn / once))),
+        times: [] as number[],
+      });
     }
     for (let round = 0; round < rounds; round++)
       for (const { run, repeats, times } of entries) times.push(await time(gpu, run, repeats, clock));

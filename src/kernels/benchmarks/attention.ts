@@ -1,10 +1,10 @@
 import { type AttentionVariant, attention, attentionCost } from '../attention/attention.ts';
 import { type Geometry, geometry } from '../attention/shapes.ts';
-import type { BenchmarkGroup, PreparedGroup } from '../benchmark.ts';
 import type { Gpu } from '../gpu.ts';
 import type { Recorder } from '../recorder.ts';
 import type { Tensor } from '../tensor.ts';
 import { pseudoRandom } from './data.ts';
+import type { BenchmarkGroup, PreparedGroup } from './group.ts';
 
 interface Problem {
   readonly what: string;

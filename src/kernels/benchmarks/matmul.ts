@@ -1,4 +1,3 @@
-import type { BenchmarkGroup, PreparedGroup } from '../benchmark.ts';
 import type { Gpu } from '../gpu.ts';
 import { matmulObstacle } from '../matmul/choose.ts';
 import { matmul, matmulVariants } from '../matmul/matmul.ts';
@@ -6,6 +5,7 @@ import type { WeightDType } from '../matmul/matmul.wgsl.ts';
 import { type Recorder, read, readWrite } from '../recorder.ts';
 import { bytesPerElement, type Tensor, type Weight } from '../tensor.ts';
 import { pseudoRandom } from './data.ts';
+import type { BenchmarkGroup, PreparedGroup } from './group.ts';
 
 /** The embedded checkpoint's sizes, the one that the literature of this repository quotes, and LLaVA-1.5-7B's. */
 const table: [m: number, k: number, n: number, dtypes: WeightDType[]][] = [

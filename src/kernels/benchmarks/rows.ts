@@ -1,5 +1,4 @@
 import { argmax } from '../argmax/argmax.ts';
-import type { BenchmarkGroup, PreparedGroup } from '../benchmark.ts';
 import { add, gatedActivation } from '../elementwise/elementwise.ts';
 import type { Gpu } from '../gpu.ts';
 import { chooseNorm, layerNorm, normCost, rmsNorm } from '../norm/norm.ts';
@@ -7,6 +6,7 @@ import type { NormKind, NormVariant } from '../norm/norm.wgsl.ts';
 import type { Recorder } from '../recorder.ts';
 import { elementCount } from '../tensor.ts';
 import { pseudoRandom } from './data.ts';
+import type { BenchmarkGroup, PreparedGroup } from './group.ts';
 
 /** Kernels that read a row and write a row: bound by memory on a GPU. Rows of the embedded checkpoint and of LLaVA-1.5-7B. */
 export const rowBenchmarks: BenchmarkGroup[] = [
