@@ -13,7 +13,16 @@ export const tileExtent = ({ rows, columns }: TilePlan) => ({ rows: rows * side,
 
 /**
  * Variant `tile`: each thread a tile of y in registers, its operands four numbers along K straight from storage. No
- * workgroup memory and no optional feature; K % 4 == 0.
+ * workgroup memory and no optional feature; K % 4 == 0. For devices without the workgroup memory or the subgroups that the
+ * faster variants need.
+ *
+ * Compiled for GPUs, 4x4, registers, waves per SIMD, share of multiply-adds in the hot loop; no spills, no scratch:
+ *                     navi31           navi21           renoir           Ampere
+ *     f32             72, 10, 62 %     64,  8, 63 %     64,  4, 65 %     69, 52 %
+ *     f16             60, 12, 62 %     56,  9, 63 %     64,  4, 56 %     67, 49 %
+ * With `dot` for `dotAdd` renoir has 42 %. 8x4 has 73 % on navi31 with 108 registers and 7 waves. On SwiftShader 8x8 is 1.8
+ * times as fast as 4x4 (2.2 against 1.2 GFLOP/s and CPU second), but takes 0.5 s to compile, and all adapters of that kind have
+ * subgroups and take `quad`.
  */
 export function matmulTileWgsl(traits: MatmulTraits, plan: TilePlan): string {
   const { rows, columns } = plan;
