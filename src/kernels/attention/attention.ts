@@ -1,3 +1,4 @@
+import { cachedText } from '../cached-text.ts';
 import type { Capabilities } from '../capabilities.ts';
 import { type Cost, floatBits, type Recorder, read, readWrite } from '../recorder.ts';
 import { expectDType, expectShape, type Tensor } from '../tensor.ts';
@@ -7,6 +8,9 @@ import { type Geometry, geometry, type QueryKeyArgs, visiblePairs } from './shap
 /** `split`: few queries. `tile`: many. `quad`: adapters without a GPU. What each is: attention.wgsl.ts. */
 export const attentionVariants = ['split', 'tile', 'quad'] as const;
 export type AttentionVariant = (typeof attentionVariants)[number];
+
+const tileText = cachedText(attentionTileWgsl);
+const splitText = cachedText(attentionSplitWgsl);
 
 export interface AttentionArgs extends QueryKeyArgs {
   /** The shape of k. */
@@ -31,11 +35,12 @@ export function attention(rec: Recorder, args: AttentionArgs): Tensor {
   expectDType('attention', z, 'f32');
   expectShape('attention', z, q.shape);
   const variant = args.variant ?? chooseAttention(g.queries, rec.gpu.capabilities);
+  const shape = { heads: g.heads, kvHeads: g.kvHeads, headSize: g.headSize, width: g.width };
   const tile = variant === 'split' ? undefined : attentionTile(variant, g.headSize / g.width);
   rec.dispatch({
     kernel: `attention.${variant}`,
     label,
-    code: tile ? attentionTileWgsl(g, tile) : attentionSplitWgsl(g),
+    code: tile ? tileText(shape, tile) : splitText(shape),
     bindings: [read(q), read(k), read(v), readWrite(z)],
     params: [g.queries, g.keys, g.keyRows, g.offset, floatBits(args.scale)],
     workgroups: [tile ? Math.ceil(g.queries / (4 * tile.groups)) : g.queries, g.heads, g.batch],
