@@ -1,5 +1,5 @@
 // The public API, and nothing else.
-export { openFolder } from '#platform';
+export { decodeImage, openFolder } from '#platform';
 export { CheckpointError } from './checkpoint/errors.ts';
 export { writeSafetensors } from './checkpoint/safetensors-writer.ts';
 export { DeviceLostError, KernelError, NoAdapterError, ShapeError } from './kernels/errors.ts';
@@ -11,6 +11,7 @@ export { type HookPoint, hookPoints, type NamesFilter } from './model/hook-point
 export type { PosSlice } from './model/hooks.ts';
 export { type Activation, type ActivationCache, Llava, type ModelInput, type RunOptions } from './model/llava.ts';
 export { type Prompt, type TextOptions, VisionLanguageModel } from './model/vision-language-model.ts';
+export { FileError, ImageError } from './platform/errors.ts';
 export { type ClassifierData, type Prediction, SavClassifier } from './sav/classifier.ts';
 export { decodeClassifier, encodeClassifier } from './sav/classifier-file.ts';
 export { readExamples } from './sav/data.ts';

@@ -3,9 +3,9 @@ import { readFileSync } from 'node:fs';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
 import { openFolder } from '#platform';
 import { VisionLanguageModel } from '../src/model/vision-language-model.ts';
+import { chromiumPath, RepositoryPage } from './chromium.ts';
 import { useGpu } from './gpu.ts';
 import { relativeError } from './kernels/check.ts';
-import { chromiumPath, RepositoryPage } from './platform/chromium.ts';
 
 const checkpoint = 'weights/tiny-llava';
 const task = readFileSync(`${checkpoint}/tasks/novel-words.test.jsonl`, 'utf8').split('\n')[0];

@@ -3,8 +3,8 @@ import { openCheckpoint } from '../checkpoint/checkpoint-files.ts';
 import { layoutDescriptions } from '../checkpoint/names.ts';
 import { elementCount } from '../kernels/tensor.ts';
 import { parseConfig } from '../model/config.ts';
+import { requireJson } from '../model/json.ts';
 import { KvCache } from '../model/kv-cache.ts';
-import { readJson } from '../model/read-json.ts';
 import type { Register } from './main.ts';
 import { type ModelOptions, withCommonOptions } from './model.ts';
 import { embeddedCheckpoint } from './package-info.ts';
@@ -16,7 +16,7 @@ export const inspectCommand: Register = (program, run) => {
     .action(
       run<ModelOptions>(async (context, { model = embeddedCheckpoint }) => {
         const folder = await openFolder(model);
-        const config = parseConfig(await readJson(folder, 'config.json'), `${model}/config.json`);
+        const config = parseConfig(await requireJson(folder, 'config.json'), `${model}/config.json`);
         const checkpoint = await openCheckpoint(folder);
         const { vision, text } = config;
 

@@ -9,9 +9,9 @@ import type { Folder } from '../platform/types.ts';
 import { parseConfig } from './config.ts';
 import { type GenerateOptions, generate, PromptRun } from './generate.ts';
 import { endTokens } from './generation-config.ts';
+import { readJson, requireJson } from './json.ts';
 import { type Activation, type ActivationCache, Llava, type ModelInput, type RunOptions } from './llava.ts';
 import { Processor } from './processor/processor.ts';
-import { readJson } from './read-json.ts';
 import { llavaWeights } from './weights.ts';
 
 export interface LoadModelOptions {
@@ -71,11 +71,10 @@ export class VisionLanguageModel {
    * @throws ConfigError for an architecture or setting that is not supported; CheckpointError for bad or missing tensors.
    */
   static async load(folder: Folder, { gpu, onProgress, signal }: LoadModelOptions): Promise<VisionLanguageModel> {
-    const json = await readJson(folder, 'config.json');
+    const json = await requireJson(folder, 'config.json');
     const config = parseConfig(json, `${folder.location}/config.json`);
     const processor = await Processor.load(folder);
-    const generation = 'generation_config.json';
-    const ends = endTokens(json, (await folder.has(generation)) ? await readJson(folder, generation) : {});
+    const ends = endTokens(json, (await readJson(folder, 'generation_config.json')) ?? {});
     const checkpoint = await openCheckpoint(folder);
     const specs: TensorSpec[] = [];
     llavaWeights(config, {

@@ -71,6 +71,8 @@ export function runExperiment(
     { length: randomDraws },
     (_, seed) => accuracyOf(randomHeads(train.features, heads.length, seed + 1)).accuracy,
   );
+  const everyHead = accuracyOf(best);
+  const top = (k: number) => (ranked === best && k === best.length ? everyHead : accuracyOf(ranked.slice(0, k)));
   const ks = [...new Set([...defaultKs, heads.length, ranked.length])].filter((k) => k <= ranked.length);
   return {
     fit,
@@ -80,7 +82,7 @@ export function runExperiment(
       predictions.map(({ label }) => label),
       labels,
     ),
-    allHeads: accuracyOf(best),
+    allHeads: everyHead,
     randomHeads: {
       mean: draws.reduce((a, b) => a + b, 0) / draws.length,
       least: Math.min(...draws),
@@ -95,7 +97,7 @@ export function runExperiment(
         labels,
       ),
     likeliest: likeliestLabels && evaluate(test.labels, likeliestLabels, labels),
-    byK: ks.sort((a, b) => a - b).map((k) => ({ k, accuracy: accuracyOf(ranked.slice(0, k)).accuracy })),
+    byK: ks.sort((a, b) => a - b).map((k) => ({ k, accuracy: top(k).accuracy })),
   };
 }
 

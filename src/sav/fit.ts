@@ -17,13 +17,16 @@ import {
 import { reliabilities, rowMaxima, type Vote } from './votes.ts';
 
 export interface FitOptions {
-  /** Heads to select, or 'auto': the number of `ks` with the best leave-one-out accuracy. Default 20. */
+  /**
+   * Heads to select, or 'auto': the number of `ks` with the best leave-one-out accuracy. Default 'auto'; where heads are
+   * given, all of them.
+   */
   k?: number | 'auto';
   /** Default 'leave-one-out'. */
   scoring?: Scoring;
-  /** Default 'majority'. */
+  /** Default 'soft'. */
   vote?: Vote;
-  /** Default 'cosine'. */
+  /** Default 'gaussian'. */
   compare?: Compare;
   /** Heads chosen elsewhere, best first (transfer: heads from one task, centroids from another). None are chosen. */
   heads?: readonly Head[];
@@ -53,6 +56,25 @@ export interface Fit {
   readonly leaveOneOut: readonly LeaveOneOutResult[];
 }
 
+/**
+ * What is used where nothing is said: what measured best on the nine tasks shipped with tiny-llava, at three stages of
+ * its training, 20 examples a label. Mean leave-one-out accuracy on the training rows, which alone chose (and, for
+ * comparison, accuracy on the test rows), in %, at k 20 and 'auto':
+ *
+ *   cosine    majority  82.5  85.6   (79.4  81.0)
+ *   cosine    soft      83.5  86.1   (81.4  82.4)
+ *   cosine    weighted  81.8  85.5   (79.3  81.4)
+ *   gaussian  majority  85.3  86.2   (81.7  82.8)
+ *   gaussian  soft      86.3  86.4   (83.2  84.2)
+ *   gaussian  weighted  84.9  86.1   (81.7  83.1)
+ */
+export const defaults = {
+  k: 'auto',
+  scoring: 'leave-one-out',
+  vote: 'soft',
+  compare: 'gaussian',
+} as const satisfies FitOptions;
+
 /** The published method: scored on the training set, top 20, one head one vote. */
 export const parity = {
   k: 20,
@@ -73,13 +95,14 @@ const PUBLISHED_K = 20;
  * a label has one example.
  */
 export function fitClassifier(features: HeadFeatures, exampleLabels: readonly string[], options: FitOptions = {}): Fit {
-  const { scoring = 'leave-one-out', vote = 'majority', compare = 'cosine', k } = options;
+  const { scoring = defaults.scoring, vote = defaults.vote, compare = defaults.compare } = options;
+  const k = options.k ?? options.heads?.length ?? defaults.k;
   const classes = indexClasses(exampleLabels);
   const ranking = options.ranking ?? rankHeads(features, exampleLabels, scoring);
   checkRanking(ranking, features, scoring);
   const given = options.heads?.map((head) => flatIndex(head, features));
   const order = given ?? Array.from(ranking.order).filter((h) => h < poolSize(features, options.maxLayer));
-  const ks = triedKs(options, order.length);
+  const ks = triedKs(k, options.ks ?? defaultKs, order.length);
   const leaveOneOutPossible = classes.counts.every((count) => count >= 2);
   const calibrate = options.calibrate ?? (k === 'auto' || leaveOneOutPossible);
   if (k === 'auto' && !calibrate)
@@ -171,15 +194,14 @@ function poolSize({ nLayers, nHeads }: HeadFeatures, maxLayer: number | undefine
   return ((maxLayer ?? nLayers - 1) + 1) * nHeads;
 }
 
-function triedKs({ k, ks, heads }: FitOptions, available: number): number[] {
+function triedKs(k: number | 'auto', ks: readonly number[], available: number): number[] {
   if (k !== 'auto') {
-    const asked = k ?? heads?.length ?? PUBLISHED_K;
-    if (!Number.isInteger(asked) || asked < 1 || asked > available) {
-      throw new RangeError(`k: expected 1 to ${available} heads (all that there are), got ${asked}`);
+    if (!Number.isInteger(k) || k < 1 || k > available) {
+      throw new RangeError(`k: expected 1 to ${available} heads (all that there are), got ${k}`);
     }
-    return [asked];
+    return [k];
   }
-  const possible = [...new Set(ks ?? defaultKs)].filter((n) => n >= 1 && n <= available).sort((a, b) => a - b);
+  const possible = [...new Set(ks)].filter((n) => n >= 1 && n <= available).sort((a, b) => a - b);
   if (possible.length === 0) throw new RangeError(`ks: none of ${ks} is from 1 to ${available} heads`);
   return possible;
 }

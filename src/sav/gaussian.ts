@@ -80,28 +80,34 @@ export function gaussianLeaveOneOut(
   const scale = (1 - share) / (freedom - 1);
   const precision = invertSpd(blend(scatter, scale, share * mean, d), d);
   const centroids = Array.from({ length: nClasses }, (_, c) => centroidOf(moments, c, d));
+  const mapped = centroids.map((centroid) => multiply(precision, centroid, 0, d));
+  const squares = centroids.map((centroid, c) => dot(mapped[c], 0, centroid, 0, d));
   const result = new Float64Array(classOf.length * nClasses);
-  const rest = new Float64Array(d);
   const residual = new Float64Array(d);
   for (let i = 0; i < classOf.length; i++) {
     const own = classOf[i];
     const n = moments.counts[own];
-    for (let r = 0; r < d; r++) {
-      residual[r] = x[i * d + r] - centroids[own][r];
-      rest[r] = centroids[own][r] - residual[r] / (n - 1);
-    }
     const px = multiply(precision, x, i * d, d);
-    const pr = multiply(precision, residual, 0, d);
+    // residual = x - centroid; P residual = P x - P centroid.
+    const pr = px.map((value, r) => value - mapped[own][r]);
+    for (let r = 0; r < d; r++) residual[r] = x[i * d + r] - centroids[own][r];
+    const rr = dot(pr, 0, residual, 0, d);
     // Taking x out of the scatter subtracts n/(n-1) residual residual^T.
     const change = (scale * n) / (n - 1);
-    const gain = change / (1 - change * dot(residual, 0, pr, 0, d));
+    const gain = change / (1 - change * rr);
     const xr = dot(pr, 0, x, i * d, d);
     for (let c = 0; c < nClasses; c++) {
-      const centroid = c === own ? rest : centroids[c];
-      const cr = dot(pr, 0, centroid, 0, d);
-      const linear = dot(px, 0, centroid, 0, d) + gain * xr * cr;
-      const square = dot(multiply(precision, centroid, 0, d), 0, centroid, 0, d) + gain * cr * cr;
-      result[i * nClasses + c] = linear - square / 2;
+      let linear = dot(px, 0, centroids[c], 0, d);
+      let square = squares[c];
+      let cr = dot(pr, 0, centroids[c], 0, d);
+      if (c === own) {
+        // The class's centroid without x is centroid - residual / (n - 1).
+        const step = 1 / (n - 1);
+        linear -= step * xr;
+        square += step * (step * rr - 2 * cr);
+        cr -= step * rr;
+      }
+      result[i * nClasses + c] = linear + gain * xr * cr - (square + gain * cr * cr) / 2;
     }
     normaliseLog(result, i * nClasses, nClasses);
   }

@@ -182,7 +182,7 @@ describe('copyRows', () => {
         return row >= 2 && row < 2 + length ? rows[(b * length + row - 2) * width + (i % width)] : 0;
       });
     expect(nmse(k.f32, spread(y))).toBeLessThanOrEqual(1e-12);
-    expect(k.f32.map(Boolean)).toEqual(Float32Array.from(spread(x).map(Boolean)));
+    expect([...k.f32].map(Boolean)).toEqual([...spread(x)].map(Boolean));
     expect([...v.f32]).toEqual([...spread(x)]);
     expect(() => copyRows(recorder, { x: input, out: values, outRow: 4, batch, label: 'v' })).toThrow(/has no room/);
     expect(() => copyRows(recorder, { x: input, out: values, outRow: 0, batch: 4, label: 'v' })).toThrow(

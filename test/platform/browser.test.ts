@@ -2,8 +2,8 @@ import { createHash } from 'node:crypto';
 import { readdirSync, readFileSync } from 'node:fs';
 import { afterAll, beforeAll, describe, expect, test } from 'vitest';
 import { decodeImage } from '#platform';
+import { chromiumPath, RepositoryPage } from '../chromium.ts';
 import { fixturePath } from '../fixtures.ts';
-import { chromiumPath, RepositoryPage } from './chromium.ts';
 
 type Platform = typeof import('../../src/platform/browser.ts');
 
@@ -68,7 +68,7 @@ describe.skipIf(!chromiumPath)(chromiumPath ? title : `${title} (skipped: no Chr
   });
 
   test('a CMYK JPEG, a text file and a damaged JPEG are refused', async () => {
-    expect(await decodeInPage(['/test/fixtures/images/cmyk.jpg', '/test/platform/chromium.ts'])).toEqual([
+    expect(await decodeInPage(['/test/fixtures/images/cmyk.jpg', '/test/chromium.ts'])).toEqual([
       expect.stringContaining('a CMYK JPEG; browsers do not agree'),
       expect.stringContaining('not a PNG, JPEG, WebP or GIF image'),
     ]);

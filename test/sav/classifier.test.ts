@@ -5,13 +5,17 @@ import { auditLabels, explain } from '../../src/sav/explain.ts';
 import { fitClassifier } from '../../src/sav/fit.ts';
 import { features, pick, synthetic } from './synthetic.ts';
 
+const published = { vote: 'majority', compare: 'cosine' } as const;
 const task = { labels: ['a', 'b', 'c'], perLabel: 6, signal: { 0: 1, 3: 1, 4: 1 } };
 
 function fitted(
   options: Parameters<typeof fitClassifier>[2] = {},
 ): { classifier: SavClassifier } & ReturnType<typeof synthetic> {
   const data = synthetic(task);
-  return { ...data, classifier: fitClassifier(data.features, data.labels, { k: 3, ...options }).classifier };
+  return {
+    ...data,
+    classifier: fitClassifier(data.features, data.labels, { ...published, k: 3, ...options }).classifier,
+  };
 }
 
 describe('SavClassifier', () => {
@@ -27,7 +31,7 @@ describe('SavClassifier', () => {
       2,
       2,
     );
-    const { classifier } = fitClassifier(train, ['a', 'a', 'b', 'b'], { k: 2 });
+    const { classifier } = fitClassifier(train, ['a', 'a', 'b', 'b'], { ...published, k: 2 });
     const prediction = classifier.classify(Float32Array.of(3, 4, 3, 4));
     expect(prediction.heads.map(({ layer, head, label }) => ({ layer, head, label }))).toEqual([
       { layer: 0, head: 0, label: 'b' },

@@ -1,6 +1,6 @@
 import { describe, expect, it } from 'vitest';
 import { confidenceOf, fitCalibration } from '../../src/sav/calibration.ts';
-import { bestK, fitClassifier, parity } from '../../src/sav/fit.ts';
+import { bestK, defaults, fitClassifier, parity } from '../../src/sav/fit.ts';
 import { rankHeads } from '../../src/sav/scoring.ts';
 import { gaussianNumbers, generator, pick, synthetic } from './synthetic.ts';
 
@@ -27,7 +27,17 @@ describe('fitClassifier', () => {
   });
 
   it('few heads with signal beat all heads, most of which are noise', () => {
-    expect(accuracy({ k: 3 })).toBeGreaterThan(accuracy({ k: 12 }) + 0.1);
+    const published = { vote: 'majority', compare: 'cosine' } as const;
+    expect(accuracy({ ...published, k: 3 })).toBeGreaterThan(accuracy({ ...published, k: 12 }) + 0.1);
+  });
+
+  it('does what `defaults` says where nothing is said', () => {
+    const { features, labels } = synthetic({ ...task, perLabel: 6 });
+    const { classifier, leaveOneOut } = fitClassifier(features, labels);
+    const { k, ...settings } = defaults;
+    expect(classifier.data).toMatchObject(settings);
+    expect(k).toBe('auto');
+    expect(classifier.data.heads).toHaveLength(bestK(leaveOneOut).k);
   });
 
   it('takes the first k heads of the ranking, with their scores', () => {
@@ -107,7 +117,8 @@ describe('fitClassifier', () => {
     expect(() => fitClassifier(features, labels, { k: 13 })).toThrow(
       'k: expected 1 to 12 heads (all that there are), got 13',
     );
-    expect(() => fitClassifier(features, labels)).toThrow('got 20');
+    expect(() => fitClassifier(features, labels, parity)).toThrow('got 20');
+    expect(() => fitClassifier(features, labels, { ks: [40] })).toThrow('ks: none of 40 is from 1 to 12 heads');
     expect(() => fitClassifier(features, labels, { k: 1, maxLayer: 3 })).toThrow(
       'the features hold layers 0 to 2, got 3',
     );

@@ -31,7 +31,7 @@ describe('leaveOneOut', () => {
               const { classifier } = fitClassifier(
                 pick(features, (j) => j !== i),
                 rest,
-                { k, scoring, vote, calibrate: false },
+                { k, scoring, vote, compare: 'cosine', calibrate: false },
               );
               const prediction = classifier.classify(features.vectors[i]);
               expect(['a', 'b', 'c'][predicted[i]]).toBe(prediction.label);

@@ -59,8 +59,8 @@ describe('predictions', () => {
   const k = report.k;
   const cases: [string, FitOptions][] = [
     ['parity', { ...parity, k }],
-    ['leave_one_out', { k, scoring: 'leave-one-out' }],
-    ['fixed', { heads: fixed, scoring: 'train' }],
+    ['leave_one_out', { ...parity, k, scoring: 'leave-one-out' }],
+    ['fixed', { ...parity, k: fixed.length, heads: fixed }],
   ];
   it.each(cases)('%s: the same heads, similarities, votes and labels', (name, options) => {
     const { data } = fitClassifier(train, labels, options).classifier;

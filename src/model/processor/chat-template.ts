@@ -2,7 +2,7 @@ import { Template } from '@huggingface/jinja';
 import { z } from 'zod';
 import type { Folder } from '../../platform/types.ts';
 import { ConfigError, InputError } from '../errors.ts';
-import { parse, readJson, readText } from './json.ts';
+import { parse, readJson, readText } from '../json.ts';
 import type { SpecialTokens } from './tokenizer.ts';
 
 /** A part of a message, in Hugging Face's format; the image itself travels beside the text. */

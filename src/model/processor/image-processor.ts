@@ -1,7 +1,7 @@
 import { z } from 'zod';
 import type { RgbImage } from '../../platform/types.ts';
 import { ConfigError, InputError } from '../errors.ts';
-import { parse } from './json.ts';
+import { parse } from '../json.ts';
 import { type Filter, filterNames, resample } from './resample.ts';
 
 interface Size {

@@ -1,9 +1,9 @@
 import { z } from 'zod';
 import type { Folder, RgbImage } from '../../platform/types.ts';
 import { ConfigError, InputError } from '../errors.ts';
+import { parse, readJson } from '../json.ts';
 import { ChatTemplate, type ChatTemplateOptions, type Message } from './chat-template.ts';
 import { type ImageProcessorConfig, type PixelValues, parseImageProcessor, processImage } from './image-processor.ts';
-import { parse, readJson } from './json.ts';
 import { Tokenizer } from './tokenizer.ts';
 
 /** What the model runs on. */

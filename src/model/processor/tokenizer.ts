@@ -1,8 +1,8 @@
 import { z } from 'zod';
 import type { Folder } from '../../platform/types.ts';
 import { ConfigError, InputError } from '../errors.ts';
+import { parse, readJson } from '../json.ts';
 import { byteOf, HfTokenizer, makeByteFallbackStrict } from './byte-fallback.ts';
-import { parse, readJson } from './json.ts';
 import { StreamDecoder } from './stream-decoder.ts';
 
 const id = z.int().min(0).max(10_000_000);

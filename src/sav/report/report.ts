@@ -1,5 +1,5 @@
 // The HTML report: one file, no scripts, no addresses of other files; it opens from a disk without a network.
-import type { Prediction } from '../classifier.ts';
+import type { ClassifierData, Prediction } from '../classifier.ts';
 import { bestZeroShot, type Experiment } from '../experiment.ts';
 import type { Evaluation } from '../metrics.ts';
 import { headCountChart, headMap, type SummaryRow, summaryChart } from './charts.ts';
@@ -167,6 +167,7 @@ ${number('', percent(evaluation.chance), 'chance')}
 ${leaveOneOutAccuracy !== undefined && number('', percent(leaveOneOutAccuracy), 'leave-one-out, training')}
 </div>
 <p>${verdict(experiment)}</p>
+<p class="small soft">${method(data)}</p>
 <div class="figures">
 <figure><h3>Head scores</h3>${await headMap(fit.ranking, heads, 1 / nClasses)}
 <figcaption><span class="ramp"></span> chance to perfect, on ${fit.ranking.nExamples} training examples${fit.ranking.scoring === 'leave-one-out' && ', each left out in turn'}. Framed: the ${heads.length} chosen.</figcaption></figure>
@@ -215,6 +216,20 @@ function verdict(experiment: Experiment): string {
     );
   }
   return sentences.join(' ');
+}
+
+/** How the heads were chosen and how they decide, in words. */
+function method({ scoring, compare, vote, heads }: ClassifierData): string {
+  const chosen =
+    scoring === 'train' ? 'on the training examples themselves' : 'by leave-one-out on the training examples';
+  const compared =
+    compare === 'cosine' ? 'by cosine to the class centroids' : 'by a Gaussian discriminant with one shrunk covariance';
+  const decided = {
+    majority: 'one head, one vote',
+    soft: 'their scores are summed, so that a sure head counts for more than its one vote',
+    weighted: 'a vote counts as much as the head was right when it gave that label',
+  }[vote];
+  return `${heads.length} heads, chosen ${chosen}, compare ${compared}; ${decided}.`;
 }
 
 /** Answers that are none of the labels. */

@@ -14,7 +14,7 @@ export const chromiumPath = [
 
 type TypeScript = typeof import('typescript');
 
-const root = fileURLToPath(new URL('../../', import.meta.url));
+const root = fileURLToPath(new URL('../', import.meta.url));
 
 // What package.json and a bundler would resolve, for an unbundled page.
 const imports = {

@@ -1,6 +1,6 @@
 import type { z } from 'zod';
-import type { Folder } from '../../platform/types.ts';
-import { ConfigError } from '../errors.ts';
+import type { Folder } from '../platform/types.ts';
+import { ConfigError } from './errors.ts';
 
 const maxJsonBytes = 100_000_000;
 
@@ -30,6 +30,14 @@ export async function readJson(folder: Folder, name: string): Promise<unknown> {
   } catch (e) {
     throw new ConfigError(`${name}: not valid JSON (${(e as Error).message}; ${folder.location})`);
   }
+}
+
+/** Reads a JSON file that every checkpoint has. @throws ConfigError also where there is none. */
+export async function requireJson(folder: Folder, name: string): Promise<unknown> {
+  const json = await readJson(folder, name);
+  if (json === undefined)
+    throw new ConfigError(`${folder.location}: ${name} is missing; is this a checkpoint's folder?`);
+  return json;
 }
 
 /**
