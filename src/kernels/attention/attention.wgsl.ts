@@ -24,7 +24,7 @@ import { dotProduct, type VectorWidth, vectorType } from '../vectors.ts';
  *   tile   64   120 / 2036 of 3049 128 / 2036 of 2916 128 / 2036 of 2885 148 / 100 of 546   5120
  *   tile  128   120 / 4084 of 5897 128 / 4084 of 5610 128 / 100 of 405   148 / 100 of 586   5120
  *
- * SwiftShader, 2 busy cores, CPU time / 2 (bench/kernels.ts --filter attention --rounds 3 --cpu-time), ms:
+ * SwiftShader, 2 busy cores, CPU time / 2 (headlight bench --filter attention --rounds 3 --cpu-time), ms:
  *                                        quad   tile   split
  *   full 37 x 37, 4 heads of 32           0.8    2.9
  *   full 65 x 65, 4 heads of 32           1.8    5.7
