@@ -74,28 +74,6 @@ describe('rotaryEmbedding', () => {
     expect(all.f32.slice(112).every((n) => n === 7)).toBe(true);
   });
 
-  it('appends to each sequence of a batch', async () => {
-    const cache = gpu().tensor('cache', 'f32', [2 * 6, 2, 8], new Float32Array(192).fill(7));
-    const x = random(2 * 3 * 16, 1);
-    const { table, y } = reference(x, 2, 8, [2, 3, 4, 2, 3, 4]);
-    const recorder = gpu().record('rotary');
-    rotaryEmbedding(recorder, {
-      x: recorder.input('x', 'f32', [6, 2, 8], x),
-      table: recorder.input('table', 'f32', [6, 8], table),
-      label: 'rotated',
-      out: cache,
-      outRow: 2,
-      batch: 2,
-    });
-    const all = recorder.read(cache);
-    await recorder.submit();
-    gpu().destroy(cache);
-    const expected = new Float64Array(192).fill(7);
-    expected.set(y.subarray(0, 48), 2 * 16);
-    expected.set(y.subarray(48), (6 + 2) * 16);
-    expect(nmse(all.f32, expected)).toBeLessThanOrEqual(1e-12);
-  });
-
   it('names what does not fit', () => {
     const recorder = gpu().record('misfits');
     const tensor = (label: string, shape: number[]) => recorder.temp(label, 'f32', shape);
@@ -129,20 +107,6 @@ describe('copyRows', () => {
     gpu().destroy(out);
     expect(result.slice(0, 2 * size)).toEqual(before.slice(0, 2 * size));
     expect(result.slice(2 * size)).toEqual(x);
-  });
-
-  it('copies to each sequence of a batch', async () => {
-    const before = random(3 * 5 * 6, 1);
-    const x = random(3 * 2 * 6, 2);
-    const recorder = gpu().record('copy', { bindToEnd: true });
-    const out = guarded(gpu(), 'cache', 'f32', [3 * 5, 2, 3]);
-    gpu().write(out, before);
-    copyRows(recorder, { x: recorder.input('x', 'f32', [3 * 2, 2, 3], x), out, outRow: 3, batch: 3, label: 'copy' });
-    const result = await readGuarded(recorder, out);
-    gpu().destroy(out);
-    const expected = before.slice();
-    for (let b = 0; b < 3; b++) expected.set(x.subarray(b * 12, (b + 1) * 12), (b * 5 + 3) * 6);
-    expect(result).toEqual(expected);
   });
 
   it('copies 16-bit numbers whose rows fill words, and refuses others', async () => {
