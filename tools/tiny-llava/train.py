@@ -124,7 +124,7 @@ def parse_arguments():
     parser.add_argument("--work", type=Path, required=True, help="folder for the resumable checkpoint")
     parser.add_argument("--out", type=Path, required=True, help="folder of the exported model; has tokenizer.json already")
     parser.add_argument("--resume", action="store_true")
-    parser.add_argument("--steps", type=int, default=12_000)
+    parser.add_argument("--steps", type=int, default=15_000)
     parser.add_argument("--minutes", type=float, default=170.0, help="of training, over all resumptions")
     parser.add_argument("--save-every", type=int, default=500)
     parser.add_argument("--evaluate-every", type=int, default=1500)
