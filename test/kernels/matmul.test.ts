@@ -90,6 +90,8 @@ const anyRows: [m: number, k: number, n: number][] = [
   [64, 64, 64],
   [65, 128, 67],
   [129, 24, 33],
+  [513, 24, 33],
+  [515, 20, 9],
   [33, 40, 65],
 ];
 const fewRows: typeof anyRows = [
@@ -165,12 +167,14 @@ describe('chooseMatmul', () => {
     expect(variant(60, 512, { ...amd, maxWorkgroupInvocations: 64 })).toBe('tile');
   });
   it('shares a load among four threads on a software adapter', () => {
-    const quad = (rows: number, k: number) => chooseMatmul({ rows, n: 128, k }, { ...amd, software: true });
+    const quad = (rows: number, k: number, n = 128) => chooseMatmul({ rows, n, k }, { ...amd, software: true });
     expect(quad(3, 128)).toEqual({ variant: 'quad', rows: 4, columns: 32, chunk: 1 });
     expect(quad(1, 128)).toMatchObject({ variant: 'matvecSubgroup', rows: 1 });
     expect(quad(60, 128)).toEqual({ variant: 'quad', rows: 16, columns: 32, chunk: 1 });
-    expect(quad(256, 1024)).toEqual({ variant: 'quad', rows: 32, columns: 32, chunk: 2 });
-    expect(quad(256, 1028)).toEqual({ variant: 'quad', rows: 32, columns: 32, chunk: 1 });
+    expect(quad(256, 128)).toEqual({ variant: 'quad', rows: 16, columns: 32, chunk: 1 });
+    expect(quad(512, 128)).toEqual({ variant: 'quad', rows: 32, columns: 32, chunk: 2 });
+    expect(quad(256, 1024, 1024)).toEqual({ variant: 'quad', rows: 32, columns: 32, chunk: 2 });
+    expect(quad(256, 1028, 1024)).toEqual({ variant: 'quad', rows: 32, columns: 32, chunk: 1 });
   });
   it('falls back to one number at a time where K is no multiple of 4', () => {
     for (const rows of [1, 60]) expect(variant(rows, 130)).toBe('base');

@@ -42,14 +42,15 @@ export function chooseMatmul(problem: MatmulProblem, device: Device, forced?: Ma
   const variant = forced ?? chooseVariant(problem, device);
   const obstacle = matmulObstacle(variant, problem, device);
   if (obstacle) throw new ShapeError(`matmul variant ${variant}: ${obstacle}`);
-  const { rows, k } = problem;
+  const { rows, n, k } = problem;
   switch (variant) {
     case 'base':
       return { variant };
     case 'tile':
       return { variant, rows: 4, columns: 4 };
     case 'quad':
-      if (rows < 128) return { variant, rows: rows <= 4 ? 4 : 16, columns: 32, chunk: 1 };
+      // the larger tile takes 0.7 s longer to compile: not repaid by a few products with a small weight
+      if (rows < (n * k >= 2 ** 18 ? 128 : 512)) return { variant, rows: rows <= 4 ? 4 : 16, columns: 32, chunk: 1 };
       return { variant, rows: 32, columns: 32, chunk: k % 8 === 0 ? 2 : 1 };
     case 'workgroup':
       return { variant, rows: rows <= 32 ? 4 : 8, columns: 4, threads: [8, 16], depth: 4 };

@@ -33,7 +33,8 @@ const swaps = ['', 'quadSwapX', 'quadSwapY', 'quadSwapDiagonal'];
  * swap 0.9, a broadcast 2, a shuffle 7; a round of a loop 15; a variable index into a private array 8, a constant one nothing.
  * Hence large tiles, each number loaded by one lane alone, and the epilogue as a loop (4 % of the time at K = 128, and
  * unrolled it takes 0.7 s to compile instead of 0.2). Compiling sets the size of the tiles: 16x32 0.25 s, with chunk 2
- * 0.5 s for 5 % of speed, 32x32 0.5 s, with chunk 2 0.9 s; so 16x32 below 128 rows.
+ * 0.5 s for 5 % of speed, 32x32 0.5 s, with chunk 2 0.9 s; so 16x32 below 128 rows, and below
+ * 512 where the weight is small.
  *
  * What did not help there: broadcasts within the subgroup instead of swaps (15 % slower), lanes side by side along K with
  * subgroupAdd (half as fast), a row of the weight as an inner array of fixed size (cheaper bounds checks, but no faster as a
