@@ -11,7 +11,7 @@ from string import Template
 # What the training asks that comes near a task, though the task itself is never asked.
 NEAR = {
     "novel-words": "colour, shape and existence are asked; the words never occur",
-    "unseen-pairs": '"Is there a …?" is asked of other pairs; these pairs occur in no image and no text',
+    "unseen-pairs": '"Is there a …?" is asked of other pairs; these pairs are in no image and never named as a pair',
     "warm-cool": '"Which colors are there?" is asked; warm and cool never',
     "round-angular": '"Which shapes are there?" is asked; round and angular never',
     "left-right": "positions and left/right of two named objects are asked; sides are never counted or compared",
@@ -40,8 +40,8 @@ on photographs.
   BPE of 836 entries, LLaVA-1.5's chat template (`USER: <image>\\n{question} ASSISTANT:`).
 - Files as in llava-hf/llava-1.5-7b-hf, weights in f16.
 - Made by `tools/tiny-llava/` of this repository: $steps steps of batch 32, seed 0, in one run on a busy machine. It was
-  resumed once, at step 5,000, with the time budget raised from 82 to 92 minutes: up to there the learning rate followed
-  the clock (somewhat ahead of the steps), from there the steps. Nothing else was changed on the way.
+  resumed once, at step 5,000, with the time budget raised from 82 to 92 minutes. The learning rate followed the clock,
+  which ran ahead of the steps (at step 5,000 at 51 % of its schedule, after the change at 46 %). Nothing else was changed.
 
 ## Use
 
@@ -63,7 +63,8 @@ print(processor.decode(output[0, inputs["input_ids"].shape[1] :], skip_special_t
 ## Data
 
 Scenes drawn by `tools/tiny-llava/scenes.py` (8 colours, 7 shapes, 10 digits, 2 sizes, 9 positions, 5 backgrounds, 5
-textures; four colour-shape pairs are never shown or named), with questions by `questions.py`; and the training split of
+textures; four colour-shape pairs are never shown or named as a pair, though both words may stand in one question with
+options, as in "Is the red object a star or ring?"), with questions by `questions.py`; and the training split of
 [easy-VQA](https://github.com/vzhou842/easy-VQA) (Victor Zhou, 2019, MIT): 70 % of its images are trained on, 10 % are
 for validation, 20 % for the few-shot task (by the last digit of the image's id).
 
