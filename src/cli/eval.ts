@@ -2,7 +2,7 @@ import { basename } from 'node:path';
 import { InvalidArgumentError } from 'commander';
 import { kNearest, linearProbe, nearestCentroid } from '../sav/baselines.ts';
 import { labelsOf } from '../sav/data.ts';
-import { type FitOptions, fitClassifier, parity } from '../sav/fit.ts';
+import { defaults, type FitOptions, fitClassifier, parity } from '../sav/fit.ts';
 import { type Evaluation, evaluate, matchLabel, naturalBench, sugarCrepe } from '../sav/metrics.ts';
 import { renderReport } from '../sav/report/report.ts';
 import { type DataOptions, featureStore, headCount, oneOf, promptSet, readData, withDataOptions } from './data.ts';
@@ -40,7 +40,7 @@ export const evalCommand: Register = (program, run) => {
     .description('Accuracy of SAVs on labelled queries, with a confusion matrix and baselines on the same data.')
     .requiredOption('--train <file>', 'labelled examples, JSON Lines {image, question, label}')
     .requiredOption('--test <file>', 'labelled queries, the same format')
-    .option('--heads <k>', 'attention heads that vote: a number, or auto', headCount, 20)
+    .option('--heads <k>', 'attention heads that vote: a number, or auto', headCount, defaults.k)
     .option('--method <names>', `separated by commas: ${methods.join(', ')}`, methodList, [
       'sav',
       'likeliest-label',

@@ -2,7 +2,7 @@ import { encodeClassifier } from '../sav/classifier-file.ts';
 import { labelsOf } from '../sav/data.ts';
 import { auditLabels } from '../sav/explain.ts';
 import { extractFeatures } from '../sav/features.ts';
-import { fitClassifier, parity } from '../sav/fit.ts';
+import { defaults, fitClassifier, parity } from '../sav/fit.ts';
 import type { Compare } from '../sav/leave-one-out.ts';
 import type { Scoring } from '../sav/scoring.ts';
 import type { Vote } from '../sav/votes.ts';
@@ -37,24 +37,24 @@ export const fitCommand: Register = (program, run) => {
     .description('Choose attention heads from labelled examples and store a classifier.')
     .requiredOption('--train <file>', 'labelled examples, JSON Lines {image, question, label}; about 20 a label')
     .requiredOption('--out <file>', 'the classifier, a safetensors file')
-    .option('--heads <k>', 'attention heads that vote: a number, or auto (by leave-one-out)', headCount, 20)
+    .option('--heads <k>', 'attention heads that vote: a number, or auto (by leave-one-out)', headCount, defaults.k)
     .option(
       '--scoring <how>',
       'how heads are judged: leave-one-out, or train as published',
       oneOf('leave-one-out', 'train'),
-      'leave-one-out',
+      defaults.scoring,
     )
     .option(
       '--vote <how>',
       'majority, soft (summed similarities) or weighted (by leave-one-out reliability)',
       oneOf('majority', 'soft', 'weighted'),
-      'majority',
+      defaults.vote,
     )
     .option(
       '--compare <how>',
       'cosine to the centroids, or gaussian discriminant',
       oneOf('cosine', 'gaussian'),
-      'cosine',
+      defaults.compare,
     )
     .option('--parity', 'the published method: train scoring, 20 heads, majority, cosine')
     .option('--max-layer <l>', 'choose among layers 0 to l only: queries then run no deeper', integer(0))
