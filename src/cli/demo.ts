@@ -63,7 +63,7 @@ Examples:
         const report = await renderReport({
           title: 'Headlight: few-shot classification by attention heads',
           introduction:
-            'A frozen vision-language model sees about 20 labelled examples a class. A few of its attention heads are chosen, and their outputs at the last prompt token vote for the nearest class.',
+            'A frozen vision-language model sees about 20 labelled examples a class. A few of its attention heads are chosen, and their outputs at the last prompt token vote for a class.',
           facts: [
             {
               name: 'model',

@@ -142,6 +142,7 @@ export function summaryCells({ task, experiment: e }: TaskResult): string[] {
   return [
     task.name,
     percent(e.evaluation.accuracy),
+    percent(e.published.evaluation.accuracy),
     percent(e.likeliest?.accuracy),
     percent(e.zeroShot?.accuracy),
     percent(e.allHeads.accuracy),
@@ -155,6 +156,7 @@ export function summaryCells({ task, experiment: e }: TaskResult): string[] {
 export const summaryHeader = [
   'task',
   'SAV',
+  'as published',
   'likeliest label',
   'own words',
   'all heads',
@@ -172,6 +174,7 @@ export function summaryJson({ task, experiment: e, warnings, answers }: TaskResu
     sav: e.evaluation,
     zeroShot: { likeliestLabel: e.likeliest, ownWords: e.zeroShot },
     allHeads: e.allHeads,
+    published: e.published,
     randomHeads: e.randomHeads,
     leaveOneOutAccuracy,
     byK: e.byK,

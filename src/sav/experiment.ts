@@ -2,7 +2,7 @@
 import { allHeads, randomHeads } from './baselines.ts';
 import type { Prediction } from './classifier.ts';
 import type { HeadFeatures } from './features.ts';
-import { defaultKs, type Fit, type FitOptions, fitClassifier } from './fit.ts';
+import { defaultKs, type Fit, type FitOptions, fitClassifier, parity } from './fit.ts';
 import { type Evaluation, evaluate, matchLabel } from './metrics.ts';
 import type { Head } from './scoring.ts';
 
@@ -34,6 +34,8 @@ export interface Experiment {
   readonly zeroShot?: Evaluation;
   /** The likeliest of the labels. */
   readonly likeliest?: Evaluation;
+  /** The published method (`parity`), and its vote among all heads. */
+  readonly published: { readonly evaluation: Evaluation; readonly allHeads: Evaluation };
   /** Test accuracy of the best k heads, for each k; the last is all heads. For looking at, not for choosing k. */
   readonly byK: readonly { k: number; accuracy: number }[];
 }
@@ -56,6 +58,19 @@ export function runExperiment(
       k: chosen.length,
       calibrate: false,
       ranking: fit.ranking,
+    });
+    return evaluate(
+      test.labels,
+      classify(classifier).map(({ label }) => label),
+      labels,
+    );
+  };
+  const published = (k: number) => {
+    const { classifier } = fitClassifier(train.features, train.labels, {
+      ...parity,
+      k,
+      calibrate: false,
+      candidates: train.candidates,
     });
     return evaluate(
       test.labels,
@@ -96,6 +111,7 @@ export function runExperiment(
         zeroShotAnswers.map((answer) => matchLabel(answer, labels) ?? answer),
         labels,
       ),
+    published: { evaluation: published(Math.min(parity.k, all.length)), allHeads: published(all.length) },
     likeliest: likeliestLabels && evaluate(test.labels, likeliestLabels, labels),
     byK: ks.sort((a, b) => a - b).map((k) => ({ k, accuracy: top(k).accuracy })),
   };

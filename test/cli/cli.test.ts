@@ -208,7 +208,7 @@ describe('commands on the embedded checkpoint', () => {
     const out = join(folder, 'report.html');
     const { code, stdout, stderr } = await headlight('demo', '--tasks', 'easy-vqa-vivid', '--out', out);
     expect(code, stderr).toBe(0);
-    expect(stdout).toMatch(/^task +SAV +likeliest label/);
+    expect(stdout).toMatch(/^task +SAV +as published/);
     expect(stdout).toMatch(/easy-vqa-vivid +\d/);
     const html = await readFile(out, 'utf8');
     expect(html).toContain('<svg');

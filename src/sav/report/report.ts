@@ -61,7 +61,7 @@ ${report.introduction !== undefined && html`<p>${report.introduction}</p>`}
 <figure class="overview">${await summaryChart(rows)}
 <figcaption><span class="key"><span><i class="sav"></i>SAV, with 95 % interval</span><span><i class="zero"></i>zero-shot</span><span><i class="all"></i>all heads</span><span><i class="chance"></i>chance</span></span></figcaption></figure>
 ${summaryTable(report.tasks)}
-<p class="small soft">SAV: the chosen attention heads vote, on frozen weights. Zero-shot, the same model without examples, in two ways: the likeliest of the labels as its answer; and its own words, which must equal the label (case, punctuation and article aside). The chart shows the better of the two. All heads, random heads: the same vote among all heads, or among as many heads drawn blindly. Chance: always the most frequent label of the test rows. Interval: Wilson, 95 %. Heads are written layer.head, best first.</p>
+<p class="small soft">SAV: the chosen attention heads vote, on frozen weights. As published: the paper's own rule (20 heads by training-set score, nearest centroid, majority). Zero-shot, the same model without examples, in two ways: the likeliest of the labels as its answer; and its own words, which must equal the label (case, punctuation and article aside). The chart shows the better of the two. All heads, random heads: the same vote among all heads, or among as many heads drawn blindly. Chance: always the most frequent label of the test rows. Interval: Wilson, 95 %. Heads are written layer.head, best first.</p>
 </section>
 ${tasks}
 </main></body>
@@ -119,7 +119,7 @@ function overview(tasks: readonly ReportTask[]): string {
       `SAVs are more accurate than the model without examples (at its best of two ways) on ${better} of ${asked === tasks.length ? of : `${asked} tasks that were also asked`}.`,
     `The chosen heads do better than all heads together on ${sparse} of ${of}.`,
     mute > 0 &&
-      `On ${mute} of ${of} none of those answers is a label: there zero-shot says that the model does not speak the task's words, not that it does not see.`,
+      `Asked in words, on ${mute} of ${of} none of its answers is a label: that says that the model does not speak the task's words, not that it does not see.`,
     atChance > 0 && `On ${atChance} of ${of} SAVs stay at chance.`,
   ]
     .filter(Boolean)
@@ -128,16 +128,16 @@ function overview(tasks: readonly ReportTask[]): string {
 
 function summaryTable(tasks: readonly ReportTask[]): Markup {
   return html`<div class="scroll"><table class="summary">
-<thead><tr><th>Task</th><th>SAV</th><th>likeliest label</th><th>own words</th><th>all heads</th><th>random heads</th><th>chance</th><th>queries</th><th>heads</th><th style="text-align:left">chosen</th></tr></thead>
+<thead><tr><th>Task</th><th>SAV</th><th>as published</th><th>likeliest label</th><th>own words</th><th>all heads</th><th>random heads</th><th>chance</th><th>queries</th><th>heads</th><th style="text-align:left">chosen</th></tr></thead>
 <tbody>${tasks.map(({ name, experiment }, i) => {
-    const { evaluation, zeroShot, likeliest, allHeads, randomHeads, fit } = experiment;
+    const { evaluation, published, zeroShot, likeliest, allHeads, randomHeads, fit } = experiment;
     const { heads } = fit.classifier.data;
     const [low, high] = evaluation.interval.map((end) => Math.round(100 * end));
     const others = [bestZeroShot(experiment)?.accuracy ?? 0, allHeads.accuracy, randomHeads.mean, evaluation.chance];
     const best = aboveChance(evaluation) && evaluation.accuracy > Math.max(...others);
     return html`<tr><th><a class="label" href="#task-${i + 1}">${name}</a>${!aboveChance(evaluation) && html` <span class="tag">at chance</span>`}</th>
 <td class="${best ? 'best' : ''}">${percent(evaluation.accuracy)} <small>${low}–${high}</small></td>
-<td>${likeliest ? percent(likeliest.accuracy) : '–'}</td><td>${zeroShot ? percent(zeroShot.accuracy) : '–'}</td><td>${percent(allHeads.accuracy)}</td><td>${percent(randomHeads.mean)}</td>
+<td>${percent(published.evaluation.accuracy)}</td><td>${likeliest ? percent(likeliest.accuracy) : '–'}</td><td>${zeroShot ? percent(zeroShot.accuracy) : '–'}</td><td>${percent(allHeads.accuracy)}</td><td>${percent(randomHeads.mean)}</td>
 <td>${percent(evaluation.chance)}</td><td>${evaluation.n}</td><td>${heads.length}</td>
 <td class="heads">${headNames(heads.slice(0, 5))}${heads.length > 5 && ' …'}</td></tr>`;
   })}</tbody></table></div>`;
@@ -147,7 +147,7 @@ async function taskSection(
   { name, description, experiment, queries, warnings }: ReportTask,
   id: string,
 ): Promise<Markup> {
-  const { evaluation, zeroShot, likeliest, allHeads, randomHeads, fit, byK } = experiment;
+  const { evaluation, published, zeroShot, likeliest, allHeads, randomHeads, fit, byK } = experiment;
   const asked = bestZeroShot(experiment);
   const { data } = fit.classifier;
   const { heads, leaveOneOutAccuracy } = data;
@@ -162,6 +162,7 @@ ${number('sav', percent(evaluation.accuracy), 'SAV')}
 ${likeliest && number('zero', percent(likeliest.accuracy), 'likeliest label')}
 ${zeroShot && number('zero', percent(zeroShot.accuracy), 'own words')}
 ${number('', percent(allHeads.accuracy), 'all heads')}
+${number('', percent(published.evaluation.accuracy), `as published (all heads ${percent(published.allHeads.accuracy)})`)}
 ${number('', percent(randomHeads.mean), 'random heads')}
 ${number('', percent(evaluation.chance), 'chance')}
 ${leaveOneOutAccuracy !== undefined && number('', percent(leaveOneOutAccuracy), 'leave-one-out, training')}
