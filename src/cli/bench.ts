@@ -1,6 +1,6 @@
 import { availableParallelism } from 'node:os';
 import { type BenchmarkResult, type BenchmarkRow, runKernelBenchmarks } from '../kernels/benchmark.ts';
-import type { Register } from './main.ts';
+import type { Register } from './command.ts';
 import { announceGpu, integer, type ModelOptions, withCommonOptions } from './model.ts';
 
 interface Options extends ModelOptions {

@@ -1,33 +1,26 @@
 import { InvalidArgumentError } from 'commander';
-import { readFileBytes } from '#platform';
-import { writeSafetensors } from '../checkpoint/safetensors-writer.ts';
+import { tensorOf, writeSafetensors } from '../checkpoint/safetensors-writer.ts';
 import type { PosSlice } from '../model/hooks.ts';
 import type { Activation } from '../model/llava.ts';
+import type { Register } from './command.ts';
 import { writeWhole } from './files.ts';
-import type { Register } from './main.ts';
-import { collect, type ModelOptions, openModel, withCommonOptions } from './model.ts';
+import { openPrompt, type PromptOptions, withPromptOptions } from './prompt.ts';
 
-interface Options extends ModelOptions {
-  image?: string[];
-  prompt: string;
-  rawPrompt?: boolean;
+interface Options extends PromptOptions {
   names: string[];
   pos?: PosSlice;
   out: string;
 }
 
 export const captureCommand: Register = (program, run) => {
-  withCommonOptions(program.command('capture'))
+  withPromptOptions(program.command('capture'))
     .description('Write activations of one prompt to a safetensors file that Python opens.')
-    .requiredOption('--prompt <text>', 'the question; wrapped in the checkpoint’s chat template')
     .requiredOption(
       '--names <glob>',
       'hook points, logits or pixel_values; * matches anything; repeat or separate with commas',
       names,
     )
     .requiredOption('--out <file>', 'the safetensors file to write')
-    .option('--image <file>', 'an image; give it again for several', collect)
-    .option('--raw-prompt', 'take the prompt as it is: it holds <image> itself')
     .option(
       '--pos <position>',
       'positions of the language model: last, a number (negative from the end), or start:end',
@@ -44,27 +37,14 @@ In Python: safetensors.numpy.load_file('z.safetensors')['blocks.0.attn.hook_z']`
     )
     .action(
       run<Options>(async (context, options) => {
-        const images = await Promise.all((options.image ?? []).map((file) => readFileBytes(file)));
-        const model = await openModel(context, options);
-        const input = await model.input({
-          images,
-          prompt: options.prompt,
-          raw: options.rawPrompt,
-          imageNames: options.image,
-        });
+        const { model, input } = await openPrompt(context, options);
         const hooks = options.names.filter((name) => name !== 'pixel_values');
         const found = new Map<string, Activation>(
           hooks.length ? await model.runWithCache(input, { namesFilter: hooks, posSlice: options.pos }) : [],
         );
         if (hooks.length < options.names.length) found.set('pixel_values', model.pixelValues(input));
-        const tensors = [...found].map(([name, { data, shape }]) => ({
-          name,
-          dtype: 'F32' as const,
-          shape: [...shape],
-          data: bytesOf(data),
-        }));
-        const ids = Int32Array.from(Array.from(input.inputIds));
-        tensors.push({ name: 'input_ids', dtype: 'I32' as never, shape: [ids.length], data: bytesOf(ids) });
+        const tensors = [...found].map(([name, { data, shape }]) => tensorOf(name, shape, data));
+        tensors.push(tensorOf('input_ids', [input.inputIds.length], Int32Array.from(Array.from(input.inputIds))));
         await writeWhole(options.out, writeSafetensors(tensors, { modelId: model.modelId, prompt: options.prompt }));
         for (const { name, shape } of tensors) context.print(`${name}  [${shape}]`);
         context.result({
@@ -74,8 +54,6 @@ In Python: safetensors.numpy.load_file('z.safetensors')['blocks.0.attn.hook_z']`
       }),
     );
 };
-
-const bytesOf = (a: Float32Array | Int32Array) => new Uint8Array(a.buffer, a.byteOffset, a.byteLength);
 
 function names(value: string, before: string[] = []): string[] {
   return [...before, ...value.split(',').map((s) => s.trim())];

@@ -3,10 +3,10 @@ import { decodeClassifier } from '../sav/classifier-file.ts';
 import type { Example } from '../sav/features.ts';
 import { extractFeatures } from '../sav/features.ts';
 import { type PromptSetName, promptSetByName } from '../sav/prompt-sets.ts';
+import type { Register } from './command.ts';
 import { UsageError } from './context.ts';
 import { type DataOptions, featureStore, readData, withDataOptions } from './data.ts';
 import { percent } from './experiments.ts';
-import type { Register } from './main.ts';
 import { collect, type ModelOptions, openModel, withCommonOptions } from './model.ts';
 
 interface Options extends ModelOptions, DataOptions {

@@ -2,6 +2,7 @@ import { z } from 'zod';
 import { openFolder } from '#platform';
 import { readExamples } from '../sav/data.ts';
 import { renderReport } from '../sav/report/report.ts';
+import type { Register } from './command.ts';
 import { headCount } from './data.ts';
 import {
   reportTask,
@@ -14,7 +15,6 @@ import {
   table,
 } from './experiments.ts';
 import { writeWhole } from './files.ts';
-import type { Register } from './main.ts';
 import { type ModelOptions, openModel, withCommonOptions } from './model.ts';
 import { embeddedCheckpoint, version } from './package-info.ts';
 

@@ -1,6 +1,6 @@
 import { arch, cpus, platform, release, totalmem } from 'node:os';
 import { openGpu } from '../kernels/gpu.ts';
-import type { Register } from './main.ts';
+import type { Register } from './command.ts';
 import { withCommonOptions } from './model.ts';
 import { version } from './package-info.ts';
 

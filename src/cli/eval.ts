@@ -5,10 +5,10 @@ import { labelsOf } from '../sav/data.ts';
 import { defaults, type FitOptions, fitClassifier, parity } from '../sav/fit.ts';
 import { type Evaluation, evaluate, matchLabel, naturalBench, sugarCrepe } from '../sav/metrics.ts';
 import { renderReport } from '../sav/report/report.ts';
+import type { Register } from './command.ts';
 import { type DataOptions, featureStore, headCount, oneOf, promptSet, readData, withDataOptions } from './data.ts';
 import { percent, reportTask, runTask, summaryJson, type TaskResult, table } from './experiments.ts';
 import { writeWhole } from './files.ts';
-import type { Register } from './main.ts';
 import { type ModelOptions, openModel, withCommonOptions } from './model.ts';
 
 const methods = [

@@ -6,6 +6,7 @@ import { defaults, fitClassifier, parity } from '../sav/fit.ts';
 import type { Compare } from '../sav/leave-one-out.ts';
 import type { Scoring } from '../sav/scoring.ts';
 import type { Vote } from '../sav/votes.ts';
+import type { Register } from './command.ts';
 import {
   commonPrompt,
   type DataOptions,
@@ -18,7 +19,6 @@ import {
 } from './data.ts';
 import { percent, table } from './experiments.ts';
 import { writeWhole } from './files.ts';
-import type { Register } from './main.ts';
 import { integer, type ModelOptions, openModel, withCommonOptions } from './model.ts';
 
 interface Options extends ModelOptions, DataOptions {

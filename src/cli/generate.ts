@@ -1,11 +1,8 @@
-import { readFileBytes } from '#platform';
-import type { Register } from './main.ts';
-import { collect, integer, type ModelOptions, number, openModel, withCommonOptions } from './model.ts';
+import type { Register } from './command.ts';
+import { integer, number } from './model.ts';
+import { openPrompt, type PromptOptions, withPromptOptions } from './prompt.ts';
 
-interface Options extends ModelOptions {
-  image?: string[];
-  prompt: string;
-  rawPrompt?: boolean;
+interface Options extends PromptOptions {
   maxNewTokens: number;
   temperature: number;
   topP: number;
@@ -13,11 +10,8 @@ interface Options extends ModelOptions {
 }
 
 export const generateCommand: Register = (program, run) => {
-  withCommonOptions(program.command('generate'))
+  withPromptOptions(program.command('generate'))
     .description('Answer a prompt about images, streamed; greedy unless a temperature is given.')
-    .requiredOption('--prompt <text>', 'the question; wrapped in the checkpoint’s chat template')
-    .option('--image <file>', 'an image; give it again for several', collect)
-    .option('--raw-prompt', 'take the prompt as it is: it holds <image> itself')
     .option('--max-new-tokens <n>', 'at most this many tokens', integer(1), 256)
     .option('--temperature <t>', '0 is greedy', number(0), 0)
     .option('--top-p <p>', 'draw from the likeliest tokens with this much probability', number(0, 1), 1)
@@ -32,14 +26,7 @@ Examples:
     )
     .action(
       run<Options>(async (context, options) => {
-        const images = await Promise.all((options.image ?? []).map((file) => readFileBytes(file)));
-        const model = await openModel(context, options);
-        const input = await model.input({
-          images,
-          prompt: options.prompt,
-          raw: options.rawPrompt,
-          imageNames: options.image,
-        });
+        const { model, input } = await openPrompt(context, options);
         let text = '';
         const ids: number[] = [];
         const started = performance.now();

@@ -5,7 +5,7 @@ import { elementCount } from '../kernels/tensor.ts';
 import { parseConfig } from '../model/config.ts';
 import { requireJson } from '../model/json.ts';
 import { KvCache } from '../model/kv-cache.ts';
-import type { Register } from './main.ts';
+import type { Register } from './command.ts';
 import { type ModelOptions, withCommonOptions } from './model.ts';
 import { embeddedCheckpoint } from './package-info.ts';
 

@@ -3,6 +3,7 @@ import { Command, CommanderError } from 'commander';
 import { benchCommand } from './bench.ts';
 import { captureCommand } from './capture.ts';
 import { classifyCommand } from './classify.ts';
+import type { Register, Runner } from './command.ts';
 import { Context, UsageError } from './context.ts';
 import { demoCommand } from './demo.ts';
 import { doctorCommand } from './doctor.ts';
@@ -11,14 +12,6 @@ import { fitCommand } from './fit.ts';
 import { generateCommand } from './generate.ts';
 import { inspectCommand } from './inspect.ts';
 import { version } from './package-info.ts';
-
-/** A command of the program: adds itself, and runs through `run`. */
-export type Register = (program: Command, run: Runner) => void;
-
-/** Wraps a command's action with a context, Ctrl-C and exit codes. */
-export type Runner = <Options extends { json?: boolean }>(
-  action: (context: Context, options: Options) => Promise<void>,
-) => (options: Options) => Promise<void>;
 
 const commands: Register[] = [
   demoCommand,

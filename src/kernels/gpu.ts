@@ -1,6 +1,7 @@
 import { requestAdapter } from '#platform';
 import { BufferPool } from './buffer-pool.ts';
 import { type Capabilities, describeDevice, deviceDescriptor } from './capabilities.ts';
+import type { GpuContext } from './context.ts';
 import { DeviceLostError, GpuError, ShapeError } from './errors.ts';
 import { PipelineCache } from './pipeline-cache.ts';
 import { Recorder, type RecorderOptions } from './recorder.ts';
@@ -28,7 +29,7 @@ export async function openGpu(options: GpuOptions = {}): Promise<Gpu> {
 }
 
 /** A device with its caches: pipelines by WGSL text, bind groups by what they bind, and buffers for temporaries. */
-export class Gpu {
+export class Gpu implements GpuContext {
   readonly device: GPUDevice;
   readonly capabilities: Capabilities;
   readonly pipelines: PipelineCache;

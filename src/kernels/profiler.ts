@@ -1,5 +1,4 @@
-import type { Gpu } from './gpu.ts';
-import type { Dispatch } from './recorder.ts';
+import type { GpuContext } from './context.ts';
 
 export interface ProfileRow {
   readonly kernel: string;
@@ -8,6 +7,13 @@ export interface ProfileRow {
   readonly nanoseconds: number;
   readonly flops: number;
   readonly bytes: number;
+}
+
+/** What the profiler wants to know of a dispatch. */
+export interface TimedWork {
+  readonly kernel: string;
+  readonly label: string;
+  readonly cost: { readonly flops: number; readonly bytes: number };
 }
 
 /** WebGPU's limit for one query set. */
@@ -20,18 +26,18 @@ const queriesPerSet = 4096;
 export class Profiler {
   readonly available: boolean;
   readonly rows: ProfileRow[] = [];
-  readonly #gpu: Gpu;
-  #pending: Dispatch[] = [];
+  readonly #gpu: GpuContext;
+  #pending: TimedWork[] = [];
   #sets: GPUQuerySet[] = [];
   #results: GPUBuffer[] = [];
 
-  constructor(gpu: Gpu) {
+  constructor(gpu: GpuContext) {
     this.#gpu = gpu;
     this.available = gpu.capabilities.timestamps;
   }
 
   /** The timestamp writes for the next dispatch's pass. */
-  next(dispatch: Dispatch): GPUComputePassTimestampWrites | undefined {
+  next(dispatch: TimedWork): GPUComputePassTimestampWrites | undefined {
     if (!this.available) return undefined;
     const query = (this.#pending.length * 2) % queriesPerSet;
     if (query === 0) this.#sets.push(this.#gpu.device.createQuerySet({ type: 'timestamp', count: queriesPerSet }));

@@ -1,5 +1,5 @@
+import type { GpuContext } from './context.ts';
 import { KernelError, ShapeError } from './errors.ts';
-import type { Gpu } from './gpu.ts';
 import { assignSlots, lifetimes, type Use } from './memory-plan.ts';
 import { type Access, type Pipeline, paramsBytes } from './pipeline-cache.ts';
 import type { Profiler } from './profiler.ts';
@@ -91,7 +91,7 @@ export interface RecorderOptions {
  * not compiled yet (all at once, asynchronously), encodes, and reads back what was asked for through one staging buffer.
  */
 export class Recorder {
-  readonly gpu: Gpu;
+  readonly gpu: GpuContext;
   readonly label: string;
   readonly #profiler: Profiler | undefined;
   readonly #bindToEnd: boolean;
@@ -101,7 +101,7 @@ export class Recorder {
   #readbackBytes = 0;
   #submitted = false;
 
-  constructor(gpu: Gpu, label: string, options: RecorderOptions = {}) {
+  constructor(gpu: GpuContext, label: string, options: RecorderOptions = {}) {
     this.gpu = gpu;
     this.label = label;
     this.#profiler = options.profiler;
