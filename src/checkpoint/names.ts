@@ -6,7 +6,7 @@
 //   multi_modal_projector.linear_1.weight     image_newline
 //
 // which are the module names of transformers >= 4.52 without the leading `model.`, except that the tower keeps the
-// `vision_model.` that transformers 5 dropped from its modules and still writes to its files.
+// `vision_model.` that the hub's files have and transformers 5 drops.
 
 /** The layouts, as `inspect` names them. */
 export type NameLayout = 'hub' | 'transformers' | 'llava';
@@ -25,8 +25,7 @@ const rules: Record<NameLayout, readonly (readonly [RegExp, string])[]> = {
   ],
   transformers: [
     [/^model\.language_model\./, 'language_model.'],
-    [/^model\.vision_tower\.(?=vision_model\.)/, 'vision_tower.'],
-    [/^model\.vision_tower\./, 'vision_tower.vision_model.'],
+    [/^model\.vision_tower\./, 'vision_tower.'],
     [/^model\.multi_modal_projector\./, 'multi_modal_projector.'],
     [/^model\.image_newline$/, 'image_newline'],
   ],
@@ -56,9 +55,10 @@ export function detectLayout(names: Iterable<string>): NameLayout | undefined {
 
 /** The canonical name of a tensor; a name that no rule knows stays as it is. */
 export function canonicalName(name: string, layout: NameLayout | undefined): string {
-  for (const [pattern, replacement] of layout ? rules[layout] : [])
-    if (pattern.test(name)) return name.replace(pattern, replacement);
-  return name;
+  const rule = layout && rules[layout].find(([pattern]) => pattern.test(name));
+  const renamed = rule ? name.replace(rule[0], rule[1]) : name;
+  // In any layout: transformers 5.18 saves the tower without it, older versions with it.
+  return renamed.replace(/^vision_tower\.(?!vision_model\.)/, 'vision_tower.vision_model.');
 }
 
 /** Tensors that real checkpoints carry and no forward pass reads, with the reason. Names are canonical. */

@@ -43,6 +43,14 @@ const table: [canonical: string, hub: string, transformers: string, llava: strin
   ['image_newline', 'image_newline', 'model.image_newline', 'model.image_newline'],
 ];
 
+test('a tower that transformers 5.18 saved, without vision_model, in any layout', () => {
+  const canonical = 'vision_tower.vision_model.encoder.layers.0.mlp.fc1.weight';
+  expect(canonicalName('vision_tower.encoder.layers.0.mlp.fc1.weight', 'hub')).toBe(canonical);
+  expect(canonicalName('model.vision_tower.encoder.layers.0.mlp.fc1.weight', 'transformers')).toBe(canonical);
+  expect(canonicalName('model.vision_tower.vision_tower.encoder.layers.0.mlp.fc1.weight', 'llava')).toBe(canonical);
+  expect(canonicalName(canonical, undefined)).toBe(canonical);
+});
+
 describe.each([
   ['hub', 1],
   ['transformers', 2],
