@@ -1,16 +1,17 @@
+import { spawnSync } from 'node:child_process';
 import { existsSync, readFileSync, statSync } from 'node:fs';
 import { createServer, type IncomingMessage, type Server, type ServerResponse } from 'node:http';
 import type { AddressInfo } from 'node:net';
 import { fileURLToPath } from 'node:url';
 import { type Browser, chromium, type Page } from 'playwright-core';
 
-/** The system's Chromium, or what CHROMIUM_PATH says; undefined where there is none. */
+/** The system's Chromium that starts, or what CHROMIUM_PATH says; undefined where there is none. */
 export const chromiumPath = [
   process.env.CHROMIUM_PATH,
   '/usr/bin/chromium',
   '/usr/bin/chromium-browser',
   '/usr/bin/google-chrome',
-].find((path) => path && existsSync(path));
+].find((path) => path && spawnSync(path, ['--version']).status === 0);
 
 type TypeScript = typeof import('typescript');
 
