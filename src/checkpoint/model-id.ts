@@ -1,5 +1,6 @@
 import { batches, batchReader, type Checkpoint } from './checkpoint-files.ts';
 import { whyIgnorable } from './names.ts';
+import { sha256Hex } from './sha256.ts';
 
 /** Tensors up to this size are hashed whole; of larger ones, `samples` stretches of `sampleBytes`. */
 const wholeBytes = 1 << 20;
@@ -57,9 +58,4 @@ function canonicalJson(value: unknown): string {
         )
       : v,
   );
-}
-
-async function sha256Hex(bytes: Uint8Array): Promise<string> {
-  const digest = await crypto.subtle.digest('SHA-256', bytes as Uint8Array<ArrayBuffer>);
-  return Array.from(new Uint8Array(digest), (byte) => byte.toString(16).padStart(2, '0')).join('');
 }

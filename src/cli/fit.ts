@@ -1,4 +1,5 @@
-import { encodeClassifier } from '../sav/classifier-file.ts';
+import { readFileBytes } from '#platform';
+import { decodeClassifier, encodeClassifier } from '../sav/classifier-file.ts';
 import { labelsOf } from '../sav/data.ts';
 import { auditLabels } from '../sav/explain.ts';
 import { extractFeatures } from '../sav/features.ts';
@@ -30,6 +31,7 @@ interface Options extends ModelOptions, DataOptions {
   compare: Compare;
   parity?: boolean;
   maxLayer?: number;
+  headsFrom?: string;
 }
 
 export const fitCommand: Register = (program, run) => {
@@ -57,6 +59,7 @@ export const fitCommand: Register = (program, run) => {
       defaults.compare,
     )
     .option('--parity', 'the published method: train scoring, 20 heads, majority, cosine')
+    .option('--heads-from <classifier>', 'take another task’s heads instead of choosing (transfer)')
     .option('--max-layer <l>', 'choose among layers 0 to l only: queries then run no deeper', integer(0))
     .addHelpText(
       'after',
@@ -64,11 +67,13 @@ export const fitCommand: Register = (program, run) => {
 Examples:
   headlight fit --train train.jsonl --out pets.safetensors
   headlight fit --train train.jsonl --heads auto --cache .headlight --out pets.safetensors
-  headlight fit --train train.jsonl --parity --out published.safetensors`,
+  headlight fit --train train.jsonl --parity --out published.safetensors
+  headlight fit --train b.jsonl --heads-from a.safetensors --out b.safetensors`,
     )
     .action(
       run<Options>(async (context, options) => {
         const train = await readData(options.train, options);
+        const transferred = options.headsFrom === undefined ? undefined : await readFileBytes(options.headsFrom);
         const model = await openModel(context, options);
         const progress = context.progress('head vectors', train.length);
         const features = await extractFeatures(model, train, {
@@ -78,10 +83,12 @@ Examples:
           onNotice: (message) => context.note(message),
         }).finally(() => progress.stop());
         const labels = labelsOf(train);
+        const given = transferred && decodeClassifier(transferred, options.headsFrom!, model).data.heads;
         const { classifier, leaveOneOut } = fitClassifier(features, labels, {
           ...(options.parity
             ? parity
             : { k: options.heads, scoring: options.scoring, vote: options.vote, compare: options.compare }),
+          ...(given && { heads: given, k: given.length }),
           maxLayer: options.maxLayer,
           promptSet: promptSet(options).name,
           prompt: commonPrompt(train),

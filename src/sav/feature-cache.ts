@@ -5,7 +5,7 @@
 //
 // Entry: magic 'HLFV', then u32 version, nLayers, nHeads, dHead, then the SHA-256 of the values, then the values;
 // all little-endian, as on every machine that has WebGPU.
-import { sha256 } from './sha256.ts';
+import { sha256 } from '../checkpoint/sha256.ts';
 
 /** Where entries are kept. `put` must replace as a whole (write beside, then rename): a reader never sees half of one. */
 export interface FeatureStore {

@@ -1,7 +1,8 @@
 // From examples to head vectors: one forward pass per example, and none for an example that the cache knows.
 // This is the only file of src/sav that meets the model, and it meets it through HeadVectorSource alone.
+
+import { sha256Hex } from '../checkpoint/sha256.ts';
 import { decodeEntry, encodeEntry, type FeatureStore } from './feature-cache.ts';
-import { sha256Hex } from './sha256.ts';
 
 /** What SAVs need of a model: `hook_z` at the last prompt token, for one example. */
 export interface HeadVectorSource {

@@ -168,6 +168,23 @@ describe('commands on the embedded checkpoint', () => {
       expect(line.votes.warm + line.votes.cool).toBe(5);
     }
 
+    const transfer = join(folder, 'transfer.safetensors');
+    const moved = await headlight(
+      'fit',
+      '--train',
+      test,
+      '--heads-from',
+      out,
+      '--cache',
+      cache,
+      '--out',
+      transfer,
+      '--json',
+    );
+    expect(moved.code, moved.stderr).toBe(0);
+    const places = (heads: { layer: number; head: number }[]) => heads.map(({ layer, head }) => [layer, head]);
+    expect(places(JSON.parse(moved.stdout).heads)).toEqual(places(fitted.heads));
+
     const evaluated = await headlight(
       'eval',
       '--train',

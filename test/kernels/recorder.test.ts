@@ -116,6 +116,17 @@ describe('Recorder', () => {
     for (const row of profiler.rows) expect(row).toMatchObject({ kernel: 'test.add', flops: n });
   });
 
+  it('takes a device that the caller has, and leaves it alive', async () => {
+    const other = await openGpu({ device: gpu().device });
+    expect(other.capabilities.architecture).toBe(gpu().capabilities.architecture);
+    const recorder = other.record('borrowed');
+    const y = recorder.read(add(recorder, input(recorder), 4));
+    await recorder.submit();
+    other.dispose();
+    expect(y.f32[1]).toBe(5);
+    expect(() => gpu().record('still here')).not.toThrow();
+  });
+
   it('reports a lost device as a typed error', async () => {
     const other = await openGpu();
     other.dispose();
