@@ -159,12 +159,20 @@ export class Recorder {
         dispatch.kernel,
         `${dispatch.label}: ${dispatch.params?.length} params, at most ${paramsBytes / 4}`,
       );
-    for (const { tensor } of dispatch.bindings)
+    const largest = this.gpu.device.limits.maxStorageBufferBindingSize;
+    for (const { tensor } of dispatch.bindings) {
+      const bytes = byteSize(tensor.dtype, tensor.shape);
+      if (bytes > largest)
+        throw new KernelError(
+          dispatch.kernel,
+          `${tensor.label} [${tensor.shape}] takes ${bytes} bytes, more than the ${largest} that this adapter binds: run fewer or shorter prompts at once, or give posSlice`,
+        );
       if (!isBindable(tensor))
         throw new KernelError(
           dispatch.kernel,
           `${tensor.label} starts at byte ${tensor.offset}, not a multiple of 256: copy it first`,
         );
+    }
     if (dispatch.workgroups.some((n) => n === 0)) return;
     this.#commands.push({ dispatch });
   }
@@ -179,7 +187,7 @@ export class Recorder {
   /** Asks for a tensor's content as it is at this point of the run. */
   read(tensor: Tensor): Readback {
     const readback = new Readback(tensor, this.#readbackBytes);
-    this.#readbackBytes += Math.ceil(byteSize(tensor.dtype, tensor.shape) / 8) * 8;
+    this.#readbackBytes += byteSize(tensor.dtype, tensor.shape);
     this.#commands.push({ readback });
     return readback;
   }

@@ -88,6 +88,17 @@ describe('Recorder', () => {
     expect(error.message).toMatch(/^test\.bad: WGSL does not compile: line 2: .* in `let x: u32 = 1\.5;`/);
   });
 
+  it('refuses a tensor that the adapter cannot bind, with its size and the way out', () => {
+    const recorder = gpu().record('huge');
+    const huge = recorder.temp('scores', 'f32', [1 << 20, 1 << 20]);
+    const cost = { flops: 0, bytes: 0 };
+    const dispatch = { kernel: 'test.add', label: 'huge', code: addCode, bindings: [read(huge)], cost };
+    expect(() => recorder.dispatch({ ...dispatch, workgroups: [1] })).toThrow(
+      /^test\.add: scores \[1048576,1048576\] takes 4398046511104 bytes, more than the \d+ .* posSlice$/,
+    );
+    expect(() => recorder.dispatch({ ...dispatch, bindings: [], workgroups: [1, 70_000] })).toThrow(/exceed 65535/);
+  });
+
   it('turns a validation error into an exception that names the dispatch', async () => {
     const tensor = gpu().tensor('both', 'f32', [n]);
     const recorder = gpu().record('aliased');

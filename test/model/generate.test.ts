@@ -1,5 +1,6 @@
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
 import { openFolder } from '#platform';
+import type { Recorder } from '../../src/kernels/recorder.ts';
 import { generate, PromptRun } from '../../src/model/generate.ts';
 import type { ModelInput } from '../../src/model/llava.ts';
 import { VisionLanguageModel } from '../../src/model/vision-language-model.ts';
@@ -63,6 +64,22 @@ describe('generate', () => {
     await expect(collect(input, { maxNewTokens: 1_000_000 })).rejects.toThrow(/exceed this model's \d+ positions/);
     await expect(collect(input, { maxNewTokens: 0 })).rejects.toThrow(/maxNewTokens is at least 1/);
   });
+});
+
+it('reads four bytes back for a greedy token', async () => {
+  const record = gpu().record.bind(gpu());
+  const runs: Recorder[] = [];
+  gpu().record = (...args) => {
+    runs.push(record(...args));
+    return runs.at(-1)!;
+  };
+  try {
+    await collect(input);
+  } finally {
+    gpu().record = record;
+  }
+  expect(runs.map((run) => run.label)).toEqual(['step', ...new Array(7).fill('decode')]);
+  expect(runs.map((run) => run.resultBytes)).toEqual(new Array(8).fill(4));
 });
 
 describe('PromptRun', () => {
