@@ -108,10 +108,9 @@ export class VisionLanguageModel {
     const decoded = await Promise.all(
       images.map((bytes, i) => decodeImage(bytes, imageNames?.[i] ?? `image ${i + 1}`)),
     );
-    return this.processor.prepare({
-      prompt: raw ? prompt : this.processor.chat(images.length, prompt),
-      images: decoded,
-    });
+    // A raw prompt is tokenised as HF's `processor(text=…)` does it, which always adds the tokenizer's own tokens.
+    if (raw) return this.processor.prepare({ prompt, images: decoded, addSpecialTokens: true });
+    return this.processor.prepare({ prompt: this.processor.chat(images.length, prompt), images: decoded });
   }
 
   /** See `Llava.runWithCache`. */

@@ -1,0 +1,61 @@
+import { readFileSync } from 'node:fs';
+import { afterAll, beforeAll, expect, it } from 'vitest';
+import { openFolder } from '#platform';
+import { VisionLanguageModel } from '../../src/model/vision-language-model.ts';
+import { fixturePath, readJsonFixture, readTensors } from '../fixtures.ts';
+import { useGpu } from '../gpu.ts';
+import { relativeError } from '../kernels/check.ts';
+
+const folder = 'checkpoints/llava-f32';
+const expected = readTensors(`${folder}/expected.safetensors`);
+const { inputs } = readJsonFixture<{
+  inputs: Record<string, { images: string[]; prompt: string; generated_text: string }>;
+}>(`${folder}/expected.json`);
+const imagesOf = (name: string) =>
+  inputs[name].images.map((file) => new Uint8Array(readFileSync(fixturePath(`images/${file}`))));
+
+const gpu = useGpu();
+let model: VisionLanguageModel;
+beforeAll(async () => {
+  model = await VisionLanguageModel.load(await openFolder(fixturePath(folder)), { gpu: gpu() });
+});
+afterAll(() => model?.destroy());
+
+it('goes from image files and a question to HF’s ids, pixels, head outputs and text', async () => {
+  const input = await model.input({ images: imagesOf('scene'), prompt: 'What is in this image?' });
+  expect([...Array.from(input.inputIds)]).toEqual([...expected.get('scene/input_ids')!.data]);
+  expect(relativeError(model.pixelValues(input).data, expected.get('scene/pixel_values')!.data)).toBeLessThan(1e-6);
+  const { data, shape } = expected.get('scene/blocks.2.attn.hook_z')!;
+  const width = shape[1] * shape[2];
+  const z = await model.headVectors({ images: imagesOf('scene'), prompt: 'What is in this image?' });
+  expect(relativeError(z.subarray(2 * width), data.subarray(data.length - width))).toBeLessThan(1e-4);
+  let text = '';
+  for await (const piece of model.generate(input, { maxNewTokens: 16 })) text += piece;
+  expect(text).toBe(inputs.scene.generated_text);
+});
+
+it('tokenises a raw prompt as HF’s processor does, which adds bos whatever the prompt begins with', async () => {
+  const ids = async (prompt: string) => Array.from((await model.input({ images: [], prompt, raw: true })).inputIds);
+  // processor(text=…) of transformers 5.18
+  expect(await ids('USER: hi ASSISTANT:')).toEqual([1, 282, 418, 402, 403, 284]);
+  expect(await ids('<s>USER: hi ASSISTANT:')).toEqual([1, 1, 282, 418, 402, 403, 284]);
+});
+
+it('gives several examples their own vectors and answers, whatever their lengths', async () => {
+  const examples = [
+    { images: imagesOf('scene'), prompt: 'What is in this image?' },
+    { images: imagesOf('wide'), prompt: 'Describe the scene in one sentence.' },
+    { images: imagesOf('wide'), prompt: 'What is in this image?' },
+  ];
+  const alone = [];
+  for (const example of examples) alone.push(await model.headVectors(example));
+  const together = await model.headVectorsOf(examples);
+  const answers = await model.answers(examples, { maxNewTokens: 4, labels: ['yes', 'no'] });
+  for (const [i, vectors] of alone.entries()) {
+    expect(relativeError(together[i], vectors)).toBeLessThan(1e-5);
+    expect(relativeError(answers[i].headVectors, vectors)).toBeLessThan(1e-5);
+    expect(answers[i].labelScores.every((score) => score < 0)).toBe(true);
+  }
+  expect(inputs.scene.generated_text.startsWith(answers[0].text)).toBe(true);
+  expect(inputs.wide.generated_text.startsWith(answers[1].text)).toBe(true);
+});
