@@ -2,7 +2,7 @@
 export { decodeImage, openFolder } from '#platform';
 export { CheckpointError } from './checkpoint/errors.ts';
 export { writeSafetensors } from './checkpoint/safetensors-writer.ts';
-export { DeviceLostError, KernelError, NoAdapterError, ShapeError } from './kernels/errors.ts';
+export { DeviceLostError, KernelError, ShapeError } from './kernels/errors.ts';
 export { type Gpu, type GpuOptions, openGpu } from './kernels/gpu.ts';
 export { type ProfileRow, Profiler } from './kernels/profiler.ts';
 export type { LlavaConfig, TextConfig, VisionConfig } from './model/config.ts';
@@ -11,7 +11,7 @@ export { type HookPoint, hookPoints, type NamesFilter } from './model/hook-point
 export type { PosSlice } from './model/hooks.ts';
 export { type Activation, type ActivationCache, Llava, type ModelInput, type RunOptions } from './model/llava.ts';
 export { type Prompt, type TextOptions, VisionLanguageModel } from './model/vision-language-model.ts';
-export { FileError, ImageError } from './platform/errors.ts';
+export { FileError, ImageError, NoAdapterError } from './platform/errors.ts';
 export { type ClassifierData, type Prediction, SavClassifier } from './sav/classifier.ts';
 export { decodeClassifier, encodeClassifier } from './sav/classifier-file.ts';
 export { readExamples } from './sav/data.ts';

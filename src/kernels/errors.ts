@@ -3,11 +3,6 @@ export class GpuError extends Error {
   override name = 'GpuError';
 }
 
-/** No WebGPU adapter could be had; the message says what was tried and what to install. */
-export class NoAdapterError extends GpuError {
-  override name = 'NoAdapterError';
-}
-
 /** The device was lost (driver reset, out of memory, `destroy()`): everything on it is gone, open a new `Gpu`. */
 export class DeviceLostError extends GpuError {
   override name = 'DeviceLostError';

@@ -1,4 +1,4 @@
-import { NoAdapterError } from '../kernels/errors.ts';
+import { NoAdapterError } from './errors.ts';
 import type { AdapterOptions } from './types.ts';
 
 /**

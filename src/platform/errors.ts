@@ -7,3 +7,8 @@ export class FileError extends Error {
 export class ImageError extends Error {
   override name = 'ImageError';
 }
+
+/** No WebGPU adapter could be had; the message says what was tried and what to install. */
+export class NoAdapterError extends Error {
+  override name = 'NoAdapterError';
+}

@@ -6,7 +6,7 @@ import { pipeline } from 'node:stream/promises';
 import { createBrotliDecompress } from 'node:zlib';
 import { extract } from 'tar-fs';
 import { create, globals } from 'webgpu';
-import { NoAdapterError } from '../kernels/errors.ts';
+import { NoAdapterError } from './errors.ts';
 import type { AdapterOptions } from './types.ts';
 
 Object.assign(globalThis, globals);
