@@ -21,13 +21,8 @@ export class BufferPool {
 
   /** The smallest free buffer that holds `size` bytes and is not twice as large, or a new one. */
   take(size: number): GPUBuffer {
-    let best = -1;
-    for (let i = 0; i < this.#free.length; i++) {
-      const candidate = this.#free[i].size;
-      if (candidate >= size && candidate <= 2 * size + 4096 && (best < 0 || candidate < this.#free[best].size))
-        best = i;
-    }
-    if (best >= 0) return this.#free.splice(best, 1)[0];
+    const free = takeBestFit(this.#free, size, 2 * size + 4096);
+    if (free) return free;
     const rounded = Math.ceil(size / 256) * 256;
     this.#bytes += rounded;
     const usage = GPUBufferUsage.STORAGE | GPUBufferUsage.COPY_SRC | GPUBufferUsage.COPY_DST;
@@ -46,4 +41,12 @@ export class BufferPool {
     }
     this.#free = [];
   }
+}
+
+/** Takes the smallest buffer of `size` to `atMost` bytes out of a list, if there is one. */
+export function takeBestFit(free: GPUBuffer[], size: number, atMost = Number.POSITIVE_INFINITY): GPUBuffer | undefined {
+  let best = -1;
+  for (const [i, { size: candidate }] of free.entries())
+    if (candidate >= size && candidate <= atMost && (best < 0 || candidate < free[best].size)) best = i;
+  return best < 0 ? undefined : free.splice(best, 1)[0];
 }

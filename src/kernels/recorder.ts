@@ -1,3 +1,4 @@
+import { takeBestFit } from './buffer-pool.ts';
 import type { GpuContext } from './context.ts';
 import { KernelError, ShapeError } from './errors.ts';
 import { assignSlots, lifetimes, type Use } from './memory-plan.ts';
@@ -363,13 +364,6 @@ export class Recorder {
     endPass();
     this.#profiler?.resolve(encoder);
   }
-}
-
-function takeBestFit(free: GPUBuffer[], size: number): GPUBuffer | undefined {
-  let best = -1;
-  for (let i = 0; i < free.length; i++)
-    if (free[i].size >= size && (best < 0 || free[i].size < free[best].size)) best = i;
-  return best < 0 ? undefined : free.splice(best, 1)[0];
 }
 
 function bufferOf(tensor: Tensor): GPUBuffer {

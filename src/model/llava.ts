@@ -98,20 +98,22 @@ export class Llava {
    * @returns per input [layers, nHeads, dHead]
    */
   async headVectors(inputs: readonly ModelInput[], maxLayer = this.config.text.nLayers - 1): Promise<Float32Array[]> {
-    const { nLayers, nHeads, dHead } = this.config.text;
+    const { nLayers } = this.config.text;
     if (!(maxLayer >= 0 && maxLayer < nLayers))
       throw new InputError(`maxLayer ${maxLayer}: this model has layers 0 to ${nLayers - 1}`);
     const rec = this.gpu.record('head vectors');
     const namesFilter = Array.from({ length: maxLayer + 1 }, (_, l) => `blocks.${l}.attn.hook_z`);
     const { hooks } = this.#record(rec, inputs, { namesFilter, posSlice: -1 });
     await rec.submit();
-    const width = nHeads * dHead;
-    return inputs.map((_, b) => {
-      const vectors = new Float32Array((maxLayer + 1) * width);
-      for (const [l, name] of namesFilter.entries())
-        vectors.set(hooks.results.get(name)!.readback.f32.subarray(b * width, (b + 1) * width), l * width);
-      return vectors;
-    });
+    return splitHeadVectors(activations(hooks), inputs.length);
+  }
+
+  /** Images one after the other, as the tower is shown them: [images, 3, imageSize, imageSize]. */
+  pixelValues(images: readonly Float32Array[]): { data: Float32Array<ArrayBuffer>; shape: readonly number[] } {
+    const size = this.config.vision.imageSize;
+    const data = new Float32Array(images.length * 3 * size * size);
+    for (const [i, image] of images.entries()) data.set(image, i * 3 * size * size);
+    return { data, shape: [images.length, 3, size, size] };
   }
 
   /**
@@ -158,7 +160,7 @@ export class Llava {
     options: RunOptions,
     cache?: KvCache,
   ): { hooks: Hooks; logits?: Tensor } {
-    const { imageTokens, imageTokenId } = this.config;
+    const { imageTokenId } = this.config;
     const length = inputs[0]?.inputIds.length ?? 0;
     for (const input of inputs) this.#check(input, length, cache);
     if (cache && cache.batch !== inputs.length)
@@ -177,8 +179,6 @@ export class Llava {
       const features = this.#imageFeatures(rec, pixels, hooks);
       let next = 0;
       const source = ids.map((id) => (id === imageTokenId ? next++ : 0xffffffff));
-      if (next !== pixels.length * imageTokens)
-        throw new InputError(`${next} image tokens for ${pixels.length} images`);
       x = splice(rec, {
         text: x,
         features,
@@ -202,10 +202,8 @@ export class Llava {
   }
 
   #imageFeatures(rec: Recorder, images: readonly Float32Array[], hooks: Hooks): Tensor {
-    const size = this.config.vision.imageSize;
-    const all = new Float32Array(images.length * 3 * size * size);
-    for (const [i, image] of images.entries()) all.set(image, i * 3 * size * size);
-    const pixels = rec.input('pixel_values', 'f32', [images.length, 3, size, size], all);
+    const { data, shape } = this.pixelValues(images);
+    const pixels = rec.input('pixel_values', 'f32', shape, data);
     const features = visionTower(rec, this.weights.vision, this.config, pixels, hooks);
     return projector(rec, this.weights.projector, this.config, features, hooks);
   }
@@ -278,6 +276,22 @@ export class Llava {
 
 function activations(hooks: Hooks): ActivationCache {
   return new Map([...hooks.results].map(([name, { readback, shape }]) => [name, { data: readback.f32, shape }]));
+}
+
+/** `hook_z` of every layer at one position of `batch` prompts, as a [layers, nHeads, dHead] array for each prompt. */
+export function splitHeadVectors(layers: ActivationCache, batch: number): Float32Array[] {
+  return Array.from({ length: batch }, (_, b) => {
+    const parts = [...layers.values()].map(({ data }) =>
+      data.subarray((b * data.length) / batch, ((b + 1) * data.length) / batch),
+    );
+    const vectors = new Float32Array(parts.reduce((total, part) => total + part.length, 0));
+    let at = 0;
+    for (const part of parts) {
+      vectors.set(part, at);
+      at += part.length;
+    }
+    return vectors;
+  });
 }
 
 /** The last of `length` rows of each sequence. */

@@ -10,7 +10,14 @@ import { parseConfig } from './config.ts';
 import { type GenerateOptions, generate, PromptRun } from './generate.ts';
 import { endTokens } from './generation-config.ts';
 import { readJson, requireJson } from './json.ts';
-import { type Activation, type ActivationCache, Llava, type ModelInput, type RunOptions } from './llava.ts';
+import {
+  type Activation,
+  type ActivationCache,
+  Llava,
+  type ModelInput,
+  type RunOptions,
+  splitHeadVectors,
+} from './llava.ts';
 import { Processor } from './processor/processor.ts';
 import { llavaWeights } from './weights.ts';
 
@@ -120,10 +127,7 @@ export class VisionLanguageModel {
 
   /** What the tower is shown, as `capture` writes it: [images, 3, imageSize, imageSize]. */
   pixelValues({ pixelValues }: ModelInput): Activation {
-    const size = this.llava.config.vision.imageSize;
-    const data = new Float32Array(pixelValues.length * 3 * size * size);
-    for (const [i, image] of pixelValues.entries()) data.set(image, i * 3 * size * size);
-    return { data, shape: [pixelValues.length, 3, size, size] };
+    return this.llava.pixelValues(pixelValues);
   }
 
   /** Streams the answer's text, piece by piece. */
@@ -179,11 +183,11 @@ export class VisionLanguageModel {
         const texts: number[][] = inputs.map(() => []);
         for await (const ids of run.generate({ maxNewTokens, endTokens: this.endTokens, signal }))
           for (const [b, id] of ids.entries()) if (id !== undefined) texts[b].push(id);
-        const layers = [...run.activations.values()];
+        const headVectors = splitHeadVectors(run.activations, inputs.length);
         return inputs.map((_, b) => ({
           text: tokenizer.decode(texts[b]).trim(),
           labelScores: scores[b],
-          headVectors: Float32Array.from(layers.flatMap(({ data }) => [...share(data, b, inputs.length)])),
+          headVectors: headVectors[b],
         }));
       } finally {
         run.destroy();
@@ -218,10 +222,4 @@ export class VisionLanguageModel {
 function listed<T>(specs: TensorSpec[], spec: TensorSpec): T {
   specs.push(spec);
   return undefined as T;
-}
-
-/** The part of example `b` in an activation of `batch` examples. */
-function share(data: Float32Array, b: number, batch: number): Float32Array {
-  const size = data.length / batch;
-  return data.subarray(b * size, (b + 1) * size);
 }
