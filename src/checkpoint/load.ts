@@ -4,7 +4,7 @@ import { batches, batchReader, type Checkpoint, type CheckpointTensor } from './
 import { decodeFloats } from './decode.ts';
 import { CheckpointError } from './errors.ts';
 import { dtypeBytes, type SafetensorsDType } from './safetensors.ts';
-import { checkSpecs, checkTied, type IgnoredTensor, type TensorSpec, type UnreadTensors } from './specs.ts';
+import { checkSpecs, checkTied, type IgnoredTensor, specKey, type TensorSpec, type UnreadTensors } from './specs.ts';
 
 export type { TensorSpec } from './specs.ts';
 
@@ -21,8 +21,8 @@ export interface LoadOptions extends UnreadTensors {
 
 /** Weights on the GPU, found by their canonical names. */
 export interface LoadedTensors {
-  matrix(name: string): Weight;
-  vector(name: string): Tensor;
+  matrix(name: string, shape?: readonly number[], part?: TensorSpec['part']): Weight;
+  vector(name: string, shape?: readonly number[], part?: TensorSpec['part']): Tensor;
   readonly ignored: readonly IgnoredTensor[];
   /** Bytes of GPU buffers. */
   readonly bytes: number;
@@ -57,7 +57,7 @@ export async function loadTensors(
   const ignored = checkSpecs(checkpoint, specs, options);
   await checkTied(checkpoint, tied, signal);
 
-  const jobs = specs.map((spec) => ({ spec, source: checkpoint.tensors.get(spec.name)! }));
+  const jobs = specs.map((spec) => ({ spec, source: partOf(spec, checkpoint.tensors.get(spec.name)!) }));
   const matrices = new Map<string, Weight>();
   const vectors = new Map<string, Tensor>();
   const tensors = () => [...[...matrices.values()].flatMap((w) => w.parts), ...vectors.values()];
@@ -66,7 +66,7 @@ export async function loadTensors(
     await reportOutOfMemory(gpu, checkpoint, () => {
       for (const { spec, source } of jobs)
         if (spec.role === 'matrix') allocateMatrix(gpu, spec, source, matrices);
-        else vectors.set(spec.name, gpu.tensor(spec.name, 'f32', spec.shape));
+        else vectors.set(specKey(spec), gpu.tensor(specKey(spec), 'f32', source.shape));
     });
     const upload = new Upload(
       gpu,
@@ -80,7 +80,7 @@ export async function loadTensors(
         batch.map((job) => job.source),
       );
       for (const { spec, source } of batch)
-        await upload.tensor(source, matrices.get(spec.name)?.parts ?? [vectors.get(spec.name)!], read);
+        await upload.tensor(source, matrices.get(specKey(spec))?.parts ?? [vectors.get(specKey(spec))!], read);
     }
     await upload.finish();
   } catch (e) {
@@ -94,18 +94,28 @@ export async function loadTensors(
     return found;
   };
   return {
-    matrix: (name) => find(matrices, 'matrix', name),
-    vector: (name) => find(vectors, 'vector', name),
+    matrix: (name, _, part) => find(matrices, 'matrix', specKey({ name, part })),
+    vector: (name, _, part) => find(vectors, 'vector', specKey({ name, part })),
     ignored,
     bytes: tensors().reduce((sum, tensor) => sum + tensor.storage.size, 0),
     destroy,
   };
 }
 
+/** The rows of a stored tensor that a spec asks for, as a tensor of their own. Shapes were checked. */
+function partOf({ part }: TensorSpec, tensor: CheckpointTensor): CheckpointTensor {
+  if (!part) return tensor;
+  const [rows, ...rest] = tensor.shape;
+  const bytes = (tensor.end - tensor.start) / part.of;
+  const start = tensor.start + part.index * bytes;
+  return { ...tensor, shape: [rows / part.of, ...rest], start, end: start + bytes };
+}
+
 /** Adds the matrix to `into` before its parts, so that a failure on the way frees those that were made. */
 function allocateMatrix(gpu: Gpu, spec: TensorSpec, source: CheckpointTensor, into: Map<string, Weight>): void {
   const dtype = gpuDTypes[source.dtype]!;
-  const [rows, ...rest] = spec.shape;
+  const [rows, ...rest] = source.shape;
+  const label = specKey(spec);
   const columns = elementCount(rest);
   const limit = Math.min(gpu.capabilities.maxStorageBufferBindingSize, gpu.capabilities.maxBufferSize);
   const rowsPerPart = Math.floor(limit / (columns * dtypeBytes[source.dtype]));
@@ -114,11 +124,11 @@ function allocateMatrix(gpu: Gpu, spec: TensorSpec, source: CheckpointTensor, in
       `${source.name}: one row of [${rows}, ${columns}] ${source.dtype} exceeds the ${limit} bytes that this adapter can bind`,
     );
   const parts: Tensor[] = [];
-  into.set(spec.name, { label: spec.name, dtype, shape: [rows, columns], parts });
+  into.set(label, { label, dtype, shape: [rows, columns], parts });
   for (let start = 0; start < rows; start += rowsPerPart) {
     const end = Math.min(rows, start + rowsPerPart);
-    const label = rowsPerPart < rows ? `${spec.name}[${start}:${end}]` : spec.name;
-    parts.push(gpu.tensor(label, dtype, [end - start, columns]));
+    const of = rowsPerPart < rows ? `${label}[${start}:${end}]` : label;
+    parts.push(gpu.tensor(of, dtype, [end - start, columns]));
   }
 }
 

@@ -1,20 +1,21 @@
-// Tensor names. LLaVA checkpoints are met in three layouts; the rest of the code knows one, the *canonical* names:
+// Tensor names. Checkpoints are met in three layouts; the rest of the code knows one, the *canonical* names:
 //
 //   language_model.embed_tokens.weight        language_model.layers.3.self_attn.q_proj.weight
 //   language_model.norm.weight                lm_head.weight
-//   vision_tower.vision_model.encoder.layers.0.mlp.fc1.weight
+//   vision_tower.vision_model.encoder.layers.0.mlp.fc1.weight         (CLIP, SigLIP)
 //   multi_modal_projector.linear_1.weight     image_newline
+//   visual.blocks.0.attn.qkv.weight           visual.merger.ln_q.weight (Qwen2-VL)
 //
 // which are the module names of transformers >= 4.52 without the leading `model.`, except that the tower keeps the
 // `vision_model.` that the hub's files have and transformers 5 drops.
 
 /** The layouts, as `inspect` names them. */
-export type NameLayout = 'hub' | 'transformers' | 'llava';
+export type NameLayout = 'hub' | 'transformers' | 'bare';
 
 export const layoutDescriptions: Record<NameLayout, string> = {
   hub: 'language_model.model.… (the hub, transformers < 4.52, and what transformers 5 saves)',
   transformers: 'model.language_model.… (transformers >= 4.52 in its own module names)',
-  llava: 'model.layers.…, model.mm_projector.… (the original LLaVA repositories)',
+  bare: 'model.layers.… (text decoders, Qwen2-VL on the hub; with model.mm_projector.… the original LLaVA repositories)',
 };
 
 /** How each layout's names begin, and what takes the place of that. The first rule that fits is applied, once. */
@@ -26,10 +27,11 @@ const rules: Record<NameLayout, readonly (readonly [RegExp, string])[]> = {
   transformers: [
     [/^model\.language_model\./, 'language_model.'],
     [/^model\.vision_tower\./, 'vision_tower.'],
+    [/^model\.visual\./, 'visual.'],
     [/^model\.multi_modal_projector\./, 'multi_modal_projector.'],
     [/^model\.image_newline$/, 'image_newline'],
   ],
-  llava: [
+  bare: [
     [/^model\.(?=layers\.|embed_tokens\.|norm\.)/, 'language_model.'],
     // mlp2x_gelu is a Sequential of linear, activation, linear.
     [/^model\.mm_projector\.0\./, 'multi_modal_projector.linear_1.'],
@@ -48,7 +50,7 @@ export function detectLayout(names: Iterable<string>): NameLayout | undefined {
   for (const name of names) {
     if (name.startsWith('language_model.model.')) return 'hub';
     if (name.startsWith('model.language_model.')) return 'transformers';
-    if (/^model\.(layers|embed_tokens)\./.test(name)) return 'llava';
+    if (/^model\.(layers|embed_tokens)\./.test(name)) return 'bare';
   }
   return undefined;
 }

@@ -15,7 +15,13 @@ export interface TensorSpec {
    * multiplied element by element (norms, biases, position tables), widened to f32 while it is read.
    */
   readonly role: 'matrix' | 'vector';
+  /** Only this one of `of` equal parts of its rows: `shape` is that of the whole. */
+  readonly part?: { readonly index: number; readonly of: number };
 }
+
+/** What tells one spec from another: a tensor may be loaded in parts. */
+export const specKey = ({ name, part }: Pick<TensorSpec, 'name' | 'part'>): string =>
+  part ? `${name}[${part.index}/${part.of}]` : name;
 
 /** What a model knows about the tensors that it does not ask for. */
 export interface UnreadTensors {

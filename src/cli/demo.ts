@@ -59,7 +59,7 @@ Examples:
           results.push(await runTask(context, model, task, { k: options.heads, zeroShot: true }));
         const seconds = (performance.now() - started) / 1000;
 
-        const { capabilities } = model.llava.gpu;
+        const { capabilities } = model.model.gpu;
         const report = await renderReport({
           title: 'Headlight: few-shot classification by attention heads',
           introduction:

@@ -2,7 +2,7 @@ import { openFolder } from '#platform';
 import { openCheckpoint } from '../checkpoint/checkpoint-files.ts';
 import { layoutDescriptions } from '../checkpoint/names.ts';
 import { elementCount } from '../kernels/tensor.ts';
-import { parseConfig } from '../model/config.ts';
+import { parseConfig } from '../model/families/index.ts';
 import { requireJson } from '../model/json.ts';
 import { KvCache } from '../model/kv-cache.ts';
 import type { Register } from './command.ts';
@@ -18,7 +18,7 @@ export const inspectCommand: Register = (program, run) => {
         const folder = await openFolder(model);
         const config = parseConfig(await requireJson(folder, 'config.json'), `${model}/config.json`);
         const checkpoint = await openCheckpoint(folder);
-        const { vision, text } = config;
+        const { text } = config;
 
         const parts: Record<string, { parameters: number; bytes: number }> = {};
         const dtypes: Record<string, number> = {};
@@ -34,7 +34,7 @@ export const inspectCommand: Register = (program, run) => {
 
         const mib = (bytes: number) => `${(bytes / 2 ** 20).toFixed(1)} MiB`;
         const rows: [string, string][] = [
-          ['architecture', config.architecture],
+          ['architecture', `${config.className} (${config.family})`],
           ['names', checkpoint.layout ? layoutDescriptions[checkpoint.layout] : 'canonical'],
           ['files', checkpoint.files.join(', ')],
           [
@@ -48,16 +48,8 @@ export const inspectCommand: Register = (program, run) => {
             `${(p.parameters / 1e6).toFixed(2)} M, ${mib(p.bytes)}`,
           ]),
           [
-            'vision tower',
-            `CLIP, ${vision.nLayers} layers, ${vision.nHeads} heads of ${vision.dHead}, patch ${vision.patchSize}, image ${vision.imageSize}`,
-          ],
-          [
-            'features',
-            `hidden state ${config.featureLayers.join(', ')} of 0 to ${vision.nLayers}, ${config.selectStrategy}: ${config.imageTokens} tokens an image`,
-          ],
-          [
             'decoder',
-            `Llama, ${text.nLayers} layers, ${text.nHeads} heads of ${text.dHead} (${text.nKvHeads} key/value), width ${text.dModel}, vocabulary ${text.vocabSize}`,
+            `${text.modelType}, ${text.nLayers} layers, ${text.nHeads} heads of ${text.dHead} (${text.nKvHeads} key/value), width ${text.dModel}, vocabulary ${text.vocabSize}`,
           ],
           [
             'heads',
@@ -70,7 +62,7 @@ export const inspectCommand: Register = (program, run) => {
         ];
         for (const [key, value] of rows) context.print(`${key.padEnd(24)}${value}`);
         context.result({
-          config,
+          config: { ...config, vision: config.vision?.config },
           layout: checkpoint.layout,
           files: checkpoint.files,
           parameters,

@@ -2,7 +2,7 @@
 
 import type { Command } from 'commander';
 import { readFileBytes } from '#platform';
-import type { ModelInput } from '../model/llava.ts';
+import type { ModelInput } from '../model/input.ts';
 import type { VisionLanguageModel } from '../model/vision-language-model.ts';
 import type { Context } from './context.ts';
 import { collect, type ModelOptions, openModel, withCommonOptions } from './model.ts';

@@ -1,7 +1,8 @@
 import type { Tensor } from '../kernels/tensor.ts';
 import { InputError } from './errors.ts';
 import { KvCache } from './kv-cache.ts';
-import type { ActivationCache, Llava, ModelInput, RunOptions, StepResult } from './llava.ts';
+import type { ModelInput } from './input.ts';
+import type { ActivationCache, Model, RunOptions, StepResult } from './model.ts';
 import { Sampler, type SamplerOptions } from './sampling.ts';
 
 export interface GenerateOptions extends Partial<SamplerOptions> {
@@ -22,7 +23,7 @@ export interface PromptOptions extends Pick<RunOptions, 'namesFilter' | 'posSlic
  * Generates token ids one by one, greedily or by sampling.
  * @throws InputError when prompt and new tokens exceed the model's positions; the signal's reason when aborted.
  */
-export async function* generate(model: Llava, input: ModelInput, options: GenerateOptions): AsyncGenerator<number> {
+export async function* generate(model: Model, input: ModelInput, options: GenerateOptions): AsyncGenerator<number> {
   options.signal?.throwIfAborted();
   const logits = (options.temperature ?? 0) > 0;
   const prompt = await PromptRun.start(model, [input], { room: options.maxNewTokens - 1, logits });
@@ -41,13 +42,13 @@ export class PromptRun {
   /** What `namesFilter` asked for, of all prompts: the first axis holds `batch` times the positions. */
   readonly activations: ActivationCache;
   readonly batch: number;
-  readonly #model: Llava;
+  readonly #model: Model;
   readonly #cache: KvCache;
   readonly #tokens: Tensor;
   readonly #length: number;
   readonly #first: StepResult;
 
-  private constructor(model: Llava, cache: KvCache, tokens: Tensor, first: StepResult) {
+  private constructor(model: Model, cache: KvCache, tokens: Tensor, first: StepResult) {
     this.#model = model;
     this.#cache = cache;
     this.#tokens = tokens;
@@ -58,7 +59,7 @@ export class PromptRun {
   }
 
   /** Runs the prompts, with a cache sized for them and `room` more positions. @throws InputError when that is too long. */
-  static async start(model: Llava, inputs: readonly ModelInput[], options: PromptOptions): Promise<PromptRun> {
+  static async start(model: Model, inputs: readonly ModelInput[], options: PromptOptions): Promise<PromptRun> {
     const { maxPositions } = model.config.text;
     const { room, namesFilter, posSlice } = options;
     const length = inputs[0]?.inputIds.length ?? 0;
@@ -119,7 +120,7 @@ export class PromptRun {
     const scores = this.#rows(logits).map((row) => [logProbability(row, tokens[0])]);
     if (tokens.length === 1) return scores;
     this.#cache.length = this.#length;
-    const inputs = scores.map(() => ({ inputIds: Array.from(tokens).slice(0, -1), pixelValues: [] }));
+    const inputs = scores.map(() => ({ inputIds: Array.from(tokens).slice(0, -1), visuals: [] }));
     const options = { cache: this.#cache, next: this.#tokens, namesFilter: 'logits' };
     const { activations } = await this.#model.step(inputs, options);
     const rows = this.#rows(activations.get('logits')!.data); // [batch * (tokens - 1)][vocab]

@@ -1,5 +1,9 @@
-import type { LlavaConfig } from './config.ts';
+import type { TextConfig } from './config/text.ts';
+import type { ViTConfig } from './config/vit.ts';
 import { InputError } from './errors.ts';
+import type { Architecture } from './families/family.ts';
+import type { BlockShape } from './transformer.ts';
+import { tokensPerCrop } from './vision-tower.ts';
 
 /** What a hook's shape depends on in one run. */
 export interface RunSize {
@@ -7,7 +11,10 @@ export interface RunSize {
   readonly pos: number;
   /** Positions that can be attended to. */
   readonly keys: number;
-  readonly images: number;
+  /** Crops of all images and videos: CLIP's and SigLIP's towers see squares. */
+  readonly crops: number;
+  /** Patches of all images and videos: Qwen2-VL's tower sees them in one row. */
+  readonly patches: number;
 }
 
 export interface HookPoint {
@@ -21,58 +28,83 @@ export interface HookPoint {
  * The table of DESIGN.md section 3 as data: every hook point of a model, in the order in which a run reaches them.
  * Names are TransformerLens's; counts and head sizes come from the config.
  */
-export function hookPoints(config: LlavaConfig): HookPoint[] {
-  const { text, vision } = config;
+export function hookPoints({ text, vision }: Pick<Architecture, 'text' | 'vision'>): HookPoint[] {
+  return [...(vision?.hookPoints ?? []), ...textHookPoints(text)];
+}
+
+function textHookPoints(text: TextConfig): HookPoint[] {
   const points: HookPoint[] = [];
-  const add = (layer: number, name: string, shape: HookPoint['shape']) => points.push({ name, shape, layer });
-
-  const classAndPatches = Math.floor(vision.imageSize / vision.patchSize) ** 2 + 1;
-  const tower = (name: string, ...rest: number[]) => add(-1, name, ({ images }) => [images, classAndPatches, ...rest]);
-  add(-1, 'vision.hook_embed', ({ images }) => [images, classAndPatches - 1, vision.dModel]);
-  tower('vision.hook_full_embed', vision.dModel);
-  tower('vision.hook_ln_pre', vision.dModel);
-  for (let l = 0; l < vision.nLayers; l++) {
-    const block = `vision.blocks.${l}.`;
-    for (const name of ['hook_resid_pre', 'ln1.hook_normalized']) tower(block + name, vision.dModel);
-    tower(`${block}ln1.hook_scale`, 1);
-    for (const name of ['hook_q', 'hook_k', 'hook_v']) tower(`${block}attn.${name}`, vision.nHeads, vision.dHead);
-    for (const name of ['hook_attn_scores', 'hook_pattern'])
-      add(-1, `${block}attn.${name}`, ({ images }) => [images, vision.nHeads, classAndPatches, classAndPatches]);
-    tower(`${block}attn.hook_z`, vision.nHeads, vision.dHead);
-    tower(`${block}attn.hook_result`, vision.nHeads, vision.dModel);
-    for (const name of ['hook_attn_out', 'hook_resid_mid', 'ln2.hook_normalized']) tower(block + name, vision.dModel);
-    tower(`${block}ln2.hook_scale`, 1);
-    for (const name of ['mlp.hook_pre', 'mlp.hook_post']) tower(block + name, vision.dMlp);
-    for (const name of ['hook_mlp_out', 'hook_resid_post']) tower(block + name, vision.dModel);
-  }
-  const projector = (name: string, width: number) => add(-1, name, ({ images }) => [images, config.imageTokens, width]);
-  projector('projector.hook_in', vision.dModel * config.featureLayers.length);
-  projector('projector.hook_pre', text.dModel);
-  projector('projector.hook_out', text.dModel);
-
-  const lm = (layer: number, name: string, ...rest: number[]) => add(layer, name, ({ pos }) => [pos, ...rest]);
+  const lm = (layer: number, name: string, ...rest: number[]) =>
+    points.push({ name, layer, shape: ({ pos }) => [pos, ...rest] });
   lm(-1, 'hook_embed', text.dModel);
   lm(-1, 'hook_merged_embed', text.dModel);
-  for (let l = 0; l < text.nLayers; l++) {
-    const block = `blocks.${l}.`;
-    for (const name of ['hook_resid_pre', 'ln1.hook_normalized']) lm(l, block + name, text.dModel);
-    lm(l, `${block}ln1.hook_scale`, 1);
-    lm(l, `${block}attn.hook_q`, text.nHeads, text.dHead);
-    for (const name of ['hook_k', 'hook_v']) lm(l, `${block}attn.${name}`, text.nKvHeads, text.dHead);
-    lm(l, `${block}attn.hook_rot_q`, text.nHeads, text.dHead);
-    lm(l, `${block}attn.hook_rot_k`, text.nKvHeads, text.dHead);
-    for (const name of ['hook_attn_scores', 'hook_pattern'])
-      add(l, `${block}attn.${name}`, ({ pos, keys }) => [text.nHeads, pos, keys]);
-    lm(l, `${block}attn.hook_z`, text.nHeads, text.dHead);
-    lm(l, `${block}attn.hook_result`, text.nHeads, text.dModel);
-    for (const name of ['hook_attn_out', 'hook_resid_mid', 'ln2.hook_normalized']) lm(l, block + name, text.dModel);
-    lm(l, `${block}ln2.hook_scale`, 1);
-    for (const name of ['mlp.hook_pre', 'mlp.hook_pre_linear', 'mlp.hook_post']) lm(l, block + name, text.dMlp);
-    for (const name of ['hook_mlp_out', 'hook_resid_post']) lm(l, block + name, text.dModel);
-  }
+  for (let l = 0; l < text.nLayers; l++)
+    points.push(
+      ...blockHookPoints(`blocks.${l}.`, text, { layer: l, rotary: true }, {
+        rows: ({ pos }) => [pos],
+        square: ({ pos, keys }) => [text.nHeads, pos, keys],
+      }),
+    );
   lm(text.nLayers, 'ln_final.hook_normalized', text.dModel);
   lm(text.nLayers, 'ln_final.hook_scale', 1);
   lm(text.nLayers, 'logits', text.vocabSize);
+  return points;
+}
+
+/** How the rows of a block's tensors, and its matrices of queries and keys, are shaped in a run. */
+export interface BlockRows {
+  readonly rows: (size: RunSize) => number[];
+  readonly square: (size: RunSize) => number[];
+}
+
+/** The hook points of one block, of a decoder or a tower. */
+export function blockHookPoints(
+  prefix: string,
+  shape: BlockShape,
+  { layer, rotary }: { readonly layer: number; readonly rotary: boolean },
+  { rows, square }: BlockRows,
+): HookPoint[] {
+  const { dModel, dMlp, nHeads, nKvHeads, dHead } = shape;
+  const points: HookPoint[] = [];
+  const add = (name: string, ...rest: number[]) =>
+    points.push({ name: prefix + name, layer, shape: (size) => [...rows(size), ...rest] });
+  for (const name of ['hook_resid_pre', 'ln1.hook_normalized']) add(name, dModel);
+  add('ln1.hook_scale', 1);
+  add('attn.hook_q', nHeads, dHead);
+  for (const name of ['attn.hook_k', 'attn.hook_v']) add(name, nKvHeads, dHead);
+  if (rotary) {
+    add('attn.hook_rot_q', nHeads, dHead);
+    add('attn.hook_rot_k', nKvHeads, dHead);
+  }
+  for (const name of ['attn.hook_attn_scores', 'attn.hook_pattern'])
+    points.push({ name: prefix + name, layer, shape: square });
+  add('attn.hook_z', nHeads, dHead);
+  add('attn.hook_result', nHeads, dModel);
+  for (const name of ['hook_attn_out', 'hook_resid_mid', 'ln2.hook_normalized']) add(name, dModel);
+  add('ln2.hook_scale', 1);
+  add('mlp.hook_pre', dMlp);
+  if (shape.gated) add('mlp.hook_pre_linear', dMlp);
+  add('mlp.hook_post', dMlp);
+  for (const name of ['hook_mlp_out', 'hook_resid_post']) add(name, dModel);
+  return points;
+}
+
+/** The hook points of CLIP's or SigLIP's tower. */
+export function vitHookPoints(config: ViTConfig): HookPoint[] {
+  const tokens = tokensPerCrop(config);
+  const points: HookPoint[] = [];
+  const tower = (name: string, perCrop: number, ...rest: number[]) =>
+    points.push({ name, layer: -1, shape: ({ crops }) => [crops, perCrop, ...rest] });
+  tower('vision.hook_embed', config.side ** 2, config.dModel);
+  tower('vision.hook_full_embed', tokens, config.dModel);
+  if (config.classToken) tower('vision.hook_ln_pre', tokens, config.dModel);
+  for (let l = 0; l < config.nLayers; l++)
+    points.push(
+      ...blockHookPoints(`vision.blocks.${l}.`, config, { layer: -1, rotary: false }, {
+        rows: ({ crops }) => [crops, tokens],
+        square: ({ crops }) => [crops, config.nHeads, tokens, tokens],
+      }),
+    );
   return points;
 }
 

@@ -24,13 +24,32 @@ export function resolvePosSlice(slice: PosSlice | undefined, length: number): Po
   return { start, end };
 }
 
+/** A norm's kind, for `hook_scale`. */
+export type NormKind = 'layer' | 'rms';
+
+/** Where the activations of a block go: the language model's to some positions, a tower's as a whole. */
+export interface Site {
+  /** Whether one of these names was asked for. */
+  wants(...names: string[]): boolean;
+  /** Rows of all positions, [rows, …], or of the wanted ones alone when `narrowed`. */
+  emit(name: string, tensor: Tensor, narrowed?: boolean): void;
+  /** A matrix of queries and keys for each head of each sequence, [batch * heads, wanted rows, keys]. */
+  emitSquare(name: string, tensor: Tensor): void;
+  /** The pair of hooks of a norm: `${name}.hook_normalized` and `.hook_scale`. */
+  emitNorm(name: string, kind: NormKind, eps: number, x: Tensor, normalized: Tensor): void;
+  /** The wanted rows. */
+  narrow(tensor: Tensor): Tensor;
+  /** Where in its sequence the first wanted row stands. */
+  readonly firstRow: number;
+}
+
 /**
  * Collects what a run was asked for. The model offers every activation under its name; only those asked for cost anything.
  *
- * Language-model tensors hold `batch` sequences of `length` rows each; tensors that a narrowed last layer computed for the
- * wanted positions alone say so.
+ * It is the site of the language model, whose tensors hold `batch` sequences of `length` rows each; tensors that a narrowed
+ * last layer computed for the wanted positions alone say so.
  */
-export class Hooks {
+export class Hooks implements Site {
   readonly results = new Map<string, { readback: Readback; shape: readonly number[] }>();
   readonly range: PositionRange;
   readonly batch: number;
@@ -57,30 +76,30 @@ export class Hooks {
     return Math.max(0, ...layers.map((l) => l + 1));
   }
 
-  /** A language-model activation [batch * length, …], or [batch * wanted, …] when `narrowed`. */
+  get firstRow(): number {
+    return this.range.start;
+  }
+
   emit(name: string, tensor: Tensor, narrowed = false): void {
-    if (this.wants(name)) this.#read(name, narrowed ? tensor : this.narrow(tensor));
+    if (this.wants(name)) this.read(name, narrowed ? tensor : this.narrow(tensor));
   }
 
-  /** An activation whose shape is no matter of positions: of the tower, the projector, or an attention matrix. */
-  emitWhole(name: string, tensor: Tensor, shape: readonly number[] = tensor.shape): void {
-    if (this.wants(name)) this.#read(name, reshape(tensor, shape));
+  emitSquare(name: string, tensor: Tensor): void {
+    if (this.wants(name)) this.read(name, tensor);
   }
 
-  /** The pair of hooks of a norm: `${name}.hook_normalized` and `.hook_scale`. */
-  emitNorm(
-    name: string,
-    kind: 'layer' | 'rms',
-    eps: number,
-    x: Tensor,
-    normalized: Tensor,
-    shape?: readonly number[],
-  ): void {
-    const emit = (hook: string, t: Tensor, width: number) =>
-      shape ? this.emitWhole(hook, t, [...shape, width]) : this.emit(hook, t);
-    emit(`${name}.hook_normalized`, normalized, normalized.shape.at(-1)!);
-    const scale = `${name}.hook_scale`;
-    if (this.wants(scale)) emit(scale, normScale(this.#rec, { x, eps, kind, label: scale }), 1);
+  emitNorm(name: string, kind: NormKind, eps: number, x: Tensor, normalized: Tensor): void {
+    emitNorm(this, this.#rec, name, kind, eps, x, normalized);
+  }
+
+  /** This site for tensors that hold the wanted rows alone. */
+  get narrowed(): Site {
+    return new WholeSite(this, this.#rec, undefined);
+  }
+
+  /** The site of a tower: `leading` are its tensors' first dimensions in place of their rows, such as [crops, patches]. */
+  whole(leading: readonly number[]): Site {
+    return new WholeSite(this, this.#rec, leading);
   }
 
   /** The wanted rows of a language-model tensor: a view for one sequence, a gather for several. */
@@ -99,7 +118,62 @@ export class Hooks {
     return reshape(gathered, [this.batch * (end - start), ...rest], tensor.label);
   }
 
-  #read(name: string, tensor: Tensor): void {
+  /** Brings a tensor home under a name, in its own shape. */
+  read(name: string, tensor: Tensor): void {
     this.results.set(name, { readback: this.#rec.read(tensor), shape: tensor.shape });
   }
+}
+
+/** Tensors whose every row is wanted, under the shape that their rows have. */
+class WholeSite implements Site {
+  readonly firstRow = 0;
+  readonly #hooks: Hooks;
+  readonly #rec: Recorder;
+  readonly #leading: readonly number[] | undefined;
+
+  constructor(hooks: Hooks, rec: Recorder, leading: readonly number[] | undefined) {
+    this.#hooks = hooks;
+    this.#rec = rec;
+    this.#leading = leading;
+  }
+
+  wants(...names: string[]): boolean {
+    return this.#hooks.wants(...names);
+  }
+
+  emit(name: string, tensor: Tensor): void {
+    if (!this.wants(name)) return;
+    const [rows, ...rest] = tensor.shape;
+    this.#hooks.read(name, reshape(tensor, [...(this.#leading ?? [rows]), ...rest]));
+  }
+
+  emitSquare(name: string, tensor: Tensor): void {
+    if (!this.wants(name)) return;
+    const [matrices, queries, keys] = tensor.shape;
+    const sequences = (this.#leading ?? []).slice(0, -1);
+    const shape = [...sequences, matrices / elementCount(sequences), queries, keys];
+    this.#hooks.read(name, reshape(tensor, shape));
+  }
+
+  emitNorm(name: string, kind: NormKind, eps: number, x: Tensor, normalized: Tensor): void {
+    emitNorm(this, this.#rec, name, kind, eps, x, normalized);
+  }
+
+  narrow(tensor: Tensor): Tensor {
+    return tensor;
+  }
+}
+
+function emitNorm(
+  site: Site,
+  rec: Recorder,
+  name: string,
+  kind: NormKind,
+  eps: number,
+  x: Tensor,
+  normalized: Tensor,
+): void {
+  site.emit(`${name}.hook_normalized`, normalized);
+  const scale = `${name}.hook_scale`;
+  if (site.wants(scale)) site.emit(scale, normScale(rec, { x, eps, kind, label: scale }));
 }

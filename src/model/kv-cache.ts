@@ -1,6 +1,6 @@
 import type { Gpu } from '../kernels/gpu.ts';
 import type { Tensor } from '../kernels/tensor.ts';
-import type { TextConfig } from './config.ts';
+import type { TextConfig } from './config/text.ts';
 
 /**
  * Keys (after rotation) and values of the positions seen so far, preallocated for `capacity` positions of each of `batch`
@@ -14,12 +14,15 @@ export class KvCache {
   readonly values: readonly Tensor[];
   /** Positions filled, in every sequence. */
   length = 0;
+  /** What to add to `length` for the rotary position of a sequence's next token: pictures take fewer than their tokens. */
+  readonly shifts: Int32Array;
   readonly #gpu: Gpu;
 
   constructor(gpu: Gpu, config: TextConfig, capacity: number, batch = 1) {
     this.#gpu = gpu;
     this.capacity = capacity;
     this.batch = batch;
+    this.shifts = new Int32Array(batch);
     const shape = [batch * capacity, config.nKvHeads, config.dHead];
     const make = (what: string) =>
       Array.from({ length: config.nLayers }, (_, l) => gpu.tensor(`blocks.${l} ${what} cache`, 'f32', shape));

@@ -6,20 +6,21 @@ import type { TensorSpec } from '../checkpoint/specs.ts';
 import type { Gpu } from '../kernels/gpu.ts';
 import type { Tensor, Weight } from '../kernels/tensor.ts';
 import type { Folder } from '../platform/types.ts';
-import { parseConfig } from './config.ts';
+import { parseConfig } from './families/index.ts';
 import { type GenerateOptions, generate, PromptRun } from './generate.ts';
+import { InputError } from './errors.ts';
 import { endTokens } from './generation-config.ts';
 import { readJson, requireJson } from './json.ts';
+import type { ModelInput } from './input.ts';
 import {
   type Activation,
   type ActivationCache,
-  Llava,
-  type ModelInput,
+  Model,
+  modelWeights,
   type RunOptions,
   splitHeadVectors,
-} from './llava.ts';
+} from './model.ts';
 import { Processor } from './processor/processor.ts';
-import { llavaWeights } from './weights.ts';
 
 export interface LoadModelOptions {
   readonly gpu: Gpu;
@@ -58,15 +59,15 @@ export type TextOptions = Omit<GenerateOptions, 'endTokens'> & {
  * It is what SAVs need of a model (`HeadVectorSource`).
  */
 export class VisionLanguageModel {
-  readonly llava: Llava;
+  readonly model: Model;
   readonly processor: Processor;
   /** Ties features and classifiers to this checkpoint (src/checkpoint/model-id.ts). */
   readonly modelId: string;
   readonly endTokens: ReadonlySet<number>;
   readonly #destroy: () => void;
 
-  private constructor(llava: Llava, processor: Processor, id: string, ends: ReadonlySet<number>, destroy: () => void) {
-    this.llava = llava;
+  private constructor(model: Model, processor: Processor, id: string, ends: ReadonlySet<number>, destroy: () => void) {
+    this.model = model;
     this.processor = processor;
     this.modelId = id;
     this.endTokens = ends;
@@ -84,30 +85,30 @@ export class VisionLanguageModel {
     const ends = endTokens(json, (await readJson(folder, 'generation_config.json')) ?? {});
     const checkpoint = await openCheckpoint(folder);
     const specs: TensorSpec[] = [];
-    llavaWeights(config, {
-      matrix: (name, shape) => listed<Weight>(specs, { name, shape, role: 'matrix' }),
-      vector: (name, shape) => listed<Tensor>(specs, { name, shape, role: 'vector' }),
+    modelWeights(config, {
+      matrix: (name, shape, part) => listed<Weight>(specs, { name, shape, role: 'matrix', part }),
+      vector: (name, shape, part) => listed<Tensor>(specs, { name, shape, role: 'vector', part }),
     });
     const loaded = await loadTensors(gpu, checkpoint, specs, {
-      visionLayers: config.vision.nLayers,
+      visionLayers: config.vision?.nLayers ?? 0,
       tied: config.text.tieWordEmbeddings ? { 'lm_head.weight': 'language_model.embed_tokens.weight' } : {},
       onProgress: ({ loaded, total }) => onProgress?.(loaded, total),
       signal,
     });
-    const llava = new Llava(gpu, config, llavaWeights(config, loaded));
-    return new VisionLanguageModel(llava, processor, await modelId(json, checkpoint), ends, () => loaded.destroy());
+    const model = new Model(gpu, config, modelWeights(config, loaded));
+    return new VisionLanguageModel(model, processor, await modelId(json, checkpoint), ends, () => loaded.destroy());
   }
 
   get nLayers(): number {
-    return this.llava.config.text.nLayers;
+    return this.model.config.text.nLayers;
   }
 
   get nHeads(): number {
-    return this.llava.config.text.nHeads;
+    return this.model.config.text.nHeads;
   }
 
   get dHead(): number {
-    return this.llava.config.text.dHead;
+    return this.model.config.text.dHead;
   }
 
   /** Decodes the images, wraps and tokenises the prompt. Throws where images and `<image>` marks do not match. */
@@ -116,24 +117,46 @@ export class VisionLanguageModel {
       images.map((bytes, i) => decodeImage(bytes, imageNames?.[i] ?? `image ${i + 1}`)),
     );
     // A raw prompt is tokenised as HF's `processor(text=…)` does it, which always adds the tokenizer's own tokens.
-    if (raw) return this.processor.prepare({ prompt, images: decoded, addSpecialTokens: true });
-    return this.processor.prepare({ prompt: this.processor.chat(images.length, prompt), images: decoded });
+    const prepared = raw
+      ? this.processor.prepare({ prompt, images: decoded, addSpecialTokens: true })
+      : this.processor.prepare({ prompt: this.processor.chat(images.length, prompt), images: decoded });
+    const size = Math.sqrt((prepared.pixelValues[0]?.length ?? 0) / 3);
+    return {
+      inputIds: prepared.inputIds,
+      visuals: prepared.pixelValues.map((pixels, i) => ({
+        kind: 'image',
+        pixels,
+        shape: [1, 3, size, size],
+        tokens: prepared.imageSpans[i].length,
+      })),
+    };
   }
 
-  /** See `Llava.runWithCache`. */
+  /** See `Model.runWithCache`. */
   runWithCache(input: ModelInput, options?: RunOptions): Promise<ActivationCache> {
-    return this.llava.runWithCache(input, options);
+    return this.model.runWithCache(input, options);
   }
 
-  /** What the tower is shown, as `capture` writes it: [images, 3, imageSize, imageSize]. */
-  pixelValues({ pixelValues }: ModelInput): Activation {
-    return this.llava.pixelValues(pixelValues);
+  /**
+   * What the tower is shown, as `capture` writes it: the crops or patches of all images and videos one after the other.
+   * @throws InputError for a prompt without any.
+   */
+  pixelValues({ visuals }: ModelInput): Activation {
+    if (!visuals.length) throw new InputError('pixel_values does not happen: the prompt has no images');
+    const data = new Float32Array(visuals.reduce((sum, { pixels }) => sum + pixels.length, 0));
+    let at = 0;
+    for (const { pixels } of visuals) {
+      data.set(pixels, at);
+      at += pixels.length;
+    }
+    const count = visuals.reduce((sum, { shape }) => sum + shape[0], 0);
+    return { data, shape: [count, ...visuals[0].shape.slice(1)] };
   }
 
   /** Streams the answer's text, piece by piece. */
   async *generate(input: ModelInput, options: TextOptions): AsyncGenerator<string> {
     const decoder = this.processor.tokenizer.streamDecoder();
-    for await (const id of generate(this.llava, input, { ...options, endTokens: this.endTokens })) {
+    for await (const id of generate(this.model, input, { ...options, endTokens: this.endTokens })) {
       options.onToken?.(id);
       const piece = decoder.push(id);
       if (piece) yield piece;
@@ -154,7 +177,7 @@ export class VisionLanguageModel {
   ): Promise<Float32Array[]> {
     return this.#byLength(examples, (inputs) => {
       signal?.throwIfAborted();
-      return this.llava.headVectors(inputs, maxLayer);
+      return this.model.headVectors(inputs, maxLayer);
     });
   }
 
@@ -172,7 +195,7 @@ export class VisionLanguageModel {
     const hooks = { namesFilter: 'blocks.*.attn.hook_z', posSlice: -1 };
     return this.#byLength(examples, async (inputs) => {
       signal?.throwIfAborted();
-      const run = await PromptRun.start(this.llava, inputs, { room, logits: true, ...hooks });
+      const run = await PromptRun.start(this.model, inputs, { room, logits: true, ...hooks });
       try {
         const scores: number[][] = inputs.map(() => []); // [example][label]
         for (const ids of continuations) {

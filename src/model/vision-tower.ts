@@ -1,143 +1,108 @@
-import { attention } from '../kernels/attention/attention.ts';
-import { attentionPattern, attentionScores } from '../kernels/attention-pattern/attention-pattern.ts';
-import { activation, concatColumns, gatherRows } from '../kernels/elementwise/elementwise.ts';
-import { headResult } from '../kernels/head-result/head-result.ts';
+import { concatColumns, gatherRows } from '../kernels/elementwise/elementwise.ts';
 import { matmul } from '../kernels/matmul/matmul.ts';
-import { layerNorm } from '../kernels/norm/norm.ts';
 import { patchify } from '../kernels/patchify/patchify.ts';
 import type { Recorder } from '../kernels/recorder.ts';
-import { reshape, type Tensor } from '../kernels/tensor.ts';
+import type { Tensor, Weight } from '../kernels/tensor.ts';
 import { visionEmbedding } from '../kernels/vision-embedding/vision-embedding.ts';
-import type { LlavaConfig, VisionConfig } from './config.ts';
+import type { ViTConfig } from './config/vit.ts';
 import type { Hooks } from './hooks.ts';
-import { projectOnto } from './residual.ts';
-import type { VisionBlock, VisionWeights } from './weights.ts';
+import { block, norm } from './transformer.ts';
+import { type BlockWeights, clipBlock, layerNorm, type Norm, type WeightSource } from './weights.ts';
+
+export interface ViTWeights {
+  readonly patchEmbedding: { readonly weight: Weight; readonly bias?: Tensor };
+  readonly classEmbedding?: Tensor;
+  readonly positionEmbedding: Tensor;
+  readonly lnPre?: Norm;
+  readonly blocks: readonly BlockWeights[];
+}
+
+/** Tokens of one crop: patches, after the class token where there is one. */
+export const tokensPerCrop = ({ side, classToken }: ViTConfig): number => side ** 2 + (classToken ? 1 : 0);
+
+/** CLIP's and SigLIP's image towers by their canonical names (src/checkpoint/names.ts). */
+export function vitWeights(config: ViTConfig, source: WeightSource): ViTWeights {
+  const { dModel, patchSize, classToken } = config;
+  const tower = 'vision_tower.vision_model';
+  const embeddings = `${tower}.embeddings`;
+  return {
+    patchEmbedding: {
+      weight: source.matrix(`${embeddings}.patch_embedding.weight`, [dModel, 3, patchSize, patchSize]),
+      bias: classToken ? undefined : source.vector(`${embeddings}.patch_embedding.bias`, [dModel]),
+    },
+    classEmbedding: classToken ? source.vector(`${embeddings}.class_embedding`, [dModel]) : undefined,
+    positionEmbedding: source.vector(`${embeddings}.position_embedding.weight`, [tokensPerCrop(config), dModel]),
+    lnPre: classToken ? layerNorm(source, `${tower}.pre_layrnorm`, dModel) : undefined, // the misspelling is the checkpoint's
+    blocks: Array.from({ length: config.nLayers }, (_, l) => clipBlock(source, config, `${tower}.encoder.layers.${l}`)),
+  };
+}
 
 /**
- * CLIP's tower up to the last feature layer (HF `CLIPVisionModel`), and the selection of LLaVA (`get_image_features`).
- *
- * @param pixels [images, 3, size, size], normalised.
- * @returns [images * imageTokens, dModel * featureLayers]
+ * The hidden states of CLIP's or SigLIP's tower (HF `CLIPVisionModel`, `SiglipVisionModel`), before any norm after the last
+ * block.
+ * @param pixels [crops, 3, imageSize, imageSize], normalised.
+ * @param wanted the states to keep: 0 is the first block's input, l the output of l blocks; no block runs after the last.
+ * @returns by number, each [crops * tokens, dModel]
  */
 export function visionTower(
   rec: Recorder,
-  weights: VisionWeights,
-  config: LlavaConfig,
+  weights: ViTWeights,
+  config: ViTConfig,
   pixels: Tensor,
+  wanted: readonly number[],
   hooks: Hooks,
-): Tensor {
-  const { vision } = config;
-  const images = pixels.shape[0];
-
+): ReadonlyMap<number, Tensor> {
+  const crops = pixels.shape[0];
   const patches = matmul(rec, {
-    x: patchify(rec, { pixels, patch: vision.patchSize, label: 'vision.patches' }),
-    weight: weights.patchEmbedding,
+    x: patchify(rec, { pixels, patch: config.patchSize, label: 'vision.patches' }),
+    ...weights.patchEmbedding,
     label: 'vision.patch_embedding',
   });
-  const perImage = patches.shape[0] / images;
-  hooks.emitWhole('vision.hook_embed', patches, [images, perImage, vision.dModel]);
-  const embedded = visionEmbedding(rec, {
+  hooks.whole([crops, config.side ** 2]).emit('vision.hook_embed', patches);
+  const site = hooks.whole([crops, tokensPerCrop(config)]);
+  let x = visionEmbedding(rec, {
     patches,
     classEmbedding: weights.classEmbedding,
     position: weights.positionEmbedding,
-    batch: images,
+    batch: crops,
     label: 'vision.embeddings',
   });
-  const shape = [images, perImage + 1];
-  hooks.emitWhole('vision.hook_full_embed', embedded, [...shape, vision.dModel]);
-  let x = layerNorm(rec, { x: embedded, ...weights.lnPre, eps: vision.eps, label: 'vision.ln_pre' });
-  hooks.emitWhole('vision.hook_ln_pre', x, [...shape, vision.dModel]);
-
-  const states = new Map([[0, x]]);
-  const layers = Math.max(...config.featureLayers, hooks.visionLayers);
-  for (const [l, block] of weights.blocks.slice(0, layers).entries()) {
-    x = visionBlock(rec, block, vision, x, shape, `vision.blocks.${l}`, hooks);
-    states.set(l + 1, x);
+  site.emit('vision.hook_full_embed', x);
+  if (weights.lnPre) {
+    x = norm(rec, weights.lnPre, config, x, 'vision.ln_pre');
+    site.emit('vision.hook_ln_pre', x);
   }
-
-  const features = config.featureLayers.map((layer) => states.get(layer)!);
-  const joined =
-    features.length === 1 ? features[0] : concatColumns(rec, { parts: features, label: 'vision.features' });
-  if (config.selectStrategy === 'full') return joined;
-  const withoutClass = new Uint32Array(images * perImage);
-  for (let row = 0; row < withoutClass.length; row++) withoutClass[row] = row + Math.floor(row / perImage) + 1;
-  const index = rec.input('patch rows', 'u32', [withoutClass.length], withoutClass);
-  return gatherRows(rec, { x: joined, rows: index, label: 'vision.selected' });
+  const states = new Map([[0, x]]);
+  const layers = Math.max(...wanted, hooks.visionLayers);
+  for (const [l, w] of weights.blocks.slice(0, layers).entries()) {
+    x = block(rec, w, config, x, { name: `vision.blocks.${l}`, site, batch: crops, mask: { causal: false } })!;
+    if (wanted.includes(l + 1)) states.set(l + 1, x);
+  }
+  return states;
 }
 
-/** Pre-norm attention and MLP (HF `CLIPEncoderLayer`). `x` is [images * tokens, dModel], `shape` [images, tokens]. */
-function visionBlock(
+/** Which outputs of the tower LLaVA's models read (HF `get_image_features`). */
+export interface FeatureSelection {
+  /** Hidden states, joined along the width; never negative here. */
+  readonly layers: readonly number[];
+  /** `default` drops the first token of each crop: the class token. */
+  readonly strategy: 'default' | 'full';
+}
+
+/** @returns [crops * (tokens, or one less), dModel * layers] */
+export function selectFeatures(
   rec: Recorder,
-  w: VisionBlock,
-  config: VisionConfig,
-  x: Tensor,
-  shape: number[],
-  name: string,
-  hooks: Hooks,
+  states: ReadonlyMap<number, Tensor>,
+  { layers, strategy }: FeatureSelection,
+  perCrop: number,
 ): Tensor {
-  const { nHeads, dHead, dModel, dMlp, eps } = config;
-  const [images, tokens] = shape;
-  const emit = (hook: string, t: Tensor, ...rest: number[]) =>
-    hooks.emitWhole(`${name}.${hook}`, t, [...shape, ...rest]);
-  const heads = (t: Tensor) => reshape(t, [images * tokens, nHeads, dHead]);
-
-  emit('hook_resid_pre', x, dModel);
-  const normed = layerNorm(rec, { x, ...w.ln1, eps, label: `${name}.ln1` });
-  hooks.emitNorm(`${name}.ln1`, 'layer', eps, x, normed, shape);
-  const q = heads(matmul(rec, { x: normed, ...w.q, label: `${name}.attn.q_proj` }));
-  const k = heads(matmul(rec, { x: normed, ...w.k, label: `${name}.attn.k_proj` }));
-  const v = heads(matmul(rec, { x: normed, ...w.v, label: `${name}.attn.v_proj` }));
-  emit('attn.hook_q', q, nHeads, dHead);
-  emit('attn.hook_k', k, nHeads, dHead);
-  emit('attn.hook_v', v, nHeads, dHead);
-  const how = { batch: images, causal: false, scale: dHead ** -0.5 };
-  if (hooks.wants(`${name}.attn.hook_attn_scores`, `${name}.attn.hook_pattern`)) {
-    const square = [images, nHeads, tokens, tokens];
-    const scores = attentionScores(rec, { q, k, ...how, label: `${name}.attn.scores` });
-    hooks.emitWhole(`${name}.attn.hook_attn_scores`, scores, square);
-    if (hooks.wants(`${name}.attn.hook_pattern`))
-      hooks.emitWhole(
-        `${name}.attn.hook_pattern`,
-        attentionPattern(rec, { scores, label: `${name}.attn.pattern` }),
-        square,
-      );
-  }
-  const z = attention(rec, { q, k, v, ...how, label: `${name}.attn.z` });
-  emit('attn.hook_z', z, nHeads, dHead);
-  if (hooks.wants(`${name}.attn.hook_result`))
-    emit(
-      'attn.hook_result',
-      headResult(rec, { z, weight: w.out.weight, label: `${name}.attn.result` }),
-      nHeads,
-      dModel,
-    );
-
-  const flat = reshape(z, [images * tokens, nHeads * dHead]);
-  const mid = projectOnto(
-    rec,
-    { x: flat, ...w.out, residual: x, label: `${name}.attn.out_proj` },
-    `${name}.hook_attn_out`,
-    hooks,
-    (t) => emit('hook_attn_out', t, dModel),
-  );
-  emit('hook_resid_mid', mid, dModel);
-
-  const normed2 = layerNorm(rec, { x: mid, ...w.ln2, eps, label: `${name}.ln2` });
-  hooks.emitNorm(`${name}.ln2`, 'layer', eps, mid, normed2, shape);
-  let post: Tensor;
-  if (hooks.wants(`${name}.mlp.hook_pre`)) {
-    const pre = matmul(rec, { x: normed2, ...w.fc1, label: `${name}.mlp.fc1` });
-    emit('mlp.hook_pre', pre, dMlp);
-    post = activation(rec, { x: pre, activation: config.act, label: `${name}.mlp.act` });
-  } else post = matmul(rec, { x: normed2, ...w.fc1, activation: config.act, label: `${name}.mlp.fc1` });
-  emit('mlp.hook_post', post, dMlp);
-  const out = projectOnto(
-    rec,
-    { x: post, ...w.fc2, residual: mid, label: `${name}.mlp.fc2` },
-    `${name}.hook_mlp_out`,
-    hooks,
-    (t) => emit('hook_mlp_out', t, dModel),
-  );
-  emit('hook_resid_post', out, dModel);
-  return out;
+  const features = layers.map((layer) => states.get(layer)!);
+  const joined =
+    features.length === 1 ? features[0] : concatColumns(rec, { parts: features, label: 'vision.features' });
+  if (strategy === 'full') return joined;
+  const kept = perCrop - 1;
+  const rows = new Uint32Array((joined.shape[0] / perCrop) * kept);
+  for (let row = 0; row < rows.length; row++) rows[row] = row + Math.floor(row / kept) + 1;
+  const index = rec.input('patch rows', 'u32', [rows.length], rows);
+  return gatherRows(rec, { x: joined, rows: index, label: 'vision.selected' });
 }

@@ -1,5 +1,6 @@
 import type { Tensor, Weight } from '../kernels/tensor.ts';
-import type { LlavaConfig } from './config.ts';
+import type { TextConfig } from './config/text.ts';
+import type { BlockShape } from './transformer.ts';
 
 /** `nn.Linear`: weight [out, in] as stored, bias [out] in f32. */
 export interface Linear {
@@ -7,136 +8,109 @@ export interface Linear {
   readonly bias?: Tensor;
 }
 
-export interface LayerNorm {
+/** `nn.LayerNorm` has a bias, an RMS norm none. */
+export interface Norm {
   readonly weight: Tensor;
-  readonly bias: Tensor;
+  readonly bias?: Tensor;
 }
 
-export interface VisionBlock {
-  readonly ln1: LayerNorm;
-  readonly q: Linear;
-  readonly k: Linear;
-  readonly v: Linear;
-  readonly out: Linear;
-  readonly ln2: LayerNorm;
-  readonly fc1: Linear;
-  readonly fc2: Linear;
-}
-
-export interface VisionWeights {
-  readonly classEmbedding: Tensor;
-  readonly patchEmbedding: Weight;
-  readonly positionEmbedding: Tensor;
-  readonly lnPre: LayerNorm;
-  readonly blocks: readonly VisionBlock[];
-}
-
-export interface DecoderBlock {
-  readonly ln1: Tensor;
+/** A transformer block, of a decoder or a tower. */
+export interface BlockWeights {
+  readonly ln1: Norm;
   readonly q: Linear;
   readonly k: Linear;
   readonly v: Linear;
   readonly o: Linear;
-  readonly ln2: Tensor;
-  readonly gate: Linear;
+  readonly ln2: Norm;
+  /** Gated MLPs only. */
+  readonly gate?: Linear;
+  /** `up_proj`, or `fc1` of a plain MLP. */
   readonly up: Linear;
+  /** `down_proj`, or `fc2`. */
   readonly down: Linear;
 }
 
 export interface DecoderWeights {
   readonly embed: Weight;
-  readonly blocks: readonly DecoderBlock[];
-  readonly lnFinal: Tensor;
+  readonly blocks: readonly BlockWeights[];
+  readonly lnFinal: Norm;
   readonly lmHead: Weight;
 }
 
-export interface LlavaWeights {
-  readonly vision: VisionWeights;
-  readonly projector: { readonly linear1: Linear; readonly linear2: Linear };
-  readonly decoder: DecoderWeights;
+/** Part `index` of `of` equal parts of a stored tensor's rows: a fused q, k, v projection holds three matrices. */
+export interface RowPart {
+  readonly index: number;
+  readonly of: number;
 }
 
 /** Where the weights come from: the checkpoint's loader, or a list of what it should load. */
 export interface WeightSource {
   /** A matrix [rows, columns], kept as it is stored; higher ranks are flattened to their first dimension. */
-  matrix(name: string, shape: readonly number[]): Weight;
+  matrix(name: string, shape: readonly number[], part?: RowPart): Weight;
   /** A vector or table that is added or multiplied element by element, widened to f32. */
-  vector(name: string, shape: readonly number[]): Tensor;
+  vector(name: string, shape: readonly number[], part?: RowPart): Tensor;
 }
 
-/** Names the tensors of LLaVA-1.5 in the canonical layout of src/checkpoint/names.ts, with the shapes the config implies. */
-export function llavaWeights(config: LlavaConfig, source: WeightSource): LlavaWeights {
-  const { vision, text } = config;
-  const linear = (name: string, out: number, input: number, bias: boolean): Linear => ({
-    weight: source.matrix(`${name}.weight`, [out, input]),
-    bias: bias ? source.vector(`${name}.bias`, [out]) : undefined,
-  });
-  const layerNorm = (name: string, width: number): LayerNorm => ({
-    weight: source.vector(`${name}.weight`, [width]),
-    bias: source.vector(`${name}.bias`, [width]),
-  });
-
-  const tower = 'vision_tower.vision_model';
-  const visionBlock = (l: number): VisionBlock => {
-    const layer = `${tower}.encoder.layers.${l}`;
-    const d = vision.dModel;
-    return {
-      ln1: layerNorm(`${layer}.layer_norm1`, d),
-      q: linear(`${layer}.self_attn.q_proj`, d, d, true),
-      k: linear(`${layer}.self_attn.k_proj`, d, d, true),
-      v: linear(`${layer}.self_attn.v_proj`, d, d, true),
-      out: linear(`${layer}.self_attn.out_proj`, d, d, true),
-      ln2: layerNorm(`${layer}.layer_norm2`, d),
-      fc1: linear(`${layer}.mlp.fc1`, vision.dMlp, d, true),
-      fc2: linear(`${layer}.mlp.fc2`, d, vision.dMlp, true),
-    };
-  };
-  const patches = Math.floor(vision.imageSize / vision.patchSize) ** 2;
-
-  const decoderBlock = (l: number): DecoderBlock => {
-    const layer = `language_model.layers.${l}`;
-    const { dModel, dMlp, nHeads, nKvHeads, dHead, attentionBias, mlpBias } = text;
-    return {
-      ln1: source.vector(`${layer}.input_layernorm.weight`, [dModel]),
-      q: linear(`${layer}.self_attn.q_proj`, nHeads * dHead, dModel, attentionBias),
-      k: linear(`${layer}.self_attn.k_proj`, nKvHeads * dHead, dModel, attentionBias),
-      v: linear(`${layer}.self_attn.v_proj`, nKvHeads * dHead, dModel, attentionBias),
-      o: linear(`${layer}.self_attn.o_proj`, dModel, nHeads * dHead, attentionBias),
-      ln2: source.vector(`${layer}.post_attention_layernorm.weight`, [dModel]),
-      gate: linear(`${layer}.mlp.gate_proj`, dMlp, dModel, mlpBias),
-      up: linear(`${layer}.mlp.up_proj`, dMlp, dModel, mlpBias),
-      down: linear(`${layer}.mlp.down_proj`, dModel, dMlp, mlpBias),
-    };
-  };
-  const embed = source.matrix('language_model.embed_tokens.weight', [text.vocabSize, text.dModel]);
-
+/** @param part the shape is that of the whole stored tensor, [of * out, in]. */
+export function linear(
+  source: WeightSource,
+  name: string,
+  out: number,
+  input: number,
+  bias: boolean,
+  part?: RowPart,
+): Linear {
+  const rows = out * (part?.of ?? 1);
   return {
-    vision: {
-      classEmbedding: source.vector(`${tower}.embeddings.class_embedding`, [vision.dModel]),
-      patchEmbedding: source.matrix(`${tower}.embeddings.patch_embedding.weight`, [
-        vision.dModel,
-        3,
-        vision.patchSize,
-        vision.patchSize,
-      ]),
-      positionEmbedding: source.vector(`${tower}.embeddings.position_embedding.weight`, [patches + 1, vision.dModel]),
-      lnPre: layerNorm(`${tower}.pre_layrnorm`, vision.dModel), // the misspelling is the checkpoint's
-      blocks: Array.from({ length: vision.nLayers }, (_, l) => visionBlock(l)),
-    },
-    projector: {
-      linear1: linear(
-        'multi_modal_projector.linear_1',
-        text.dModel,
-        vision.dModel * config.featureLayers.length,
-        config.projectorBias,
-      ),
-      linear2: linear('multi_modal_projector.linear_2', text.dModel, text.dModel, config.projectorBias),
-    },
-    decoder: {
-      embed,
-      blocks: Array.from({ length: text.nLayers }, (_, l) => decoderBlock(l)),
-      lnFinal: source.vector('language_model.norm.weight', [text.dModel]),
-      lmHead: text.tieWordEmbeddings ? embed : source.matrix('lm_head.weight', [text.vocabSize, text.dModel]),
-    },
+    weight: source.matrix(`${name}.weight`, [rows, input], part),
+    bias: bias ? source.vector(`${name}.bias`, [rows], part) : undefined,
+  };
+}
+
+export function layerNorm(source: WeightSource, name: string, width: number): Norm {
+  return { weight: source.vector(`${name}.weight`, [width]), bias: source.vector(`${name}.bias`, [width]) };
+}
+
+export function rmsNorm(source: WeightSource, name: string, width: number): Norm {
+  return { weight: source.vector(`${name}.weight`, [width]) };
+}
+
+/** The blocks that CLIP's and SigLIP's image and text towers share (HF `CLIPEncoderLayer`, `SiglipEncoderLayer`). */
+export function clipBlock(source: WeightSource, { dModel: d, dMlp }: BlockShape, layer: string): BlockWeights {
+  return {
+    ln1: layerNorm(source, `${layer}.layer_norm1`, d),
+    q: linear(source, `${layer}.self_attn.q_proj`, d, d, true),
+    k: linear(source, `${layer}.self_attn.k_proj`, d, d, true),
+    v: linear(source, `${layer}.self_attn.v_proj`, d, d, true),
+    o: linear(source, `${layer}.self_attn.out_proj`, d, d, true),
+    ln2: layerNorm(source, `${layer}.layer_norm2`, d),
+    up: linear(source, `${layer}.mlp.fc1`, dMlp, d, true),
+    down: linear(source, `${layer}.mlp.fc2`, d, dMlp, true),
+  };
+}
+
+/** A decoder's tensors in the canonical layout of src/checkpoint/names.ts, with the shapes the config implies. */
+export function decoderWeights(text: TextConfig, source: WeightSource): DecoderWeights {
+  const { dModel, dMlp, nHeads, nKvHeads, dHead, vocabSize, qkvBias, oBias, mlpBias } = text;
+  const block = (l: number): BlockWeights => {
+    const layer = `language_model.layers.${l}`;
+    return {
+      ln1: rmsNorm(source, `${layer}.input_layernorm`, dModel),
+      q: linear(source, `${layer}.self_attn.q_proj`, nHeads * dHead, dModel, qkvBias),
+      k: linear(source, `${layer}.self_attn.k_proj`, nKvHeads * dHead, dModel, qkvBias),
+      v: linear(source, `${layer}.self_attn.v_proj`, nKvHeads * dHead, dModel, qkvBias),
+      o: linear(source, `${layer}.self_attn.o_proj`, dModel, nHeads * dHead, oBias),
+      ln2: rmsNorm(source, `${layer}.post_attention_layernorm`, dModel),
+      gate: linear(source, `${layer}.mlp.gate_proj`, dMlp, dModel, mlpBias),
+      up: linear(source, `${layer}.mlp.up_proj`, dMlp, dModel, mlpBias),
+      down: linear(source, `${layer}.mlp.down_proj`, dModel, dMlp, mlpBias),
+    };
+  };
+  const embed = source.matrix('language_model.embed_tokens.weight', [vocabSize, dModel]);
+  return {
+    embed,
+    blocks: Array.from({ length: text.nLayers }, (_, l) => block(l)),
+    lnFinal: rmsNorm(source, 'language_model.norm', dModel),
+    lmHead: text.tieWordEmbeddings ? embed : source.matrix('lm_head.weight', [vocabSize, dModel]),
   };
 }

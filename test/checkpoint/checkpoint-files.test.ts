@@ -35,7 +35,7 @@ test('shards, in a folder below too; a single file goes before an index', async 
     }),
   };
   const checkpoint = await openCheckpoint(new MemoryFolder(files));
-  expect(checkpoint).toMatchObject({ layout: 'llava', bytes: 12 });
+  expect(checkpoint).toMatchObject({ layout: 'bare', bytes: 12 });
   expect(checkpoint.files).toHaveLength(2);
   expect(checkpoint.tensors.get('lm_head.weight')!.file).toBe('more/model-00002-of-00002.safetensors');
   const both = await openCheckpoint(new MemoryFolder({ ...files, 'model.safetensors': shard('lm_head.weight') }));

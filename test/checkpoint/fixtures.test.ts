@@ -13,7 +13,7 @@ describe.each([
   ['llava-f32', 'hub', 'F32', 1],
   ['llava-f16', 'hub', 'F16', 1],
   ['llava-bf16', 'transformers', 'BF16', 3],
-  ['llava-f16-original', 'llava', 'F16', 1],
+  ['llava-f16-original', 'bare', 'F16', 1],
 ] as const)('%s', (name, layout, dtype, files) => {
   test('opens, with every name in the canonical layout', async () => {
     const checkpoint = await openCheckpoint(await fixture(name));

@@ -47,14 +47,14 @@ test('a tower that transformers 5.18 saved, without vision_model, in any layout'
   const canonical = 'vision_tower.vision_model.encoder.layers.0.mlp.fc1.weight';
   expect(canonicalName('vision_tower.encoder.layers.0.mlp.fc1.weight', 'hub')).toBe(canonical);
   expect(canonicalName('model.vision_tower.encoder.layers.0.mlp.fc1.weight', 'transformers')).toBe(canonical);
-  expect(canonicalName('model.vision_tower.vision_tower.encoder.layers.0.mlp.fc1.weight', 'llava')).toBe(canonical);
+  expect(canonicalName('model.vision_tower.vision_tower.encoder.layers.0.mlp.fc1.weight', 'bare')).toBe(canonical);
   expect(canonicalName(canonical, undefined)).toBe(canonical);
 });
 
 describe.each([
   ['hub', 1],
   ['transformers', 2],
-  ['llava', 3],
+  ['bare', 3],
 ] as const)('layout %s', (layout, column) => {
   test('is detected', () => {
     expect(detectLayout(table.map((row) => row[column]))).toBe(layout);
@@ -79,7 +79,7 @@ test('canonical names stay, whether or not a layout is known', () => {
 });
 
 test('a name that nobody knows stays as it is', () => {
-  for (const layout of ['hub', 'transformers', 'llava'] as const)
+  for (const layout of ['hub', 'transformers', 'bare'] as const)
     for (const name of ['model.mm_projector.1.weight', 'model.norms.weight', 'language_model.modelx', ''])
       expect(canonicalName(name, layout)).toBe(name);
 });

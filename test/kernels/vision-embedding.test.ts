@@ -7,32 +7,35 @@ const gpu = useGpu();
 
 describe('visionEmbedding', () => {
   it.each([
-    [1, 1, 1],
-    [1, 36, 128],
-    [3, 5, 7],
-    [2, 13, 65],
-  ])('of %i images of %i patches, %i wide', async (batch, perImage, columns) => {
+    [1, 1, 1, 1],
+    [1, 36, 128, 1],
+    [3, 5, 7, 1],
+    [2, 13, 65, 1],
+    [1, 1, 1, 0],
+    [2, 13, 65, 0],
+    [3, 25, 48, 0],
+  ])('of %i images of %i patches, %i wide, %i class token', async (batch, perImage, columns, extra) => {
     const patches = random(batch * perImage * columns, 1);
     const classEmbedding = random(columns, 2);
-    const position = random((perImage + 1) * columns, 3);
+    const position = random((perImage + extra) * columns, 3);
     const recorder = gpu().record('visionEmbedding', { bindToEnd: true });
-    const rows = batch * (perImage + 1);
+    const rows = batch * (perImage + extra);
     const out = guarded(gpu(), 'out', 'f32', [rows, columns]);
     visionEmbedding(recorder, {
       patches: recorder.input('patches', 'f32', [batch * perImage, columns], patches),
-      classEmbedding: recorder.input('class', 'f32', [columns], classEmbedding),
-      position: recorder.input('position', 'f32', [perImage + 1, columns], position),
+      classEmbedding: extra ? recorder.input('class', 'f32', [columns], classEmbedding) : undefined,
+      position: recorder.input('position', 'f32', [perImage + extra, columns], position),
       batch,
       label: 'embeddings',
       out,
     });
     const expected: number[] = [];
     for (let b = 0; b < batch; b++)
-      for (let t = 0; t <= perImage; t++)
-        for (let c = 0; c < columns; c++)
-          expected.push(
-            (t ? patches[(b * perImage + t - 1) * columns + c] : classEmbedding[c]) + position[t * columns + c],
-          );
+      for (let t = 0; t < perImage + extra; t++)
+        for (let c = 0; c < columns; c++) {
+          const token = t < extra ? classEmbedding[c] : patches[(b * perImage + t - extra) * columns + c];
+          expected.push(token + position[t * columns + c]);
+        }
     expect(nmse(await readGuarded(recorder, out), expected)).toBeLessThan(1e-7);
     gpu().destroy(out);
   });

@@ -4,18 +4,20 @@ import type { Cost, Recorder } from '../recorder.ts';
 import { expectDType, expectShape, type Tensor } from '../tensor.ts';
 import { visionEmbeddingBody } from './vision-embedding.wgsl.ts';
 
-export const visionEmbeddingCost = (batch: number, patches: number, columns: number): Cost => ({
-  flops: batch * (patches + 1) * columns,
-  bytes: 4 * columns * (batch * patches + (patches + 2) + batch * (patches + 1)),
+/** @param extra 1 with a class token, else 0 */
+export const visionEmbeddingCost = (batch: number, patches: number, columns: number, extra = 1): Cost => ({
+  flops: batch * (patches + extra) * columns,
+  bytes: 4 * columns * (batch * patches + (patches + 2 * extra) + batch * (patches + extra)),
 });
 
 /**
- * The class token before each image's patches, and position embeddings on both (HF `CLIPVisionEmbeddings`).
+ * Position embeddings on each image's patches (HF `SiglipVisionEmbeddings`), and on the class token before them where there
+ * is one (HF `CLIPVisionEmbeddings`).
  *
  * @param patches [batch * N, D] f32
  * @param classEmbedding [D] f32
- * @param position [N + 1, D] f32
- * @returns [batch * (N + 1), D]
+ * @param position [N, D] f32, or [N + 1, D] with a class token
+ * @returns [batch * N, D], or [batch * (N + 1), D]
  */
 export function visionEmbedding(
   rec: Recorder,
@@ -26,7 +28,7 @@ export function visionEmbedding(
     batch,
     label,
     out,
-  }: { patches: Tensor; classEmbedding: Tensor; position: Tensor; batch: number; label: string; out?: Tensor },
+  }: { patches: Tensor; classEmbedding?: Tensor; position: Tensor; batch: number; label: string; out?: Tensor },
 ): Tensor {
   const where = 'visionEmbedding';
   expectShape(where, patches, [-1, -1]);
@@ -34,21 +36,23 @@ export function visionEmbedding(
   const perImage = rows / batch;
   if (!Number.isInteger(perImage))
     throw new ShapeError(`${patches.label}: ${rows} patches are not ${batch} images of equal size (in ${where})`);
-  expectShape(where, classEmbedding, [columns]);
-  expectShape(where, position, [perImage + 1, columns]);
-  const shape = [batch * (perImage + 1), columns];
+  if (classEmbedding) expectShape(where, classEmbedding, [columns]);
+  const tokens = perImage + (classEmbedding ? 1 : 0);
+  expectShape(where, position, [tokens, columns]);
+  const shape = [batch * tokens, columns];
   out ??= rec.temp(label, 'f32', shape);
   expectShape(where, out, shape);
-  for (const t of [patches, classEmbedding, position, out]) expectDType(where, t, 'f32');
+  const inputs: Record<string, Tensor> = { patches, ...(classEmbedding && { classEmbedding }), position };
+  for (const t of [...Object.values(inputs), out]) expectDType(where, t, 'f32');
   const width = widthOf(columns);
   return perElement(rec, {
     kernel: where,
     label,
-    inputs: { patches, classEmbedding, position },
+    inputs,
     out,
     width,
     count: shape[0] * columns,
-    body: visionEmbeddingBody(columns, perImage, width),
-    cost: visionEmbeddingCost(batch, perImage, columns),
+    body: visionEmbeddingBody(columns, perImage, classEmbedding !== undefined, width),
+    cost: visionEmbeddingCost(batch, perImage, columns, tokens - perImage),
   });
 }

@@ -1,8 +1,11 @@
 import type { Width } from '../elementwise/per-element.ts';
 
-/** For `perElement`: class token or patch, plus its position. */
-export function visionEmbeddingBody(columns: number, patches: number, width: Width): string {
+/** For `perElement`: class token (where there is one) or patch, plus its position. */
+export function visionEmbeddingBody(columns: number, patches: number, classToken: boolean, width: Width): string {
   const n = `${columns / width}u`;
+  if (!classToken)
+    return /* wgsl */ `
+  out[i] = patches[i] + position[i % ${patches * (columns / width)}u];`;
   return /* wgsl */ `
   let column = i % ${n};
   let row = i / ${n};

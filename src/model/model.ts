@@ -4,26 +4,17 @@ import { embedding } from '../kernels/embedding/embedding.ts';
 import type { Gpu } from '../kernels/gpu.ts';
 import type { Profiler } from '../kernels/profiler.ts';
 import type { Readback, Recorder } from '../kernels/recorder.ts';
-import { splice } from '../kernels/splice/splice.ts';
+import { keepText, splice } from '../kernels/splice/splice.ts';
 import { rows, type Tensor } from '../kernels/tensor.ts';
-import type { LlavaConfig } from './config.ts';
 import { decoder, unembed } from './decoder.ts';
 import { InputError } from './errors.ts';
+import type { Architecture, VisualEncoder, VisualRows } from './families/family.ts';
 import { type HookPoint, hookPoints, type NamesFilter, selectHooks } from './hook-points.ts';
 import { Hooks, type PosSlice, resolvePosSlice } from './hooks.ts';
+import type { ModelInput, Visual } from './input.ts';
 import type { KvCache } from './kv-cache.ts';
-import { projector } from './projector.ts';
-import { inverseFrequencies, ropeTable } from './rope.ts';
-import { visionTower } from './vision-tower.ts';
-import type { LlavaWeights } from './weights.ts';
-
-/** What a processor makes of a prompt and its images. */
-export interface ModelInput {
-  /** Token ids after image-token expansion. */
-  readonly inputIds: ArrayLike<number>;
-  /** One [3, imageSize, imageSize] array per image, normalised, in the order of the prompt. */
-  readonly pixelValues: readonly Float32Array[];
-}
+import { inverseFrequencies, mropeAxes, ropeTable } from './rope.ts';
+import { type DecoderWeights, decoderWeights, type WeightSource } from './weights.ts';
 
 export interface RunOptions {
   /** Hook points to return (DESIGN.md section 3): a glob, names, or a predicate. */
@@ -61,24 +52,38 @@ export interface StepResult {
 
 const headsAlone = /\.(hook_resid_pre|ln1\.\w+|attn\.\w+)$/;
 
+/** Everything that a model needs of a checkpoint, by name. */
+export interface ModelWeights {
+  readonly decoder: DecoderWeights;
+  readonly encoder?: VisualEncoder;
+}
+
+export const modelWeights = ({ text, vision }: Architecture, source: WeightSource): ModelWeights => ({
+  encoder: vision?.encoder(source),
+  decoder: decoderWeights(text, source),
+});
+
 /**
- * LLaVA-1.5 (HF `LlavaForConditionalGeneration`) on the GPU: image and token ids in, activations and logits out.
+ * A model of any family on the GPU: pictures and token ids in, activations and logits out.
  *
  *     pixels -> vision tower -> projector -> merged embeddings -> decoder blocks -> head outputs | logits
  */
-export class Llava {
+export class Model {
   readonly gpu: Gpu;
-  readonly config: LlavaConfig;
-  readonly weights: LlavaWeights;
+  readonly config: Architecture;
+  readonly weights: ModelWeights;
   readonly hookPoints: readonly HookPoint[];
   readonly #frequencies: Float32Array;
+  readonly #axisOf: Uint8Array | undefined;
 
-  constructor(gpu: Gpu, config: LlavaConfig, weights: LlavaWeights) {
+  constructor(gpu: Gpu, config: Architecture, weights: ModelWeights) {
     this.gpu = gpu;
     this.config = config;
     this.weights = weights;
     this.hookPoints = hookPoints(config);
-    this.#frequencies = inverseFrequencies(config.text.rope, config.text.dHead);
+    const { rope, dHead, mropeSections } = config.text;
+    this.#frequencies = inverseFrequencies(rope, dHead);
+    this.#axisOf = mropeSections && mropeAxes(mropeSections);
   }
 
   /**
@@ -108,14 +113,6 @@ export class Llava {
     return splitHeadVectors(activations(hooks), inputs.length);
   }
 
-  /** Images one after the other, as the tower is shown them: [images, 3, imageSize, imageSize]. */
-  pixelValues(images: readonly Float32Array[]): { data: Float32Array<ArrayBuffer>; shape: readonly number[] } {
-    const size = this.config.vision.imageSize;
-    const data = new Float32Array(images.length * 3 * size * size);
-    for (const [i, image] of images.entries()) data.set(image, i * 3 * size * size);
-    return { data, shape: [images.length, 3, size, size] };
-  }
-
   /**
    * Prompts of equal length, or the tokens after them, with the positions before them in `cache`.
    * The logits of each one's last position come back only without `next`.
@@ -131,8 +128,8 @@ export class Llava {
     const { cache } = options;
     const rec = this.gpu.record('decode', options);
     const hooks = new Hooks(rec, new Set(), 1, { start: 0, end: 1 }, cache.batch);
-    const { nLayers } = this.config.text;
-    const logits = this.#decode(rec, hooks, this.#embed(rec, tokens), 1, cache.batch, cache, nLayers, false);
+    const extent = { layers: this.config.text.nLayers, stopAtHeads: false };
+    const logits = this.#decode(rec, hooks, this.#embed(rec, tokens), this.#following(1, cache), cache, extent);
     return this.#finishStep(rec, hooks, logits!, 1, options);
   }
 
@@ -160,14 +157,13 @@ export class Llava {
     options: RunOptions,
     cache?: KvCache,
   ): { hooks: Hooks; logits?: Tensor } {
-    const { imageTokenId } = this.config;
     const length = inputs[0]?.inputIds.length ?? 0;
     for (const input of inputs) this.#check(input, length, cache);
     if (cache && cache.batch !== inputs.length)
       throw new InputError(`${inputs.length} inputs for a cache of ${cache.batch} sequences`);
     const batch = inputs.length;
-    const pixels = inputs.flatMap((input) => input.pixelValues);
-    const { names, layers, stopAtHeads } = this.#extent(options, pixels.length, cache !== undefined);
+    const visuals = inputs.flatMap((input) => input.visuals);
+    const { names, layers, stopAtHeads } = this.#extent(options, visuals.length, cache !== undefined);
     const range = resolvePosSlice(options.posSlice, length);
     const hooks = new Hooks(rec, names, length, range, batch);
 
@@ -175,19 +171,20 @@ export class Llava {
     for (const [b, { inputIds }] of inputs.entries()) ids.set(Array.from(inputIds), b * length);
     let x = this.#embed(rec, rec.input('input_ids', 'u32', [ids.length], ids));
     hooks.emit('hook_embed', x);
-    if (pixels.length) {
-      const features = this.#imageFeatures(rec, pixels, hooks);
-      let next = 0;
-      const source = ids.map((id) => (id === imageTokenId ? next++ : 0xffffffff));
+    if (visuals.length) {
+      const { features, newline, rows } = this.weights.encoder!(rec, visuals, hooks);
+      const source = this.#places(inputs, rows);
       x = splice(rec, {
         text: x,
         features,
-        source: rec.input('image rows', 'u32', [source.length], source),
+        extra: newline,
+        source: rec.input('visual rows', 'u32', [source.length], source),
         label: 'merged',
       });
     }
     hooks.emit('hook_merged_embed', x);
-    const logits = this.#decode(rec, hooks, x, length, batch, cache, layers, stopAtHeads);
+    const positions = cache?.length ? this.#following(length, cache) : this.#positions(inputs, cache);
+    const logits = this.#decode(rec, hooks, x, positions, cache, { layers, stopAtHeads });
 
     const limit = options.maxResultBytes ?? 2 ** 30;
     if (rec.resultBytes > limit)
@@ -201,28 +198,60 @@ export class Llava {
     return embedding(rec, { ids, weight: this.weights.decoder.embed, label: 'embed_tokens' });
   }
 
-  #imageFeatures(rec: Recorder, images: readonly Float32Array[], hooks: Hooks): Tensor {
-    const { data, shape } = this.pixelValues(images);
-    const pixels = rec.input('pixel_values', 'f32', shape, data);
-    const features = visionTower(rec, this.weights.vision, this.config, pixels, hooks);
-    return projector(rec, this.weights.projector, this.config, features, hooks);
+  /** For every token, the row of features that takes its place, or none: images and videos each in their own order. */
+  #places(inputs: readonly ModelInput[], rowsOf: VisualRows['rows']): Uint32Array<ArrayBuffer> {
+    const vision = this.config.vision!;
+    let first = 0;
+    const places = inputs.flatMap(({ inputIds, visuals }) => {
+      const own = visuals.map((visual, i) => ({ kind: visual.kind, rows: rowsOf[first + i] }));
+      first += visuals.length;
+      const queue = (kind: Visual['kind']) =>
+        own
+          .filter((v) => v.kind === kind)
+          .flatMap(({ rows }) => Array.from(rows))
+          .values();
+      const [image, video] = [queue('image'), queue('video')];
+      return Array.from(inputIds, (id) => {
+        if (id === vision.imageTokenId) return image.next().value!;
+        return id === vision.videoTokenId ? video.next().value! : keepText;
+      });
+    });
+    return Uint32Array.from(places);
+  }
+
+  /** Rotary positions of prompts, [axes][batch * length]; notes in the cache where what follows them stands. */
+  #positions(inputs: readonly ModelInput[], cache: KvCache | undefined): readonly ArrayLike<number>[] {
+    const axes: number[][] = [[], [], []];
+    for (const [b, input] of inputs.entries()) {
+      const { length } = input.inputIds;
+      const own = this.config.vision?.positions?.(input);
+      cache?.shifts.fill(own ? own.next - length : 0, b, b + 1);
+      for (const [a, axis] of axes.entries())
+        for (let i = 0; i < length; i++) axis.push(own ? own.axes[a][i] : i);
+    }
+    return axes;
+  }
+
+  /** Positions of `length` tokens of each sequence behind those in the cache. */
+  #following(length: number, cache: KvCache): readonly ArrayLike<number>[] {
+    const at = (row: number) => cache.length + cache.shifts[Math.floor(row / length)] + (row % length);
+    const axis = Uint32Array.from({ length: cache.batch * length }, (_, row) => at(row));
+    return [axis, axis, axis];
   }
 
   #decode(
     rec: Recorder,
     hooks: Hooks,
     x: Tensor,
-    length: number,
-    batch: number,
+    positions: readonly ArrayLike<number>[],
     cache: KvCache | undefined,
-    layers: number,
-    stopAtHeads: boolean,
+    extent: { layers: number; stopAtHeads: boolean },
   ): Tensor | undefined {
     const { text } = this.config;
-    const start = cache?.length ?? 0;
-    const positions = Uint32Array.from({ length: batch * length }, (_, row) => start + (row % length));
-    const rope = rec.input('rope', 'f32', [positions.length, text.dHead], ropeTable(this.#frequencies, positions));
-    const out = decoder(rec, this.weights.decoder, text, { x, batch, rope, cache, hooks, layers, stopAtHeads });
+    const { batch } = hooks;
+    const table = ropeTable(this.#frequencies, positions, this.#axisOf);
+    const rope = rec.input('rope', 'f32', [positions[0].length, text.dHead], table);
+    const out = decoder(rec, this.weights.decoder, text, { x, batch, rope, cache, hooks, ...extent });
     if (hooks.wants('logits', 'ln_final.hook_normalized', 'ln_final.hook_scale'))
       unembed(rec, this.weights.decoder, text, hooks.narrow(out!), hooks);
     // Generation goes on from the last position, whatever the hooks ask for.
@@ -230,11 +259,13 @@ export class Llava {
   }
 
   /** Which hooks are wanted and how far the run must go for them. */
-  #extent({ namesFilter = [], stopAtLayer }: RunOptions, images: number, generating: boolean) {
+  #extent({ namesFilter = [], stopAtLayer }: RunOptions, visuals: number, generating: boolean) {
     const { nLayers } = this.config.text;
-    const wanted = selectHooks(this.hookPoints, namesFilter).filter(
-      (p) => images > 0 || !/^(vision|projector)\./.test(p.name),
-    );
+    const seen = (p: HookPoint) => !/^(vision|projector)\./.test(p.name);
+    const selected = selectHooks(this.hookPoints, namesFilter);
+    const unseen = visuals ? undefined : selected.find((p) => !seen(p) && [namesFilter].flat().includes(p.name));
+    if (unseen) throw new InputError(`${unseen.name} does not happen: the prompt has no images`);
+    const wanted = visuals ? selected : selected.filter(seen);
     const last = generating ? nLayers : Math.max(-1, ...wanted.map((p) => p.layer));
     if (stopAtLayer !== undefined && !(Number.isInteger(stopAtLayer) && stopAtLayer >= 0 && stopAtLayer <= nLayers))
       throw new InputError(`stopAtLayer ${stopAtLayer}: this model has ${nLayers} layers`);
@@ -245,8 +276,8 @@ export class Llava {
     return { names: new Set(wanted.map((p) => p.name)), layers, stopAtHeads };
   }
 
-  #check({ inputIds, pixelValues }: ModelInput, length: number, cache: KvCache | undefined): void {
-    const { text, vision, imageTokens, imageTokenId } = this.config;
+  #check({ inputIds, visuals }: ModelInput, length: number, cache: KvCache | undefined): void {
+    const { text, vision } = this.config;
     if (!inputIds.length) throw new InputError('the input has no tokens');
     if (inputIds.length !== length)
       throw new InputError(`prompts of ${length} and ${inputIds.length} tokens cannot run as one batch`);
@@ -255,24 +286,27 @@ export class Llava {
       throw new InputError(`${end} positions do not fit the cache of ${cache.capacity}`);
     if (end > text.maxPositions)
       throw new InputError(`${end} positions exceed this model's max_position_embeddings, ${text.maxPositions}`);
-    let placeholders = 0;
+    if (visuals.length && !vision) throw new InputError('this model takes no images: it is a text-only decoder');
+    const found = { image: 0, video: 0 };
     for (let i = 0; i < length; i++) {
       const id = inputIds[i];
-      if (!(Number.isInteger(id) && id >= 0 && id < text.vocabSize))
+      // A placeholder's own embedding is never read, and may lie past the table (the original LLaVA's does).
+      if (id === vision?.imageTokenId) found.image++;
+      else if (id === vision?.videoTokenId) found.video++;
+      else if (!(Number.isInteger(id) && id >= 0 && id < text.vocabSize))
         throw new InputError(`token id ${id} at position ${i} is not in the vocabulary of ${text.vocabSize}`);
-      if (id === imageTokenId) placeholders++;
     }
-    if (placeholders !== pixelValues.length * imageTokens)
-      throw new InputError(
-        `${placeholders} image tokens in the prompt for ${pixelValues.length} images of ${imageTokens} tokens each`,
-      );
-    for (const pixels of pixelValues)
-      if (pixels.length !== 3 * vision.imageSize ** 2)
+    for (const kind of ['image', 'video'] as const) {
+      const own = visuals.filter((visual) => visual.kind === kind);
+      const tokens = own.map((visual) => vision!.tokens(visual));
+      if (found[kind] !== tokens.reduce((sum, n) => sum + n, 0))
         throw new InputError(
-          `pixel values: ${pixels.length} numbers, expected [3, ${vision.imageSize}, ${vision.imageSize}]`,
+          `${found[kind]} ${kind} tokens in the prompt for ${own.length} ${kind}s${tokens.length ? ` of ${tokens.join(', ')} tokens` : ''}`,
         );
+    }
   }
 }
+
 
 function activations(hooks: Hooks): ActivationCache {
   return new Map([...hooks.results].map(([name, { readback, shape }]) => [name, { data: readback.f32, shape }]));

@@ -1,0 +1,61 @@
+// What all parts of config.json are read with.
+import { z } from 'zod';
+import type { Activation } from '../../kernels/activation/activation.wgsl.ts';
+import { ConfigError } from '../errors.ts';
+import { parse } from '../json.ts';
+
+export const count = z.int().min(1).max(1_000_000);
+export const epsilon = z.number().positive().max(1);
+export const tokenId = z.int().min(0).max(10_000_000);
+
+const activations: Record<string, Activation> = {
+  quick_gelu: 'quick_gelu',
+  gelu: 'gelu',
+  gelu_pytorch_tanh: 'gelu_pytorch_tanh',
+  gelu_new: 'gelu_pytorch_tanh', // the same function under its older name
+  silu: 'silu',
+  swish: 'silu',
+  relu: 'relu',
+};
+
+/** A config.json being read: gathers every problem, so that they can be named at once. */
+export class Settings {
+  /** For messages. */
+  readonly file: string;
+  readonly #problems: string[] = [];
+
+  constructor(file: string) {
+    this.file = file;
+  }
+
+  problem(text: string): void {
+    this.#problems.push(text);
+  }
+
+  /** The part of the file under `where` (the file itself by default), checked. @throws ConfigError at once. */
+  read<T extends z.ZodType>(schema: T, json: unknown, where?: string): z.output<T> {
+    return parse(schema, json, where ? `${this.file}: ${where}` : this.file);
+  }
+
+  act(name: string, where: string): Activation {
+    if (!Object.hasOwn(activations, name))
+      this.problem(
+        `${where}: ${JSON.stringify(name)} is not supported; supported: ${Object.keys(activations).join(', ')}`,
+      );
+    return activations[name];
+  }
+
+  divides(what: string, whole: number, parts: string, n: number): void {
+    if (whole % n) this.problem(`${what} ${whole} is not a multiple of ${parts} ${n}`);
+  }
+
+  unquantised(config: { quantization_config?: unknown }, where: string): void {
+    if (config.quantization_config != null)
+      this.problem(`${where}quantization_config is not supported; use the F32, F16 or BF16 checkpoint`);
+  }
+
+  /** @throws ConfigError naming every problem there was. */
+  finish(): void {
+    if (this.#problems.length) throw new ConfigError(`${this.file}: ${this.#problems.join('; ')}`);
+  }
+}

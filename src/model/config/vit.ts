@@ -1,0 +1,113 @@
+import { z } from 'zod';
+import type { BlockShape } from '../transformer.ts';
+import { count, epsilon, type Settings } from './settings.ts';
+
+/** A vision transformer over square images (HF `CLIPVisionConfig`, `SiglipVisionConfig`). */
+export interface ViTConfig extends BlockShape {
+  readonly modelType: 'clip_vision_model' | 'siglip_vision_model';
+  readonly nLayers: number;
+  readonly imageSize: number;
+  readonly patchSize: number;
+  /** Patches along one side of an image. */
+  readonly side: number;
+  /** CLIP: a class token before the patches, a norm before the first block, no bias in the patch embedding. */
+  readonly classToken: boolean;
+  /** SigLIP: the pooling head is in the checkpoint. */
+  readonly useHead: boolean;
+  /** CLIP: width of the space that images and texts share. */
+  readonly projectionDim: number;
+}
+
+const common = {
+  num_channels: z.literal(3).default(3),
+  quantization_config: z.unknown().optional(),
+};
+
+// Defaults are those of the HF classes: hub configs leave out what equals them.
+const clipSchema = z.object({
+  ...common,
+  model_type: z.literal('clip_vision_model'),
+  hidden_size: count.default(768),
+  intermediate_size: count.default(3072),
+  num_hidden_layers: count.default(12),
+  num_attention_heads: count.default(12),
+  image_size: count.default(224),
+  patch_size: count.default(32),
+  hidden_act: z.string().default('quick_gelu'),
+  layer_norm_eps: epsilon.default(1e-5),
+  projection_dim: count.default(512),
+});
+
+const siglipSchema = z.object({
+  ...common,
+  model_type: z.literal('siglip_vision_model'),
+  hidden_size: count.default(768),
+  intermediate_size: count.default(3072),
+  num_hidden_layers: count.default(12),
+  num_attention_heads: count.default(12),
+  image_size: count.default(224),
+  patch_size: count.default(16),
+  hidden_act: z.string().default('gelu_pytorch_tanh'),
+  layer_norm_eps: epsilon.default(1e-6),
+  vision_use_head: z.boolean().default(true),
+});
+
+const vitSchema = z.discriminatedUnion('model_type', [clipSchema, siglipSchema], {
+  error: 'model_type: supported towers: clip_vision_model, siglip_vision_model',
+});
+
+/** What `LlavaConfig` and `LlavaNextConfig` assume of a tower when config.json has no vision_config. */
+export const clipLarge336 = {
+  model_type: 'clip_vision_model',
+  hidden_size: 1024,
+  intermediate_size: 4096,
+  num_hidden_layers: 24,
+  num_attention_heads: 16,
+  image_size: 336,
+  patch_size: 14,
+};
+
+/** What `LlavaOnevisionConfig` assumes. */
+export const siglipSo400m384 = {
+  model_type: 'siglip_vision_model',
+  hidden_size: 1152,
+  intermediate_size: 4304,
+  num_hidden_layers: 26,
+  num_attention_heads: 16,
+  image_size: 384,
+  patch_size: 14,
+  vision_use_head: false,
+};
+
+/** Reads the settings of a tower; @param modelType where they do not say. */
+export function parseViT(
+  settings: Settings,
+  json: Readonly<Record<string, unknown>>,
+  where: string,
+  modelType: string,
+): ViTConfig {
+  const v = settings.read(vitSchema, { ...json, model_type: json.model_type ?? modelType }, where);
+  settings.divides(`${where}.hidden_size`, v.hidden_size, 'num_attention_heads', v.num_attention_heads);
+  settings.unquantised(v, `${where}.`);
+  if (v.patch_size > v.image_size)
+    settings.problem(`${where}: patch_size ${v.patch_size} exceeds image_size ${v.image_size}`);
+  const isClip = v.model_type === 'clip_vision_model';
+  return {
+    modelType: v.model_type,
+    dModel: v.hidden_size,
+    dMlp: v.intermediate_size,
+    nLayers: v.num_hidden_layers,
+    nHeads: v.num_attention_heads,
+    nKvHeads: v.num_attention_heads,
+    dHead: Math.floor(v.hidden_size / v.num_attention_heads),
+    gated: false,
+    act: settings.act(v.hidden_act, `${where}.hidden_act`),
+    eps: v.layer_norm_eps,
+    imageSize: v.image_size,
+    patchSize: v.patch_size,
+    side: Math.floor(v.image_size / v.patch_size),
+    classToken: isClip,
+    useHead: v.model_type === 'siglip_vision_model' && v.vision_use_head,
+    projectionDim: v.model_type === 'clip_vision_model' ? v.projection_dim : v.hidden_size,
+  };
+}

@@ -1,0 +1,69 @@
+import type { Recorder } from '../../kernels/recorder.ts';
+import type { Tensor } from '../../kernels/tensor.ts';
+import type { TextConfig } from '../config/text.ts';
+import type { HookPoint } from '../hook-points.ts';
+import type { Hooks } from '../hooks.ts';
+import type { ModelInput, Visual } from '../input.ts';
+import type { WeightSource } from '../weights.ts';
+
+/** A kind of checkpoint: what in config.json tells it, and how that file is read. The next family is one such object. */
+export interface Family {
+  /** As people call it. */
+  readonly name: string;
+  /** Values of config.json's `model_type`. */
+  readonly modelTypes: readonly string[];
+  /**
+   * @param json config.json, parsed; @param file its name, for errors.
+   * @throws ConfigError naming every setting that is wrong or not supported, all at once.
+   */
+  parse(json: unknown, file: string): Architecture;
+}
+
+/** What one config.json describes: a decoder, and in most families something that turns pictures into its embeddings. */
+export interface Architecture {
+  readonly family: string;
+  /** The class in transformers. */
+  readonly className: string;
+  readonly text: TextConfig;
+  /** Absent in text-only decoders. */
+  readonly vision?: VisionSide;
+}
+
+/** How a family's pictures become rows of embeddings. */
+export interface VisionSide {
+  /** The settings, as plain data: for `inspect` and for people. */
+  readonly config: Readonly<Record<string, unknown>>;
+  /** The token ids that hold an image's place in a prompt, and a video's where the family takes videos. */
+  readonly imageTokenId: number;
+  readonly videoTokenId?: number;
+  /** Blocks of the tower. */
+  readonly nLayers: number;
+  /** Of the tower and the projector, in the order of a run. */
+  readonly hookPoints: readonly HookPoint[];
+  /** Names the weights with the shapes that the config implies, and returns what runs on them. */
+  encoder(source: WeightSource): VisualEncoder;
+  /** Tokens that a visual stands for. @throws InputError for a visual of the wrong shape, or on a kind it does not take. */
+  tokens(visual: Visual): number;
+  /** Rotary positions of a prompt, where they are not 0, 1, 2, … */
+  positions?(input: ModelInput): MropePositions;
+}
+
+/** Records the tower and the projector over some pictures. */
+export type VisualEncoder = (rec: Recorder, visuals: readonly Visual[], hooks: Hooks) => VisualRows;
+
+export interface VisualRows {
+  /** [n, dModel of the decoder] */
+  readonly features: Tensor;
+  /** Of each visual: which row of `features` each of its tokens takes, or `newlineRow`. */
+  readonly rows: readonly ArrayLike<number>[];
+  /** LLaVA-NeXT's `image_newline`, [dModel]. */
+  readonly newline?: Tensor;
+}
+
+/** Positions over time, height and width (HF `get_rope_index`). */
+export interface MropePositions {
+  /** [3][tokens] */
+  readonly axes: readonly ArrayLike<number>[];
+  /** Where the first token after the prompt stands. */
+  readonly next: number;
+}

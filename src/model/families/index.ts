@@ -1,0 +1,28 @@
+import { ConfigError } from '../errors.ts';
+import type { Architecture, Family } from './family.ts';
+import { llava } from './llava.ts';
+import { llavaNext } from './llava-next.ts';
+import { llavaOnevision } from './llava-onevision.ts';
+import { isOriginal, llavaOriginal } from './llava-original.ts';
+import { qwen2Vl } from './qwen2-vl.ts';
+import { textOnly } from './text-only.ts';
+
+/** Every generative family. */
+export const families: readonly Family[] = [llava, llavaNext, llavaOnevision, llavaOriginal, qwen2Vl, textOnly];
+
+/**
+ * Reads a checkpoint's config.json.
+ * @param json the parsed file; @param file its name, for errors.
+ * @throws ConfigError naming every setting that is wrong or not supported, all at once; for an unknown architecture, with
+ *   the list of those that are supported.
+ */
+export function parseConfig(json: unknown, file = 'config.json'): Architecture {
+  const modelType = (json as { model_type?: unknown } | null)?.model_type;
+  // The original repositories call their models by the same names, and by others.
+  const family = isOriginal(json) ? llavaOriginal : families.find((f) => f.modelTypes.some((type) => type === modelType));
+  if (!family)
+    throw new ConfigError(
+      `${file}: model_type ${JSON.stringify(modelType)} is not supported; supported: ${families.map((f) => `${f.modelTypes.join(', ')} (${f.name})`).join('; ')}`,
+    );
+  return family.parse(json, file);
+}

@@ -1,0 +1,103 @@
+import { z } from 'zod';
+import type { Taps } from '../../kernels/mix-rows/bilinear.ts';
+import { type Size, selectBestResolution, unpadded } from '../anyres.ts';
+import { Settings } from '../config/settings.ts';
+import { InputError } from '../errors.ts';
+import type { Family } from './family.ts';
+import {
+  identity,
+  llavaDefaults,
+  llavaSchema,
+  llavaSide,
+  newline,
+  type Packer,
+  parseLlava,
+} from './llava-side.ts';
+
+const pinpoint = z.tuple([z.int().min(1).max(100_000), z.int().min(1).max(100_000)]);
+export const pinpointsSchema = z
+  .array(pinpoint.transform(([height, width]): Size => ({ height, width })))
+  .min(1)
+  .max(10_000);
+
+const schema = llavaSchema.extend({
+  image_grid_pinpoints: pinpointsSchema
+    .nullish()
+    .transform((p) => p ?? [[336, 672], [672, 336], [672, 672], [1008, 336], [336, 1008]].map(toSize)),
+});
+
+const toSize = ([height, width]: readonly number[]): Size => ({ height, width });
+
+/** LLaVA-NeXT, alias LLaVA-1.6 (HF `LlavaNextForConditionalGeneration`). */
+export const llavaNext: Family = {
+  name: 'LLaVA-NeXT',
+  modelTypes: ['llava_next'],
+  parse(json, file) {
+    const settings = new Settings(file);
+    const raw = settings.read(schema, json);
+    const { text, vision } = parseLlava(settings, raw, llavaDefaults);
+    settings.finish();
+    const pinpoints = raw.image_grid_pinpoints;
+    const { imageSize, side } = vision.tower;
+    return {
+      family: this.name,
+      className: 'LlavaNextForConditionalGeneration',
+      text,
+      vision: llavaSide(vision, text, {
+        pack: packTiles({ pinpoints, imageSize, side }),
+        hasNewline: true,
+        settings: { pinpoints },
+      }),
+    };
+  },
+};
+
+export interface TileGrid {
+  readonly pinpoints: readonly Size[];
+  /** Side of a tile in pixels, and in features. */
+  readonly imageSize: number;
+  readonly side: number;
+}
+
+/** Resizes a map of features: of `size`, its feature at (y, x) being row `rowOf(y, x)`. Undefined where it stays as it is. */
+export type Resize = (map: Size, rowOf: (y: number, x: number) => number) => { size: Size; taps: Taps } | undefined;
+
+/**
+ * The features of the whole image, then those of its tiles put together, row by row, without what shows padding, and a
+ * newline after each row. A picture of one crop has its features and one newline (HF `pack_image_features`).
+ */
+export function packTiles({ pinpoints, imageSize, side }: TileGrid, resize: Resize = () => undefined): Packer {
+  return ({ shape, size }, perCrop) => {
+    const base = Array.from({ length: perCrop }, (_, i) => i);
+    const [crops] = shape;
+    if (crops === 1) return { rows: [...base, newline] };
+    if (!size) throw new InputError(`pixel values: [${shape}] are tiles, but the size of the image is not given`);
+    const best = selectBestResolution(size, pinpoints);
+    const [high, wide] = [Math.floor(best.height / imageSize), Math.floor(best.width / imageSize)];
+    if (crops !== 1 + high * wide || perCrop !== side ** 2)
+      throw new InputError(
+        `pixel values: ${crops} crops of ${perCrop} features for an image of ${size.width}x${size.height}, expected 1 + ${high} x ${wide} of ${side ** 2}`,
+      );
+    const shown = unpadded(size, { height: high * side, width: wide * side });
+    const rowOf = (y: number, x: number) => {
+      const [top, left] = [shown.top + y, shown.left + x];
+      const tile = 1 + Math.floor(top / side) * wide + Math.floor(left / side);
+      return tile * perCrop + (top % side) * side + (left % side);
+    };
+    const resized = resize(shown, rowOf);
+    const { height, width } = resized?.size ?? shown;
+    const rows = [...base];
+    for (let y = 0; y < height; y++) {
+      for (let x = 0; x < width; x++) rows.push(resized ? perCrop + y * width + x : rowOf(y, x));
+      rows.push(newline);
+    }
+    return resized ? { rows, taps: joinTaps(identity(perCrop), resized.taps) } : { rows };
+  };
+}
+
+function joinTaps(...all: readonly Taps[]): Taps {
+  return {
+    indices: Uint32Array.from(all.flatMap(({ indices }) => Array.from(indices))),
+    weights: Float32Array.from(all.flatMap(({ weights }) => Array.from(weights))),
+  };
+}

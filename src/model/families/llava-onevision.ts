@@ -1,0 +1,104 @@
+import { z } from 'zod';
+import { bilinearTaps } from '../../kernels/mix-rows/mix-rows.ts';
+import { limited, type Size } from '../anyres.ts';
+import { Settings } from '../config/settings.ts';
+import type { TextConfig } from '../config/text.ts';
+import { siglipSo400m384 } from '../config/vit.ts';
+import { InputError } from '../errors.ts';
+import type { Architecture, Family } from './family.ts';
+import { packTiles, pinpointsSchema, type TileGrid } from './llava-next.ts';
+import {
+  type LlavaDefaults,
+  type LlavaVisionConfig,
+  llavaSchema,
+  llavaSide,
+  newline,
+  type Packer,
+  parseLlava,
+} from './llava-side.ts';
+
+const onevisionDefaults: LlavaDefaults = {
+  textModelType: 'qwen2',
+  visionModelType: 'siglip_vision_model',
+  vision: siglipSo400m384,
+  featureLayer: -1,
+  strategy: 'full',
+  imageTokenId: 151646,
+  videoTokenId: 151647,
+};
+
+/** 384 to 2304 pixels high and wide: what the HF class assumes. */
+const defaultPinpoints = Array.from({ length: 36 }, (_, i): Size => ({
+  height: 384 * (1 + Math.floor(i / 6)),
+  width: 384 * (1 + (i % 6)),
+}));
+
+const schema = llavaSchema.extend({
+  image_grid_pinpoints: pinpointsSchema.nullish().transform((p) => p ?? defaultPinpoints),
+  vision_aspect_ratio: z
+    .string()
+    .regex(/^anyres_max_[1-9]\d{0,2}$/, { error: 'supported: "anyres_max_" and a number of tiles' })
+    .default('anyres_max_9'),
+});
+
+/** LLaVA-OneVision (HF `LlavaOnevisionForConditionalGeneration`). */
+export const llavaOnevision: Family = {
+  name: 'LLaVA-OneVision',
+  modelTypes: ['llava_onevision'],
+  parse(json, file) {
+    const settings = new Settings(file);
+    const raw = settings.read(schema, json);
+    const { text, vision } = parseLlava(settings, raw, onevisionDefaults);
+    settings.finish();
+    const maxTiles = Number(raw.vision_aspect_ratio.slice('anyres_max_'.length));
+    return onevision(text, vision, { pinpoints: raw.image_grid_pinpoints, maxTiles });
+  },
+};
+
+/** Also what the original repository's checkpoints are. */
+export function onevision(
+  text: TextConfig,
+  vision: LlavaVisionConfig,
+  { pinpoints, maxTiles }: { pinpoints: readonly Size[]; maxTiles: number },
+): Architecture {
+  const { imageSize, side } = vision.tower;
+  const image = packLimited({ pinpoints, imageSize, side }, maxTiles);
+  return {
+    family: llavaOnevision.name,
+    className: 'LlavaOnevisionForConditionalGeneration',
+    text,
+    vision: llavaSide(vision, text, {
+      pack: (visual, perCrop) => (visual.kind === 'video' ? packVideo(side) : image)(visual, perCrop),
+      hasNewline: true,
+      settings: { pinpoints, maxTiles },
+    }),
+  };
+}
+
+/** Tiles as LLaVA-NeXT packs them, the map resized where it has more features than `maxTiles` tiles have. */
+function packLimited(grid: TileGrid, maxTiles: number): Packer {
+  return packTiles(grid, (map, rowOf) => {
+    const size = limited(map, grid.side, maxTiles);
+    if (size === map) return undefined;
+    return { size, taps: bilinearTaps(map.height, map.width, size.height, size.width, rowOf) };
+  });
+}
+
+/** Every frame's map at half its side, and one newline after the last (HF `get_video_features`, `apply_pooling`). */
+function packVideo(side: number): Packer {
+  return ({ shape }, perCrop) => {
+    if (perCrop !== side ** 2)
+      throw new InputError(`a frame has ${perCrop} features, expected ${side} x ${side}: vision_feature_select_strategy`);
+    const half = Math.ceil(side / 2);
+    const frames = Array.from({ length: shape[0] }, (_, frame) =>
+      bilinearTaps(side, side, half, half, (y, x) => frame * perCrop + y * side + x),
+    );
+    return {
+      rows: [...Array.from({ length: shape[0] * half ** 2 }, (_, i) => i), newline],
+      taps: {
+        indices: Uint32Array.from(frames.flatMap(({ indices }) => Array.from(indices))),
+        weights: Float32Array.from(frames.flatMap(({ weights }) => Array.from(weights))),
+      },
+    };
+  };
+}

@@ -1,0 +1,241 @@
+// What the LLaVA families share: a tower that sees square crops, a selection of its hidden states, a projector of two layers.
+// They differ in how a picture becomes crops and how the crops' features are packed into one row of tokens.
+import { z } from 'zod';
+import type { Activation } from '../../kernels/activation/activation.wgsl.ts';
+import type { Taps } from '../../kernels/mix-rows/bilinear.ts';
+import { mixRows } from '../../kernels/mix-rows/mix-rows.ts';
+import type { Recorder } from '../../kernels/recorder.ts';
+import { extraRow } from '../../kernels/splice/splice.ts';
+import { elementCount, type Tensor } from '../../kernels/tensor.ts';
+import { type Settings, tokenId } from '../config/settings.ts';
+import { parseText, type TextConfig } from '../config/text.ts';
+import { clipLarge336, parseViT, type ViTConfig } from '../config/vit.ts';
+import { InputError } from '../errors.ts';
+import { type HookPoint, vitHookPoints } from '../hook-points.ts';
+import type { Visual } from '../input.ts';
+import { projector } from '../projector.ts';
+import { type FeatureSelection, selectFeatures, tokensPerCrop, visionTower, vitWeights } from '../vision-tower.ts';
+import { linear } from '../weights.ts';
+import type { VisionSide } from './family.ts';
+
+/** The vision side of a LLaVA as its config says it. */
+export interface LlavaVisionConfig {
+  readonly tower: ViTConfig;
+  readonly features: FeatureSelection;
+  readonly projectorAct: Activation;
+  readonly projectorBias: boolean;
+  readonly imageTokenId: number;
+  readonly videoTokenId?: number;
+}
+
+/** How the features of a visual's crops become its tokens. */
+export interface Packing {
+  /** Rows among the features of the visual's crops, or of `taps`' outputs; `newline` for image_newline. */
+  readonly rows: ArrayLike<number>;
+  /** Weighted sums of four of the crops' rows each, made first where a map is resized. */
+  readonly taps?: Taps;
+}
+
+export const newline: number = extraRow;
+
+/** `perCrop`: features that each crop has. */
+export type Packer = (visual: Visual, perCrop: number) => Packing;
+
+const layerList = z.union([z.int(), z.array(z.int()).min(1)]);
+
+export const llavaSchema = z.looseObject({
+  vision_config: z.record(z.string(), z.unknown()).nullish(),
+  text_config: z.record(z.string(), z.unknown()).nullish(),
+  image_token_index: tokenId.optional(),
+  image_token_id: tokenId.optional(),
+  video_token_index: tokenId.optional(),
+  video_token_id: tokenId.optional(),
+  projector_hidden_act: z.string().default('gelu'),
+  multimodal_projector_bias: z.boolean().default(true),
+  vision_feature_layer: layerList.nullish(),
+  vision_feature_select_strategy: z.enum(['default', 'full']).nullish(),
+  tie_word_embeddings: z.boolean().nullish(),
+  quantization_config: z.unknown().optional(),
+});
+
+/** What a family's HF class assumes where config.json is silent. */
+export interface LlavaDefaults {
+  readonly textModelType: string;
+  readonly visionModelType: string;
+  readonly vision: Readonly<Record<string, unknown>>;
+  readonly featureLayer: number;
+  readonly strategy: 'default' | 'full';
+  readonly imageTokenId: number;
+  readonly videoTokenId?: number;
+}
+
+/** HF `LlavaConfig` and `LlavaNextConfig`. */
+export const llavaDefaults: LlavaDefaults = {
+  textModelType: 'llama',
+  visionModelType: 'clip_vision_model',
+  vision: clipLarge336,
+  featureLayer: -2,
+  strategy: 'default',
+  imageTokenId: 32000,
+};
+
+/** Reads what the configs of the LLaVA families have in common. */
+export function parseLlava(
+  settings: Settings,
+  raw: z.output<typeof llavaSchema>,
+  defaults: LlavaDefaults,
+): { text: TextConfig; vision: LlavaVisionConfig } {
+  settings.unquantised(raw, '');
+  const text = parseText(settings, raw.text_config ?? {}, 'text_config', {
+    modelType: defaults.textModelType,
+    tied: raw.tie_word_embeddings ?? false,
+  });
+  const tower = parseViT(settings, raw.vision_config ?? defaults.vision, 'vision_config', defaults.visionModelType);
+  const states = tower.nLayers + 1; // the input of each layer, and the output of the last
+  const layers = [raw.vision_feature_layer ?? defaults.featureLayer].flat();
+  for (const layer of layers)
+    if (layer < -states || layer >= states)
+      settings.problem(
+        `vision_feature_layer ${layer}: the tower has ${states} hidden states, ${-states} to ${states - 1}`,
+      );
+  return {
+    text,
+    vision: {
+      tower,
+      features: {
+        layers: layers.map((layer) => (layer < 0 ? layer + states : layer)),
+        strategy: raw.vision_feature_select_strategy ?? defaults.strategy,
+      },
+      projectorAct: settings.act(raw.projector_hidden_act, 'projector_hidden_act'),
+      projectorBias: raw.multimodal_projector_bias,
+      imageTokenId: raw.image_token_id ?? raw.image_token_index ?? defaults.imageTokenId,
+      videoTokenId: raw.video_token_id ?? raw.video_token_index ?? defaults.videoTokenId,
+    },
+  };
+}
+
+export interface LlavaSideOptions {
+  readonly pack: Packer;
+  /** The checkpoint has an `image_newline`. */
+  readonly hasNewline: boolean;
+  /** Further settings, for people. */
+  readonly settings?: Readonly<Record<string, unknown>>;
+}
+
+/** The vision side of a family of LLaVAs. */
+export function llavaSide(
+  config: LlavaVisionConfig,
+  text: TextConfig,
+  { pack, hasNewline, settings }: LlavaSideOptions,
+): VisionSide {
+  const { tower, features, projectorAct, projectorBias } = config;
+  const width = tower.dModel * features.layers.length;
+  const perCrop = tokensPerCrop(tower) - (features.strategy === 'full' ? 0 : 1);
+  const projected = (name: string, columns: number): HookPoint => ({
+    name: `projector.${name}`,
+    layer: -1,
+    shape: ({ crops }) => [crops, perCrop, columns],
+  });
+  return {
+    config: { ...config, ...settings },
+    imageTokenId: config.imageTokenId,
+    videoTokenId: config.videoTokenId,
+    nLayers: tower.nLayers,
+    hookPoints: [
+      ...vitHookPoints(tower),
+      projected('hook_in', width),
+      projected('hook_pre', text.dModel),
+      projected('hook_out', text.dModel),
+    ],
+    tokens(visual) {
+      checkCrops(visual, tower.imageSize);
+      if (visual.kind === 'video' && config.videoTokenId === undefined)
+        throw new InputError('this model takes no videos: give their frames as images');
+      return pack(visual, perCrop).rows.length;
+    },
+    encoder(source) {
+      const vit = vitWeights(tower, source);
+      const weights = {
+        linear1: linear(source, 'multi_modal_projector.linear_1', text.dModel, width, projectorBias),
+        linear2: linear(source, 'multi_modal_projector.linear_2', text.dModel, text.dModel, projectorBias),
+      };
+      const newlineRow = hasNewline ? source.vector('image_newline', [text.dModel]) : undefined;
+      return (rec, visuals, hooks) => {
+        const pixels = rec.input('pixel_values', 'f32', ...stack(visuals));
+        const states = visionTower(rec, vit, tower, pixels, features.layers, hooks);
+        const selected = selectFeatures(rec, states, features, tokensPerCrop(tower));
+        const site = hooks.whole([pixels.shape[0], perCrop]);
+        site.emit('projector.hook_in', selected);
+        const out = projector(rec, weights, projectorAct, selected, site);
+        site.emit('projector.hook_out', out);
+        const packings = visuals.map((visual) => pack(visual, perCrop));
+        return { ...packed(rec, out, visuals, packings, perCrop), newline: newlineRow };
+      };
+    },
+  };
+}
+
+/** @throws InputError for anything but whole crops of the tower's size. */
+function checkCrops({ pixels, shape }: Visual, size: number): void {
+  const [crops] = shape;
+  const fits = shape.length === 4 && crops >= 1 && shape[1] === 3 && shape[2] === size && shape[3] === size;
+  if (!fits || pixels.length !== elementCount(shape))
+    throw new InputError(
+      `pixel values: [${shape}] of ${pixels.length} numbers, expected [crops, 3, ${size}, ${size}] (is the image processor's size the tower's?)`,
+    );
+}
+
+/** All crops one after the other, [crops, 3, size, size]. */
+function stack(visuals: readonly Visual[]): [shape: readonly number[], data: Float32Array<ArrayBuffer>] {
+  const [, ...rest] = visuals[0].shape;
+  const crops = visuals.reduce((sum, { shape }) => sum + shape[0], 0);
+  const data = new Float32Array(crops * elementCount(rest));
+  let at = 0;
+  for (const { pixels } of visuals) {
+    data.set(pixels, at);
+    at += pixels.length;
+  }
+  return [[crops, ...rest], data];
+}
+
+/** Numbers the rows of all visuals in one tensor; resizes maps first where a visual needs that. */
+function packed(
+  rec: Recorder,
+  features: Tensor,
+  visuals: readonly Visual[],
+  packings: readonly Packing[],
+  perCrop: number,
+): { features: Tensor; rows: ArrayLike<number>[] } {
+  const counts = visuals.map(({ shape }) => shape[0] * perCrop);
+  const shift = (rows: ArrayLike<number>, by: number) =>
+    Uint32Array.from(rows, (row) => (row === newline ? newline : row + by));
+  const startsOf = (sizes: readonly number[]) =>
+    sizes.map((_, i) => sizes.slice(0, i).reduce((sum, size) => sum + size, 0));
+  const starts = startsOf(counts);
+  if (packings.every(({ taps }) => !taps))
+    return { features, rows: packings.map(({ rows }, i) => shift(rows, starts[i])) };
+
+  // A visual that is not resized passes through: one tap of weight 1 for each of its rows.
+  const taps = packings.map((packing, i) => packing.taps ?? identity(counts[i]));
+  const mixedStarts = startsOf(taps.map(({ indices }) => indices.length / 4));
+  const indices = Uint32Array.from(taps.flatMap((t, i) => Array.from(shift(t.indices, starts[i]))));
+  const weights = Float32Array.from(taps.flatMap((t) => Array.from(t.weights)));
+  const mixed = mixRows(rec, {
+    x: features,
+    indices: rec.input('taps', 'u32', [indices.length / 4, 4], indices),
+    weights: rec.input('tap weights', 'f32', [weights.length / 4, 4], weights),
+    label: 'projector.resized',
+  });
+  return { features: mixed, rows: packings.map(({ rows }, i) => shift(rows, mixedStarts[i])) };
+}
+
+/** Taps that change nothing. */
+export function identity(rows: number): Taps {
+  const indices = new Uint32Array(4 * rows);
+  const weights = new Float32Array(4 * rows);
+  for (let row = 0; row < rows; row++) {
+    indices[4 * row] = row;
+    weights[4 * row] = 1;
+  }
+  return { indices, weights };
+}

@@ -1,0 +1,58 @@
+// Where the patches of Qwen2-VL stand: their rows and columns, the frames and windows that they attend within. Patches come
+// from the processor square by square: the mergeSize x mergeSize patches of one token follow each other.
+
+/** Patches over time, height and width. */
+export type Grid = readonly [time: number, height: number, width: number];
+
+/** All pictures' patches in the order in which the blocks see them. */
+export interface PatchLayout {
+  /** Row and column of each patch within its frame: [2][patches] */
+  readonly positions: readonly [rows: Uint32Array, columns: Uint32Array];
+  /** For each patch, the first patch of its frame and the first after it: [patches, 2] */
+  readonly frames: Uint32Array<ArrayBuffer>;
+  /** The same of windows, where there are any. */
+  readonly windows?: Uint32Array<ArrayBuffer>;
+  /** With windows: which square (token) of the processor's order stands at each place. */
+  readonly order?: Uint32Array<ArrayBuffer>;
+}
+
+/**
+ * HF `get_vision_position_ids`, `get_vision_cu_seqlens` and `get_vision_window_index`.
+ * @param windowSide of attention windows, in patches and a multiple of mergeSize; windows at the right and lower edge are
+ *   smaller where it does not divide the picture.
+ */
+export function layPatches(grids: readonly Grid[], mergeSize: number, windowSide?: number): PatchLayout {
+  const rows: number[] = [];
+  const columns: number[] = [];
+  const frames: number[] = [];
+  const windows: number[] = [];
+  const order: number[] = [];
+  let firstSquare = 0;
+  for (const [time, height, width] of grids) {
+    const [high, wide] = [height / mergeSize, width / mergeSize]; // in squares
+    const step = windowSide === undefined ? Math.max(high, wide) : windowSide / mergeSize;
+    for (let frame = 0; frame < time; frame++) {
+      const frameStart = rows.length;
+      for (let top = 0; top < high; top += step)
+        for (let left = 0; left < wide; left += step) {
+          const windowStart = rows.length;
+          for (let y = top; y < Math.min(top + step, high); y++)
+            for (let x = left; x < Math.min(left + step, wide); x++) {
+              order.push(firstSquare + y * wide + x);
+              for (let patch = 0; patch < mergeSize ** 2; patch++) {
+                rows.push(y * mergeSize + Math.floor(patch / mergeSize));
+                columns.push(x * mergeSize + (patch % mergeSize));
+              }
+            }
+          for (let i = windowStart; i < rows.length; i++) windows.push(windowStart, rows.length);
+        }
+      for (let i = frameStart; i < rows.length; i++) frames.push(frameStart, rows.length);
+      firstSquare += high * wide;
+    }
+  }
+  return {
+    positions: [Uint32Array.from(rows), Uint32Array.from(columns)],
+    frames: Uint32Array.from(frames),
+    ...(windowSide !== undefined && { windows: Uint32Array.from(windows), order: Uint32Array.from(order) }),
+  };
+}

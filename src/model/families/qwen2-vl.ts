@@ -1,0 +1,325 @@
+import { z } from 'zod';
+import { gatherRows } from '../../kernels/elementwise/elementwise.ts';
+import { matmul } from '../../kernels/matmul/matmul.ts';
+import type { Recorder } from '../../kernels/recorder.ts';
+import { elementCount, reshape, type Tensor } from '../../kernels/tensor.ts';
+import { count, epsilon, Settings, tokenId } from '../config/settings.ts';
+import { parseText, type TextConfig } from '../config/text.ts';
+import { InputError } from '../errors.ts';
+import { blockHookPoints, type HookPoint } from '../hook-points.ts';
+import type { Hooks } from '../hooks.ts';
+import type { Visual } from '../input.ts';
+import { projector } from '../projector.ts';
+import { inverseFrequencies, ropeTable } from '../rope.ts';
+import { type BlockShape, block, norm } from '../transformer.ts';
+import { type BlockWeights, layerNorm, linear, rmsNorm, type WeightSource } from '../weights.ts';
+import type { Architecture, Family, VisionSide } from './family.ts';
+import { type Grid, layPatches, type PatchLayout } from './qwen2-vl-grid.ts';
+import { mropePositions } from './qwen2-vl-positions.ts';
+
+/** Qwen2-VL's tower (HF `Qwen2VLVisionConfig`, `Qwen2_5_VLVisionConfig`). */
+export interface QwenVisionConfig extends BlockShape {
+  readonly nLayers: number;
+  readonly patchSize: number;
+  readonly temporalPatchSize: number;
+  /** Patches along a side of the squares that become one token. */
+  readonly mergeSize: number;
+  /** Qwen2.5-VL: patches along a side of an attention window, and the layers that attend to whole frames nevertheless. */
+  readonly window?: { readonly side: number; readonly fullLayers: readonly number[] };
+  /** Qwen2.5-VL: how far apart in position the frames of a second stand. */
+  readonly tokensPerSecond?: number;
+  readonly imageTokenId: number;
+  readonly videoTokenId: number;
+}
+
+const common = {
+  model_type: z.string().optional(),
+  depth: count.default(32),
+  num_heads: count.default(16),
+  in_channels: z.literal(3).default(3),
+  in_chans: z.literal(3).default(3), // as the hub's files name it
+  patch_size: count.default(14),
+  spatial_merge_size: count.max(8).default(2),
+  temporal_patch_size: count.max(16).default(2),
+};
+
+const qwen2Vision = z.looseObject({
+  ...common,
+  embed_dim: count.default(1280),
+  hidden_size: count.default(3584), // the decoder's width
+  hidden_act: z.string().default('quick_gelu'),
+  mlp_ratio: z.number().positive().max(64).default(4),
+});
+
+const qwen25Vision = z.looseObject({
+  ...common,
+  hidden_size: count.default(3584),
+  intermediate_size: count.default(3420),
+  hidden_act: z.string().default('silu'),
+  out_hidden_size: count.default(3584),
+  window_size: count.default(112),
+  fullatt_block_indexes: z.array(z.int().min(0)).default([7, 15, 23, 31]),
+  tokens_per_second: z.number().positive().default(4),
+});
+
+const schema = z.looseObject({
+  model_type: z.enum(['qwen2_vl', 'qwen2_5_vl']),
+  vision_config: z.record(z.string(), z.unknown()).nullish(),
+  text_config: z.record(z.string(), z.unknown()).nullish(),
+  image_token_id: tokenId.default(151655),
+  video_token_id: tokenId.default(151656),
+  tie_word_embeddings: z.boolean().nullish(),
+  quantization_config: z.unknown().optional(),
+});
+
+const towerEps = epsilon.parse(1e-6); // fixed in the HF classes
+
+/** Qwen2-VL and Qwen2.5-VL (HF `Qwen2VLForConditionalGeneration`, `Qwen2_5_VLForConditionalGeneration`). */
+export const qwen2Vl: Family = {
+  name: 'Qwen2-VL',
+  modelTypes: ['qwen2_vl', 'qwen2_5_vl'],
+  parse(json, file) {
+    const settings = new Settings(file);
+    const raw = settings.read(schema, json);
+    settings.unquantised(raw, '');
+    const is25 = raw.model_type === 'qwen2_5_vl';
+    const modelType = `${raw.model_type}_text`;
+    // The hub's files have the decoder's settings at the top, where model_type is the whole model's.
+    const text = raw.text_config
+      ? parseText(settings, raw.text_config, 'text_config', { modelType, tied: raw.tie_word_embeddings ?? false })
+      : parseText(settings, { ...raw, model_type: modelType }, '', { modelType });
+    const ids = { imageTokenId: raw.image_token_id, videoTokenId: raw.video_token_id };
+    const vision = { ...(is25 ? parse25 : parse2)(settings, raw.vision_config ?? {}, text), ...ids };
+    settings.finish();
+    const architecture: Architecture = {
+      family: is25 ? 'Qwen2.5-VL' : 'Qwen2-VL',
+      className: is25 ? 'Qwen2_5_VLForConditionalGeneration' : 'Qwen2VLForConditionalGeneration',
+      text,
+      vision: visionSide(vision, text),
+    };
+    return architecture;
+  },
+};
+
+type TowerConfig = Omit<QwenVisionConfig, 'imageTokenId' | 'videoTokenId'>;
+
+function parse2(settings: Settings, json: unknown, text: TextConfig): TowerConfig {
+  const v = settings.read(qwen2Vision, json, 'vision_config');
+  if (v.hidden_size !== text.dModel)
+    settings.problem(`vision_config.hidden_size ${v.hidden_size} is not the decoder's hidden_size ${text.dModel}`);
+  return tower(settings, v, {
+    dModel: v.embed_dim,
+    dMlp: Math.trunc(v.embed_dim * v.mlp_ratio),
+    gated: false,
+  });
+}
+
+function parse25(settings: Settings, json: unknown, text: TextConfig): TowerConfig {
+  const v = settings.read(qwen25Vision, json, 'vision_config');
+  if (v.out_hidden_size !== text.dModel)
+    settings.problem(
+      `vision_config.out_hidden_size ${v.out_hidden_size} is not the decoder's hidden_size ${text.dModel}`,
+    );
+  const side = Math.floor(v.window_size / v.spatial_merge_size / v.patch_size) * v.spatial_merge_size;
+  if (side < 1)
+    settings.problem(
+      `vision_config.window_size ${v.window_size} is less than ${v.spatial_merge_size} patches of ${v.patch_size}`,
+    );
+  return {
+    ...tower(settings, v, { dModel: v.hidden_size, dMlp: v.intermediate_size, gated: true }),
+    window: { side, fullLayers: v.fullatt_block_indexes },
+    tokensPerSecond: v.tokens_per_second,
+  };
+}
+
+function tower(
+  settings: Settings,
+  v: Pick<
+    z.output<typeof qwen2Vision>,
+    'depth' | 'num_heads' | 'hidden_act' | 'patch_size' | 'temporal_patch_size' | 'spatial_merge_size'
+  >,
+  { dModel, dMlp, gated }: Pick<BlockShape, 'dModel' | 'dMlp' | 'gated'>,
+): TowerConfig {
+  settings.divides('vision_config: the width', dModel, 'num_heads', v.num_heads);
+  const dHead = Math.floor(dModel / v.num_heads);
+  if (dHead % 4) settings.problem(`vision_config: a head size of ${dHead} does not split into rows and columns`);
+  return {
+    dModel,
+    dMlp,
+    nLayers: v.depth,
+    nHeads: v.num_heads,
+    nKvHeads: v.num_heads,
+    dHead,
+    eps: towerEps,
+    act: settings.act(v.hidden_act, 'vision_config.hidden_act'),
+    gated,
+    patchSize: v.patch_size,
+    temporalPatchSize: v.temporal_patch_size,
+    mergeSize: v.spatial_merge_size,
+  };
+}
+
+/** Numbers of a patch: channels, frames, rows, columns. */
+const patchWidth = ({ patchSize, temporalPatchSize }: QwenVisionConfig) => 3 * temporalPatchSize * patchSize ** 2;
+
+function visionSide(config: QwenVisionConfig, text: TextConfig): VisionSide {
+  const merged = config.mergeSize ** 2;
+  return {
+    config: { ...config },
+    imageTokenId: config.imageTokenId,
+    videoTokenId: config.videoTokenId,
+    nLayers: config.nLayers,
+    hookPoints: qwenHookPoints(config, text),
+    tokens: (visual) => elementCount(checkedGrid(config, visual)) / merged,
+    positions: (input) => mropePositions(input, config),
+    encoder(source) {
+      const weights = qwenWeights(config, text, source);
+      return (rec, visuals, hooks) => {
+        const grids = visuals.map((visual) => checkedGrid(config, visual));
+        const layout = layPatches(grids, config.mergeSize, config.window?.side);
+        const features = encode(rec, weights, config, visuals, layout, hooks);
+        let first = 0;
+        const rows = grids.map((grid) => {
+          const tokens = elementCount(grid) / merged;
+          const own = Array.from({ length: tokens }, (_, i) => first + i);
+          first += tokens;
+          return own;
+        });
+        return { features, rows };
+      };
+    },
+  };
+}
+
+/** @throws InputError where pixels and grid do not belong together. */
+function checkedGrid(config: QwenVisionConfig, { grid, shape, pixels }: Visual): Grid {
+  const width = patchWidth(config);
+  const patches = grid && elementCount(grid);
+  const whole = grid?.every((n) => Number.isInteger(n) && n >= 1) && !(grid[1] % config.mergeSize || grid[2] % config.mergeSize);
+  if (!grid || !whole || shape[0] !== patches || shape[1] !== width || pixels.length !== patches * width)
+    throw new InputError(
+      `pixel values: [${shape}] of ${pixels.length} numbers with the grid [${grid}], expected [patches, ${width}] and a grid of as many, in squares of ${config.mergeSize}`,
+    );
+  return grid;
+}
+
+interface QwenWeights {
+  readonly patchEmbedding: ReturnType<WeightSource['matrix']>;
+  readonly blocks: readonly BlockWeights[];
+  readonly merger: {
+    readonly norm: BlockWeights['ln1'];
+    readonly linear1: BlockWeights['q'];
+    readonly linear2: BlockWeights['q'];
+  };
+}
+
+function qwenWeights(config: QwenVisionConfig, text: TextConfig, source: WeightSource): QwenWeights {
+  const { dModel: d, dMlp, gated, patchSize, temporalPatchSize, mergeSize } = config;
+  const anyNorm = gated ? rmsNorm : layerNorm;
+  const towerBlock = (l: number): BlockWeights => {
+    const layer = `visual.blocks.${l}`;
+    const third = (index: number) => linear(source, `${layer}.attn.qkv`, d, d, true, { index, of: 3 });
+    const up = gated ? 'up_proj' : 'fc1';
+    return {
+      ln1: anyNorm(source, `${layer}.norm1`, d),
+      q: third(0),
+      k: third(1),
+      v: third(2),
+      o: linear(source, `${layer}.attn.proj`, d, d, true),
+      ln2: anyNorm(source, `${layer}.norm2`, d),
+      gate: gated ? linear(source, `${layer}.mlp.gate_proj`, dMlp, d, true) : undefined,
+      up: linear(source, `${layer}.mlp.${up}`, dMlp, d, true),
+      down: linear(source, `${layer}.mlp.${gated ? 'down_proj' : 'fc2'}`, d, dMlp, true),
+    };
+  };
+  const width = d * mergeSize ** 2;
+  return {
+    patchEmbedding: source.matrix('visual.patch_embed.proj.weight', [d, 3, temporalPatchSize, patchSize, patchSize]),
+    blocks: Array.from({ length: config.nLayers }, (_, l) => towerBlock(l)),
+    merger: {
+      norm: anyNorm(source, 'visual.merger.ln_q', d),
+      linear1: linear(source, 'visual.merger.mlp.0', width, width, true),
+      linear2: linear(source, 'visual.merger.mlp.2', text.dModel, width, true),
+    },
+  };
+}
+
+/**
+ * The tower and the merger over all pictures at once (HF `Qwen2VisionTransformerPretrainedModel`,
+ * `Qwen2_5_VisionTransformerPretrainedModel`). In Qwen2.5-VL the patches stand window by window until the merger is done.
+ * @returns [patches / mergeSize², dModel of the decoder], in the order of the pictures
+ */
+function encode(
+  rec: Recorder,
+  weights: QwenWeights,
+  config: QwenVisionConfig,
+  visuals: readonly Visual[],
+  layout: PatchLayout,
+  hooks: Hooks,
+): Tensor {
+  const { dModel, dHead, mergeSize } = config;
+  const patches = layout.positions[0].length;
+  const pixels = new Float32Array(patches * patchWidth(config));
+  let at = 0;
+  for (const visual of visuals) {
+    pixels.set(visual.pixels, at);
+    at += visual.pixels.length;
+  }
+  const input = rec.input('pixel_values', 'f32', [patches, patchWidth(config)], pixels);
+  const site = hooks.whole([patches]);
+  let x = matmul(rec, { x: input, weight: weights.patchEmbedding, label: 'vision.patch_embedding' });
+  site.emit('vision.hook_embed', x);
+  // Squares of patches that become one token move as one row.
+  const squares = (t: Tensor) => reshape(t, [patches / mergeSize ** 2, mergeSize ** 2 * dModel]);
+  const permute = (t: Tensor, order: Uint32Array<ArrayBuffer>, label: string) =>
+    gatherRows(rec, { x: t, rows: rec.input(`${label} order`, 'u32', [order.length], order), label });
+  if (layout.order) x = reshape(permute(squares(x), layout.order, 'vision.windows'), [patches, dModel]);
+
+  const segments = (bounds: Uint32Array<ArrayBuffer>, label: string) => rec.input(label, 'u32', [patches, 2], bounds);
+  const frames = segments(layout.frames, 'frames');
+  const windows = layout.windows && segments(layout.windows, 'windows');
+  // Both axes turn with the same frequencies, each half of the pairs with one.
+  const axis = inverseFrequencies({ type: 'default', theta: 10000 }, dHead / 2);
+  const frequencies = Float32Array.from([...axis, ...axis]);
+  const axisOf = Array.from(frequencies, (_, i) => (i < axis.length ? 0 : 1));
+  const rope = rec.input('vision.rope', 'f32', [patches, dHead], ropeTable(frequencies, layout.positions, axisOf));
+  for (const [l, w] of weights.blocks.entries()) {
+    const whole = !windows || config.window!.fullLayers.includes(l);
+    const mask = { causal: false, segments: whole ? frames : windows } as const;
+    x = block(rec, w, config, x, { name: `vision.blocks.${l}`, site, batch: 1, mask, rope })!;
+  }
+
+  const tokens = hooks.whole([patches / mergeSize ** 2]);
+  site.emit('projector.hook_in', x);
+  const normed = norm(rec, weights.merger.norm, { eps: towerEps }, x, 'projector.ln_q');
+  const merged = projector(rec, weights.merger, 'gelu', squares(normed), tokens);
+  const out = layout.order ? permute(merged, inverse(layout.order), 'projector.out') : merged;
+  tokens.emit('projector.hook_out', out);
+  return out;
+}
+
+function inverse(order: Uint32Array): Uint32Array<ArrayBuffer> {
+  const back = new Uint32Array(order.length);
+  for (const [to, from] of order.entries()) back[from] = to;
+  return back;
+}
+
+function qwenHookPoints(config: QwenVisionConfig, text: TextConfig): HookPoint[] {
+  const { dModel, nHeads, mergeSize } = config;
+  const points: HookPoint[] = [];
+  const rows = ({ patches }: { patches: number }) => [patches];
+  const add = (name: string, perRow: number, width: number) =>
+    points.push({ name, layer: -1, shape: ({ patches }) => [patches / perRow, width] });
+  add('vision.hook_embed', 1, dModel);
+  for (let l = 0; l < config.nLayers; l++)
+    points.push(
+      ...blockHookPoints(`vision.blocks.${l}.`, config, { layer: -1, rotary: true }, {
+        rows,
+        square: ({ patches }) => [nHeads, patches, patches],
+      }),
+    );
+  add('projector.hook_in', 1, dModel);
+  add('projector.hook_pre', mergeSize ** 2, mergeSize ** 2 * dModel);
+  add('projector.hook_out', mergeSize ** 2, text.dModel);
+  return points;
+}
