@@ -19,7 +19,7 @@ for (const [name, { shape }] of cache) console.log(name, shape);
 
 // The last token's attention of head 2.0 to the 6 x 6 patches: image tokens stand together in the sequence.
 const { data, shape } = cache.get('blocks.2.attn.hook_pattern')!; // [nHeads, 1, keys]
-const first = Array.from(input.inputIds).indexOf(model.model.config.imageTokenId);
+const first = Array.from(input.inputIds).indexOf(model.model.config.vision!.imageTokenId);
 const head = 0;
 for (let y = 0; y < 6; y++) {
   const cells = Array.from({ length: 6 }, (_, x) => data[head * shape[2] + first + y * 6 + x]);

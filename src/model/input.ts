@@ -16,8 +16,6 @@ export interface Visual {
    * image, then its tiles row by row; a video: its frames), or for Qwen2-VL [patches, 3 * temporal patch * patch * patch].
    */
   readonly shape: readonly number[];
-  /** Placeholder tokens (image or video token id) that stand for it in the prompt. */
-  readonly tokens: number;
   /** LLaVA-NeXT and OneVision: the picture before processing, from which follows what of its tiles is padding. */
   readonly size?: { readonly height: number; readonly width: number };
   /** Qwen2-VL: patches over time, height and width (HF `image_grid_thw`). */

@@ -162,7 +162,7 @@ export class Model {
     if (cache && cache.batch !== inputs.length)
       throw new InputError(`${inputs.length} inputs for a cache of ${cache.batch} sequences`);
     const batch = inputs.length;
-    const visuals = inputs.flatMap((input) => input.visuals);
+    const visuals = inputs.flatMap((input) => imagesFirst(input.visuals));
     const { names, layers, stopAtHeads } = this.#extent(options, visuals.length, cache !== undefined);
     const range = resolvePosSlice(options.posSlice, length);
     const hooks = new Hooks(rec, names, length, range, batch);
@@ -203,7 +203,7 @@ export class Model {
     const vision = this.config.vision!;
     let first = 0;
     const places = inputs.flatMap(({ inputIds, visuals }) => {
-      const own = visuals.map((visual, i) => ({ kind: visual.kind, rows: rowsOf[first + i] }));
+      const own = imagesFirst(visuals).map((visual, i) => ({ kind: visual.kind, rows: rowsOf[first + i] }));
       first += visuals.length;
       const queue = (kind: Visual['kind']) =>
         own
@@ -326,6 +326,12 @@ export function splitHeadVectors(layers: ActivationCache, batch: number): Float3
     }
     return vectors;
   });
+}
+
+/** The order in which HF's models see them, and therefore the order of crops and patches in hooks of the tower. */
+function imagesFirst(visuals: readonly Visual[]): Visual[] {
+  const of = (kind: Visual['kind']) => visuals.filter((visual) => visual.kind === kind);
+  return [...of('image'), ...of('video')];
 }
 
 /** The last of `length` rows of each sequence. */

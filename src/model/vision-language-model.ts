@@ -123,12 +123,7 @@ export class VisionLanguageModel {
     const size = Math.sqrt((prepared.pixelValues[0]?.length ?? 0) / 3);
     return {
       inputIds: prepared.inputIds,
-      visuals: prepared.pixelValues.map((pixels, i) => ({
-        kind: 'image',
-        pixels,
-        shape: [1, 3, size, size],
-        tokens: prepared.imageSpans[i].length,
-      })),
+      visuals: prepared.pixelValues.map((pixels) => ({ kind: 'image', pixels, shape: [1, 3, size, size] })),
     };
   }
 

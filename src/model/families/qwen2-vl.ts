@@ -291,7 +291,7 @@ function encode(
 
   const tokens = hooks.whole([patches / mergeSize ** 2]);
   site.emit('projector.hook_in', x);
-  const normed = norm(rec, weights.merger.norm, { eps: towerEps }, x, 'projector.ln_q');
+  const normed = norm(rec, weights.merger.norm, { eps: towerEps }, x, 'projector.ln', site);
   const merged = projector(rec, weights.merger, 'gelu', squares(normed), tokens);
   const out = layout.order ? permute(merged, inverse(layout.order), 'projector.out') : merged;
   tokens.emit('projector.hook_out', out);
@@ -319,6 +319,8 @@ function qwenHookPoints(config: QwenVisionConfig, text: TextConfig): HookPoint[]
       }),
     );
   add('projector.hook_in', 1, dModel);
+  add('projector.ln.hook_normalized', 1, dModel);
+  add('projector.ln.hook_scale', 1, 1);
   add('projector.hook_pre', mergeSize ** 2, mergeSize ** 2 * dModel);
   add('projector.hook_out', mergeSize ** 2, text.dModel);
   return points;
