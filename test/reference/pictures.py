@@ -32,7 +32,8 @@ def draw_model_pictures(folder: Path) -> None:
     scene(61, 23, seed=2).save(folder / "wide.png")
 
 
-FAMILY_PICTURES = {"tall.png": (24, 60, 9)}  # width, height, seed
+# width, height, seed
+FAMILY_PICTURES = {"tall.png": (24, 60, 9)} | {f"frame-{i}.png": (26, 22, 20 + i) for i in range(5)}
 
 
 def draw_family_pictures(folder: Path) -> None:

@@ -10,16 +10,30 @@ def turn(*parts) -> dict:
     return {"role": "user", "content": content}
 
 
-# Frames are pictures that Pillow resized (bicubic) to the `size` [width, height] of the video, one every 1 / fps seconds.
-FRAMES = ["scene.png", "wide.png", "photo.jpg", "tall.png", "odd-37x53.png"]
-
-
-def video(n_frames: int, size: list[int], fps: float) -> dict:
-    return {"frames": FRAMES[:n_frames], "size": size, "fps": fps}
+def video(first: int, end: int, fps: float) -> dict:
+    """Some of the five frames, taken every 1 / fps seconds."""
+    return {"frames": [f"frame-{i}.png" for i in range(first, end)], "fps": fps}
 
 
 INPUTS = LLAVA_INPUTS | {
     "tall": {"images": ["tall.png"], "messages": [said("user", "What is above the circle?", 1)]},
+    "video": {"images": [], "videos": [video(0, 5, 0.25)], "messages": [turn("video", "What do they show?")]},
+    # OneVision: a video, a picture and texts in an order that its chat template does not make
+    "mixed": {
+        "images": ["tall.png"],
+        "videos": [video(1, 4, 2.0)],
+        "prompt": "<|im_start|>user Is the class of <video>the same\nas of<image>?<|im_end|><|im_start|>assistant\n",
+    },
+    # Qwen: its chat template keeps the order of the parts
+    "order": {
+        "images": ["scene.png", "tall.png"],
+        "videos": [video(1, 4, 0.8)],
+        "messages": [turn("image", "Is it", "video", "as in the", "image", "or not?")],
+    },
+    "raw-qwen": {
+        "images": ["scene.png"],
+        "prompt": "Où est  l'été?<|vision_start|><|image_pad|><|vision_end|> ♥ answer:\n",
+    },
 }
 TEXT_TURNS = {
     "images": [],
