@@ -32,6 +32,16 @@ def draw_model_pictures(folder: Path) -> None:
     scene(61, 23, seed=2).save(folder / "wide.png")
 
 
+# width, height, seed
+FAMILY_PICTURES = {"tall.png": (24, 60, 9)} | {f"frame-{i}.png": (26, 22, 20 + i) for i in range(5)}
+
+
+def draw_family_pictures(folder: Path) -> None:
+    """The pictures that only test/fixtures/families uses."""
+    for file, (width, height, seed) in FAMILY_PICTURES.items():
+        scene(width, height, seed).save(folder / file)
+
+
 def save_rgb16(pixels: np.ndarray, path: Path) -> None:
     """A PNG of 16 bits a channel, which Pillow cannot write."""
     height, width, _ = pixels.shape

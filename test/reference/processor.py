@@ -9,6 +9,8 @@ from transformers import CLIPImageProcessorPil
 from transformers.image_utils import load_image
 from transformers.models.llava.image_processing_pil_llava import LlavaImageProcessorPil
 
+from pictures import FAMILY_PICTURES
+
 SQUARE = {"do_center_crop": True, "crop_size": {"height": 32, "width": 32}, "size": {"shortest_edge": 32}, "resample": 3}
 
 # name: (class, settings that differ from CLIPImageProcessor's defaults)
@@ -46,6 +48,7 @@ def expected(folder: Path) -> tuple[dict[str, np.ndarray], dict]:
     """Tensors `decoded/<file>` [H, W, 3], `<config>/<file>` [3, H, W] in u8, `<config>/<file>/pixel_values` in f32."""
     tensors = {}
     files = sorted(p.name for p in folder.iterdir() if p.suffix in (".png", ".jpg", ".webp"))
+    files = [f for f in files if f not in FAMILY_PICTURES]
     for file in files:
         picture = load_image(str(folder / file))  # turns as EXIF says, then convert("RGB")
         if max(picture.size) <= DECODED_UP_TO:
