@@ -1,8 +1,8 @@
 import { readdirSync, readFileSync } from 'node:fs';
 import { fileURLToPath } from 'node:url';
 import { decodeFloats, decodeIntegers } from '../src/checkpoint/decode.ts';
-import type { ModelInput, Visual } from '../src/model/input.ts';
 import { parseSafetensors, tensorBytes } from '../src/checkpoint/safetensors.ts';
+import type { ModelInput, Visual } from '../src/model/input.ts';
 
 const fixtures = new URL('./fixtures/', import.meta.url);
 

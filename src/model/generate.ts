@@ -1,7 +1,7 @@
 import type { Tensor } from '../kernels/tensor.ts';
 import { InputError } from './errors.ts';
-import { KvCache } from './kv-cache.ts';
 import type { ModelInput } from './input.ts';
+import { KvCache } from './kv-cache.ts';
 import type { ActivationCache, Model, RunOptions, StepResult } from './model.ts';
 import { Sampler, type SamplerOptions } from './sampling.ts';
 

@@ -40,10 +40,15 @@ function textHookPoints(text: TextConfig): HookPoint[] {
   lm(-1, 'hook_merged_embed', text.dModel);
   for (let l = 0; l < text.nLayers; l++)
     points.push(
-      ...blockHookPoints(`blocks.${l}.`, text, { layer: l, rotary: true }, {
-        rows: ({ pos }) => [pos],
-        square: ({ pos, keys }) => [text.nHeads, pos, keys],
-      }),
+      ...blockHookPoints(
+        `blocks.${l}.`,
+        text,
+        { layer: l, rotary: true },
+        {
+          rows: ({ pos }) => [pos],
+          square: ({ pos, keys }) => [text.nHeads, pos, keys],
+        },
+      ),
     );
   lm(text.nLayers, 'ln_final.hook_normalized', text.dModel);
   lm(text.nLayers, 'ln_final.hook_scale', 1);
@@ -100,10 +105,15 @@ export function vitHookPoints(config: ViTConfig): HookPoint[] {
   if (config.classToken) tower('vision.hook_ln_pre', tokens, config.dModel);
   for (let l = 0; l < config.nLayers; l++)
     points.push(
-      ...blockHookPoints(`vision.blocks.${l}.`, config, { layer: -1, rotary: false }, {
-        rows: ({ crops }) => [crops, tokens],
-        square: ({ crops }) => [crops, config.nHeads, tokens, tokens],
-      }),
+      ...blockHookPoints(
+        `vision.blocks.${l}.`,
+        config,
+        { layer: -1, rotary: false },
+        {
+          rows: ({ crops }) => [crops, tokens],
+          square: ({ crops }) => [crops, config.nHeads, tokens, tokens],
+        },
+      ),
     );
   return points;
 }

@@ -42,11 +42,14 @@ export async function requireJson(folder: Folder, name: string): Promise<unknown
 
 /**
  * Checks parsed JSON against a schema.
+ * @param where the part of the file that `json` is.
  * @throws ConfigError naming the file and every setting that is wrong.
  */
-export function parse<T extends z.ZodType>(schema: T, json: unknown, file: string): z.output<T> {
+export function parse<T extends z.ZodType>(schema: T, json: unknown, file: string, where?: string): z.output<T> {
   const result = schema.safeParse(json);
   if (result.success) return result.data;
-  const problems = result.error.issues.map((i) => `${i.path.join('.') || 'the file'}: ${i.message}`);
+  const problems = result.error.issues.map(
+    (i) => `${[...(where ? [where] : []), ...i.path].join('.') || 'the file'}: ${i.message}`,
+  );
   throw new ConfigError(`${file}: ${problems.join('; ')}`);
 }

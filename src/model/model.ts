@@ -226,8 +226,7 @@ export class Model {
       const { length } = input.inputIds;
       const own = this.config.vision?.positions?.(input);
       cache?.shifts.fill(own ? own.next - length : 0, b, b + 1);
-      for (const [a, axis] of axes.entries())
-        for (let i = 0; i < length; i++) axis.push(own ? own.axes[a][i] : i);
+      for (const [a, axis] of axes.entries()) for (let i = 0; i < length; i++) axis.push(own ? own.axes[a][i] : i);
     }
     return axes;
   }
@@ -296,17 +295,16 @@ export class Model {
       else if (!(Number.isInteger(id) && id >= 0 && id < text.vocabSize))
         throw new InputError(`token id ${id} at position ${i} is not in the vocabulary of ${text.vocabSize}`);
     }
+    const tokens = visuals.map((visual) => ({ kind: visual.kind, count: vision!.tokens(visual) }));
     for (const kind of ['image', 'video'] as const) {
-      const own = visuals.filter((visual) => visual.kind === kind);
-      const tokens = own.map((visual) => vision!.tokens(visual));
-      if (found[kind] !== tokens.reduce((sum, n) => sum + n, 0))
+      const counts = tokens.filter((t) => t.kind === kind).map((t) => t.count);
+      if (found[kind] !== counts.reduce((sum, n) => sum + n, 0))
         throw new InputError(
-          `${found[kind]} ${kind} tokens in the prompt for ${own.length} ${kind}s${tokens.length ? ` of ${tokens.join(', ')} tokens` : ''}`,
+          `${found[kind]} ${kind} tokens in the prompt for ${counts.length} ${kind}s${counts.length ? ` of ${counts.join(', ')} tokens` : ''}`,
         );
     }
   }
 }
-
 
 function activations(hooks: Hooks): ActivationCache {
   return new Map([...hooks.results].map(([name, { readback, shape }]) => [name, { data: readback.f32, shape }]));

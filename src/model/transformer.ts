@@ -157,7 +157,14 @@ function headOutputs(
     if (site.wants(`${name}.hook_pattern`))
       site.emitSquare(`${name}.hook_pattern`, attentionPattern(rec, { scores, label: `${name}.pattern` }));
   }
-  const z = attention(rec, { q: rotQ, k: keys, v: values, ...how, ...at(narrow ? site.firstRow : 0), label: `${name}.z` });
+  const z = attention(rec, {
+    q: rotQ,
+    k: keys,
+    v: values,
+    ...how,
+    ...at(narrow ? site.firstRow : 0),
+    label: `${name}.z`,
+  });
   site.emit(`${name}.hook_z`, z, narrow);
   if (site.wants(`${name}.hook_result`)) {
     const wanted = narrow ? z : bindable(rec, site.narrow(z));

@@ -1,33 +1,11 @@
 import { decodeImage } from '#platform';
-import { openCheckpoint } from '../checkpoint/checkpoint-files.ts';
-import { loadTensors } from '../checkpoint/load.ts';
-import { modelId } from '../checkpoint/model-id.ts';
-import type { TensorSpec } from '../checkpoint/specs.ts';
-import type { Gpu } from '../kernels/gpu.ts';
-import type { Tensor, Weight } from '../kernels/tensor.ts';
 import type { Folder } from '../platform/types.ts';
-import { parseConfig } from './families/index.ts';
-import { type GenerateOptions, generate, PromptRun } from './generate.ts';
 import { InputError } from './errors.ts';
-import { endTokens } from './generation-config.ts';
-import { readJson, requireJson } from './json.ts';
+import { type GenerateOptions, generate, PromptRun } from './generate.ts';
 import type { ModelInput } from './input.ts';
-import {
-  type Activation,
-  type ActivationCache,
-  Model,
-  modelWeights,
-  type RunOptions,
-  splitHeadVectors,
-} from './model.ts';
+import { type LoadedModel, type LoadModelOptions, loadModel } from './load-model.ts';
+import { type Activation, type ActivationCache, type Model, type RunOptions, splitHeadVectors } from './model.ts';
 import { Processor } from './processor/processor.ts';
-
-export interface LoadModelOptions {
-  readonly gpu: Gpu;
-  /** Bytes on the GPU so far, and in the end. */
-  readonly onProgress?: (loaded: number, total: number) => void;
-  readonly signal?: AbortSignal;
-}
 
 /** What a prompt is made of before the processor has seen it. */
 export interface Prompt {
@@ -66,11 +44,11 @@ export class VisionLanguageModel {
   readonly endTokens: ReadonlySet<number>;
   readonly #destroy: () => void;
 
-  private constructor(model: Model, processor: Processor, id: string, ends: ReadonlySet<number>, destroy: () => void) {
+  private constructor({ model, modelId, endTokens, destroy }: LoadedModel, processor: Processor) {
     this.model = model;
     this.processor = processor;
-    this.modelId = id;
-    this.endTokens = ends;
+    this.modelId = modelId;
+    this.endTokens = endTokens;
     this.#destroy = destroy;
   }
 
@@ -78,25 +56,10 @@ export class VisionLanguageModel {
    * Loads a checkpoint folder as it is on the Hugging Face hub.
    * @throws ConfigError for an architecture or setting that is not supported; CheckpointError for bad or missing tensors.
    */
-  static async load(folder: Folder, { gpu, onProgress, signal }: LoadModelOptions): Promise<VisionLanguageModel> {
-    const json = await requireJson(folder, 'config.json');
-    const config = parseConfig(json, `${folder.location}/config.json`);
+  static async load(folder: Folder, options: LoadModelOptions): Promise<VisionLanguageModel> {
     const processor = await Processor.load(folder);
-    const ends = endTokens(json, (await readJson(folder, 'generation_config.json')) ?? {});
-    const checkpoint = await openCheckpoint(folder);
-    const specs: TensorSpec[] = [];
-    modelWeights(config, {
-      matrix: (name, shape, part) => listed<Weight>(specs, { name, shape, role: 'matrix', part }),
-      vector: (name, shape, part) => listed<Tensor>(specs, { name, shape, role: 'vector', part }),
-    });
-    const loaded = await loadTensors(gpu, checkpoint, specs, {
-      visionLayers: config.vision?.nLayers ?? 0,
-      tied: config.text.tieWordEmbeddings ? { 'lm_head.weight': 'language_model.embed_tokens.weight' } : {},
-      onProgress: ({ loaded, total }) => onProgress?.(loaded, total),
-      signal,
-    });
-    const model = new Model(gpu, config, modelWeights(config, loaded));
-    return new VisionLanguageModel(model, processor, await modelId(json, checkpoint), ends, () => loaded.destroy());
+    const loaded = await loadModel(folder, options);
+    return new VisionLanguageModel(loaded, processor);
   }
 
   get nLayers(): number {
@@ -234,10 +197,4 @@ export class VisionLanguageModel {
   destroy(): void {
     this.#destroy();
   }
-}
-
-/** Only names and shapes are wanted of the first pass over the weights; nobody reads what it returns. */
-function listed<T>(specs: TensorSpec[], spec: TensorSpec): T {
-  specs.push(spec);
-  return undefined as T;
 }

@@ -1,6 +1,6 @@
 import { describe, expect, it } from 'vitest';
-import { parseConfig } from '../../src/model/config.ts';
 import { ConfigError } from '../../src/model/errors.ts';
+import { parseConfig } from '../../src/model/families/index.ts';
 
 // As llava-hf/llava-1.5-7b-hf has it: what equals the HF classes' defaults is left out.
 const hub = {
@@ -38,15 +38,13 @@ const hub = {
 describe('parseConfig', () => {
   it('fills in what the hub config of LLaVA-1.5-7B leaves out', () => {
     const config = parseConfig(hub);
-    expect(config).toMatchObject({
-      featureLayers: [23],
-      imageTokens: 576,
+    expect(config.vision?.config).toMatchObject({
+      features: { layers: [23], strategy: 'default' },
       projectorBias: true,
-      selectStrategy: 'default',
+      tower: { dHead: 64, act: 'quick_gelu', eps: 1e-5, side: 24 },
     });
     expect(config.text).toMatchObject({ dModel: 4096, dMlp: 11008, nLayers: 32, nHeads: 32, nKvHeads: 32, dHead: 128 });
     expect(config.text.rope).toEqual({ type: 'default', theta: 10000 });
-    expect(config.vision).toMatchObject({ dHead: 64, act: 'quick_gelu', eps: 1e-5 });
   });
 
   it('reads the older and the newer way of naming the rotary settings alike', () => {
@@ -68,17 +66,19 @@ describe('parseConfig', () => {
   });
 
   it('resolves feature layers from either end, and lists', () => {
-    expect(parseConfig({ ...hub, vision_feature_layer: [-1, 0, 3] }).featureLayers).toEqual([24, 0, 3]);
+    expect(parseConfig({ ...hub, vision_feature_layer: [-1, 0, 3] }).vision?.config).toMatchObject({
+      features: { layers: [24, 0, 3] },
+    });
   });
 
   it.each([
-    [{ model_type: 'llava_next' }, /model_type "llava_next" is not supported/],
+    [{ model_type: 'idefics' }, /model_type "idefics" is not supported; supported: llava \(LLaVA-1\.5\); llava_next/],
     [{ projector_hidden_act: 'mish' }, /projector_hidden_act: "mish" is not supported; supported: quick_gelu, gelu/],
     [{ text_config: { rope_scaling: { rope_type: 'yarn', factor: 2 } } }, /rope_type "yarn" is not supported/],
     [{ text_config: { rope_parameters: { rope_type: 'linear' } } }, /linear needs factor/],
     [{ text_config: { num_attention_heads: 32, num_key_value_heads: 5 } }, /num_key_value_heads 5/],
     [{ text_config: { hidden_size: -4 } }, /text_config\.hidden_size/],
-    [{ text_config: { model_type: 'mistral' } }, /text_config\.model_type/],
+    [{ text_config: { model_type: 'gemma' } }, /text_config\.model_type "gemma" is not a supported decoder/],
     [{ vision_feature_layer: 25 }, /the tower has 25 hidden states, -25 to 24/],
     [{ vision_config: { ...hub.vision_config, num_channels: 1 } }, /vision_config\.num_channels/],
     [{ quantization_config: { bits: 4 } }, /quantization_config is not supported/],

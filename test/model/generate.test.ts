@@ -2,7 +2,7 @@ import { afterAll, beforeAll, describe, expect, it } from 'vitest';
 import { openFolder } from '#platform';
 import type { Recorder } from '../../src/kernels/recorder.ts';
 import { generate, PromptRun } from '../../src/model/generate.ts';
-import type { ModelInput } from '../../src/model/llava.ts';
+import type { ModelInput } from '../../src/model/input.ts';
 import { VisionLanguageModel } from '../../src/model/vision-language-model.ts';
 import { fixturePath, readTensors } from '../fixtures.ts';
 import { useGpu } from '../gpu.ts';
@@ -11,9 +11,12 @@ import { relativeError } from '../kernels/check.ts';
 const expected = readTensors('checkpoints/llava-f32/expected.safetensors');
 const input: ModelInput = {
   inputIds: expected.get('scene/input_ids')!.data,
-  pixelValues: [expected.get('scene/pixel_values')!.data as Float32Array],
+  visuals: [{ kind: 'image', pixels: expected.get('scene/pixel_values')!.data as Float32Array, shape: [1, 3, 32, 32] }],
 };
-const other: ModelInput = { ...input, pixelValues: [input.pixelValues[0].map((x) => -x)] };
+const other: ModelInput = {
+  ...input,
+  visuals: input.visuals.map((visual) => ({ ...visual, pixels: visual.pixels.map((x) => -x) })),
+};
 const never = new Set<number>();
 const gpu = useGpu();
 let model: VisionLanguageModel;
@@ -24,7 +27,7 @@ afterAll(() => model?.destroy());
 
 async function collect(x: ModelInput, options: Partial<Parameters<typeof generate>[2]> = {}): Promise<number[]> {
   const ids: number[] = [];
-  for await (const id of generate(model.llava, x, { maxNewTokens: 8, endTokens: never, ...options })) ids.push(id);
+  for await (const id of generate(model.model, x, { maxNewTokens: 8, endTokens: never, ...options })) ids.push(id);
   return ids;
 }
 
@@ -47,7 +50,7 @@ describe('generate', () => {
     const abort = new AbortController();
     const ids: number[] = [];
     const run = async () => {
-      for await (const id of generate(model.llava, input, {
+      for await (const id of generate(model.model, input, {
         maxNewTokens: 8,
         endTokens: never,
         signal: abort.signal,
@@ -86,7 +89,7 @@ describe('PromptRun', () => {
   it('continues several prompts in lock-step as each one alone', async () => {
     const alone = [await collect(input), await collect(other), await collect(input)];
     expect(alone[0]).not.toEqual(alone[1]);
-    const run = await PromptRun.start(model.llava, [input, other, input], { room: 7, logits: false });
+    const run = await PromptRun.start(model.model, [input, other, input], { room: 7, logits: false });
     const together: number[][] = [[], [], []];
     for await (const ids of run.generate({ maxNewTokens: 8, endTokens: never }))
       for (const [b, id] of ids.entries()) together[b].push(id!);
@@ -97,7 +100,7 @@ describe('PromptRun', () => {
   it('ends each text by itself', async () => {
     const [first, second] = [await collect(input), await collect(other)];
     const end = first.find((id) => !second.includes(id))!;
-    const run = await PromptRun.start(model.llava, [input, other], { room: 7, logits: true });
+    const run = await PromptRun.start(model.model, [input, other], { room: 7, logits: true });
     const together: (number | undefined)[][] = [];
     for await (const ids of run.generate({ maxNewTokens: 8, endTokens: new Set([end]) })) together.push(ids);
     run.destroy();
@@ -107,7 +110,7 @@ describe('PromptRun', () => {
 
   it('scores continuations as the logits of the whole text do, and can go on afterwards', async () => {
     const tokens = [40, 7, 123];
-    const { vocabSize } = model.llava.config.text;
+    const { vocabSize } = model.model.config.text;
     const expectedScores: number[][] = [];
     for (const x of [input, other]) {
       const inputIds = [...Array.from(x.inputIds), ...tokens];
@@ -122,7 +125,7 @@ describe('PromptRun', () => {
         }),
       );
     }
-    const run = await PromptRun.start(model.llava, [input, other], { room: 7, logits: true });
+    const run = await PromptRun.start(model.model, [input, other], { room: 7, logits: true });
     const scores = await run.logProbabilities(tokens);
     expect(relativeError(scores.flat(), expectedScores.flat())).toBeLessThan(1e-5);
     expect(await run.logProbabilities(tokens.slice(0, 1))).toEqual(scores.map((row) => row.slice(0, 1)));

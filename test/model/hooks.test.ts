@@ -1,10 +1,10 @@
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
 import { openFolder } from '#platform';
-import { parseConfig } from '../../src/model/config.ts';
 import { InputError } from '../../src/model/errors.ts';
+import { parseConfig } from '../../src/model/families/index.ts';
 import { hookPoints, selectHooks } from '../../src/model/hook-points.ts';
 import { resolvePosSlice } from '../../src/model/hooks.ts';
-import type { ModelInput } from '../../src/model/llava.ts';
+import type { ModelInput } from '../../src/model/input.ts';
 import { VisionLanguageModel } from '../../src/model/vision-language-model.ts';
 import { fixturePath, readJsonFixture, readTensors } from '../fixtures.ts';
 import { useGpu } from '../gpu.ts';
@@ -13,10 +13,13 @@ import { relativeError } from '../kernels/check.ts';
 const checkpoint = 'checkpoints/llava-f32';
 const config = parseConfig(readJsonFixture(`${checkpoint}/config.json`));
 const expected = readTensors(`${checkpoint}/expected.safetensors`);
-const input: ModelInput = {
-  inputIds: expected.get('scene/input_ids')!.data,
-  pixelValues: [expected.get('scene/pixel_values')!.data as Float32Array],
-};
+const visual = {
+  kind: 'image',
+  pixels: expected.get('scene/pixel_values')!.data as Float32Array,
+  shape: [1, 3, 32, 32],
+} as const;
+const input: ModelInput = { inputIds: expected.get('scene/input_ids')!.data, visuals: [visual] };
+const negative: ModelInput = { ...input, visuals: [{ ...visual, pixels: visual.pixels.map((x) => -x) }] };
 const length = input.inputIds.length;
 const gpu = useGpu();
 let model: VisionLanguageModel;
@@ -37,7 +40,7 @@ describe('the table of hook points', () => {
     expect([...cache.keys()].sort()).toEqual(points.map((p) => p.name).sort());
     for (const { name, shape } of points) {
       const { data, shape: found } = cache.get(name)!;
-      expect(found, name).toEqual(shape({ pos: length, keys: length, images: 1 }));
+      expect(found, name).toEqual(shape({ pos: length, keys: length, crops: 1, patches: 16 }));
       expect(data.length, name).toBe(found.reduce((n, d) => n * d, 1));
     }
   });
@@ -134,21 +137,25 @@ describe('runWithCache', () => {
   });
 
   it.each([
-    [{ ...input, pixelValues: [] }, /16 image tokens in the prompt for 0 images/],
-    [{ inputIds: [], pixelValues: [] }, /no tokens/],
-    [{ inputIds: [1, 99999], pixelValues: [] }, /token id 99999 at position 1/],
-    [{ inputIds: new Array(100_000).fill(1), pixelValues: [] }, /exceed this model's max_position_embeddings/],
-    [{ ...input, pixelValues: [new Float32Array(7)] }, /7 numbers, expected \[3, 32, 32\]/],
+    [{ ...input, visuals: [] }, /16 image tokens in the prompt for 0 images/],
+    [{ inputIds: [], visuals: [] }, /no tokens/],
+    [{ inputIds: [1, 99999], visuals: [] }, /token id 99999 at position 1/],
+    [{ inputIds: new Array(100_000).fill(1), visuals: [] }, /exceed this model's max_position_embeddings/],
+    [
+      { ...input, visuals: [{ ...visual, pixels: new Float32Array(7) }] },
+      /\[1,3,32,32\] of 7 numbers, expected \[crops, 3, 32, 32\]/,
+    ],
+    [{ ...input, visuals: [{ ...visual, kind: 'video' }] }, /takes no videos/],
   ])('refuses inputs that do not fit', async (bad, message) => {
-    await expect(model.runWithCache(bad, { namesFilter: 'logits' })).rejects.toThrow(message);
+    await expect(model.runWithCache(bad as ModelInput, { namesFilter: 'logits' })).rejects.toThrow(message);
   });
 });
 
 describe('headVectors', () => {
   it('equals hook_z at the last position of each input, in a batch and alone', async () => {
-    const other = { ...input, pixelValues: [input.pixelValues[0].map((x) => -x)] };
-    const batch = await model.llava.headVectors([input, other, input]);
-    const alone = await model.llava.headVectors([other]);
+    const other = negative;
+    const batch = await model.model.headVectors([input, other, input]);
+    const alone = await model.model.headVectors([other]);
     const { nLayers, nHeads, dHead } = config.text;
     const width = nHeads * dHead;
     for (let l = 0; l < nLayers; l++) {
@@ -163,8 +170,8 @@ describe('headVectors', () => {
   });
 
   it('runs no deeper than maxLayer', async () => {
-    const [all] = await model.llava.headVectors([input]);
-    const [first] = await model.llava.headVectors([input], 0);
+    const [all] = await model.model.headVectors([input]);
+    const [first] = await model.model.headVectors([input], 0);
     expect(first.length).toBe(config.text.nHeads * config.text.dHead);
     expect(relativeError(first, all.subarray(0, first.length))).toBeLessThan(1e-6);
   });

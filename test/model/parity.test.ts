@@ -2,9 +2,9 @@
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
 import { openFolder } from '#platform';
 import { generate } from '../../src/model/generate.ts';
-import type { ModelInput } from '../../src/model/llava.ts';
-import { VisionLanguageModel } from '../../src/model/vision-language-model.ts';
-import { checkpointNames, type Expected, fixturePath, readJsonFixture, readTensors } from '../fixtures.ts';
+import { type LoadedModel, loadModel } from '../../src/model/load-model.ts';
+import type { Activation } from '../../src/model/model.ts';
+import { checkpointNames, type Expected, fixturePath, modelInput, readJsonFixture, readTensors } from '../fixtures.ts';
 import { useGpu } from '../gpu.ts';
 import { relativeError } from '../kernels/check.ts';
 
@@ -12,8 +12,13 @@ interface ExpectedRun {
   /** The input whose every hook point is stored. */
   whole: string;
   max_new_tokens: number;
-  inputs: Record<string, { images: string[]; prompt: string; generated_ids: number[]; generated_text: string }>;
+  inputs: Record<string, { visuals?: string[]; prompt: string; generated_ids: number[] }>;
 }
+
+/** Stored beside the activations. */
+const isInput = (name: string) => /^(input_ids|pixel_values|image_|video_|second_per_grid|position_ids)/.test(name);
+
+const lastRow = ({ data, shape }: Activation): Activation => ({ data: data.subarray(-shape[1]), shape: [shape[1]] });
 
 const gpu = useGpu();
 /**
@@ -21,11 +26,11 @@ const gpu = useGpu();
  * checkpoint feeds an erf gelu with inputs near -3.6, where HF's float32 0.5 x (1 + erf) cancels: its own error there is
  * 2e-4 of the result, ours is below 1e-6 (compare with the float64 reference in test/kernels/).
  */
-const tolerance = (checkpoint: string) => (checkpoint.startsWith('llava-f16') ? 2e-3 : 1e-4);
+const tolerance = (checkpoint: string) => (checkpoint.startsWith('checkpoints/llava-f16') ? 2e-3 : 1e-4);
 
 describe.each(checkpointNames)('%s', (checkpoint) => {
   // A copy of another checkpoint under other tensor names has that one's values.
-  const values = `checkpoints/${checkpoint.replace(/-original$/, '')}`;
+  const values = checkpoint.replace(/-original$/, '');
   const run = readJsonFixture<ExpectedRun>(`${values}/expected.json`);
   const tensors = readTensors(`${values}/expected.safetensors`);
   const expected = (input: string): Map<string, Expected> =>
@@ -35,30 +40,22 @@ describe.each(checkpointNames)('%s', (checkpoint) => {
         .map(([name, t]) => [name.slice(input.length + 1), t]),
     );
 
-  let model: VisionLanguageModel;
+  let loaded: LoadedModel;
   beforeAll(async () => {
-    model = await VisionLanguageModel.load(await openFolder(fixturePath(`checkpoints/${checkpoint}`)), { gpu: gpu() });
+    loaded = await loadModel(await openFolder(fixturePath(checkpoint)), { gpu: gpu() });
   });
-  afterAll(() => model?.destroy());
+  afterAll(() => loaded?.destroy());
 
-  const inputOf = (values: Map<string, Expected>): ModelInput => {
-    const pixels = values.get('pixel_values');
-    const size = pixels ? pixels.data.length / pixels.shape[0] : 0;
-    return {
-      inputIds: values.get('input_ids')!.data,
-      pixelValues: Array.from({ length: pixels?.shape[0] ?? 0 }, (_, i) =>
-        (pixels!.data as Float32Array).subarray(i * size, (i + 1) * size),
-      ),
-    };
-  };
+  const inputOf = (input: string) => modelInput(expected(input), run.inputs[input].visuals);
 
   it.each(Object.keys(run.inputs))('activations of "%s" equal HF’s', async (input) => {
     const values = expected(input);
-    const names = [...values.keys()].filter((name) => name !== 'input_ids' && name !== 'pixel_values');
-    const cache = await model.runWithCache(inputOf(values), { namesFilter: names });
-    const errors = names.map((name) => {
+    const names = [...values.keys()].filter((name) => !isInput(name));
+    const hooks = names.map((name) => (name === 'last_logits' ? 'logits' : name));
+    const cache = await loaded.model.runWithCache(inputOf(input), { namesFilter: hooks });
+    const errors = names.map((name, i) => {
       const { data, shape } = values.get(name)!;
-      const found = cache.get(name)!;
+      const found = name === 'last_logits' ? lastRow(cache.get('logits')!) : cache.get(hooks[i])!;
       expect(found.shape, name).toEqual(shape);
       const finite = [...data.keys()].filter((i) => data[i] > -1e30); // masked scores would drown the others
       expect(finite.length, name).toBeGreaterThan(0);
@@ -79,10 +76,10 @@ describe.each(checkpointNames)('%s', (checkpoint) => {
 
   it.each(Object.keys(run.inputs))('greedy continuation of "%s" equals HF’s', async (input) => {
     const ids: number[] = [];
-    const options = { maxNewTokens: run.max_new_tokens, endTokens: model.endTokens };
-    for await (const id of generate(model.llava, inputOf(expected(input)), options)) ids.push(id);
+    const options = { maxNewTokens: run.max_new_tokens, endTokens: loaded.endTokens };
+    for await (const id of generate(loaded.model, inputOf(input), options)) ids.push(id);
     const wanted = run.inputs[input].generated_ids;
-    const end = wanted.findIndex((id) => model.endTokens.has(id));
+    const end = wanted.findIndex((id) => loaded.endTokens.has(id));
     expect(ids).toEqual(end < 0 ? wanted : wanted.slice(0, end));
   });
 });

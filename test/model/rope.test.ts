@@ -30,7 +30,7 @@ describe('rotary embedding', () => {
   });
 
   it('tabulates cosines, then sines, a row per position', () => {
-    const table = ropeTable(Float32Array.of(1, 0.1), [0, 3]);
+    const table = ropeTable(Float32Array.of(1, 0.1), [[0, 3]]);
     expect([...table.subarray(0, 4)]).toEqual([1, 1, 0, 0]);
     expect([...table.subarray(4)]).toEqual(
       [Math.cos(3), Math.cos(0.3), Math.sin(3), Math.sin(0.3)].map((x) => expect.closeTo(x, 6)),

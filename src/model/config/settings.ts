@@ -34,7 +34,7 @@ export class Settings {
 
   /** The part of the file under `where` (the file itself by default), checked. @throws ConfigError at once. */
   read<T extends z.ZodType>(schema: T, json: unknown, where?: string): z.output<T> {
-    return parse(schema, json, where ? `${this.file}: ${where}` : this.file);
+    return parse(schema, json, this.file, where);
   }
 
   act(name: string, where: string): Activation {

@@ -19,7 +19,9 @@ export const families: readonly Family[] = [llava, llavaNext, llavaOnevision, ll
 export function parseConfig(json: unknown, file = 'config.json'): Architecture {
   const modelType = (json as { model_type?: unknown } | null)?.model_type;
   // The original repositories call their models by the same names, and by others.
-  const family = isOriginal(json) ? llavaOriginal : families.find((f) => f.modelTypes.some((type) => type === modelType));
+  const family = isOriginal(json)
+    ? llavaOriginal
+    : families.find((f) => f.modelTypes.some((type) => type === modelType));
   if (!family)
     throw new ConfigError(
       `${file}: model_type ${JSON.stringify(modelType)} is not supported; supported: ${families.map((f) => `${f.modelTypes.join(', ')} (${f.name})`).join('; ')}`,

@@ -4,15 +4,7 @@ import { type Size, selectBestResolution, unpadded } from '../anyres.ts';
 import { Settings } from '../config/settings.ts';
 import { InputError } from '../errors.ts';
 import type { Family } from './family.ts';
-import {
-  identity,
-  llavaDefaults,
-  llavaSchema,
-  llavaSide,
-  newline,
-  type Packer,
-  parseLlava,
-} from './llava-side.ts';
+import { identity, llavaDefaults, llavaSchema, llavaSide, newline, type Packer, parseLlava } from './llava-side.ts';
 
 const pinpoint = z.tuple([z.int().min(1).max(100_000), z.int().min(1).max(100_000)]);
 export const pinpointsSchema = z
@@ -21,9 +13,17 @@ export const pinpointsSchema = z
   .max(10_000);
 
 const schema = llavaSchema.extend({
-  image_grid_pinpoints: pinpointsSchema
-    .nullish()
-    .transform((p) => p ?? [[336, 672], [672, 336], [672, 672], [1008, 336], [336, 1008]].map(toSize)),
+  image_grid_pinpoints: pinpointsSchema.nullish().transform(
+    (p) =>
+      p ??
+      [
+        [336, 672],
+        [672, 336],
+        [672, 672],
+        [1008, 336],
+        [336, 1008],
+      ].map(toSize),
+  ),
 });
 
 const toSize = ([height, width]: readonly number[]): Size => ({ height, width });

@@ -28,10 +28,13 @@ const onevisionDefaults: LlavaDefaults = {
 };
 
 /** 384 to 2304 pixels high and wide: what the HF class assumes. */
-const defaultPinpoints = Array.from({ length: 36 }, (_, i): Size => ({
-  height: 384 * (1 + Math.floor(i / 6)),
-  width: 384 * (1 + (i % 6)),
-}));
+const defaultPinpoints = Array.from(
+  { length: 36 },
+  (_, i): Size => ({
+    height: 384 * (1 + Math.floor(i / 6)),
+    width: 384 * (1 + (i % 6)),
+  }),
+);
 
 const schema = llavaSchema.extend({
   image_grid_pinpoints: pinpointsSchema.nullish().transform((p) => p ?? defaultPinpoints),
@@ -88,7 +91,9 @@ function packLimited(grid: TileGrid, maxTiles: number): Packer {
 function packVideo(side: number): Packer {
   return ({ shape }, perCrop) => {
     if (perCrop !== side ** 2)
-      throw new InputError(`a frame has ${perCrop} features, expected ${side} x ${side}: vision_feature_select_strategy`);
+      throw new InputError(
+        `a frame has ${perCrop} features, expected ${side} x ${side}: vision_feature_select_strategy`,
+      );
     const half = Math.ceil(side / 2);
     const frames = Array.from({ length: shape[0] }, (_, frame) =>
       bilinearTaps(side, side, half, half, (y, x) => frame * perCrop + y * side + x),

@@ -61,9 +61,9 @@ export function originalPinpoints(settings: Settings, json: unknown, imageSize: 
       return sizes;
     }
   }
-  const list = z.array(z.tuple([z.int().min(1), z.int().min(1)])).safeParse(
-    typeof json === 'string' ? parseList(json) : json,
-  );
+  const list = z
+    .array(z.tuple([z.int().min(1), z.int().min(1)]))
+    .safeParse(typeof json === 'string' ? parseList(json) : json);
   if (list.success && list.data.length) return list.data.map(([width, height]) => ({ height, width }));
   settings.problem(
     `image_grid_pinpoints: ${JSON.stringify(json)} is neither a list of pairs nor of the form "(1x1),...,(6x6)"`,
@@ -154,4 +154,5 @@ function originalTower(settings: Settings, raw: z.output<typeof schema>) {
 
 /** The original code marks images by -200, which is no token: what the processor writes in its place is past the table. */
 export const imageTokenOf = (raw: { image_token_index?: number; image_token_id?: number }, vocabSize: number): number =>
-  raw.image_token_id ?? (raw.image_token_index !== undefined && raw.image_token_index >= 0 ? raw.image_token_index : vocabSize);
+  raw.image_token_id ??
+  (raw.image_token_index !== undefined && raw.image_token_index >= 0 ? raw.image_token_index : vocabSize);

@@ -90,6 +90,9 @@ export function parseLlava(
     modelType: defaults.textModelType,
     tied: raw.tie_word_embeddings ?? false,
   });
+  const imageTokenId = raw.image_token_id ?? raw.image_token_index ?? defaults.imageTokenId;
+  if (imageTokenId >= text.vocabSize)
+    settings.problem(`image_token_index ${imageTokenId} is not below text_config.vocab_size ${text.vocabSize}`);
   const tower = parseViT(settings, raw.vision_config ?? defaults.vision, 'vision_config', defaults.visionModelType);
   const states = tower.nLayers + 1; // the input of each layer, and the output of the last
   const layers = [raw.vision_feature_layer ?? defaults.featureLayer].flat();
@@ -108,7 +111,7 @@ export function parseLlava(
       },
       projectorAct: settings.act(raw.projector_hidden_act, 'projector_hidden_act'),
       projectorBias: raw.multimodal_projector_bias,
-      imageTokenId: raw.image_token_id ?? raw.image_token_index ?? defaults.imageTokenId,
+      imageTokenId,
       videoTokenId: raw.video_token_id ?? raw.video_token_index ?? defaults.videoTokenId,
     },
   };

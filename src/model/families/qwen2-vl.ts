@@ -195,7 +195,8 @@ function visionSide(config: QwenVisionConfig, text: TextConfig): VisionSide {
 function checkedGrid(config: QwenVisionConfig, { grid, shape, pixels }: Visual): Grid {
   const width = patchWidth(config);
   const patches = grid && elementCount(grid);
-  const whole = grid?.every((n) => Number.isInteger(n) && n >= 1) && !(grid[1] % config.mergeSize || grid[2] % config.mergeSize);
+  const whole =
+    grid?.every((n) => Number.isInteger(n) && n >= 1) && !(grid[1] % config.mergeSize || grid[2] % config.mergeSize);
   if (!grid || !whole || shape[0] !== patches || shape[1] !== width || pixels.length !== patches * width)
     throw new InputError(
       `pixel values: [${shape}] of ${pixels.length} numbers with the grid [${grid}], expected [patches, ${width}] and a grid of as many, in squares of ${config.mergeSize}`,
@@ -313,10 +314,15 @@ function qwenHookPoints(config: QwenVisionConfig, text: TextConfig): HookPoint[]
   add('vision.hook_embed', 1, dModel);
   for (let l = 0; l < config.nLayers; l++)
     points.push(
-      ...blockHookPoints(`vision.blocks.${l}.`, config, { layer: -1, rotary: true }, {
-        rows,
-        square: ({ patches }) => [nHeads, patches, patches],
-      }),
+      ...blockHookPoints(
+        `vision.blocks.${l}.`,
+        config,
+        { layer: -1, rotary: true },
+        {
+          rows,
+          square: ({ patches }) => [nHeads, patches, patches],
+        },
+      ),
     );
   add('projector.hook_in', 1, dModel);
   add('projector.ln.hook_normalized', 1, dModel);

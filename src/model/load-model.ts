@@ -1,0 +1,67 @@
+import { openCheckpoint } from '../checkpoint/checkpoint-files.ts';
+import { loadTensors } from '../checkpoint/load.ts';
+import { modelId } from '../checkpoint/model-id.ts';
+import type { TensorSpec } from '../checkpoint/specs.ts';
+import type { Gpu } from '../kernels/gpu.ts';
+import type { Tensor, Weight } from '../kernels/tensor.ts';
+import type { Folder } from '../platform/types.ts';
+import type { Architecture } from './families/family.ts';
+import { parseConfig } from './families/index.ts';
+import { endTokens } from './generation-config.ts';
+import { readJson, requireJson } from './json.ts';
+import { Model, modelWeights } from './model.ts';
+
+export interface LoadModelOptions {
+  readonly gpu: Gpu;
+  /** Bytes on the GPU so far, and in the end. */
+  readonly onProgress?: (loaded: number, total: number) => void;
+  readonly signal?: AbortSignal;
+}
+
+export interface LoadedModel {
+  readonly model: Model;
+  /** Ties features and classifiers to this checkpoint (src/checkpoint/model-id.ts). */
+  readonly modelId: string;
+  /** Ids that end a text. */
+  readonly endTokens: ReadonlySet<number>;
+  /** Frees the weights. */
+  destroy(): void;
+}
+
+/**
+ * Loads a checkpoint's config and weights, of any family: what runs on token ids and pixel values.
+ * @throws ConfigError for an architecture or setting that is not supported; CheckpointError for bad or missing tensors.
+ */
+export async function loadModel(folder: Folder, { gpu, onProgress, signal }: LoadModelOptions): Promise<LoadedModel> {
+  const json = await requireJson(folder, 'config.json');
+  const config = parseConfig(json, `${folder.location}/config.json`);
+  const ends = endTokens(json, (await readJson(folder, 'generation_config.json')) ?? {});
+  const checkpoint = await openCheckpoint(folder);
+  const loaded = await loadTensors(gpu, checkpoint, weightSpecs(config), {
+    visionLayers: config.vision?.nLayers ?? 0,
+    tied: config.text.tieWordEmbeddings ? { 'lm_head.weight': 'language_model.embed_tokens.weight' } : {},
+    onProgress: ({ loaded, total }) => onProgress?.(loaded, total),
+    signal,
+  });
+  return {
+    model: new Model(gpu, config, modelWeights(config, loaded)),
+    modelId: await modelId(json, checkpoint),
+    endTokens: ends,
+    destroy: () => loaded.destroy(),
+  };
+}
+
+/** The tensors that a model of this config reads, with their shapes. */
+export function weightSpecs(config: Architecture): TensorSpec[] {
+  const specs: TensorSpec[] = [];
+  // Only names and shapes are wanted of this pass over the weights; nobody reads what it returns.
+  const listed = <T>(spec: TensorSpec): T => {
+    specs.push(spec);
+    return undefined as T;
+  };
+  modelWeights(config, {
+    matrix: (name, shape, part) => listed<Weight>({ name, shape, role: 'matrix', part }),
+    vector: (name, shape, part) => listed<Tensor>({ name, shape, role: 'vector', part }),
+  });
+  return specs;
+}
