@@ -1,4 +1,5 @@
 import { dotProduct, type VectorWidth, vectorType } from '../vectors.ts';
+import { intervalWgsl, lastBindings, type Mask, reachWgsl } from './mask.wgsl.ts';
 
 /**
  * Attention with online softmax: z = softmax(q·kᵀ·scale + mask)·v, block of keys by block of keys with a running maximum
@@ -52,10 +53,11 @@ export interface AttentionShape {
   readonly kvHeads: number;
   readonly headSize: number;
   readonly width: VectorWidth;
+  readonly mask?: Mask;
 }
 
 /** Params of all variants and of the scores kernel; sizes in the shader are in vectors of `width`. */
-export const attentionHeader = ({ heads, kvHeads, headSize, width }: AttentionShape) => /* wgsl */ `
+export const attentionHeader = ({ heads, kvHeads, headSize, width, mask }: AttentionShape) => /* wgsl */ `
 alias Vector = ${vectorType(width)};
 struct Params {
   queries: u32,
@@ -63,26 +65,29 @@ struct Params {
   keyRows: u32, // of a sequence in k and v; the first \`keys\` count
   offset: u32,  // query i sees the keys up to offset + i
   scale: f32,
+  window: u32,  // for that mask
 }
 const heads = ${heads}u;
 const kvHeads = ${kvHeads}u;
 const chunks = ${headSize / width}u; // vectors in a head
 const pitch = kvHeads * chunks; // from one key to the next
 
-/// Keys that a query sees.
-fn visible(query: u32, keys: u32, offset: u32) -> u32 { return min(keys, offset + query + 1u); }
+/// The keys that a query sees.
+${intervalWgsl(mask)}
 `;
 
-const attentionBindings = /* wgsl */ `
+const attentionBindings = (mask: Mask | undefined) => /* wgsl */ `
 @group(0) @binding(0) var<storage, read> q: array<Vector>;
 @group(0) @binding(1) var<storage, read> k: array<Vector>;
 @group(0) @binding(2) var<storage, read> v: array<Vector>;
 @group(0) @binding(3) var<storage, read_write> z: array<Vector>;
-@group(0) @binding(4) var<uniform> params: Params;
+${lastBindings(4, mask)}
 
-// The score of a key that the query does not see. Every query sees key 0, which is in the first tile: from there on its
-// peak is the score of a key seen, and exp2(hidden - peak) is 0.
+// The score of a key that the query does not see, and the peak before the first key that it does, which need not be in the
+// first block of its tile. The peak only grows from there, so that a hidden key weighs exp2(hidden - peak) = 0 at all times;
+// were both the same, each would weigh exp2(0) until then. No score is as low as that.
 const hidden = -1e30;
+const noPeak = -1e29;
 const log2e = 1.4426950408889634;
 `;
 
@@ -101,7 +106,7 @@ export function attentionSplitWgsl(shape: AttentionShape): string {
   const groups = Math.max(1, Math.floor(splitThreads / chunks)); // of threads, each with every groups-th value
   const turns = Math.ceil(splitThreads / groups);
   const rounds = Math.ceil(chunks / splitThreads); // vectors of the output that a thread sums up
-  return /* wgsl */ `${attentionHeader(shape)}${attentionBindings}
+  return /* wgsl */ `${attentionHeader(shape)}${attentionBindings(shape.mask)}
 const threads = ${splitThreads}u; // and keys in a block
 const lanes = ${lanes}u;
 const groups = ${groups}u;
@@ -118,7 +123,8 @@ var<workgroup> merged: array<Vector, threads>;
   let group = t / chunks;
   let qStart = ((id.z * params.queries + id.x) * heads + head) * chunks;
   let kvStart = (id.z * params.keyRows * kvHeads + head / (heads / kvHeads)) * chunks;
-  let limit = visible(id.x, params.keys, params.offset);
+  let seen = interval(id.x);
+  let limit = seen.y;
   let scale = params.scale * log2e;
   ${lines(perLane, (i) => {
     const c = `min(lane + ${i * lanes}u, chunks - 1u)`;
@@ -126,10 +132,10 @@ var<workgroup> merged: array<Vector, threads>;
     return `let c${i} = kvStart + ${c}; let q${i} = ${inside ? `q[qStart + ${c}]` : `select(Vector(), q[qStart + ${c}], lane + ${i * lanes}u < chunks)`};`;
   })}
 
-  var peak = hidden;
+  var peak = noPeak;
   var total = 0.0;
   ${lines(rounds, (r) => `var acc${r} = Vector();`)}
-  for (var start = 0u; start < limit; start += threads) {
+  for (var start = seen.x; start < limit; start += threads) {
     for (var i = 0u; i < lanes; i++) {
       let key = i * (threads / lanes) + t / lanes;
       let at = min(start + key, limit - 1u) * pitch;
@@ -201,12 +207,14 @@ export function attentionTileWgsl(shape: AttentionShape, { groups, lanes, keysPe
   const chunks = headSize / width;
   const rounds = Math.ceil(chunks / lanes); // vectors of the output that a thread sums up for each of its queries
   const component = (vector: string, i: number) => (width === 1 ? vector : `${vector}.${xyzw[i]}`);
-  return /* wgsl */ `${attentionHeader(shape)}${attentionBindings}
+  return /* wgsl */ `${attentionHeader(shape)}${attentionBindings(shape.mask)}
 const groups = ${groups}u;
 const lanes = ${lanes}u;
 const tile = ${lanes * keysPerThread}u; // keys
 var<workgroup> weights: array<vec4f, tile * groups>; // of a key, for 4 queries
 var<workgroup> partial: array<vec4f, lanes * groups>;
+
+${reachWgsl(shape.mask)}
 
 @compute @workgroup_size(${groups * lanes}) fn main(
   @builtin(workgroup_id) id: vec3u, @builtin(local_invocation_index) t: u32) {
@@ -217,15 +225,18 @@ var<workgroup> partial: array<vec4f, lanes * groups>;
   let lastQuery = params.queries - 1u;
   let qRow = id.z * params.queries;
   let kvStart = (id.z * params.keyRows * kvHeads + head / (heads / kvHeads)) * chunks;
-  let limit = visible(min(lastQuery, (id.x + 1u) * groups * 4u - 1u), params.keys, params.offset);
-  let sees = min(vec4u(params.keys), params.offset + query + vec4u(1u, 2u, 3u, 4u));
+  let range = reach(id.x * groups * 4u);
+  let limit = range.y;
+  ${lines(4, (i) => `let seen${i} = interval(query + ${i}u);`)}
+  let first = vec4u(seen0.x, seen1.x, seen2.x, seen3.x);
+  let span = vec4u(seen0.y, seen1.y, seen2.y, seen3.y) - first;
   let scale = params.scale * log2e;
   ${lines(4, (i) => `let qAt${i} = ((qRow + min(query + ${i}u, lastQuery)) * heads + head) * chunks;`)}
 
-  var peak = vec4f(hidden);
+  var peak = vec4f(noPeak);
   var total = vec4f();
   ${lines(rounds * 4, (i) => `var acc${i} = Vector();`)}
-  for (var start = 0u; start < limit; start += tile) {
+  for (var start = range.x; start < limit; start += tile) {
     ${lines(
       keysPerThread,
       (j) => `
@@ -247,7 +258,7 @@ var<workgroup> partial: array<vec4f, lanes * groups>;
     ${lines(
       keysPerThread,
       (j) => `
-    s${j} = select(vec4f(hidden), s${j} * scale, vec4u(key${j}) < sees);
+    s${j} = select(vec4f(hidden), s${j} * scale, vec4u(key${j}) - first < span); // a key before the first wraps around
     newPeak = max(newPeak, s${j});`,
     )}
     partial[t] = newPeak;
