@@ -225,17 +225,24 @@ export class Model {
     for (const [b, input] of inputs.entries()) {
       const { length } = input.inputIds;
       const own = this.config.vision?.positions?.(input);
-      cache?.shifts.fill(own ? own.next - length : 0, b, b + 1);
-      for (const [a, axis] of axes.entries()) for (let i = 0; i < length; i++) axis.push(own ? own.axes[a][i] : i);
+      for (const [a, axis] of axes.entries()) {
+        for (let i = 0; i < length; i++) axis.push(own ? own[a][i] : i);
+        // Each axis goes on from the last token, as in HF's `generate`. (Its `forward` with a cache goes on from the largest
+        // position instead, which differs behind a long video.)
+        if (cache) cache.shifts[a][b] = axis.at(-1)! + 1 - length;
+      }
     }
     return axes;
   }
 
   /** Positions of `length` tokens of each sequence behind those in the cache. */
-  #following(length: number, cache: KvCache): readonly ArrayLike<number>[] {
-    const at = (row: number) => cache.length + cache.shifts[Math.floor(row / length)] + (row % length);
-    const axis = Uint32Array.from({ length: cache.batch * length }, (_, row) => at(row));
-    return [axis, axis, axis];
+  #following(length: number, { batch, length: before, shifts }: KvCache): readonly ArrayLike<number>[] {
+    return shifts.map((shift) =>
+      Uint32Array.from(
+        { length: batch * length },
+        (_, row) => before + shift[Math.floor(row / length)] + (row % length),
+      ),
+    );
   }
 
   #decode(

@@ -44,8 +44,8 @@ export interface VisionSide {
   encoder(source: WeightSource): VisualEncoder;
   /** Tokens that a visual stands for. @throws InputError for a visual of the wrong shape, or on a kind it does not take. */
   tokens(visual: Visual): number;
-  /** Rotary positions of a prompt, where they are not 0, 1, 2, … */
-  positions?(input: ModelInput): MropePositions;
+  /** Rotary positions of a prompt over time, height and width, [3][tokens], where they are not 0, 1, 2, … */
+  positions?(input: ModelInput): readonly ArrayLike<number>[];
 }
 
 /** Records the tower and the projector over some pictures. */
@@ -58,12 +58,4 @@ export interface VisualRows {
   readonly rows: readonly ArrayLike<number>[];
   /** LLaVA-NeXT's `image_newline`, [dModel]. */
   readonly newline?: Tensor;
-}
-
-/** Positions over time, height and width (HF `get_rope_index`). */
-export interface MropePositions {
-  /** [3][tokens] */
-  readonly axes: readonly ArrayLike<number>[];
-  /** Where the first token after the prompt stands. */
-  readonly next: number;
 }
