@@ -74,6 +74,17 @@ describe.each(checkpointNames)('%s', (checkpoint) => {
     expect(errors.filter(([, error]) => !(error <= tolerance(checkpoint)))).toEqual([]);
   });
 
+  it('fires every listed hook point once, with its shape', async () => {
+    const input = inputOf(run.whole);
+    const cache = await loaded.model.runWithCache(input, { namesFilter: '*' });
+    const pos = input.inputIds.length;
+    const count = input.visuals.reduce((n, { shape }) => n + shape[0], 0);
+    const size = { pos, keys: pos, crops: count, patches: count };
+    const listed = loaded.model.hookPoints.map(({ name, shape }) => [name, shape(size)]);
+    expect([...cache].map(([name, { shape }]) => [name, shape]).sort()).toEqual(listed.sort());
+    for (const [name, { data, shape }] of cache) expect(data.length, name).toBe(shape.reduce((n, d) => n * d, 1));
+  });
+
   it.each(Object.keys(run.inputs))('greedy continuation of "%s" equals HF’s', async (input) => {
     const ids: number[] = [];
     const options = { maxNewTokens: run.max_new_tokens, endTokens: loaded.endTokens };
