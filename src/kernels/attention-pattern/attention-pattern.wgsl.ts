@@ -4,7 +4,8 @@ import { dotProduct } from '../vectors.ts';
 
 /**
  * A thread for each score. It runs only when somebody asks for hook_attn_scores or hook_pattern, where memory for the matrix
- * is the larger cost. Machine code, heads of 128 (bench/isa): RDNA3 48 registers, RDNA2 32, GCN 36, Ampere 22; no spills.
+ * is the larger cost. Machine code, heads of 128 (bench/isa): RDNA3 48 registers, RDNA2 32, GCN 36, Ampere 22; no spills,
+ * and the same with a window or segments.
  */
 export const attentionScoresWgsl = (shape: AttentionShape) => /* wgsl */ `${attentionHeader(shape)}
 @group(0) @binding(0) var<storage, read> q: array<Vector>;

@@ -24,6 +24,13 @@ import { intervalWgsl, lastBindings, type Mask, reachWgsl } from './mask.wgsl.ts
  *   split 128   84 / 249 of 1072   64 / 249 of 912    48 / 225 of 935    62 / 257 of 1068   7168
  *   tile   64   120 / 2036 of 3049 128 / 2036 of 2916 128 / 2036 of 2885 148 / 100 of 546   5120
  *   tile  128   120 / 4084 of 5897 128 / 4084 of 5610 128 / 100 of 405   148 / 100 of 586   5120
+ * With a mask (mask.wgsl.ts), which adds a subtraction for each score; split is the same to an instruction:
+ *   64  window  120 / 2036 of 3074 128 / 2036 of 2974 128 / 2036 of 2941 156 / 100 of 562   5120
+ *   128 window  120 / 4084 of 5924 128 / 4084 of 5704 128 / 100 of 427   156 / 100 of 602   5120
+ *   80          120 / 2804 of 4074 128 / 2804 of 3904 128 / 1316 of 1948 181 / 126 of 618   5120
+ *   80  segm.   252 / 2804 of 3957 128 / 2804 of 3944 128 / 1316 of 2007 185 / 126 of 634   5120
+ *   128 segm.   120 / 4084 of 5989 128 / 4084 of 5714 128 / 100 of 424   152 / 100 of 602   5120
+ * 252 is a choice of Mesa's scheduler: half the waves and loads further ahead, 35 % faster in its own model than with 120.
  *
  * SwiftShader, 2 busy cores, CPU time / 2 (headlight bench --filter attention --rounds 3 --cpu-time), ms:
  *                                        quad   tile   split
@@ -34,12 +41,16 @@ import { intervalWgsl, lastBindings, type Mask, reachWgsl } from './mask.wgsl.ts
  *   full 577 x 577, 16 heads of 64        590    767
  *   1 x 640, 32 heads of 128               18              33
  *   1 x 4096, 28 on 4 heads of 128        103             107
+ *   window 128, 1024 x 1024, 8/2 of 128   217    382
+ *   9 segments, 576 x 576, 16 heads of 80  78    138
  *
  * What did not work:
  * - more than 3 vectors of the head a thread (8 lanes at head size 128): 252 registers on RDNA3 and half the waves; with loops
  *   of a trip count that Dawn cannot see, 900 bytes of scratch on Ampere. Dawn gives each such loop a 64-bit counter against
  *   endless loops; constant counts took tile at 64 from 975 to 856 instructions on Ampere and from 151 registers to 116.
  * - 8 keys a thread: 252 registers on RDNA3 (3 waves instead of 6) for 3 % more multiply-adds in the loop.
+ * - the interval of a mask as two comparisons a score in place of key - first < span: 24 instructions more on Ampere. Reading it
+ *   anew for each block of keys: 4 registers fewer on Ampere, 24 instructions more.
  * - masking the weights again after the exponential: 16 comparisons kept alive through two barriers. `hidden` does without.
  * - workgroups of 64 to 128 threads on SwiftShader: split took 260 ms of CPU for 65 x 65 where quad takes 2.3.
  * - quad with q and the weights through subgroupBroadcast in place of loads and workgroup memory: 10 to 30 % faster on
