@@ -50,6 +50,7 @@ class Family:
     """A model class of transformers with its settings, names, inputs and hooks."""
 
     model_class: type
+    generates = True  # has a decoder that goes on with a prompt
 
     def write_settings(self, folder: Path, spec: Spec) -> int:
         """Every file but the weights. Returns the first of the token ids that must never win the arg-max."""
