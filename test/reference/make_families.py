@@ -14,7 +14,7 @@ from transformers import AutoTokenizer, logging
 
 import oracle
 import pictures
-from families import contrastive, entries, llava_next, onevision, qwen_vl, text
+from families import contrastive, entries, llava_next, onevision, original, qwen_vl, text
 from families.base import Family, Spec, write_json
 from make import FIXTURES
 
@@ -23,17 +23,20 @@ CLEAR = 2.5e-3  # smallest distance of the two best logits, of max |logit|
 VARIED = 6  # different tokens of each continuation, at least
 NEW_TOKENS = 16
 # Every input has these; the input `whole` has every hook. The logits at a place are lm_head of ln_final's output there.
-BRIEF = ("attn.hook_z", "projector.hook_out", "ln_final.hook_normalized", "last_logits")
+BRIEF = ("attn.hook_z", "projector.hook_out", "ln_final.hook_normalized", "last_logits", "position_ids")
+BRIEF_TOWERS = ("hook_resid_post", "ln_final.hook_normalized", "image_embeds", "text_embeds", "logits_per_image")
 
 
 def specs() -> list[tuple[Family, Spec]]:
     return [pair for module in MODULES for pair in module.SPECS]
 
 
-def is_stored(key: str, is_whole: bool, inputs: dict) -> bool:
-    if key in inputs or key == "position_ids":
+def is_stored(key: str, is_whole: bool, inputs: dict, generates: bool) -> bool:
+    if key in inputs:
         return True
-    return key != "last_logits" if is_whole else key.endswith(BRIEF) and not key.startswith("vision.")
+    if is_whole:
+        return key != "last_logits"
+    return key.endswith(BRIEF) and not key.startswith("vision.") if generates else key.endswith(BRIEF_TOWERS)
 
 
 def expected(family: Family, spec: Spec, folder: Path) -> tuple[dict, dict]:
@@ -45,7 +48,7 @@ def expected(family: Family, spec: Spec, folder: Path) -> tuple[dict, dict]:
         inputs = family.prepare(folder, FIXTURES / "images", entry)
         given = family.stored_inputs(model, inputs)
         for key, value in family.capture(model, inputs).items():
-            if is_stored(key, name == spec.whole, given):
+            if is_stored(key, name == spec.whole, given, family.generates):
                 tensors[f"{name}/{key}"] = value.contiguous().clone()
         report[name] = entry | (continuation(model, folder, inputs) if family.generates else {})
     return tensors, {"whole": spec.whole} | ({"max_new_tokens": NEW_TOKENS} if family.generates else {}) | {"inputs": report}
@@ -104,6 +107,8 @@ def main(arguments: list[str]) -> None:
     for family, spec in specs():
         if not names or spec.name in names:
             search(family, spec) if "--search" in arguments else make(family, spec)
+    if "--search" not in arguments:
+        original.make(FIXTURES, names)
 
 
 if __name__ == "__main__":

@@ -162,8 +162,8 @@ SPECS = [
             top={"projection_dim": 20},
             # the end token as old checkpoints name it: 2, which means the largest id of a text
             text=tower(
-                hidden_size=28,
-                intermediate_size=34,
+                hidden_size=20,
+                intermediate_size=25,
                 max_position_embeddings=20,
                 hidden_act="quick_gelu",
                 layer_norm_eps=2e-2,
@@ -172,7 +172,7 @@ SPECS = [
                 eos_token_id=2,
             ),
             vision=tower(
-                hidden_size=24, intermediate_size=30, image_size=16, patch_size=4, hidden_act="quick_gelu", layer_norm_eps=2e-2
+                hidden_size=16, intermediate_size=22, image_size=16, patch_size=4, hidden_act="quick_gelu", layer_norm_eps=2e-2
             ),
         ),
     ),
@@ -183,18 +183,17 @@ SPECS = [
             seed=2,
             dtype=torch.bfloat16,
             inputs=("pairs",),
-            whole="pairs",
             top={"projection_dim": 18},
             text=tower(
                 hidden_size=20,
-                intermediate_size=29,
+                intermediate_size=26,
                 max_position_embeddings=20,
                 hidden_act="gelu",
                 layer_norm_eps=5e-2,
                 vocab_size=619,
             ),
             vision=tower(
-                hidden_size=26, intermediate_size=31, image_size=15, patch_size=5, hidden_act="gelu", layer_norm_eps=5e-2
+                hidden_size=18, intermediate_size=23, image_size=15, patch_size=5, hidden_act="gelu", layer_norm_eps=5e-2
             ),
         ),
     ),
@@ -207,17 +206,17 @@ SPECS = [
             whole="pairs",
             tower_mlp=(-2.7, 0.2, 4.0),
             text=tower(
-                hidden_size=24,
-                intermediate_size=30,
+                hidden_size=16,
+                intermediate_size=22,
                 max_position_embeddings=16,
                 hidden_act="gelu_pytorch_tanh",
                 layer_norm_eps=2e-2,
-                projection_size=24,
+                projection_size=16,
                 vocab_size=331,
             ),
             vision=tower(
-                hidden_size=24,
-                intermediate_size=31,
+                hidden_size=16,
+                intermediate_size=23,
                 image_size=18,
                 patch_size=4,
                 hidden_act="gelu_pytorch_tanh",
@@ -233,20 +232,19 @@ SPECS = [
             dtype=torch.float16,
             shards=2,
             inputs=("pairs",),
-            whole="pairs",
             text=tower(
-                hidden_size=28,
-                intermediate_size=30,
+                hidden_size=20,
+                intermediate_size=22,
                 max_position_embeddings=16,
                 hidden_act="gelu_pytorch_tanh",
                 layer_norm_eps=5e-2,
                 num_attention_heads=4,
-                projection_size=20,
+                projection_size=12,
                 vocab_size=331,
             ),
             vision=tower(
-                hidden_size=20,
-                intermediate_size=33,
+                hidden_size=12,
+                intermediate_size=19,
                 image_size=15,
                 patch_size=5,
                 hidden_act="gelu_pytorch_tanh",
