@@ -170,6 +170,8 @@ function visionSide(config: QwenVisionConfig, text: TextConfig): VisionSide {
     videoTokenId: config.videoTokenId,
     nLayers: config.nLayers,
     hookPoints: qwenHookPoints(config, text),
+    rows: ({ shape }) => shape[0],
+    widest: Math.max(config.dMlp, config.dModel, patchWidth(config)),
     tokens: (visual) => elementCount(checkedGrid(config, visual)) / merged,
     positions: (input) => mropePositions(input, config),
     encoder(source) {
