@@ -172,8 +172,9 @@ describe('headVectors', () => {
   });
 
   it('makes batches that the adapter can bind', async () => {
-    const { text } = config;
-    const limit = 4 * Math.max(text.dMlp, text.nHeads * text.dHead) * length * 2; // two prompts' widest activations
+    const { text, vision } = config;
+    const decoder = length * Math.max(text.dMlp, text.nHeads * text.dHead);
+    const limit = 2 * 4 * Math.max(decoder, vision!.rows(visual) * vision!.widest); // two prompts' widest activations
     const small = await openGpu({ maxStorageBufferBindingSize: limit });
     const other = await loadModel(await openFolder(fixturePath(checkpoint)), { gpu: small });
     try {
