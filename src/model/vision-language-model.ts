@@ -116,8 +116,10 @@ export class VisionLanguageModel {
       images.map((bytes, i) => decodeImage(bytes, imageNames?.[i] ?? `image ${i + 1}`)),
     );
     // A raw prompt is tokenised as HF's `processor(text=…)` does it, which always adds the tokenizer's own tokens.
-    if (raw) return this.processor.prepare({ prompt, images: decoded, addSpecialTokens: true });
-    return this.processor.prepare({ prompt: this.processor.chat(images.length, prompt), images: decoded });
+    const { inputIds, visuals } = raw
+      ? this.processor.prepare({ prompt, images: decoded, addSpecialTokens: true })
+      : this.processor.prepare({ prompt: this.processor.chat(images.length, prompt), images: decoded });
+    return { inputIds, pixelValues: visuals.map((visual) => visual.pixels) };
   }
 
   /** See `Llava.runWithCache`. */

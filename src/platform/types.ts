@@ -29,3 +29,17 @@ export interface DecodeOptions {
   /** Images of more pixels are refused; 64 Mpixel by default. */
   readonly maxPixels?: number;
 }
+
+/** What is known of a video before its frames are chosen. */
+export interface VideoInfo {
+  readonly totalFrames: number;
+  /** Frames a second. */
+  readonly fps: number;
+}
+
+/** Frames of one size, in the order of time. */
+export interface Video {
+  readonly frames: readonly RgbImage[];
+  /** How many of these frames are shown a second, if it is known. */
+  readonly fps?: number;
+}

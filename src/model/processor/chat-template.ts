@@ -5,8 +5,11 @@ import { ConfigError, InputError } from '../errors.ts';
 import { parse, readJson, readText } from '../json.ts';
 import type { SpecialTokens } from './tokenizer.ts';
 
-/** A part of a message, in Hugging Face's format; the image itself travels beside the text. */
-export type ContentPart = { readonly type: 'image' } | { readonly type: 'text'; readonly text: string };
+/** A part of a message, in Hugging Face's format; images and videos themselves travel beside the text. */
+export type ContentPart =
+  | { readonly type: 'image' }
+  | { readonly type: 'video' }
+  | { readonly type: 'text'; readonly text: string };
 
 /** One turn of a conversation. */
 export interface Message {

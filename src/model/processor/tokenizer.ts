@@ -31,6 +31,7 @@ const configSchema = z.looseObject({
   unk_token: namedToken,
   pad_token: namedToken,
   image_token: namedToken,
+  video_token: namedToken,
   additional_special_tokens: extraTokens,
   extra_special_tokens: extraTokens,
   added_tokens_decoder: z.record(z.string(), z.looseObject({ content: z.string().min(1) })).nullish(),
@@ -49,6 +50,7 @@ export interface SpecialTokens {
   readonly unk_token?: string;
   readonly pad_token?: string;
   readonly image_token?: string;
+  readonly video_token?: string;
 }
 
 export interface EncodeOptions {
@@ -79,7 +81,8 @@ export class Tokenizer {
     this.#hf = hf;
     const { bos_token, eos_token, unk_token, pad_token } = config;
     const image_token = config.image_token ?? named(config.extra_special_tokens, 'image_token');
-    this.specialTokens = defined({ bos_token, eos_token, unk_token, pad_token, image_token });
+    const video_token = config.video_token ?? named(config.extra_special_tokens, 'video_token');
+    this.specialTokens = defined({ bos_token, eos_token, unk_token, pad_token, image_token, video_token });
     this.chatTemplate = config.chat_template;
     this.#specialIds = new Set([...special].map((token) => this.requireId(token)));
     // transformers ignores the setting for BPE, whose decoder has already put every space right.
@@ -160,7 +163,8 @@ function addedTokens(inFile: z.output<typeof addedToken>[], config: TokenizerCon
   const added = new Map(inFile.map((t) => [t.content, t]));
   for (const [key, token] of Object.entries(config.added_tokens_decoder ?? {}))
     if (!added.has(token.content)) added.set(token.content, addedToken.parse({ ...token, id: Number(key) }));
-  const names = [config.bos_token, config.eos_token, config.unk_token, config.pad_token, config.image_token];
+  const { bos_token, eos_token, unk_token, pad_token, image_token, video_token } = config;
+  const names = [bos_token, eos_token, unk_token, pad_token, image_token, video_token];
   for (const extra of [config.additional_special_tokens, config.extra_special_tokens])
     if (extra) names.push(...(Array.isArray(extra) ? extra : Object.values(extra)));
   for (const name of names) {

@@ -1,0 +1,27 @@
+/** What a processor makes of a prompt and its pictures, and what a model runs on. */
+export interface ModelInput {
+  /** Token ids after expansion: each visual stands for `tokens` placeholders in a row or, with separators, nearly so. */
+  readonly inputIds: ArrayLike<number>;
+  /** Images and videos, in the order of the prompt. */
+  readonly visuals: readonly Visual[];
+}
+
+/** An image or a video as the vision tower is shown it. */
+export interface Visual {
+  readonly kind: 'image' | 'video';
+  /** Normalised pixel values, row-major in `shape`. */
+  readonly pixels: Float32Array;
+  /**
+   * As HF's processor shapes one image: [crops, 3, height, width] (LLaVA-1.5: one crop; LLaVA-NeXT and OneVision: the whole
+   * image, then its tiles row by row; a video: its frames), or for Qwen2-VL [patches, 3 * temporal patch * patch * patch].
+   */
+  readonly shape: readonly number[];
+  /** Placeholder tokens (image or video token id) that stand for it in the prompt. */
+  readonly tokens: number;
+  /** LLaVA-NeXT and OneVision: the picture before processing, from which follows what of its tiles is padding. */
+  readonly size?: { readonly height: number; readonly width: number };
+  /** Qwen2-VL: patches over time, height and width (HF `image_grid_thw`). */
+  readonly grid?: readonly [time: number, height: number, width: number];
+  /** Qwen2.5-VL videos: seconds from one temporal patch to the next (HF `second_per_grid_ts`). */
+  readonly secondsPerPatch?: number;
+}
