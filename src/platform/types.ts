@@ -43,3 +43,12 @@ export interface Video {
   /** How many of these frames are shown a second, if it is known. */
   readonly fps?: number;
 }
+
+export interface DecodeVideoOptions {
+  /** Which frames to take, by their index from 0; one may be taken twice. */
+  sample(info: VideoInfo): readonly number[];
+  /** Names the video in errors: a file name as the user gave it. */
+  readonly label?: string;
+  /** Frames that take more bytes than this are refused; 1 GiB by default. */
+  readonly maxBytes?: number;
+}
