@@ -106,7 +106,7 @@ async function readFrames(path: string, label: string, indices: readonly number[
   let left = maxBytes;
   const allocate = (bytes: number) => {
     left -= bytes;
-    if (left < 0 || frames.length === indices.length)
+    if (left < 0)
       throw new VideoError(
         `${label}: ${indices.length} frames take more than ${maxBytes} bytes; take fewer frames or make the video smaller`,
       );
