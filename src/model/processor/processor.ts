@@ -5,7 +5,7 @@ import type { ModelInput, Visual } from '../input.ts';
 import { parse, readJson } from '../json.ts';
 import { ChatTemplate, type ChatTemplateOptions, type ContentPart, type Message } from './chat-template.ts';
 import { type Family, ProcessorFiles, type VisualProcessor } from './families/family.ts';
-import { families } from './families/table.ts';
+import { familyOf } from './families/table.ts';
 import { Tokenizer } from './tokenizer.ts';
 
 export interface PrepareOptions {
@@ -27,7 +27,7 @@ export interface Placeholder {
   readonly id: number;
 }
 
-const tokenId = z.int().min(0).max(10_000_000).nullish();
+const tokenId = z.int().nullish();
 const modelSchema = z.looseObject({
   model_type: z.string(),
   image_token_index: tokenId,
@@ -79,20 +79,27 @@ export class Processor {
   static async load(folder: Folder): Promise<Processor> {
     const config = (await readJson(folder, 'config.json')) ?? {};
     const model = parse(modelSchema, config, 'config.json');
-    const family = familyOf(model.model_type);
+    const family = familyOf(config, model.model_type);
     const files = await ProcessorFiles.read(folder, config);
-    const tokenizer = await Tokenizer.load(folder);
-    const expected = {
-      image: model.image_token_id ?? model.image_token_index,
-      video: model.video_token_id ?? model.video_token_index,
-    };
+    const tokenizer = await Tokenizer.load(folder, family?.addTokens);
+    // where the family adds tokens, the tokenizer has the last word on their ids
+    const expected = family?.addTokens
+      ? {}
+      : {
+          image: model.image_token_id ?? model.image_token_index,
+          video: model.video_token_id ?? model.video_token_index,
+        };
     return new Processor({
       location: folder.location,
       modelType: model.model_type,
       tokenizer,
       visuals: family?.load(files),
       ...placeholders(family, files, tokenizer, expected),
-      chatTemplate: await ChatTemplate.load(folder, { processorConfig: files.processor, tokenizer }),
+      chatTemplate: await ChatTemplate.load(folder, {
+        processorConfig: files.processor,
+        tokenizer,
+        ofFamily: family?.chatTemplate,
+      }),
     });
   }
 
@@ -183,14 +190,6 @@ export class Processor {
       `${this.#location}: a model of type ${this.#modelType} takes ${takes}, but ${kind === 'image' ? 'an image' : 'a video'} was given`,
     );
   }
-}
-
-function familyOf(modelType: string): Family | undefined {
-  if (!families.has(modelType))
-    throw new ConfigError(
-      `config.json: model_type ${JSON.stringify(modelType)} is not supported; supported: ${[...families.keys()].join(', ')}`,
-    );
-  return families.get(modelType);
 }
 
 /** What stands for pictures in a prompt. @throws ConfigError where the tokenizer and config.json number them differently. */

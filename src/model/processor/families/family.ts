@@ -4,12 +4,17 @@ import { ConfigError } from '../../errors.ts';
 import type { Visual } from '../../input.ts';
 import { parse, readJson } from '../../json.ts';
 import type { Settings } from '../settings.ts';
+import type { NewToken } from '../tokenizer.ts';
 
 /** What a family of models does to the pictures of a prompt. To add a family is to add one to `table.ts`. */
 export interface Family {
   /** The texts that stand for an image and a video in a prompt, unless the checkpoint's files say otherwise. */
   readonly imageToken: string;
   readonly videoToken?: string;
+  /** Tokens that the tokenizer is given where it lacks them. */
+  readonly addTokens?: readonly NewToken[];
+  /** Where only tokenizer_config.json has a chat template, this one is taken instead: that one knows no pictures. */
+  readonly chatTemplate?: string;
   /** @throws ConfigError naming the file and every setting that is missing, wrong or not supported. */
   load(files: ProcessorFiles): VisualProcessor;
 }
