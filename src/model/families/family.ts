@@ -4,6 +4,7 @@ import type { TextConfig } from '../config/text.ts';
 import type { HookPoint } from '../hook-points.ts';
 import type { Hooks } from '../hooks.ts';
 import type { ModelInput, Visual } from '../input.ts';
+import type { Processing } from '../processor/visual-processor.ts';
 import type { WeightSource } from '../weights.ts';
 
 /** A kind of checkpoint: what in config.json tells it, and how that file is read. The next family is one such object. */
@@ -36,6 +37,8 @@ export interface VisionSide {
   /** The token ids that hold an image's place in a prompt, and a video's where the family takes videos. */
   readonly imageTokenId: number;
   readonly videoTokenId?: number;
+  /** How prompts name pictures, and what is done to these before the tower. */
+  readonly processing: Processing;
   /** Blocks of the tower. */
   readonly nLayers: number;
   /** Of the tower and the projector, in the order of a run. */

@@ -1,16 +1,11 @@
-import { z } from 'zod';
 import type { Taps } from '../../kernels/mix-rows/bilinear.ts';
 import { type Size, selectBestResolution, unpadded } from '../anyres.ts';
 import { Settings } from '../config/settings.ts';
-import { InputError } from '../errors.ts';
+import { ConfigError, InputError } from '../errors.ts';
+import { parseTiling, pinpointsSchema, type TilingConfig, tileImage } from '../processor/tiles.ts';
+import type { VisualProcessor } from '../processor/visual-processor.ts';
 import type { Family } from './family.ts';
 import { identity, llavaDefaults, llavaSchema, llavaSide, newline, type Packer, parseLlava } from './llava-side.ts';
-
-const pinpoint = z.tuple([z.int().min(1).max(100_000), z.int().min(1).max(100_000)]);
-export const pinpointsSchema = z
-  .array(pinpoint.transform(([height, width]): Size => ({ height, width })))
-  .min(1)
-  .max(10_000);
 
 const schema = llavaSchema.extend({
   image_grid_pinpoints: pinpointsSchema.nullish().transform(
@@ -44,6 +39,11 @@ export const llavaNext: Family = {
       className: 'LlavaNextForConditionalGeneration',
       text,
       vision: llavaSide(vision, text, {
+        processing: {
+          imageToken: '<image>',
+          load: ({ image }) =>
+            tiles(checkPinpoints(parseTiling(image, 'LlavaNextImageProcessor'), pinpoints, image.file)),
+        },
         pack: packTiles({ pinpoints, imageSize, side }),
         hasNewline: true,
         settings: { pinpoints },
@@ -51,6 +51,28 @@ export const llavaNext: Family = {
     };
   },
 };
+
+/** The whole of each image and its tiles (HF `LlavaNextProcessor`). */
+export const tiles = (config: TilingConfig): VisualProcessor => ({
+  image: (image) => ({
+    kind: 'image',
+    ...tileImage(image, config),
+    size: { height: image.height, width: image.width },
+  }),
+});
+
+/**
+ * The model finds the tiles of an image by config.json's pinpoints, the processor makes them by its own.
+ * @throws ConfigError where they differ.
+ */
+export function checkPinpoints(config: TilingConfig, expected: readonly Size[], file: string): TilingConfig {
+  const text = (sizes: readonly Size[]) => JSON.stringify(sizes.map(({ height, width }) => [height, width]));
+  if (text(config.pinpoints) !== text(expected))
+    throw new ConfigError(
+      `${file}: image_grid_pinpoints ${text(config.pinpoints)} are not those of config.json, ${text(expected)}`,
+    );
+  return config;
+}
 
 export interface TileGrid {
   readonly pinpoints: readonly Size[];

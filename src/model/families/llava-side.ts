@@ -13,6 +13,7 @@ import { clipLarge336, parseViT, type ViTConfig } from '../config/vit.ts';
 import { InputError } from '../errors.ts';
 import { type HookPoint, vitHookPoints } from '../hook-points.ts';
 import type { Visual } from '../input.ts';
+import type { Processing } from '../processor/visual-processor.ts';
 import { projector } from '../projector.ts';
 import { type FeatureSelection, selectFeatures, tokensPerCrop, visionTower, vitWeights } from '../vision-tower.ts';
 import { linear } from '../weights.ts';
@@ -118,6 +119,7 @@ export function parseLlava(
 }
 
 export interface LlavaSideOptions {
+  readonly processing: Processing;
   readonly pack: Packer;
   /** The checkpoint has an `image_newline`. */
   readonly hasNewline: boolean;
@@ -129,7 +131,7 @@ export interface LlavaSideOptions {
 export function llavaSide(
   config: LlavaVisionConfig,
   text: TextConfig,
-  { pack, hasNewline, settings }: LlavaSideOptions,
+  { processing, pack, hasNewline, settings }: LlavaSideOptions,
 ): VisionSide {
   const { tower, features, projectorAct, projectorBias } = config;
   const width = tower.dModel * features.layers.length;
@@ -143,6 +145,7 @@ export function llavaSide(
     config: { ...config, ...settings },
     imageTokenId: config.imageTokenId,
     videoTokenId: config.videoTokenId,
+    processing,
     nLayers: tower.nLayers,
     hookPoints: [
       ...vitHookPoints(tower),
