@@ -65,12 +65,17 @@ const classes = {
 /**
  * Reads preprocessor_config.json, or the `image_processor` object of processor_config.json.
  * `do_convert_rgb` is not looked at: images are RGB when they get here, as they are from HF's `load_image`.
+ * @param fallback the class, where the file names none.
  * @throws ConfigError naming every setting that is wrong or not supported.
  */
-export function parseImageProcessor({ json, file }: Settings): ImageProcessorConfig {
+export function parseImageProcessor(
+  { json, file }: Settings,
+  fallback: keyof typeof classes = 'CLIPImageProcessor',
+): ImageProcessorConfig {
   const raw = parse(schema, json, file);
   const problems: string[] = [];
-  const type = classOf(raw, Object.keys(classes), problems) as keyof typeof classes;
+  const supported = [...new Set([fallback, ...Object.keys(classes)])];
+  const type = classOf(raw, supported, problems) as keyof typeof classes;
   const defaults = classes[type];
   if (raw.do_pad && type !== 'LlavaImageProcessor')
     problems.push('do_pad is supported with LlavaImageProcessor only, which pads to a square before resizing');
