@@ -237,7 +237,8 @@ def qwen_family(folder: Path, tensors: dict, report: dict) -> None:
     (folder / "chat_template.jinja").write_text(QWEN_CHAT)
     write_json(
         folder / "config.json",
-        {"model_type": "qwen2_vl", "image_token_id": ids["<|image_pad|>"], "video_token_id": ids["<|video_pad|>"],
+        {"model_type": "qwen2_vl", "hidden_size": 3584, "num_attention_heads": 28,
+         "num_key_value_heads": 4, "image_token_id": ids["<|image_pad|>"], "video_token_id": ids["<|video_pad|>"],
          "vision_config": {"patch_size": 4, "spatial_merge_size": 2, "temporal_patch_size": 2}},
     )  # fmt: skip
     for name, (width, height) in SIZES.items():

@@ -58,7 +58,8 @@ function originalPinpoints(settings: Settings, json: unknown, imageSize: number)
     const numbers = json.match(/\d+/g)?.map(Number) ?? [];
     const [fromHigh, fromWide] = numbers;
     const [toHigh, toWide] = numbers.slice(-2);
-    if (numbers.length >= 4 && fromHigh >= 1 && fromWide >= 1 && toHigh <= 100 && toWide <= 100) {
+    const ordered = 1 <= fromHigh && fromHigh <= toHigh && 1 <= fromWide && fromWide <= toWide;
+    if (numbers.length >= 4 && ordered && toHigh <= 100 && toWide <= 100) {
       const sizes: Size[] = [];
       for (let i = fromHigh; i <= toHigh; i++)
         for (let j = fromWide; j <= toWide; j++) sizes.push({ height: i * imageSize, width: j * imageSize });
@@ -99,6 +100,7 @@ export const llavaOriginal: Family = {
     const isAnyres = (raw.image_aspect_ratio ?? '').startsWith('anyres');
     const maxTiles = /^anyres_max_([1-9]\d{0,2})$/.exec(raw.image_aspect_ratio ?? '')?.[1];
     const imageTokenId = (raw.image_token_index ?? -1) >= 0 ? raw.image_token_index! : text.vocabSize;
+    const videoTokenId = maxTiles ? text.vocabSize + 1 : undefined;
     const vision: LlavaVisionConfig = {
       tower: tower.config,
       features: {
@@ -110,7 +112,7 @@ export const llavaOriginal: Family = {
       projectorBias: true,
       // The original code marks pictures by -200, which is no token: here by ids past the table, unless config.json has one.
       imageTokenId,
-      videoTokenId: maxTiles ? text.vocabSize + 1 : undefined,
+      videoTokenId,
     };
     const aspect = raw.image_aspect_ratio ?? 'square';
     if (!/^(square|pad|anyres)$/.test(aspect) && !maxTiles)
@@ -131,10 +133,10 @@ export const llavaOriginal: Family = {
     const cut = () => tiling({ pinpoints, size: whole, tile: whole, each, padColour }, file);
     const processing = (load: Processing['load']): Processing => ({
       imageToken: '<image>',
-      videoToken: maxTiles && '<video>',
+      videoToken: videoTokenId === undefined ? undefined : '<video>',
       addTokens: [
         { content: '<image>', id: imageTokenId },
-        ...(maxTiles ? [{ content: '<video>', id: vision.videoTokenId }] : []),
+        ...(videoTokenId === undefined ? [] : [{ content: '<video>', id: videoTokenId }]),
       ],
       chatTemplate: originalTemplates[modelType],
       load,
@@ -191,7 +193,8 @@ function originalTower(settings: Settings, raw: z.output<typeof schema>) {
     settings.problem(
       `mm_vision_tower ${JSON.stringify(raw.mm_vision_tower)} is not supported; supported: ${Object.keys(towers).join(', ')}`,
     );
-  const config = parseViT(settings, known ?? clipLarge336, 'mm_vision_tower_config', 'clip_vision_model');
+  const kind = /siglip/i.test(name) ? 'siglip_vision_model' : 'clip_vision_model';
+  const config = parseViT(settings, known ?? clipLarge336, 'mm_vision_tower_config', kind);
   // Of SigLIP the original code deletes the last layer, weights and all, and reads what is then the last hidden state,
   // whatever mm_vision_select_layer says.
   if (!config.classToken) return { config, layer: config.nLayers };

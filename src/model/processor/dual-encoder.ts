@@ -2,9 +2,9 @@ import { z } from 'zod';
 import type { Folder, RgbImage } from '../../platform/types.ts';
 import { ConfigError, InputError } from '../errors.ts';
 import { parse, readJson, requireJson } from '../json.ts';
-import { ProcessorFiles } from './families/family.ts';
 import { type Crops, type ImageProcessorConfig, parseImageProcessor, processImage } from './image-processor.ts';
 import { Tokenizer } from './tokenizer.ts';
+import { ProcessorFiles } from './visual-processor.ts';
 
 const length = z.int().min(1).max(100_000);
 const schema = z.looseObject({
@@ -46,7 +46,7 @@ export class DualEncoderProcessor {
       throw new ConfigError(
         `tokenizer_config.json: tokenizer_class ${JSON.stringify(named.tokenizer_class)} is not supported with SigLIP; supported: SiglipTokenizer`,
       );
-    const { image } = await ProcessorFiles.read(folder, json);
+    const { image } = await ProcessorFiles.read(folder);
     return new DualEncoderProcessor(
       kind,
       await Tokenizer.load(folder),

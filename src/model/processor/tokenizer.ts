@@ -48,8 +48,7 @@ type TokenizerConfig = z.output<typeof configSchema>;
 /** A token to add where the tokenizer has none of this text. */
 export interface NewToken {
   readonly content: string;
-  /** Where it is free; otherwise, and by default, the first id past the tokenizer's. */
-  readonly id?: number;
+  readonly id: number;
 }
 
 /** The texts of the tokens that have a name, as chat templates see them. */
@@ -198,10 +197,11 @@ function addNew(added: Map<string, AddedToken>, vocab: unknown, newTokens: reado
   const used = new Set(known.values());
   for (const { content, id } of newTokens) {
     if (known.has(content)) continue;
-    const free =
-      id !== undefined && !used.has(id) ? id : 1 + [...used].reduce((most, each) => Math.max(most, each), -1);
-    used.add(free);
-    added.set(content, addedToken.parse({ id: free, content, special: true }));
+    if (used.has(id))
+      throw new ConfigError(
+        `config.json gives ${content} the id ${id}, which is ${JSON.stringify([...known].find(([, other]) => other === id)?.[0])} in tokenizer.json`,
+      );
+    added.set(content, addedToken.parse({ id, content, special: true }));
   }
 }
 

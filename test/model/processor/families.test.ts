@@ -148,7 +148,12 @@ describe.each(['llava-onevision', 'qwen2-vl'] as const)('videos of %s', (name) =
 test('Qwen2.5-VL knows how far its temporal patches are apart', async () => {
   const files = textFiles('processor-families/qwen2-vl');
   const { secondsPerPatch } = report['qwen2-vl'] as unknown as { secondsPerPatch: { fps: number; seconds: number[] } };
-  files['config.json'] = files['config.json'].replace('qwen2_vl', 'qwen2_5_vl');
+  const { embed_dim, ...vision_config } = JSON.parse(files['config.json']).vision_config;
+  files['config.json'] = JSON.stringify({
+    ...JSON.parse(files['config.json']),
+    model_type: 'qwen2_5_vl',
+    vision_config: { ...vision_config, hidden_size: embed_dim ?? 1280 },
+  });
   const processor = await Processor.load(memoryFolder(files));
   const run = (fps?: number) =>
     processor.prepare({ prompt: '<|video_pad|>', videos: [{ frames: frames(32, 16, 4), fps }] }).visuals[0];

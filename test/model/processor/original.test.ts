@@ -16,7 +16,9 @@ const qwen = textFiles('processor-families/llava-onevision');
 const llama = checkpointFiles('llava-f32');
 const onevision = {
   model_type: 'llava_qwen',
-  mm_vision_tower: 'google/siglip-so400m-patch4-28',
+  mm_vision_tower: 'google/siglip-so400m-patch14-384',
+  mm_vision_tower_config: { image_size: 28, patch_size: 4 },
+  mm_projector_type: 'mlp2x_gelu',
   image_aspect_ratio: 'anyres_max_2',
   image_grid_pinpoints: '(1x1),...,(3x3)',
   mm_patch_merge_type: 'spatial_unpad',
@@ -24,8 +26,11 @@ const onevision = {
 };
 const vicuna = {
   model_type: 'llava_llama',
-  mm_vision_tower: 'openai/clip-vit-large-patch8-32',
+  mm_vision_tower: 'openai/clip-vit-large-patch14-336',
+  mm_vision_tower_config: { image_size: 32, patch_size: 8 },
+  mm_projector_type: 'mlp2x_gelu',
   image_aspect_ratio: 'pad',
+  image_token_index: 419,
 };
 const next = {
   ...vicuna,
@@ -68,7 +73,11 @@ describe('the same pixels and tokens as in the hub layout', () => {
     const several = { prompt: '<image><image>', images: [picture(61, 23), picture(9, 9)] };
     expect(a.prepare(several)).toEqual(b.prepare(several));
     const video = { prompt: '<video>', videos: [{ frames: frames(40, 30, 3) }] };
-    expect(a.prepare(video)).toEqual(b.prepare(video));
+    expect(a.prepare(video).visuals).toEqual(b.prepare(video).visuals);
+    // config.json has no id for videos: one past the table stands for them
+    const past = { ...onevision, vocab_size: 500 };
+    const ids = Array.from((await original(past, qwen)).prepare(video).inputIds);
+    expect(ids).toEqual(Array.from(b.prepare(video).inputIds, (id) => (id === 408 ? 501 : id)));
     expect(a.sampleFrames({ totalFrames: 100, fps: 25 })).toHaveLength(16);
   });
 
@@ -88,7 +97,7 @@ describe('the same pixels and tokens as in the hub layout', () => {
       { ...vicuna, image_aspect_ratio: undefined, mm_vision_select_feature: 'cls_patch' },
       llama,
     );
-    const b = await hub(llama, { 'processor_config.json': { vision_feature_select_strategy: 'full' } });
+    const b = await hub(llama, { 'config.json': { vision_feature_select_strategy: 'full' } });
     const input = { prompt: '<image>', images: [picture(61, 23)] };
     expect(a.prepare(input)).toEqual(b.prepare(input));
     expect(a.tokens(a.prepare(input).visuals[0])).toBe(17);
@@ -96,11 +105,13 @@ describe('the same pixels and tokens as in the hub layout', () => {
 
   test('LLaVA-NeXT', async () => {
     const a = await original(next, llama);
+    // The original code reads [width, height], HF's [height, width]: it decides between equals.
+    const pinpoints = next.image_grid_pinpoints.map(([width, height]) => [height, width]);
     const b = await hub(llama, {
-      'config.json': { model_type: 'llava_next' },
+      'config.json': { model_type: 'llava_next', image_grid_pinpoints: pinpoints },
       'preprocessor_config.json': {
         image_processor_type: 'LlavaNextImageProcessor',
-        image_grid_pinpoints: next.image_grid_pinpoints,
+        image_grid_pinpoints: pinpoints,
       },
     });
     for (const [width, height] of sizes) {
@@ -153,29 +164,35 @@ describe('the image token', () => {
   };
 
   test.each([
-    [407, 407, 408],
-    [5000, 5000, 5001],
-    [3, 407, 408], // a letter's
-    [-200, 407, 408],
-    [undefined, 407, 408],
-  ])('of index %s is added as %s', async (image_token_index, image, video) => {
-    const processor = await original({ ...onevision, image_token_index }, bare());
+    [407, 407],
+    [5000, 5000],
+    [-200, 6000],
+    [undefined, 6000],
+  ])('of index %s is %s', async (image_token_index, image) => {
+    const processor = await original({ ...onevision, image_token_index, vocab_size: 6000 }, bare());
     expect(processor.image).toEqual({ text: '<image>', id: image });
-    expect(processor.video).toEqual({ text: '<video>', id: video });
+    expect(processor.video).toEqual({ text: '<video>', id: 6001 });
     const { inputIds } = processor.prepare({ prompt: 'a<image>b', images: [picture(28, 28)] });
     expect(Array.from(inputIds).filter((id) => id === image)).toHaveLength(49 + 7 * 8);
   });
 
-  test('stays what it is where the tokenizer has it', async () => {
+  test('is one of the model’s own, whatever the tokenizer calls it', async () => {
     const processor = await original({ ...onevision, image_token_index: 5000 }, qwen);
-    expect(processor.image!.id).toBe(processor.tokenizer.id('<image>'));
-    expect(processor.image!.id).toBeLessThan(5000);
+    const { inputIds } = processor.prepare({ prompt: 'a<image>b', images: [picture(28, 28)] });
+    expect(inputIds).not.toContain(processor.tokenizer.id('<image>'));
+    expect(Array.from(inputIds).filter((id) => id === 5000)).toHaveLength(49 + 7 * 8);
+  });
+
+  test('cannot be another token', async () => {
+    await expect(original({ ...onevision, image_token_index: 3 }, bare())).rejects.toThrow(
+      'config.json gives <image> the id 3, which is',
+    );
   });
 });
 
 describe('the tower', () => {
   const sideOf = async (config: object) => {
-    const processor = await original({ ...vicuna, ...config }, llama);
+    const processor = await original({ ...vicuna, mm_vision_tower_config: undefined, ...config }, llama);
     const [visual] = processor.prepare({ prompt: '<image>', images: [picture(9, 7)] }).visuals;
     return [visual.shape[2], processor.tokens(visual)];
   };
@@ -187,23 +204,26 @@ describe('the tower', () => {
   });
 
   test('may be of another size', async () => {
-    const mm_vision_tower_config = { image_size: 24, patch_size: 6, hidden_size: 99 };
+    const mm_vision_tower_config = { image_size: 24, patch_size: 6, hidden_size: 96 };
     expect(await sideOf({ mm_vision_tower: './tiny-clip', mm_vision_tower_config })).toEqual([24, 16]);
-    expect(await sideOf({ mm_vision_tower_config: { image_size: 16 } })).toEqual([16, 4]);
+    expect(await sideOf({ mm_vision_tower: './tiny-siglip', mm_vision_tower_config })).toEqual([24, 16]);
   });
 
   test.each([
-    [{ mm_vision_tower: 'facebook/dinov2' }, 'mm_vision_tower "facebook/dinov2" is not supported; supported: CLIP'],
-    [{ mm_vision_tower: 'tiny-clip' }, 'does not say the pixels of a side and of a patch'],
-    [{ mm_vision_tower_config: { image_size: 4 } }, 'does not say the pixels'],
-    [{ image_aspect_ratio: 'highres' }, 'image_aspect_ratio "highres" is not supported; supported: "square", "pad"'],
-    [{ ...next, image_aspect_ratio: 'anyres_max_x' }, 'image_aspect_ratio "anyres_max_x" is not supported'],
+    [
+      { mm_vision_tower: 'facebook/dinov2', mm_vision_tower_config: undefined },
+      'mm_vision_tower "facebook/dinov2" is not supported; supported: clip-vit-large-patch14-336',
+    ],
+    [{ mm_vision_tower_config: { image_size: 4, patch_size: 8 } }, 'patch_size 8 exceeds image_size 4'],
+    [{ mm_projector_type: 'linear' }, 'mm_projector_type "linear": supported: "mlp2x_gelu"'],
+    [{ image_aspect_ratio: 'highres' }, 'image_aspect_ratio "highres": supported: "square", "pad"'],
+    [{ ...next, image_aspect_ratio: 'anyres_max_x' }, 'image_aspect_ratio "anyres_max_x": supported'],
     [{ ...next, mm_patch_merge_type: undefined }, 'mm_patch_merge_type "flat" with image_aspect_ratio "anyres"'],
-    [{ ...next, image_grid_pinpoints: [[30, 64]] }, "[30, 64] is not a multiple of the tile's side, 32"],
-    [{ ...next, image_grid_pinpoints: 'all' }, 'image_grid_pinpoints "all": expected a list'],
-    [{ ...next, image_grid_pinpoints: '(3x3),...,(1x1)' }, 'no sizes lie between its ends'],
-    [{ ...next, image_grid_pinpoints: '(0x1),...,(1x1)' }, 'no sizes lie between its ends'],
-    [{ ...next, image_grid_pinpoints: undefined }, 'image_grid_pinpoints null: expected a list'],
+    [{ ...next, image_grid_pinpoints: [[30, 64]] }, "[64, 30] is not a multiple of the tile's side, 32"],
+    [{ ...next, image_grid_pinpoints: 'all' }, 'image_grid_pinpoints: "all" is neither'],
+    [{ ...next, image_grid_pinpoints: '(3x3),...,(1x1)' }, 'image_grid_pinpoints: "(3x3),...,(1x1)" is neither'],
+    [{ ...next, image_grid_pinpoints: '(0x1),...,(1x1)' }, 'image_grid_pinpoints: "(0x1),...,(1x1)" is neither'],
+    [{ ...next, image_grid_pinpoints: undefined }, 'image_grid_pinpoints: undefined is neither'],
     [{ ...next, image_grid_pinpoints: [[16384, 16384]] }, '[16384, 16384] is too large'],
   ])('%j is refused', async (config, message) => {
     await expect(original({ ...vicuna, ...config }, llama)).rejects.toThrow(message);

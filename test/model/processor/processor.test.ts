@@ -92,11 +92,12 @@ describe('load', () => {
   });
 
   test('takes the image processor that transformers 5 nests in processor_config.json', async () => {
-    const crop_size = { height: 24, width: 24 };
-    const nested = JSON.stringify({ patch_size: 8, num_additional_image_tokens: 1, image_processor: { crop_size } });
+    const image_processor = { size: 32, crop_size: 32, do_rescale: false, do_normalize: false };
+    const nested = JSON.stringify({ image_processor });
     const processor = await load({ 'processor_config.json': nested, 'preprocessor_config.json': undefined });
-    expect(await tokensPerImage(processor)).toBe(9);
-    expect(processor.prepare({ prompt: '<image>', images: [picture] }).visuals[0].shape).toEqual([1, 3, 24, 24]);
+    const [{ shape, pixels }] = processor.prepare({ prompt: '<image>', images: [picture] }).visuals;
+    expect(shape).toEqual([1, 3, 32, 32]);
+    expect(Math.max(...pixels)).toBe(99); // as they are in the picture
   });
 
   test('wraps a question with images in the chat template', async () => {
@@ -113,11 +114,11 @@ describe('load', () => {
     ['tokenizer.json', undefined, 'tokenizer.json: not in memory'],
     ['tokenizer.json', '{', 'tokenizer.json: not valid JSON'],
     ['tokenizer.json', '\ud800', 'tokenizer.json: not valid JSON'],
-    ['processor_config.json', '{"patch_size": 0}', 'processor_config.json: patch_size'],
+    ['processor_config.json', '{"image_token": 7}', 'processor_config.json: image_token'],
     [
-      'processor_config.json',
-      '{"vision_feature_select_strategy": "cls"}',
-      'processor_config.json: vision_feature_select_strategy',
+      'config.json',
+      '{"model_type": "llava", "vision_feature_select_strategy": "cls"}',
+      'vision_feature_select_strategy',
     ],
     [
       'config.json',
@@ -129,10 +130,10 @@ describe('load', () => {
     await expect(load({ [file]: text })).rejects.toThrow(message);
   });
 
-  test('an image smaller than a patch is refused', async () => {
+  test('an image of another size than the tower’s is refused', async () => {
     const processor = await load({ 'preprocessor_config.json': '{"do_resize": false, "crop_size": 4}' });
     expect(() => processor.prepare({ prompt: '<image>', images: [picture] })).toThrow(
-      '4x4 pixels after processing has no patch of 8',
+      'pixel values: [1,3,4,4] of 48 numbers, expected [crops, 3, 32, 32]',
     );
   });
 });
