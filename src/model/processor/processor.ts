@@ -36,6 +36,9 @@ const modelSchema = z.looseObject({
   video_token_id: tokenId,
 });
 
+/** More than any model has positions, and few enough to write out. */
+const maxPlaceholders = 2 ** 20;
+
 interface Parts {
   readonly location: string;
   readonly modelType: string;
@@ -94,7 +97,7 @@ export class Processor {
       modelType: model.model_type,
       tokenizer,
       visuals: family?.load(files),
-      ...placeholders(family, files, tokenizer, expected),
+      ...findPlaceholders(family, files, tokenizer, expected),
       chatTemplate: await ChatTemplate.load(folder, {
         processorConfig: files.processor,
         tokenizer,
@@ -153,6 +156,7 @@ export class Processor {
     this.#checkCount(pieces, 'image', images.length);
     this.#checkCount(pieces, 'video', videos.length);
     const visuals: Visual[] = [];
+    let placeholders = 0;
     const left = { images: [...images], videos: [...videos] };
     const expanded = pieces.map((piece) => {
       if (piece !== this.image?.text && piece !== this.video?.text) return piece;
@@ -161,6 +165,11 @@ export class Processor {
           ? this.#visuals!.image(left.images.shift()!, images.length)
           : this.#visuals!.video!(left.videos.shift()!);
       visuals.push(visual);
+      placeholders += visual.tokens;
+      if (placeholders > maxPlaceholders)
+        throw new InputError(
+          `the pictures of the prompt become more than ${maxPlaceholders} tokens; give fewer or smaller ones`,
+        );
       return piece.repeat(visual.tokens);
     });
     const { bos_token: bos } = this.tokenizer.specialTokens;
@@ -193,7 +202,7 @@ export class Processor {
 }
 
 /** What stands for pictures in a prompt. @throws ConfigError where the tokenizer and config.json number them differently. */
-function placeholders(
+function findPlaceholders(
   family: Family | undefined,
   { processor, location }: ProcessorFiles,
   tokenizer: Tokenizer,
