@@ -34,6 +34,8 @@ const schema = z.looseObject({
   mm_projector_type: z.string().default('linear'),
   mm_patch_merge_type: z.string().default('flat'),
   mm_hidden_size: z.int().optional(),
+  mm_newline_position: z.string().nullish(),
+  mm_spatial_pool_mode: z.string().nullish(),
   image_aspect_ratio: z.string().nullish(),
   image_grid_pinpoints: z.unknown().optional(),
   image_token_index: z.int().max(10_000_000).nullish(),
@@ -124,6 +126,12 @@ export const llavaOriginal: Family = {
       settings.problem(
         `mm_patch_merge_type ${JSON.stringify(merge)} with image_aspect_ratio ${JSON.stringify(aspect)} is not supported; supported: "spatial_unpad" with anyres, "flat" with the others`,
       );
+    for (const [setting, only] of [
+      ['mm_newline_position', 'one_token'],
+      ['mm_spatial_pool_mode', 'bilinear'],
+    ] as const)
+      if ((raw[setting] ?? only) !== only)
+        settings.problem(`${setting} ${JSON.stringify(raw[setting])}: supported: ${JSON.stringify(only)}`);
     const { imageSize, side } = tower.config;
     const pinpoints = isAnyres ? originalPinpoints(settings, raw.image_grid_pinpoints, imageSize) : [];
     settings.finish();

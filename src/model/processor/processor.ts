@@ -27,6 +27,9 @@ export interface Placeholder {
   readonly id: number;
 }
 
+/** More than any model has positions, and few enough to write out. */
+const maxPlaceholders = 2 ** 20;
+
 interface Parts {
   readonly location: string;
   readonly architecture: Architecture;
@@ -143,6 +146,7 @@ export class Processor {
     this.#checkCount(pieces, 'image', images.length);
     this.#checkCount(pieces, 'video', videos.length);
     const visuals: Visual[] = [];
+    let placeholders = 0;
     const left = { images: [...images], videos: [...videos] };
     const expanded = pieces.map((piece) => {
       if (piece !== this.image?.text && piece !== this.video?.text) return piece;
@@ -151,7 +155,13 @@ export class Processor {
           ? this.#visuals!.image(left.images.shift()!, images.length)
           : this.#visuals!.video!(left.videos.shift()!);
       visuals.push(visual);
-      return piece.repeat(this.tokens(visual));
+      const tokens = this.tokens(visual);
+      placeholders += tokens;
+      if (placeholders > maxPlaceholders)
+        throw new InputError(
+          `the pictures of the prompt take more than ${maxPlaceholders} tokens; give fewer or smaller ones`,
+        );
+      return piece.repeat(tokens);
     });
     const { bos_token: bos } = this.tokenizer.specialTokens;
     const ids = this.tokenizer.encode(expanded.join(''), {

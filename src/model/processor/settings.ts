@@ -40,7 +40,7 @@ export const commonSettings = {
   do_resize: z.boolean().nullish(),
   resample: z.int().min(0).max(5).nullish(),
   do_rescale: z.boolean().nullish(),
-  rescale_factor: z.number().nullish(),
+  rescale_factor: z.number().positive().nullish(),
   do_normalize: z.boolean().nullish(),
   image_mean: perChannel.nullish(),
   image_std: perChannel.nullish(),

@@ -77,9 +77,10 @@ export function parseTiling({ json, file }: Settings, type: keyof typeof default
   const problems: string[] = [];
   classOf(raw, [type], problems);
   const { filter, scaling, meanColour } = parsePixels(raw, clipStatistics, problems);
-  throwIfAny(problems, file);
   const size = raw.size ?? defaults[type].size;
   const cropSize = raw.crop_size ?? defaults[type].crop;
+  if (raw.do_center_crop && !cropSize) problems.push('do_center_crop without crop_size');
+  throwIfAny(problems, file);
   return tiling(
     {
       pinpoints: raw.image_grid_pinpoints ?? defaults[type].pinpoints,

@@ -215,6 +215,8 @@ describe('the tower', () => {
       'mm_vision_tower "facebook/dinov2" is not supported; supported: clip-vit-large-patch14-336',
     ],
     [{ mm_vision_tower_config: { image_size: 4, patch_size: 8 } }, 'patch_size 8 exceeds image_size 4'],
+    [{ mm_newline_position: 'grid' }, 'mm_newline_position "grid": supported: "one_token"'],
+    [{ mm_spatial_pool_mode: 'max' }, 'mm_spatial_pool_mode "max": supported: "bilinear"'],
     [{ mm_projector_type: 'linear' }, 'mm_projector_type "linear": supported: "mlp2x_gelu"'],
     [{ image_aspect_ratio: 'highres' }, 'image_aspect_ratio "highres": supported: "square", "pad"'],
     [{ ...next, image_aspect_ratio: 'anyres_max_x' }, 'image_aspect_ratio "anyres_max_x": supported'],

@@ -184,6 +184,13 @@ describe('hostile pictures', () => {
     expect(() => unsized.prepare({ prompt, images: [huge] })).toThrow('2 frames of 8192x8192 pixels are too many');
   });
 
+  test('more tokens than can be written out', async () => {
+    const processor = await load('onevision', { 'processor_config.json': { num_image_tokens: 1e6 } });
+    expect(() => processor.prepare({ prompt: '<image>', images: [picture(28, 28)] })).toThrow(
+      'the pictures of the prompt become more than 1048576 tokens',
+    );
+  });
+
   test('LLaVA-NeXT: a needle', async () => {
     const processor = await load('next', {
       'preprocessor_config.json': { image_grid_pinpoints: [[28, 28]] },
