@@ -7,22 +7,21 @@ import type { Register } from './command.ts';
 import { UsageError } from './context.ts';
 import { type DataOptions, featureStore, readData, withDataOptions } from './data.ts';
 import { percent } from './experiments.ts';
-import { collect, type ModelOptions, openModel, withCommonOptions } from './model.ts';
+import { type ModelOptions, openModel, withCommonOptions } from './model.ts';
+import { type PictureOptions, readPictures, withPictureOptions } from './prompt.ts';
 
-interface Options extends ModelOptions, DataOptions {
+interface Options extends ModelOptions, DataOptions, PictureOptions {
   classifier: string;
   data?: string;
-  image?: string[];
   question?: string;
 }
 
 export const classifyCommand: Register = (program, run) => {
-  withDataOptions(withCommonOptions(program.command('classify')))
+  withPictureOptions(withDataOptions(withCommonOptions(program.command('classify'))))
     .description('Label images with a stored classifier: the label, the votes per class and per head.')
     .requiredOption('--classifier <file>', 'what fit has written')
     .option('--data <file>', 'queries, JSON Lines {image, question}; the answer is JSON Lines, a line a query')
-    .option('--image <file>', 'one query: its image; give it again for several', collect)
-    .option('--question <text>', 'with --image: the question (default: the one the classifier was fitted with)')
+    .option('--question <text>', 'one query: its text (default: the one the classifier was fitted with)')
     .addHelpText(
       'after',
       `
@@ -32,8 +31,9 @@ Examples:
     )
     .action(
       run<Options>(async (context, options) => {
-        if ((options.data === undefined) === (options.image === undefined))
-          throw new UsageError('give either --data or --image (see --help)');
+        const isQuery = [options.image, options.video, options.question].some((given) => given !== undefined);
+        if ((options.data === undefined) !== isQuery)
+          throw new UsageError('give either --data or a query: --image, --video, --question (see --help)');
         const bytes = await readFileBytes(options.classifier);
         const model = await openModel(context, options);
         const classifier = decodeClassifier(bytes, options.classifier, model);
@@ -41,7 +41,7 @@ Examples:
         const set = promptSetByName(data.promptSet).name as PromptSetName;
         const examples = options.data
           ? await readData(options.data, { ...options, promptSet: set }, 'optional')
-          : [single(options, data.prompt)];
+          : [await single(options, data.prompt)];
         const store = featureStore(options);
         const progress = context.progress('classifying', examples.length);
         try {
@@ -78,13 +78,15 @@ Examples:
     );
 };
 
-function single({ image = [], question }: Options, fitted: string | undefined): Example {
-  const prompt = question ?? fitted;
+async function single(options: Options, fitted: string | undefined): Promise<Example> {
+  const prompt = options.question ?? fitted;
   if (prompt === undefined) throw new UsageError('this classifier was fitted with several questions: give --question');
+  const { images, imageNames, videos } = await readPictures(options);
   return {
-    source: image.join(', '),
+    source: [...imageNames, ...(options.video ?? [])].join(', ') || prompt,
     prompt,
-    images: image,
-    loadImages: () => Promise.all(image.map((file) => readFileBytes(file))),
+    images: imageNames,
+    loadImages: async () => images,
+    ...(videos.length && { loadVideos: async () => videos }),
   };
 }

@@ -3,7 +3,7 @@ import type { VisionLanguageModel } from '../model/vision-language-model.ts';
 import { describeLeaks, findLeaks, labelsOf } from '../sav/data.ts';
 import { type Experiment, type ExperimentOptions, runExperiment } from '../sav/experiment.ts';
 import type { FeatureStore } from '../sav/feature-cache.ts';
-import { type Example, extractFeatures, type HeadFeatures } from '../sav/features.ts';
+import { type Example, extractFeatures, type HeadFeatures, show } from '../sav/features.ts';
 import { pickQueries, type ReportTask } from '../sav/report/report.ts';
 import type { Context } from './context.ts';
 
@@ -59,14 +59,11 @@ export async function runTask(
       const vectors: Float32Array[] = [];
       for (let at = 0; at < task.test.length; at += batchSize) {
         const rows = task.test.slice(at, at + batchSize);
-        const shown = await Promise.all(
-          rows.map(async ({ images, prompt, loadImages }) => ({
-            images: await loadImages(),
-            imageNames: images,
-            prompt,
-          })),
-        );
-        const found = await model.answers(shown, { maxNewTokens: maxAnswerTokens, labels, signal });
+        const found = await model.answers(await Promise.all(rows.map(show)), {
+          maxNewTokens: maxAnswerTokens,
+          labels,
+          signal,
+        });
         for (const [i, answer] of found.entries()) {
           answers.push(answer.text);
           const { candidates = labels } = rows[i];

@@ -1,32 +1,64 @@
-// One prompt with its images, for the commands that run one.
-
+// One prompt with its pictures, for the commands that run one.
+import { readdir, stat } from 'node:fs/promises';
+import { join } from 'node:path';
 import type { Command } from 'commander';
 import { readFileBytes } from '#platform';
 import type { ModelInput } from '../model/input.ts';
 import type { VisionLanguageModel } from '../model/vision-language-model.ts';
-import type { Context } from './context.ts';
+import type { VideoSource } from '../platform/types.ts';
+import { type Context, UsageError } from './context.ts';
 import { collect, type ModelOptions, openModel, withCommonOptions } from './model.ts';
 
-export interface PromptOptions extends ModelOptions {
+export interface PictureOptions {
   image?: string[];
+  video?: string[];
+}
+
+export interface PromptOptions extends ModelOptions, PictureOptions {
   prompt: string;
   rawPrompt?: boolean;
 }
 
-export function withPromptOptions(command: Command): Command {
-  return withCommonOptions(command)
-    .requiredOption('--prompt <text>', 'the question; wrapped in the checkpoint’s chat template')
+export function withPictureOptions(command: Command): Command {
+  return command
     .option('--image <file>', 'an image; give it again for several', collect)
-    .option('--raw-prompt', 'take the prompt as it is: it holds <image> itself');
+    .option('--video <path>', 'a video file (ffmpeg must be on the PATH), or a folder with its frames', collect);
 }
 
-/** Reads the images before the model, so that a misspelt name costs no loading. */
+export function withPromptOptions(command: Command): Command {
+  return withPictureOptions(withCommonOptions(command))
+    .requiredOption(
+      '--prompt <text>',
+      'the question; <image> and <video> in it say where the pictures belong; the checkpoint’s chat template wraps it',
+    )
+    .option('--raw-prompt', 'take the prompt as it is, with the checkpoint’s own placeholders in it');
+}
+
+/** Reads the pictures before the model, so that a misspelt name costs no loading. */
 export async function openPrompt(
   context: Context,
   options: PromptOptions,
 ): Promise<{ model: VisionLanguageModel; input: ModelInput }> {
-  const { image = [], prompt, rawPrompt: raw } = options;
-  const images = await Promise.all(image.map((file) => readFileBytes(file)));
+  const { prompt, rawPrompt: raw } = options;
+  const pictures = await readPictures(options);
   const model = await openModel(context, options);
-  return { model, input: await model.input({ images, imageNames: image, prompt, raw }) };
+  return { model, input: await model.input({ ...pictures, prompt, raw }) };
+}
+
+export async function readPictures({ image = [], video = [] }: PictureOptions) {
+  return {
+    images: await Promise.all(image.map((file) => readFileBytes(file))),
+    imageNames: image,
+    videos: await Promise.all(video.map(readVideo)),
+  };
+}
+
+/** A file, or a folder of images in the order of their names (frame-2 before frame-10). */
+async function readVideo(path: string): Promise<VideoSource> {
+  const isFolder = (await stat(path).catch(() => undefined))?.isDirectory();
+  if (!isFolder) return { file: await readFileBytes(path) };
+  const files = (await readdir(path)).filter((name) => /\.(png|jpe?g|webp|gif)$/i.test(name));
+  if (!files.length) throw new UsageError(`${path}: no images in it; --video takes a video file or a folder of frames`);
+  files.sort(new Intl.Collator('en', { numeric: true }).compare);
+  return { frames: await Promise.all(files.map((name) => readFileBytes(join(path, name)))) };
 }

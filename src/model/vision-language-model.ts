@@ -1,20 +1,27 @@
-import { decodeImage } from '#platform';
-import type { Folder } from '../platform/types.ts';
+import { decodeImage, decodeVideo } from '#platform';
+import type { Folder, Video, VideoSource } from '../platform/types.ts';
 import { InputError } from './errors.ts';
 import { type GenerateOptions, generate, PromptRun } from './generate.ts';
 import type { ModelInput } from './input.ts';
 import { type LoadedModel, type LoadModelOptions, loadModel } from './load-model.ts';
 import { type Activation, type ActivationCache, type Model, type RunOptions, splitHeadVectors } from './model.ts';
+import type { ContentPart } from './processor/chat-template.ts';
 import { Processor } from './processor/processor.ts';
 
 /** What a prompt is made of before the processor has seen it. */
 export interface Prompt {
   /** Encoded image files (PNG, JPEG, WebP, …), in the order of the prompt. */
-  readonly images: readonly Uint8Array[];
+  readonly images?: readonly Uint8Array[];
   /** File names of the images, for errors. */
   readonly imageNames?: readonly string[];
+  /** Of models that take videos. */
+  readonly videos?: readonly VideoSource[];
+  /**
+   * The text. `<image>` and `<video>` in it say where the pictures belong; without such marks they come first. The
+   * checkpoint's chat template wraps it.
+   */
   readonly prompt: string;
-  /** The prompt is the whole text and holds `<image>` itself; otherwise the checkpoint's chat template wraps it. */
+  /** The prompt is the whole text, template and all, with the checkpoint's own placeholders in it. */
   readonly raw?: boolean;
 }
 
@@ -74,15 +81,25 @@ export class VisionLanguageModel {
     return this.model.config.text.dHead;
   }
 
-  /** Decodes the images, wraps and tokenises the prompt. Throws where images and `<image>` marks do not match. */
-  async input({ images, imageNames, prompt, raw }: Prompt): Promise<ModelInput> {
-    const decoded = await Promise.all(
-      images.map((bytes, i) => decodeImage(bytes, imageNames?.[i] ?? `image ${i + 1}`)),
-    );
+  /** Decodes the pictures, wraps and tokenises the prompt. Throws where pictures and their marks do not match. */
+  async input({ images = [], imageNames, videos = [], prompt, raw }: Prompt): Promise<ModelInput> {
+    const pictures = {
+      images: await Promise.all(images.map((bytes, i) => decodeImage(bytes, imageNames?.[i] ?? `image ${i + 1}`))),
+      videos: await Promise.all(videos.map((video, i) => this.#decodeVideo(video, `video ${i + 1}`))),
+    };
     // A raw prompt is tokenised as HF's `processor(text=…)` does it, which always adds the tokenizer's own tokens.
-    return raw
-      ? this.processor.prepare({ prompt, images: decoded, addSpecialTokens: true })
-      : this.processor.prepare({ prompt: this.processor.chat(images.length, prompt), images: decoded });
+    if (raw) return this.processor.prepare({ prompt, ...pictures, addSpecialTokens: true });
+    const text = this.processor.chat(contentParts(prompt, images.length, videos.length));
+    return this.processor.prepare({ prompt: text, ...pictures });
+  }
+
+  async #decodeVideo(video: VideoSource, name: string): Promise<Video> {
+    if ('file' in video) {
+      const label = typeof video.file === 'string' ? video.file : name;
+      return decodeVideo(video.file, { label, sample: (info) => this.processor.sampleFrames(info) });
+    }
+    const { frames, fps } = video;
+    return { frames: await Promise.all(frames.map((bytes, i) => decodeImage(bytes, `${name}, frame ${i + 1}`))), fps };
   }
 
   /** See `Model.runWithCache`. */
@@ -196,4 +213,25 @@ export class VisionLanguageModel {
   destroy(): void {
     this.#destroy();
   }
+}
+
+const marks = ['image', 'video'] as const;
+
+/** A message's parts: pictures where the text marks them, those of a kind that it does not mark before everything. */
+export function contentParts(prompt: string, images: number, videos: number): ContentPart[] {
+  const given = { image: images, video: videos };
+  const marked = marks.filter((kind) => given[kind] > 0 && prompt.includes(`<${kind}>`));
+  const first = marks.filter((kind) => !marked.includes(kind));
+  const pieces = marked.length
+    ? prompt.split(new RegExp(`(${marked.map((kind) => `<${kind}>`).join('|')})`))
+    : [prompt];
+  return [
+    ...first.flatMap((type) => Array.from({ length: given[type] }, (): ContentPart => ({ type }))),
+    ...pieces
+      .filter((piece) => piece !== '' || pieces.length === 1)
+      .map((text): ContentPart => {
+        const type = marked.find((kind) => text === `<${kind}>`);
+        return type ? { type } : { type: 'text', text };
+      }),
+  ];
 }

@@ -52,3 +52,12 @@ export interface DecodeVideoOptions {
   /** Frames that take more bytes than this are refused; 1 GiB by default. */
   readonly maxBytes?: number;
 }
+
+/** A video as its owner has it: a file (its path or its bytes), or its frames as encoded images, in the order of time. */
+export type VideoSource =
+  | { readonly file: string | Uint8Array }
+  | {
+      readonly frames: readonly Uint8Array[];
+      /** Frames a second, where it is known: Qwen2.5-VL counts time. */
+      readonly fps?: number;
+    };

@@ -21,7 +21,8 @@ export interface ReadOptions {
 /**
  * Examples of a JSON Lines file, in file order; empty lines are passed over.
  *
- * Image paths are relative to the data file's own folder and may not leave it, so that a data file from a stranger
+ * A row of the general kind may have images, a video (`video`: a file, or a list of frames), or neither.
+ * Paths are relative to the data file's own folder and may not leave it, so that a data file from a stranger
  * cannot pull private pictures into a report; images kept elsewhere need `imageFolder`.
  * An optional field `candidates` (list of labels) limits the vote for that row.
  * @throws {Error} `file:line: …` for the first line that is not what it should be.
@@ -32,12 +33,23 @@ export async function readExamples(folder: ExampleFolder, file: string, options:
   const base = options.imageFolder ? '' : file.slice(0, file.lastIndexOf('/') + 1);
   const rowSchema = schemaOf(promptSet, options.labels ?? 'required');
   const lines = decodeUtf8(await folder.read(file), file).split(/\r?\n/);
-  const examples: Example[] = [];
+  const rows: { row: Record<string, unknown>; source: string }[] = [];
   for (const [index, line] of lines.entries()) {
     if (line.trim() === '') continue;
     const source = `${file}:${index + 1}`;
-    const row = parseRow(line, rowSchema, source);
-    const images = imagePaths(row, promptSet, source);
+    rows.push({ row: parseRow(line, rowSchema, source), source });
+  }
+  checkPictures(rows, promptSet);
+  const examples: Example[] = [];
+  for (const { row, source } of rows) {
+    const images = insidePaths(
+      promptSet.imageFields.flatMap((field) => (row[field] || []) as string | string[]),
+      source,
+    );
+    const video = promptSet.videoField === undefined ? undefined : row[promptSet.videoField];
+    const clip = insidePaths([(video ?? []) as string | string[]].flat(), source);
+    const read = (paths: readonly string[]) =>
+      Promise.all(paths.map((path) => readPicture(imageFolder, base + path, source)));
     const text = new Map(templateFields(promptSet).map((field) => [field, row[field] as string]));
     const label = row[promptSet.labelField] as string | undefined;
     const candidates = row.candidates as string[] | undefined;
@@ -48,7 +60,13 @@ export async function readExamples(folder: ExampleFolder, file: string, options:
       source,
       prompt: fillTemplate(promptSet, text),
       images,
-      loadImages: () => Promise.all(images.map((path) => readImage(imageFolder, base + path, source))),
+      loadImages: () => read(images),
+      ...(clip.length && {
+        loadVideos: async () => {
+          const files = await read(clip);
+          return [typeof video === 'string' ? { file: files[0] } : { frames: files }];
+        },
+      }),
       label,
       candidates,
       group: promptSet.groupField && (row[promptSet.groupField] as string),
@@ -100,8 +118,11 @@ function schemaOf(set: PromptSet, labels: 'required' | 'optional') {
   const shape: Record<string, z.ZodType> = {};
   for (const field of templateFields(set)) shape[field] = z.union([z.string(), z.number()]).transform(String);
   for (const [i, field] of set.imageFields.entries()) {
-    shape[field] = i === 0 ? z.union([imagePath, z.array(imagePath)]) : imagePath.or(z.literal('')).nullish();
+    const paths = z.union([imagePath, z.array(imagePath)]);
+    const first = set.videoField === undefined ? paths : paths.nullish();
+    shape[field] = i === 0 ? first : imagePath.or(z.literal('')).nullish();
   }
+  if (set.videoField) shape[set.videoField] = z.union([imagePath, z.array(imagePath).min(1)]).nullish();
   if (set.groupField) shape[set.groupField] = z.union([z.string(), z.number()]).transform(String);
   shape.candidates = z.array(labelValue).min(1).optional();
   shape[set.labelField] =
@@ -127,25 +148,40 @@ function parseRow(line: string, schema: z.ZodType, source: string): Record<strin
   return result.data as Record<string, unknown>;
 }
 
-function imagePaths(row: Record<string, unknown>, set: PromptSet, source: string): string[] {
-  const paths = set.imageFields.flatMap((field) => (row[field] || []) as string | string[]);
+/**
+ * A file of rows without any pictures is a task on text. One row that lacks what others have is rather a slip.
+ * @throws Error naming the row.
+ */
+function checkPictures(
+  rows: readonly { row: Record<string, unknown>; source: string }[],
+  { imageFields: [image], videoField }: PromptSet,
+): void {
+  if (videoField === undefined) return;
+  const speaks = ({ row }: (typeof rows)[number]) => row[image] !== undefined || row[videoField] !== undefined;
+  const silent = rows.some(speaks) && rows.find((each) => !speaks(each));
+  if (silent)
+    throw new Error(`${silent.source}: has no field '${image}' or '${videoField}' (null, where it is text alone)`);
+}
+
+/** @throws Error for a path that leaves the data file's folder. */
+function insidePaths(paths: readonly string[], source: string): readonly string[] {
   for (const path of paths) {
     const outside =
       path.split(/[\\/]/).includes('..') || /^([\\/]|[A-Za-z][\w+.-]*:)/.test(path) || path.includes('\0');
     if (outside) {
       throw new Error(
-        `${source}: image '${path}' is outside the data file's folder; use a path relative to that folder, or name the folder of the images`,
+        `${source}: '${path}' is outside the data file's folder; use a path relative to that folder, or name the folder of the images`,
       );
     }
   }
   return paths;
 }
 
-async function readImage(folder: ExampleFolder, path: string, source: string): Promise<Uint8Array> {
+async function readPicture(folder: ExampleFolder, path: string, source: string): Promise<Uint8Array> {
   try {
     return await folder.read(path);
   } catch (error) {
-    throw new Error(`${source}: cannot read image '${path}' in ${folder.location}: ${(error as Error).message}`);
+    throw new Error(`${source}: cannot read '${path}' in ${folder.location}: ${(error as Error).message}`);
   }
 }
 

@@ -2,6 +2,7 @@
 // This is the only file of src/sav that meets the model, and it meets it through HeadVectorSource alone.
 
 import { sha256Hex } from '../checkpoint/sha256.ts';
+import type { VideoSource } from '../platform/types.ts';
 import { decodeEntry, encodeEntry, type FeatureStore } from './feature-cache.ts';
 
 /** What SAVs need of a model: `hook_z` at the last prompt token, for one example. */
@@ -14,8 +15,8 @@ export interface HeadVectorSource {
   readonly nHeads: number;
   readonly dHead: number;
   /**
-   * Head vectors [maxLayer + 1 (default nLayers), nHeads, dHead] of `images` (encoded files, in prompt order) followed
-   * by `prompt`, wrapped in the checkpoint's chat template up to and including the generation prompt.
+   * Head vectors [maxLayer + 1 (default nLayers), nHeads, dHead] of `images` (encoded files, in prompt order) and `videos`
+   * followed by `prompt`, or where it marks them by `<image>` and `<video>`, wrapped in the checkpoint's chat template up to and including the generation prompt.
    */
   headVectors(example: ShownExample, options?: { maxLayer?: number; signal?: AbortSignal }): Promise<Float32Array>;
   /** The same for several examples at once, where the model is faster that way. */
@@ -28,6 +29,9 @@ export interface HeadVectorSource {
 /** What the model is shown of an example. */
 export interface ShownExample {
   images: Uint8Array[];
+  /** For errors. */
+  imageNames?: readonly string[];
+  videos?: VideoSource[];
   prompt: string;
 }
 
@@ -42,6 +46,8 @@ export interface Example {
   readonly prompt: string;
   readonly images: readonly string[];
   loadImages(): Promise<Uint8Array[]>;
+  /** Of rows that have videos. */
+  loadVideos?(): Promise<VideoSource[]>;
   /** Absent only where the reader was told that labels are optional. */
   readonly label?: string;
   /** Labels that this row offers ("A, B, C or D"); the vote runs among them only. Absent: all labels. */
@@ -81,13 +87,19 @@ const fingerprints = new WeakMap<Example, Promise<string>>();
 export function fingerprint(example: Example): Promise<string> {
   let known = fingerprints.get(example);
   if (!known) {
-    known = example.loadImages().then(async (images) => {
-      const hashes = await Promise.all(images.map((bytes) => sha256Hex(bytes)));
-      return sha256Hex(JSON.stringify([example.prompt, hashes]));
+    known = show(example).then(async ({ images, videos }) => {
+      const hash = (files: readonly (string | Uint8Array)[]) => Promise.all(files.map((bytes) => sha256Hex(bytes)));
+      const clips = await Promise.all((videos ?? []).map((v) => hash('file' in v ? [v.file] : v.frames)));
+      return sha256Hex(JSON.stringify([example.prompt, await hash(images), ...(clips.length ? [clips] : [])]));
     });
     fingerprints.set(example, known);
   }
   return known;
+}
+
+/** What the model is shown of an example, read. */
+export async function show({ prompt, images, loadImages, loadVideos }: Example): Promise<ShownExample> {
+  return { prompt, images: await loadImages(), imageNames: images, videos: await loadVideos?.() };
 }
 
 /** Cache key of one example's head vectors: everything that their values depend on. */
@@ -117,9 +129,7 @@ export async function extractFeatures(
   const compute = async () => {
     signal?.throwIfAborted();
     const batch = missing.splice(0);
-    const shown = await Promise.all(
-      batch.map(async ({ index }) => ({ images: await examples[index].loadImages(), prompt: examples[index].prompt })),
-    );
+    const shown = await Promise.all(batch.map(({ index }) => show(examples[index])));
     const computed = source.headVectorsOf
       ? await source.headVectorsOf(shown, { maxLayer, signal })
       : [await source.headVectors(shown[0], { maxLayer, signal })];

@@ -4,8 +4,13 @@
 /** How rows of one kind of task become prompts. */
 export interface PromptSet {
   readonly name: string;
-  /** Fields that hold images, in prompt order. The first must be there; a later one may be missing, null or ''. */
+  /**
+   * Fields that hold images, in prompt order. The first must be there, unless there is a field for videos; a later one may be
+   * missing, null or ''.
+   */
   readonly imageFields: readonly string[];
+  /** A field that may hold a video: a file's path, or those of its frames. Rows without pictures are text alone. */
+  readonly videoField?: string;
   /** The text after the images; `{field}` stands for that field of the row. */
   readonly template: string;
   readonly labelField: string;
@@ -22,6 +27,7 @@ export const promptSets = {
   general: {
     name: 'general',
     imageFields: image,
+    videoField: 'video',
     template: '{question}',
     labelField: 'label',
     metric: 'accuracy',

@@ -40,11 +40,32 @@ describe('readExamples', () => {
     expect(await example.loadImages()).toEqual([Uint8Array.of(9)]);
   });
 
+  it('reads videos, as files and as frames, and tasks on text alone', async () => {
+    const files = { 'v.mp4': Uint8Array.of(4), 'a.png': Uint8Array.of(5), 'b.png': Uint8Array.of(6) };
+    const rows = [
+      { video: 'v.mp4', question: 'q', label: 'l' },
+      { video: ['a.png', 'b.png'], image: 'a.png', question: 'q', label: 'l' },
+      { image: null, question: 'q', label: 'l' },
+    ];
+    const lines = rows.map((r) => JSON.stringify(r)).join('\n');
+    const examples = await readExamples(folder({ 't.jsonl': lines, ...files }), 't.jsonl');
+    expect(await Promise.all(examples.map((e) => e.loadVideos?.()))).toEqual([
+      [{ file: Uint8Array.of(4) }],
+      [{ frames: [Uint8Array.of(5), Uint8Array.of(6)] }],
+      undefined,
+    ]);
+    expect(examples.map((e) => e.images)).toEqual([[], ['a.png'], []]);
+    const text = await readExamples(folder({ 't.jsonl': '{"question": "q", "label": "l"}' }), 't.jsonl');
+    expect(text[0].images).toEqual([]);
+    const away = folder({ 't.jsonl': '{"video": ["../x.png"], "question": "q", "label": "l"}' });
+    await expect(readExamples(away, 't.jsonl')).rejects.toThrow("'../x.png' is outside");
+  });
+
   it.each([
     ['broken JSON', '{"image": ', /^t\.jsonl:2: not a JSON object: /],
     ['not an object', '[1]', /^t\.jsonl:2: /],
     ['no label', JSON.stringify({ image: 'x', question: 'q' }), "t.jsonl:2: has no field 'label'"],
-    ['no image', JSON.stringify({ question: 'q', label: 'l' }), "t.jsonl:2: has no field 'image'"],
+    ['no image', JSON.stringify({ question: 'q', label: 'l' }), "t.jsonl:2: has no field 'image' or 'video'"],
     ['an empty label', row({ label: ' ' }), /^t\.jsonl:2: field 'label': /],
     ['a label that is a list', row({ label: ['a'] }), /^t\.jsonl:2: field 'label': /],
     ['a question that is null', row({ question: null }), /^t\.jsonl:2: field 'question': /],
@@ -52,7 +73,7 @@ describe('readExamples', () => {
     [
       'a way out of the folder',
       row({ image: 'a/../../secret.png' }),
-      /^t\.jsonl:2: image 'a\/\.\.\/\.\.\/secret\.png' is outside/,
+      /^t\.jsonl:2: 'a\/\.\.\/\.\.\/secret\.png' is outside/,
     ],
     ['an absolute path', row({ image: '/etc/passwd' }), /is outside/],
     ['a Windows path', row({ image: 'C:\\x.png' }), /is outside/],
@@ -81,7 +102,7 @@ describe('readExamples', () => {
 
   it('names the row of an image that is missing', async () => {
     const [example] = await read(row({}));
-    await expect(example.loadImages()).rejects.toThrow("t.jsonl:1: cannot read image 'x.png' in /tasks: no file x.png");
+    await expect(example.loadImages()).rejects.toThrow("t.jsonl:1: cannot read 'x.png' in /tasks: no file x.png");
   });
 
   it('queries may go without labels, and then have none', async () => {
