@@ -144,7 +144,7 @@ SPECS = [
         LlavaNext("mistral", MISTRAL_CHAT),
         Spec(
             name="next-mistral-f32",
-            seed=11,
+            seed=28,
             inputs=("scene", "wide", "tall", "text", "pair", "raw"),
             whole="wide",
             top=dict(
@@ -218,7 +218,7 @@ SPECS = [
         LlavaNext("qwen2", QWEN_CHAT),
         Spec(
             name="next-qwen2-bf16",
-            seed=1,
+            seed=3,
             dtype=torch.bfloat16,
             inputs=("scene", "wide"),
             top=dict(image_grid_pinpoints=pinpoints(12, [(1, 2), (2, 1), (1, 3)]), tie_word_embeddings=True),

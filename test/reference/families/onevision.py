@@ -158,7 +158,7 @@ SPECS = [
         OneVision(),
         Spec(
             name="onevision-f32",
-            seed=14,
+            seed=58,
             inputs=("scene", "wide", "tall", "pair", "video", "mixed", "text", "raw"),
             whole="wide",
             top=dict(
@@ -177,7 +177,7 @@ SPECS = [
         OneVision(),
         Spec(
             name="onevision-bf16",
-            seed=1,
+            seed=2,
             dtype=torch.bfloat16,
             layout="new",
             inputs=("wide", "video"),
@@ -196,7 +196,7 @@ SPECS = [
         OneVision(),
         Spec(
             name="onevision-f16",
-            seed=1,
+            seed=5,
             dtype=torch.float16,
             inputs=("scene", "pair"),
             top=dict(
