@@ -1,6 +1,7 @@
 """Breaks the model in one place at a time and prints how far the compared activations move: MUTATIONS.md.
 
-python test/reference/mutate.py > test/reference/MUTATIONS.md     (after make.py; exits 1 if a mutation could pass)
+python test/reference/mutate.py > test/reference/MUTATIONS.md     (after make.py and make_families.py; exits 1 if a
+mutation could pass)
 """
 
 import json
@@ -17,6 +18,7 @@ from transformers.activations import ACT2FN
 from transformers.models.llama import modeling_llama
 
 import make
+import mutate_families
 import oracle
 
 TOLERANCE = {"llava-f32": 1e-4, "llava-f16": 2e-3, "llava-bf16": 2e-3, "rope-linear": 1e-4, "rope-llama3": 1e-4}
@@ -541,7 +543,8 @@ def main() -> int:
     print(f"\n{len(MUTATIONS)} mutations; below {NEEDED} times the tolerance: {len(weak)}.")
     for line in weak:
         print(f"- {line}")
-    return bool(weak)
+    print()
+    return mutate_families.report([]) or bool(weak)
 
 
 if __name__ == "__main__":

@@ -56,13 +56,21 @@ def table(names: list[str]) -> tuple[list[str], list[str]]:
         listed = entries.of(spec.inputs, bool(spec.vision))
         prepared = {n: family.prepare(folder, PICTURES, json.loads(json.dumps(e))) for n, e in listed.items()}
         base = observe(family, spec, family.load(folder), prepared)
-        for what, mutate in MUTATIONS.items():
+        has = {
+            None: True,
+            "f32": spec.name.endswith("f32"),
+            "pair": "pair" in listed,
+            "videos": any("videos" in e for e in listed.values()),
+        }
+        for what, (mutate, needs) in MUTATIONS.items():
+            if not has[needs]:
+                continue
             with ExitStack() as stack:
                 model = family.load(folder)
                 if mutate(model, stack) is False:
                     continue
                 found = observe(family, spec, model, prepared)
-            changes = {key: distance(found[key], value) for key, value in base.items()}
+            changes = {key: distance(found[key], value) for key, value in base.items() if key in found}
             most = max(changes, key=changes.get)
             times = changes[most] / tolerance(spec.name)
             rows[what].append(f"| {what} | {spec.name} | {most} | {times:.0f} |")

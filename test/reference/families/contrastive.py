@@ -9,8 +9,9 @@ from transformers import CLIPModel, SiglipModel
 from transformers.models.clip.image_processing_pil_clip import CLIPImageProcessorPil
 from transformers.models.siglip.image_processing_pil_siglip import SiglipImageProcessorPil
 
+from checkpoints import MEAN, STD
 from families import tokenizers_of
-from families.base import MEAN, STD, Family, Spec, pictures, write_json
+from families.base import Family, Spec, pictures, write_json
 from families.onevision import HALF
 
 

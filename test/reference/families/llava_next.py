@@ -4,8 +4,9 @@ import torch
 from transformers import LlavaNextForConditionalGeneration
 from transformers.models.llava_next.modeling_llava_next import image_size_to_num_patches
 
+from checkpoints import MEAN, STD
 from families import tokenizers_of
-from families.base import MEAN, STD, ImageProcessed, Spec, write_json
+from families.base import ImageProcessed, Spec, write_json
 
 PART = {
     "images": "{% for part in message['content'] | selectattr('type', 'equalto', 'image') %}{{ '<image>\\n' }}{% endfor %}",

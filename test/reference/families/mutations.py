@@ -1,6 +1,7 @@
 """Ways to break transformers' models of the families, one thing at a time. A mutation is f(model, stack), which returns False
 where a checkpoint has nothing to break. `stack` undoes what is not the model's own."""
 
+from functools import wraps
 from unittest.mock import patch
 
 import torch
@@ -16,9 +17,11 @@ LLAVA, QWEN, WINDOWED, CONTRASTIVE = "llava", "qwen", "qwen2_5", "contrastive"
 MUTATIONS = {}
 
 
-def mutation(what: str):
+def mutation(what: str, needs: str | None = None):
+    """`needs`: without which nothing shows: "videos" or "pair" among the inputs; "f32", a checkpoint of small tolerance."""
+
     def register(function):
-        MUTATIONS[what] = function
+        MUTATIONS[what] = function, needs
         return function
 
     return register
@@ -222,7 +225,7 @@ def _(model, stack):
     stack.enter_context(patch.object(modeling, "unpad_image", shifted))
 
 
-@mutation("packing: pictures of a pair exchanged")
+@mutation("packing: pictures of a pair exchanged", needs="pair")
 def _(model, stack):
     if not is_onevision(model):
         return False
@@ -251,7 +254,7 @@ for word, change in INTERPOLATIONS.items():
         replace_interpolation(stack, change)
 
 
-@mutation("OneVision: frames in reverse order")
+@mutation("OneVision: frames in reverse order", needs="videos")
 def _(model, stack):
     if not is_onevision(model):
         return False
@@ -259,12 +262,13 @@ def _(model, stack):
     stack.enter_context(patch.object(model.model, "apply_pooling", lambda x: right(x).flip(0)))
 
 
-@mutation("OneVision: a row end after every frame's first place")
+@mutation("OneVision: the row end of a video before its frames", needs="videos")
 def _(model, stack):
     if not is_onevision(model):
         return False
     right = model.model.get_video_features
 
+    @wraps(right)
     def rolled(*args, **kwargs):
         out = right(*args, **kwargs)
         out.pooler_output = out.pooler_output.roll(1, 1)
@@ -294,7 +298,7 @@ def _(model, stack):
 
 
 def other_activation(old, new, what, modules):
-    @mutation(f"{what}: {new} for {old}")
+    @mutation(f"{what}: {new} for {old}", needs="f32")
     def _(model, stack):
         found = modules(model, old)
         for module, name in found:
@@ -478,7 +482,7 @@ def _(model, stack):
     swap_forward(stack, norm, forward)
 
 
-@mutation("Qwen tower: frames of a temporal patch exchanged (shows in videos)")
+@mutation("Qwen tower: frames of a temporal patch exchanged", needs="videos")
 def _(model, stack):
     if kind(model) != QWEN:
         return False
@@ -577,17 +581,35 @@ def _(model, stack):
     stack.enter_context(patch.object(model.model, "get_rope_index", rounded))
 
 
-@mutation("generation: positions go on from the prompt's length")
-def _(model, stack):
+def replace_next_position(stack, model, next_of) -> bool:
+    """next_of(prompt's ids [3, batch, pos], tokens since): the positions of a token after the prompt."""
     if kind(model) != QWEN:
         return False
-    right = model.model.get_rope_index
+    rotary, seen = model.model.language_model.rotary_emb, {}
+    right = rotary.forward
 
-    def without_delta(*args, **kwargs):
-        ids, deltas = right(*args, **kwargs)
-        return ids, torch.zeros_like(deltas)
+    def forward(x, position_ids):
+        if position_ids.shape[-1] > 1:
+            seen.update(prompt=position_ids, since=0)
+        else:
+            position_ids = next_of(seen["prompt"], seen["since"]).expand(position_ids.shape)
+            seen["since"] += 1
+        return right(x, position_ids)
 
-    stack.enter_context(patch.object(model.model, "get_rope_index", without_delta))
+    swap_forward(stack, rotary, forward)
+    return True
+
+
+@mutation("generation: positions go on from the prompt's length")
+def _(model, stack):
+    return replace_next_position(stack, model, lambda prompt, since: torch.tensor(prompt.shape[-1] + since))
+
+
+@mutation("generation: positions go on after the largest, not the last (a video's time overtakes the text)")
+def _(model, stack):
+    if not is_windowed(model) or model.config.tie_word_embeddings:  # only the f32 checkpoint has such a video
+        return False
+    return replace_next_position(stack, model, lambda prompt, since: prompt.max() + 1 + since)
 
 
 # ---- CLIP and SigLIP as a whole
