@@ -40,7 +40,12 @@ def observe(family, spec, model, prepared: dict) -> dict[str, torch.Tensor]:
                 found[f"{name}/{key}"] = value.float()
         if family.generates:
             out = model.generate(
-                **inputs, do_sample=False, max_new_tokens=2, min_new_tokens=2, return_dict_in_generate=True, output_logits=True
+                **inputs,
+                do_sample=False,
+                max_new_tokens=2,
+                min_new_tokens=2,
+                return_dict_in_generate=True,
+                output_logits=True,
             )
             found[f"{name}/second token"] = out.logits[1][0]
     return found
@@ -83,8 +88,12 @@ def report(names: list[str]) -> bool:
     """Prints the section; True if a mutation could pass."""
     rows, weak = table(names)
     print("## The families of checkpoints\n")
-    print("`most`: the stored tensor (`<input>/<hook>`) that moves most, and its change in units of the tolerance (1e-4 for f32")
-    print("checkpoints, 2e-3 for f16 and bf16). `second token`: the logits that greedy decoding gives for its second token, what")
+    print(
+        "`most`: the stored tensor (`<input>/<hook>`) that moves most, and its change in units of the tolerance (1e-4 for f32"
+    )
+    print(
+        "checkpoints, 2e-3 for f16 and bf16). `second token`: the logits that greedy decoding gives for its second token, what"
+    )
     print("`generated_ids` follow from. inf: other places are hidden by a mask.\n")
     print("| broken | checkpoint | most | x tolerance |")
     print("|---|---|---|---|")

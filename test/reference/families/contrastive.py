@@ -1,7 +1,6 @@
 """CLIP and SigLIP: a tower of pictures, a tower of texts, and how near their embeddings are.
 openai/clip-vit-*, google/siglip-*."""
 
-
 import torch
 from safetensors.torch import load_file, save_file
 from tokenizers import Tokenizer
@@ -173,7 +172,12 @@ SPECS = [
                 eos_token_id=2,
             ),
             vision=tower(
-                hidden_size=16, intermediate_size=22, image_size=16, patch_size=4, hidden_act="quick_gelu", layer_norm_eps=2e-2
+                hidden_size=16,
+                intermediate_size=22,
+                image_size=16,
+                patch_size=4,
+                hidden_act="quick_gelu",
+                layer_norm_eps=2e-2,
             ),
         ),
     ),

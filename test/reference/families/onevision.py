@@ -106,7 +106,9 @@ class OneVision(Family):
         def videos(read):
             return {"pixel_values_videos": torch.stack([torch.tensor(prompts.frames_of(one_crop, v)) for v in read])}
 
-        settings = self.processor_settings(config.vision_config.to_dict(), {"vision_aspect_ratio": config.vision_aspect_ratio})
+        settings = self.processor_settings(
+            config.vision_config.to_dict(), {"vision_aspect_ratio": config.vision_aspect_ratio}
+        )
         return prompts.prepare(folder, images, entry, LlavaOnevisionProcessor, settings, processor, videos)
 
     def stored_inputs(self, model, inputs):

@@ -36,7 +36,9 @@ class QwenVL(Family):
         self.processor_class = Qwen2_5_VLProcessor if self.is_windowed else Qwen2VLProcessor
 
     def write_settings(self, folder, spec):
-        ids = tokenizers_of.qwen(folder, PLACEHOLDERS, {"chat_template": CHAT, "processor_class": self.processor_class.__name__})
+        ids = tokenizers_of.qwen(
+            folder, PLACEHOLDERS, {"chat_template": CHAT, "processor_class": self.processor_class.__name__}
+        )
         tokens = {
             "bos_token_id": ids["bos"],
             "eos_token_id": ids["eos"],

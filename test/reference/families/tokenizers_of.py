@@ -6,9 +6,10 @@ from collections import Counter
 from itertools import pairwise
 from pathlib import Path
 
-import tokenizer as llama_tokenizer
 from tokenizers import Regex, Tokenizer, decoders, models, normalizers, pre_tokenizers, processors, trainers
 from transformers.models.qwen2.tokenization_qwen2 import PRETOKENIZE_REGEX
+
+import tokenizer as llama_tokenizer
 
 CHAT = {
     "llama": (
@@ -130,7 +131,9 @@ def clip(folder: Path, longest: int, n_merged: int = 100) -> dict[str, int]:
             pre_tokenizers.ByteLevel(add_prefix_space=False),
         ]
     )
-    merges = learn_merges([word for word, _ in split.pre_tokenize_str(normalizer.normalize_str(llama_tokenizer.CORPUS))], n_merged)
+    merges = learn_merges(
+        [word for word, _ in split.pre_tokenize_str(normalizer.normalize_str(llama_tokenizer.CORPUS))], n_merged
+    )
     alphabet = sorted(pre_tokenizers.ByteLevel.alphabet())
     entries = alphabet + [c + "</w>" for c in alphabet] + ["".join(pair) for pair in merges]
     vocab = {entry: i for i, entry in enumerate(entries + ["<|startoftext|>", "<|endoftext|>"])}
@@ -188,7 +191,9 @@ def siglip(folder: Path, longest: int) -> dict[str, int]:
     vocab = [(piece, round(score, 4)) for piece, score in json.loads(trained.to_str())["model"]["vocab"]]
     built = Tokenizer(models.Unigram(vocab, unk_id=2))
     built.normalizer, built.pre_tokenizer, built.decoder = normalizer, split, decoders.Metaspace()
-    built.post_processor = processors.TemplateProcessing(single="$A </s>", pair="$A </s> $B </s>", special_tokens=[("</s>", 1)])
+    built.post_processor = processors.TemplateProcessing(
+        single="$A </s>", pair="$A </s> $B </s>", special_tokens=[("</s>", 1)]
+    )
     written = json.loads(built.to_str())
     written["added_tokens"] = [llama_tokenizer.token(i, t) for i, t in enumerate(special)]
     dump(folder / "tokenizer.json", written)
