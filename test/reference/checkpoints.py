@@ -11,6 +11,7 @@ from safetensors.torch import load_file, save_file
 from transformers import AutoConfig, LlavaForConditionalGeneration
 
 import tokenizer
+from families import weights
 
 MEAN = [0.48145466, 0.4578275, 0.40821073]
 STD = [0.26862954, 0.26130258, 0.27577711]
@@ -121,29 +122,6 @@ def stored_name(name: str, layout: str) -> str:
     return name.removeprefix("model.").replace("language_model.", "language_model.model.", 1)
 
 
-def write_weights(folder: Path, model: LlavaForConditionalGeneration, spec: Spec) -> None:
-    tied = model.config.tie_word_embeddings
-    tensors = {
-        stored_name(name, spec.layout): value.data.to(spec.dtype).contiguous()
-        for name, value in model.named_parameters()
-        if not (tied and name == "lm_head.weight")
-    }
-    metadata = {"format": "pt"}
-    if spec.shards == 1:
-        save_file(tensors, folder / "model.safetensors", metadata)
-        return
-    names, size = list(tensors), sum(t.nbytes for t in tensors.values())
-    weight_map, start = {}, 0
-    for shard in range(spec.shards):
-        end = len(names) * (shard + 1) // spec.shards
-        file = f"model-{shard + 1:05}-of-{spec.shards:05}.safetensors"
-        save_file({n: tensors[n] for n in names[start:end]}, folder / file, metadata)
-        weight_map |= {n: file for n in names[start:end]}
-        start = end
-    index = {"metadata": {"total_size": size}, "weight_map": dict(sorted(weight_map.items()))}
-    (folder / "model.safetensors.index.json").write_text(json.dumps(index, indent=2) + "\n")
-
-
 def write_json(path: Path, value: dict) -> None:
     path.write_text(json.dumps(value, indent=2) + "\n")
 
@@ -236,7 +214,7 @@ def write(folder: Path, spec: Spec) -> None:
     n_tokens = write_settings(folder, spec)
     model = LlavaForConditionalGeneration(AutoConfig.from_pretrained(folder)).to(torch.float32)
     init_weights(model, spec, n_tokens)
-    write_weights(folder, model, spec)
+    weights.write_weights(folder, model, spec, lambda name: stored_name(name, spec.layout))
 
 
 SPECS = [

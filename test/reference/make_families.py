@@ -50,7 +50,8 @@ def expected(family: Family, spec: Spec, folder: Path) -> tuple[dict, dict]:
         for key, value in family.capture(model, inputs).items():
             if is_stored(key, name == spec.whole, given, family.generates):
                 tensors[f"{name}/{key}"] = value.contiguous().clone()
-        report[name] = entry | (continuation(model, folder, inputs) if family.generates else {})
+        made = continuation(model, folder, inputs) if family.generates else {}
+        report[name] = entry | made | family.notes(model, inputs)
     return tensors, {"whole": spec.whole} | ({"max_new_tokens": NEW_TOKENS} if family.generates else {}) | {"inputs": report}
 
 

@@ -1,6 +1,7 @@
 """Breaks the model in one place at a time and prints how far the compared activations move: MUTATIONS.md.
 
-python test/reference/mutate.py > test/reference/MUTATIONS.md     (after make.py; exits 1 if a mutation could pass)
+python test/reference/mutate.py > test/reference/MUTATIONS.md     (after make.py and make_families.py; exits 1 if a
+mutation could pass)
 """
 
 import json
@@ -17,6 +18,7 @@ from transformers.activations import ACT2FN
 from transformers.models.llama import modeling_llama
 
 import make
+import mutate_families
 import oracle
 
 TOLERANCE = {"llava-f32": 1e-4, "llava-f16": 2e-3, "llava-bf16": 2e-3, "rope-linear": 1e-4, "rope-llama3": 1e-4}
@@ -55,7 +57,9 @@ def replace_mask(stack, model, change):
     """Every decoder layer sees change(mask) for its additive mask."""
     for block in blocks(model):
         forward = block.self_attn.forward
-        wrapped = lambda *a, attention_mask=None, forward=forward, **k: forward(*a, attention_mask=change(attention_mask), **k)
+        wrapped = lambda *a, attention_mask=None, forward=forward, **k: forward(
+            *a, attention_mask=change(attention_mask), **k
+        )
         stack.enter_context(patch.object(block.self_attn, "forward", wrapped))
 
 
@@ -520,9 +524,12 @@ def main() -> int:
         base[fixture] = {n: oracle.capture(model, inputs) for n, inputs in prepared[fixture].items()}
 
     print("# What a broken model would show\n")
-    print("Written by `mutate.py`. One thing is broken at a time in transformers' model; the figures are max |a - b| / max |b|")
+    print(
+        "Written by `mutate.py`. One thing is broken at a time in transformers' model; the figures are max |a - b| / max |b|"
+    )
     print("against the unbroken one. `hook_z`: the worst layer; `features`: `projector.hook_in`; `most`: the hook that moves")
-    print("most, and its change in units of the tolerance (1e-4 for f32 checkpoints, 2e-3 for f16 and bf16).\n")
+    print("most, and its change in units of the tolerance (1e-4 for f32 checkpoints, 2e-3 for f16 and bf16). inf: a mask hides")
+    print("other places.\n")
     print("| broken | checkpoint | hook_z | features | logits | most | x tolerance |")
     print("|---|---|---|---|---|---|---|")
     weak = []
@@ -541,7 +548,8 @@ def main() -> int:
     print(f"\n{len(MUTATIONS)} mutations; below {NEEDED} times the tolerance: {len(weak)}.")
     for line in weak:
         print(f"- {line}")
-    return bool(weak)
+    print()
+    return mutate_families.report([]) or bool(weak)
 
 
 if __name__ == "__main__":

@@ -3,13 +3,12 @@
 import json
 from contextlib import ExitStack, contextmanager
 from pathlib import Path
-from unittest.mock import patch
 
 import torch
 from transformers import AutoProcessor, LlavaForConditionalGeneration
 from transformers.image_utils import load_image
-from transformers.models.clip import modeling_clip
-from transformers.models.llama import modeling_llama
+
+from hooks import Recorder
 
 torch.set_num_threads(1)
 
@@ -36,125 +35,22 @@ def prepare(folder: Path, images: Path, entry: dict) -> dict:
 
 @contextmanager
 def recorded(model: LlavaForConditionalGeneration):
-    """Yields a dict that fills with {hook name: tensor} (with the batch dimension) while the model runs."""
-    cache: dict[str, torch.Tensor] = {}
+    """Yields a Recorder: its result() is {hook name: tensor} (with the batch dimension) after the model ran."""
     with ExitStack() as stack:
-
-        def on(module, function):
-            handle = module.register_forward_hook(function)
-            stack.callback(handle.remove)
-
-        def output(name, shape=None):
-            def store(module, args, out):
-                out = out[0] if isinstance(out, tuple) else out
-                cache[name] = (out.unflatten(-1, shape) if shape else out).detach()
-
-            return store
-
-        def norm(name):
-            def store(module, args, out):
-                x = args[0]
-                if hasattr(module, "variance_epsilon"):  # RMS norm
-                    scale = (x.pow(2).mean(-1, keepdim=True) + module.variance_epsilon).sqrt()
-                else:
-                    scale = (x.var(-1, keepdim=True, unbiased=False) + module.eps).sqrt()
-                cache[f"{name}.hook_scale"] = scale.detach()
-                cache[f"{name}.hook_normalized"] = out.detach()
-
-            return store
-
-        def output_projection(name, n_heads):
-            def store(module, args, out):
-                z = args[0].unflatten(-1, (n_heads, -1))
-                weight = module.weight.unflatten(-1, (n_heads, -1))  # [dModel, head, dHead]
-                cache[f"{name}.hook_z"] = z.detach()
-                cache[f"{name}.hook_result"] = torch.einsum("bphd,mhd->bphm", z, weight).detach()
-
-            return store
-
-        def watch_block(block, name, n_heads, n_kv_heads, ln1, ln2, projection):
-            def residuals(module, args, kwargs, out):
-                cache[f"{name}.hook_resid_pre"] = (args[0] if args else kwargs["hidden_states"]).detach()
-                cache[f"{name}.hook_resid_post"] = (out[0] if isinstance(out, tuple) else out).detach()
-
-            handle = block.register_forward_hook(residuals, with_kwargs=True)
-            stack.callback(handle.remove)
-            on(ln1, norm(f"{name}.ln1"))
-            on(ln2, norm(f"{name}.ln2"))
-            on(ln2, lambda module, args, out: cache.__setitem__(f"{name}.hook_resid_mid", args[0].detach()))
-            attention = block.self_attn
-            attention.hook_name = f"{name}.attn"
-            on(attention.q_proj, output(f"{name}.attn.hook_q", (n_heads, -1)))
-            on(attention.k_proj, output(f"{name}.attn.hook_k", (n_kv_heads, -1)))
-            on(attention.v_proj, output(f"{name}.attn.hook_v", (n_kv_heads, -1)))
-            on(projection, output_projection(f"{name}.attn", n_heads))
-            on(attention, output(f"{name}.hook_attn_out"))
-            on(block.mlp, output(f"{name}.hook_mlp_out"))
-
-        def watch_attention(modeling, rotary):
-            eager = modeling.eager_attention_forward
-
-            def attend(module, query, key, value, attention_mask, scaling, **kwargs):
-                out, pattern = eager(module, query, key, value, attention_mask, scaling=scaling, **kwargs)
-                name = module.hook_name
-                keys = key.repeat_interleave(query.shape[1] // key.shape[1], dim=1)
-                scores = query @ keys.transpose(2, 3) * scaling
-                if rotary:
-                    cache[f"{name}.hook_rot_q"] = query.transpose(1, 2).detach()
-                    cache[f"{name}.hook_rot_k"] = key.transpose(1, 2).detach()
-                    n_queries, n_keys = scores.shape[2:]
-                    later = torch.ones(n_queries, n_keys, dtype=torch.bool).triu(n_keys - n_queries + 1)
-                    scores = scores.masked_fill(later, float("-inf"))
-                cache[f"{name}.hook_attn_scores"] = scores.detach()
-                cache[f"{name}.hook_pattern"] = pattern.detach()
-                return out, pattern
-
-            stack.enter_context(patch.object(modeling, "eager_attention_forward", attend))
-
-        watch_attention(modeling_llama, rotary=True)
-        watch_attention(modeling_clip, rotary=False)
-
-        tower, projector, decoder = model.model.vision_tower, model.model.multi_modal_projector, model.model.language_model
-        patches = lambda module, args, out: cache.__setitem__("vision.hook_embed", out.flatten(2).transpose(1, 2).detach())
-        on(tower.embeddings.patch_embedding, patches)
-        on(tower.embeddings, output("vision.hook_full_embed"))
-        on(tower.pre_layrnorm, output("vision.hook_ln_pre"))
-        n_heads = model.config.vision_config.num_attention_heads
-        for i, block in enumerate(tower.encoder.layers):
-            name = f"vision.blocks.{i}"
-            watch_block(block, name, n_heads, n_heads, block.layer_norm1, block.layer_norm2, block.self_attn.out_proj)
-            on(block.mlp.fc1, output(f"{name}.mlp.hook_pre"))
-            on(block.mlp.activation_fn, output(f"{name}.mlp.hook_post"))
-
-        def projected(module, args, out):
-            cache["projector.hook_in"] = args[0].detach()
-            cache["projector.hook_out"] = out.detach()
-
-        on(projector, projected)
-        on(projector.linear_1, output("projector.hook_pre"))
-
-        on(decoder.embed_tokens, output("hook_embed"))
-        text = model.config.text_config
-        for i, block in enumerate(decoder.layers):
-            name = f"blocks.{i}"
-            norms = block.input_layernorm, block.post_attention_layernorm
-            watch_block(block, name, text.num_attention_heads, text.num_key_value_heads, *norms, block.self_attn.o_proj)
-            on(block.mlp.gate_proj, output(f"{name}.mlp.hook_pre"))
-            on(block.mlp.up_proj, output(f"{name}.mlp.hook_pre_linear"))
-            store_post = lambda module, args, out, name=name: cache.__setitem__(f"{name}.mlp.hook_post", args[0].detach())
-            on(block.mlp.down_proj, store_post)
-        on(decoder.norm, norm("ln_final"))
-        on(model.lm_head, output("logits"))
-        yield cache
+        recorder = Recorder(stack)
+        recorder.picture_tower(model.model.vision_tower, model.config.vision_config)
+        recorder.projector(model.model.multi_modal_projector)
+        recorder.decoder(model.model.language_model, model.lm_head, model.config.text_config)
+        yield recorder
 
 
 @torch.no_grad()
 def capture(model: LlavaForConditionalGeneration, inputs: dict) -> dict[str, torch.Tensor]:
     """One forward; the text side without its batch dimension, the vision side as [image, ...]."""
-    with recorded(model) as cache:
+    with recorded(model) as recorder:
         model(**inputs, use_cache=False)
     batched = ("vision.", "projector.")
-    found = {name: value if name.startswith(batched) else value[0] for name, value in cache.items()}
+    found = {name: value if name.startswith(batched) else value[0] for name, value in recorder.result().items()}
     found["hook_merged_embed"] = found["blocks.0.hook_resid_pre"]
     found["input_ids"] = inputs["input_ids"][0].to(torch.int32)
     if "pixel_values" in inputs:

@@ -39,7 +39,16 @@ CONFIGS = {
     ),
 }
 CLASSES = {"CLIPImageProcessor": CLIPImageProcessorPil, "LlavaImageProcessor": LlavaImageProcessorPil}
-FEW = ("photo.jpg", "scene.png", "wide.png", "odd-37x53.png", "tiny-3x2.png", "one-pixel.png", "strip-1x40.png", "strip-50x2.png")
+FEW = (
+    "photo.jpg",
+    "scene.png",
+    "wide.png",
+    "odd-37x53.png",
+    "tiny-3x2.png",
+    "one-pixel.png",
+    "strip-1x40.png",
+    "strip-50x2.png",
+)
 FOR_ALL = ("clip-32", "pad")
 DECODED_UP_TO = 100  # pixels on the longer edge: larger pictures are stored only resized
 

@@ -13,9 +13,6 @@ from transformers.image_utils import load_image
 from families import weights
 from hooks import Recorder
 
-MEAN = [0.48145466, 0.4578275, 0.40821073]
-STD = [0.26862954, 0.26130258, 0.27577711]
-
 
 @dataclass
 class Spec:
@@ -70,6 +67,10 @@ class Family:
 
     def watch(self, recorder: Recorder, model) -> None:
         raise NotImplementedError
+
+    def notes(self, model, inputs: dict) -> dict:
+        """What else expected.json says of an input."""
+        return {}
 
     # ---- the same for all
 

@@ -1,7 +1,6 @@
 """CLIP and SigLIP: a tower of pictures, a tower of texts, and how near their embeddings are.
 openai/clip-vit-*, google/siglip-*."""
 
-
 import torch
 from safetensors.torch import load_file, save_file
 from tokenizers import Tokenizer
@@ -9,8 +8,9 @@ from transformers import CLIPModel, SiglipModel
 from transformers.models.clip.image_processing_pil_clip import CLIPImageProcessorPil
 from transformers.models.siglip.image_processing_pil_siglip import SiglipImageProcessorPil
 
+from checkpoints import MEAN, STD
 from families import tokenizers_of
-from families.base import MEAN, STD, Family, Spec, pictures, write_json
+from families.base import Family, Spec, pictures, write_json
 from families.onevision import HALF
 
 
@@ -172,7 +172,12 @@ SPECS = [
                 eos_token_id=2,
             ),
             vision=tower(
-                hidden_size=16, intermediate_size=22, image_size=16, patch_size=4, hidden_act="quick_gelu", layer_norm_eps=2e-2
+                hidden_size=16,
+                intermediate_size=22,
+                image_size=16,
+                patch_size=4,
+                hidden_act="quick_gelu",
+                layer_norm_eps=2e-2,
             ),
         ),
     ),

@@ -4,8 +4,9 @@ import torch
 from transformers import LlavaNextForConditionalGeneration
 from transformers.models.llava_next.modeling_llava_next import image_size_to_num_patches
 
+from checkpoints import MEAN, STD
 from families import tokenizers_of
-from families.base import MEAN, STD, ImageProcessed, Spec, write_json
+from families.base import ImageProcessed, Spec, write_json
 
 PART = {
     "images": "{% for part in message['content'] | selectattr('type', 'equalto', 'image') %}{{ '<image>\\n' }}{% endfor %}",
@@ -144,7 +145,7 @@ SPECS = [
         LlavaNext("mistral", MISTRAL_CHAT),
         Spec(
             name="next-mistral-f32",
-            seed=11,
+            seed=28,
             inputs=("scene", "wide", "tall", "text", "pair", "raw"),
             whole="wide",
             top=dict(
@@ -218,7 +219,7 @@ SPECS = [
         LlavaNext("qwen2", QWEN_CHAT),
         Spec(
             name="next-qwen2-bf16",
-            seed=1,
+            seed=3,
             dtype=torch.bfloat16,
             inputs=("scene", "wide"),
             top=dict(image_grid_pinpoints=pinpoints(12, [(1, 2), (2, 1), (1, 3)]), tie_word_embeddings=True),

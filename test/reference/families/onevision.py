@@ -106,7 +106,9 @@ class OneVision(Family):
         def videos(read):
             return {"pixel_values_videos": torch.stack([torch.tensor(prompts.frames_of(one_crop, v)) for v in read])}
 
-        settings = self.processor_settings(config.vision_config.to_dict(), {"vision_aspect_ratio": config.vision_aspect_ratio})
+        settings = self.processor_settings(
+            config.vision_config.to_dict(), {"vision_aspect_ratio": config.vision_aspect_ratio}
+        )
         return prompts.prepare(folder, images, entry, LlavaOnevisionProcessor, settings, processor, videos)
 
     def stored_inputs(self, model, inputs):
@@ -158,7 +160,7 @@ SPECS = [
         OneVision(),
         Spec(
             name="onevision-f32",
-            seed=14,
+            seed=58,
             inputs=("scene", "wide", "tall", "pair", "video", "mixed", "text", "raw"),
             whole="wide",
             top=dict(
@@ -177,7 +179,7 @@ SPECS = [
         OneVision(),
         Spec(
             name="onevision-bf16",
-            seed=1,
+            seed=2,
             dtype=torch.bfloat16,
             layout="new",
             inputs=("wide", "video"),
@@ -196,8 +198,9 @@ SPECS = [
         OneVision(),
         Spec(
             name="onevision-f16",
-            seed=1,
+            seed=2,
             dtype=torch.float16,
+            peak=2.4,
             inputs=("scene", "pair"),
             top=dict(
                 image_grid_pinpoints=pinpoints(14, GRIDS),

@@ -2,11 +2,14 @@
 `bos`, `eos`, `pad`, the placeholders by name, and `quiet`, from which on no id may win the arg-max."""
 
 import json
+from collections import Counter
+from itertools import pairwise
 from pathlib import Path
 
-import tokenizer as llama_tokenizer
 from tokenizers import Regex, Tokenizer, decoders, models, normalizers, pre_tokenizers, processors, trainers
 from transformers.models.qwen2.tokenization_qwen2 import PRETOKENIZE_REGEX
+
+import tokenizer as llama_tokenizer
 
 CHAT = {
     "llama": (
@@ -94,6 +97,30 @@ def qwen(folder: Path, placeholders: list[str], settings: dict, n_merged: int = 
     return ids | {"bos": ids["<|endoftext|>"], "eos": ids["<|im_end|>"], "pad": ids["<|endoftext|>"], "quiet": quiet}
 
 
+def learn_merges(words: list[str], n_merged: int) -> list[tuple[str, str]]:
+    """The most frequent pairs, one after another; of equals the first by name (the library's trainer takes any)."""
+    counts = Counter(tuple(word[:-1]) + (word[-1] + "</w>",) for word in words)
+    merges = []
+    for _ in range(n_merged):
+        pairs = Counter()
+        for word, n in counts.items():
+            for pair in pairwise(word):
+                pairs[pair] += n
+        best = min(pairs, key=lambda pair: (-pairs[pair], pair))
+        merges.append(best)
+        counts = Counter({merge(word, best): n for word, n in counts.items()})
+    return merges
+
+
+def merge(word: tuple[str, ...], pair: tuple[str, str]) -> tuple[str, ...]:
+    out, i = [], 0
+    while i < len(word):
+        is_pair = word[i : i + 2] == pair
+        out.append("".join(pair) if is_pair else word[i])
+        i += 2 if is_pair else 1
+    return tuple(out)
+
+
 def clip(folder: Path, longest: int, n_merged: int = 100) -> dict[str, int]:
     """CLIP's: lower-cased byte-level BPE whose entries end in </w> at the end of a word; start and end tokens."""
     normalizer = normalizers.Sequence([normalizers.NFC(), normalizers.Replace(Regex(r"\s+"), " "), normalizers.Lowercase()])
@@ -104,11 +131,9 @@ def clip(folder: Path, longest: int, n_merged: int = 100) -> dict[str, int]:
             pre_tokenizers.ByteLevel(add_prefix_space=False),
         ]
     )
-    trained = Tokenizer(models.BPE(end_of_word_suffix="</w>"))
-    trained.normalizer, trained.pre_tokenizer = normalizer, split
-    trainer = trainers.BpeTrainer(vocab_size=2 * n_merged, show_progress=False, end_of_word_suffix="</w>")
-    trained.train_from_iterator([llama_tokenizer.CORPUS] * 2, trainer)
-    merges = json.loads(trained.to_str())["model"]["merges"][:n_merged]
+    merges = learn_merges(
+        [word for word, _ in split.pre_tokenize_str(normalizer.normalize_str(llama_tokenizer.CORPUS))], n_merged
+    )
     alphabet = sorted(pre_tokenizers.ByteLevel.alphabet())
     entries = alphabet + [c + "</w>" for c in alphabet] + ["".join(pair) for pair in merges]
     vocab = {entry: i for i, entry in enumerate(entries + ["<|startoftext|>", "<|endoftext|>"])}
@@ -166,7 +191,9 @@ def siglip(folder: Path, longest: int) -> dict[str, int]:
     vocab = [(piece, round(score, 4)) for piece, score in json.loads(trained.to_str())["model"]["vocab"]]
     built = Tokenizer(models.Unigram(vocab, unk_id=2))
     built.normalizer, built.pre_tokenizer, built.decoder = normalizer, split, decoders.Metaspace()
-    built.post_processor = processors.TemplateProcessing(single="$A </s>", pair="$A </s> $B </s>", special_tokens=[("</s>", 1)])
+    built.post_processor = processors.TemplateProcessing(
+        single="$A </s>", pair="$A </s> $B </s>", special_tokens=[("</s>", 1)]
+    )
     written = json.loads(built.to_str())
     written["added_tokens"] = [llama_tokenizer.token(i, t) for i, t in enumerate(special)]
     dump(folder / "tokenizer.json", written)
