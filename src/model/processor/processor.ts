@@ -105,7 +105,8 @@ export class Processor {
       typeof parts === 'number'
         ? [...Array<ContentPart>(parts).fill({ type: 'image' }), { type: 'text', text }]
         : parts;
-    return this.applyChatTemplate([{ role: 'user', content }]);
+    // Templates of text models join strings and know no parts.
+    return this.applyChatTemplate([{ role: 'user', content: this.#visuals ? content : this.#textOf(content) }]);
   }
 
   /** Whether the checkpoint has a chat template. */
@@ -122,14 +123,11 @@ export class Processor {
       throw new InputError(
         `${this.#location} has no chat template; write the prompt out${this.image ? `, with ${this.image.text} where an image belongs` : ''} (--raw-prompt)`,
       );
-    // Templates of text models join strings and know no parts.
-    const worded = this.#visuals ? messages : messages.map((m) => ({ ...m, content: this.#textOf(m) }));
-    return this.#chatTemplate.render(worded, options);
+    return this.#chatTemplate.render(messages, options);
   }
 
-  #textOf({ content }: Message): string {
-    if (typeof content === 'string') return content;
-    return content.map((part) => (part.type === 'text' ? part.text : this.#refuse(part.type))).join('');
+  #textOf(parts: readonly ContentPart[]): string {
+    return parts.map((part) => (part.type === 'text' ? part.text : this.#refuse(part.type))).join('');
   }
 
   /** Which frames of a video file the family takes. @throws InputError for a model that takes no videos. */
