@@ -185,9 +185,13 @@ describe('hostile pictures', () => {
   });
 
   test('more tokens than can be written out', async () => {
-    const processor = await load('onevision', { 'processor_config.json': { num_image_tokens: 1e6 } });
+    const vision_config = { model_type: 'clip_vision_model', image_size: 1100, patch_size: 1 };
+    const processor = await load('llava', {
+      'config.json': { vision_config },
+      'preprocessor_config.json': { size: 1100, crop_size: 1100 },
+    });
     expect(() => processor.prepare({ prompt: '<image>', images: [picture(28, 28)] })).toThrow(
-      'the pictures of the prompt become more than 1048576 tokens',
+      'the pictures of the prompt take more than 1048576 tokens',
     );
   });
 
