@@ -74,9 +74,13 @@ export function modelInput(values: ReadonlyMap<string, Expected>, order?: readon
   return { inputIds: values.get('input_ids')!.data, visuals };
 }
 
-/** The tiny random checkpoints that test/reference/ made. */
-export const checkpointNames: readonly string[] = ['checkpoints', 'families'].flatMap((folder) =>
+const allNames = ['checkpoints', 'families'].flatMap((folder) =>
   readdirSync(fixturePath(folder))
     .sort()
     .map((name) => `${folder}/${name}`),
 );
+const isDual = (name: string) => /\/(clip|siglip)-/.test(name);
+
+/** The tiny random checkpoints that test/reference/ made: generative models, and encoders of images and texts. */
+export const checkpointNames: readonly string[] = allNames.filter((name) => !isDual(name));
+export const dualNames: readonly string[] = allNames.filter(isDual);

@@ -9,7 +9,7 @@ interface Size {
   readonly width: number;
 }
 
-/** What a checkpoint does to an image before the vision tower (HF `CLIPImageProcessor`, `LlavaImageProcessor`). */
+/** What a checkpoint does to an image before the vision tower (HF `CLIPImageProcessor`, `LlavaImageProcessor`, `SiglipImageProcessor`). */
 export interface ImageProcessorConfig {
   /** Pad to a square in this colour, before anything else. */
   readonly padColour?: readonly [number, number, number];
@@ -62,7 +62,8 @@ const schema = z.object({
   data_format: z.string().nullish(),
 });
 
-const supportedTypes = /^(CLIPImageProcessor|LlavaImageProcessor)(Fast|Pil)?$|^CLIPFeatureExtractor$/;
+const supportedTypes =
+  /^(CLIPImageProcessor|LlavaImageProcessor|SiglipImageProcessor)(Fast|Pil)?$|^CLIPFeatureExtractor$/;
 
 /**
  * Reads preprocessor_config.json, or the `image_processor` object of processor_config.json.
@@ -75,24 +76,25 @@ export function parseImageProcessor(json: unknown, file: string): ImageProcessor
   const type = raw.image_processor_type ?? raw.feature_extractor_type ?? 'CLIPImageProcessor';
   if (!supportedTypes.test(type))
     problems.push(
-      `image_processor_type ${JSON.stringify(type)} is not supported; supported: CLIPImageProcessor, LlavaImageProcessor`,
+      `image_processor_type ${JSON.stringify(type)} is not supported; supported: CLIPImageProcessor, LlavaImageProcessor, SiglipImageProcessor`,
     );
   if (raw.data_format != null && raw.data_format !== 'channels_first')
     problems.push(`data_format ${JSON.stringify(raw.data_format)} is not supported; supported: "channels_first"`);
   if (raw.do_pad && !type.startsWith('Llava'))
     problems.push('do_pad is supported with LlavaImageProcessor only, which pads to a square before resizing');
-  const mean = raw.image_mean ?? clipMean;
-  const std = raw.image_std ?? clipStd;
+  const isSiglip = type.startsWith('Siglip');
+  const mean = raw.image_mean ?? (isSiglip ? [0.5, 0.5, 0.5] : clipMean);
+  const std = raw.image_std ?? (isSiglip ? [0.5, 0.5, 0.5] : clipStd);
   if (std.includes(0)) problems.push('image_std: 0 cannot be divided by');
   if (problems.length) throw new ConfigError(`${file}: ${problems.join('; ')}`);
 
-  const size = raw.size ?? { shortest_edge: 224 };
+  const size = raw.size ?? (isSiglip ? { height: 224, width: 224 } : { shortest_edge: 224 });
   const shortestEdge = typeof size === 'number' ? size : 'shortest_edge' in size ? size.shortest_edge : undefined;
   return {
     padColour: raw.do_pad ? [toByte(mean[0]), toByte(mean[1]), toByte(mean[2])] : undefined,
     resize: (raw.do_resize ?? true) ? (shortestEdge ? { shortestEdge } : (size as Size)) : undefined,
     filter: filterNames[raw.resample ?? 3],
-    crop: (raw.do_center_crop ?? true) ? (raw.crop_size ?? { height: 224, width: 224 }) : undefined,
+    crop: (raw.do_center_crop ?? !isSiglip) ? (raw.crop_size ?? { height: 224, width: 224 }) : undefined,
     rescaleFactor: (raw.do_rescale ?? true) ? (raw.rescale_factor ?? 1 / 255) : undefined,
     normalize: (raw.do_normalize ?? true) ? { mean, std } : undefined,
   };

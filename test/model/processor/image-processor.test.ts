@@ -47,7 +47,7 @@ test('sizes may be given in every form that HF takes', () => {
 
 test.each([
   [
-    { image_processor_type: 'SiglipImageProcessor' },
+    { image_processor_type: 'BlipImageProcessor' },
     'p.json: image_processor_type "SiglipImageProcessor" is not supported',
   ],
   [{ size: { longest_edge: 3 } }, 'p.json: size: supported: {"shortest_edge": n}, {"height": n, "width": n}'],
