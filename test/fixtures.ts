@@ -74,13 +74,15 @@ export function modelInput(values: ReadonlyMap<string, Expected>, order?: readon
   return { inputIds: values.get('input_ids')!.data, visuals };
 }
 
-const allNames = ['checkpoints', 'families'].flatMap((folder) =>
+/** The tiny random checkpoints that test/reference/ made. */
+export const checkpointNames: readonly string[] = ['checkpoints', 'families'].flatMap((folder) =>
   readdirSync(fixturePath(folder))
     .sort()
     .map((name) => `${folder}/${name}`),
 );
-const isDual = (name: string) => /\/(clip|siglip)-/.test(name);
 
-/** The tiny random checkpoints that test/reference/ made: generative models, and encoders of images and texts. */
-export const checkpointNames: readonly string[] = allNames.filter((name) => !isDual(name));
-export const dualNames: readonly string[] = allNames.filter(isDual);
+/** The folder with a checkpoint's expected values: a copy of another one under other names has that one's. */
+export function valuesOf(checkpoint: string): string {
+  const { same_as } = readJsonFixture<{ same_as?: string }>(`${checkpoint}/expected.json`);
+  return same_as === undefined ? checkpoint : new URL(same_as, `file:///${checkpoint}`).pathname.slice(1);
+}

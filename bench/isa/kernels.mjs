@@ -40,15 +40,30 @@ const gated = (name) => ({
 });
 
 const headSizes = [16, 24, 32, 40, 64, 72, 80, 96, 128, 256];
-const heads = (headSize) => ({ heads: 32, kvHeads: 8, headSize, width: 4 });
-const attention = headSizes.flatMap((size) => [
-  { name: `attention.split.${size}`, code: attentionSplitWgsl(heads(size)), entryPoint },
-  {
-    name: `attention.tile.${size}`,
-    code: attentionTileWgsl(heads(size), attentionTile('tile', size / 4)),
-    entryPoint,
-  },
-]);
+const heads = (headSize, mask) => ({ heads: 32, kvHeads: 8, headSize, width: 4, mask });
+const named = (name, mask) => `${name}${mask ? `.${mask}` : ''}`;
+const attentionSplit = (size, mask) => ({
+  name: named(`attention.split.${size}`, mask),
+  code: attentionSplitWgsl(heads(size, mask)),
+  entryPoint,
+});
+const attentionTiles = (size, mask) => ({
+  name: named(`attention.tile.${size}`, mask),
+  code: attentionTileWgsl(heads(size, mask), attentionTile('tile', size / 4)),
+  entryPoint,
+});
+const attentionScores = (mask) => ({
+  name: named('attention-scores.128', mask),
+  code: attentionScoresWgsl(heads(128, mask)),
+  entryPoint,
+});
+const attention = [
+  ...headSizes.flatMap((size) => [attentionSplit(size), attentionTiles(size)]),
+  attentionSplit(128, 'window'),
+  ...[64, 128].map((size) => attentionTiles(size, 'window')),
+  ...[64, 80, 128].map((size) => attentionTiles(size, 'segments')),
+  ...[undefined, 'window', 'segments'].map(attentionScores),
+];
 const headResult = (dtype) => ({
   name: `head-result.${dtype}`,
   code: headResultWgsl({ ...heads(128), dModel: 4096, dtype }),
@@ -57,7 +72,6 @@ const headResult = (dtype) => ({
 
 export const kernels = [
   ...attention,
-  { name: 'attention-scores.128', code: attentionScoresWgsl(heads(128)), entryPoint },
   { name: 'attention-pattern', code: attentionPatternWgsl, entryPoint },
   ...['f32', 'bf16'].map(headResult),
   matmul('base', { variant: 'base' }, f32),

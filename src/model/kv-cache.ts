@@ -14,15 +14,18 @@ export class KvCache {
   readonly values: readonly Tensor[];
   /** Positions filled, in every sequence. */
   length = 0;
-  /** What to add to `length` for the rotary position of a sequence's next token: pictures take fewer than their tokens. */
-  readonly shifts: Int32Array;
+  /**
+   * What to add to `length` for the rotary position of a sequence's next token, [axes][batch]: pictures take fewer positions
+   * than tokens.
+   */
+  readonly shifts: readonly Int32Array[];
   readonly #gpu: Gpu;
 
   constructor(gpu: Gpu, config: TextConfig, capacity: number, batch = 1) {
     this.#gpu = gpu;
     this.capacity = capacity;
     this.batch = batch;
-    this.shifts = new Int32Array(batch);
+    this.shifts = [0, 1, 2].map(() => new Int32Array(batch));
     const shape = [batch * capacity, config.nKvHeads, config.dHead];
     const make = (what: string) =>
       Array.from({ length: config.nLayers }, (_, l) => gpu.tensor(`blocks.${l} ${what} cache`, 'f32', shape));

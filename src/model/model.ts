@@ -98,6 +98,29 @@ export class Model {
   }
 
   /**
+   * Inputs of equal length in as few runs as this adapter can bind: an activation of the widest kind holds the rows of a whole
+   * batch. One input is a run, whatever its size.
+   */
+  batches(inputs: readonly ModelInput[]): ModelInput[][] {
+    const { text, vision } = this.config;
+    const limit = this.gpu.capabilities.maxStorageBufferBindingSize / 4;
+    const fits = (batch: readonly ModelInput[]) => {
+      const tokens = batch.reduce((sum, { inputIds }) => sum + inputIds.length, 0);
+      const visuals = batch.flatMap((input) => input.visuals);
+      const rows = visuals.reduce((sum, visual) => sum + (vision?.rows(visual) ?? 0), 0);
+      const widest = Math.max(text.dMlp, text.dModel, text.nHeads * text.dHead);
+      return tokens * widest <= limit && rows * (vision?.widest ?? 0) <= limit;
+    };
+    const batches: ModelInput[][] = [];
+    for (const input of inputs) {
+      const last = batches.at(-1);
+      if (last && fits([...last, input])) last.push(input);
+      else batches.push([input]);
+    }
+    return batches;
+  }
+
+  /**
    * The head outputs at the last position, for several prompts of equal length in one run: what SAVs read.
    * @param maxLayer the last layer to run; all by default.
    * @returns per input [layers, nHeads, dHead]
@@ -225,17 +248,24 @@ export class Model {
     for (const [b, input] of inputs.entries()) {
       const { length } = input.inputIds;
       const own = this.config.vision?.positions?.(input);
-      cache?.shifts.fill(own ? own.next - length : 0, b, b + 1);
-      for (const [a, axis] of axes.entries()) for (let i = 0; i < length; i++) axis.push(own ? own.axes[a][i] : i);
+      for (const [a, axis] of axes.entries()) {
+        for (let i = 0; i < length; i++) axis.push(own ? own[a][i] : i);
+        // Each axis goes on from the last token, as in HF's `generate`. (Its `forward` with a cache goes on from the largest
+        // position instead, which differs behind a long video.)
+        if (cache) cache.shifts[a][b] = axis.at(-1)! + 1 - length;
+      }
     }
     return axes;
   }
 
   /** Positions of `length` tokens of each sequence behind those in the cache. */
-  #following(length: number, cache: KvCache): readonly ArrayLike<number>[] {
-    const at = (row: number) => cache.length + cache.shifts[Math.floor(row / length)] + (row % length);
-    const axis = Uint32Array.from({ length: cache.batch * length }, (_, row) => at(row));
-    return [axis, axis, axis];
+  #following(length: number, { batch, length: before, shifts }: KvCache): readonly ArrayLike<number>[] {
+    return shifts.map((shift) =>
+      Uint32Array.from(
+        { length: batch * length },
+        (_, row) => before + shift[Math.floor(row / length)] + (row % length),
+      ),
+    );
   }
 
   #decode(

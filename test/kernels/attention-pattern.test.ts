@@ -3,7 +3,7 @@ import { attention } from '../../src/kernels/attention/attention.ts';
 import { attentionPattern, attentionScores } from '../../src/kernels/attention-pattern/attention-pattern.ts';
 import { openGpu } from '../../src/kernels/gpu.ts';
 import { useGpu } from '../gpu.ts';
-import { attentionCase, type Case, referencePattern, referenceScores } from './attention-reference.ts';
+import { attentionCase, blocks, type Case, referencePattern, referenceScores } from './attention-reference.ts';
 import { guarded, nmse, random, readGuarded } from './check.ts';
 
 const gpu = useGpu();
@@ -26,7 +26,9 @@ const tensors = (
   keys: c.keys,
   batch: c.batch,
   causal: c.causal,
-  offset: c.offset,
+  offset: c.segments ? undefined : c.offset,
+  window: c.window,
+  segments: c.segments && recorder.input('segments', 'u32', [c.queries, 2], Uint32Array.from(c.segments.flat())),
   scale: c.scale,
 });
 
@@ -54,6 +56,15 @@ const cases: [string, Case][] = [
     attentionCase({ queries: 13, headSize: 32, keys: 40, offset: 5, causal: true }),
   ],
   ['the first query sees one key', attentionCase({ queries: 40, headSize: 16, keys: 70, offset: 0, causal: true })],
+  ...[1, 7, 20, 21].map((window): [string, Case] => [
+    `window ${window}`,
+    attentionCase({ queries: 13, headSize: 8, keys: 21, keyRows: 25, causal: true, window }),
+  ]),
+  [
+    'batch 2, grouped, window',
+    attentionCase({ batch: 2, queries: 35, headSize: 16, keyRows: 40, causal: true, heads: 4, kvHeads: 2, window: 9 }),
+  ],
+  ['segments', attentionCase({ queries: 43, headSize: 16, keyRows: 50, segments: blocks(1, 17, 9, 16) })],
   ['batch 3', attentionCase({ batch: 3, queries: 18, heads: 3, headSize: 32 })],
   [
     'batch 2, causal, unfilled rows',

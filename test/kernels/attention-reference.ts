@@ -11,6 +11,10 @@ export interface Case {
   keyRows: number;
   causal: boolean;
   offset: number;
+  /** With causal: the last so many keys. */
+  window?: number;
+  /** Without: for each query its first key and the one after its last. */
+  segments?: [start: number, end: number][];
   scale: number;
 }
 
@@ -30,6 +34,19 @@ export function attentionCase(sizes: Partial<Case> & Pick<Case, 'queries' | 'hea
   };
 }
 
+/** The segment of each query, for segments of these lengths that follow each other. */
+export const blocks = (...lengths: number[]): [start: number, end: number][] =>
+  lengths.flatMap((length, n) => {
+    const start = lengths.slice(0, n).reduce((a, b) => a + b, 0);
+    return Array.from({ length }, (): [number, number] => [start, start + length]);
+  });
+
+/** Whether query i sees key j. */
+export function sees({ causal, offset, window = Number.POSITIVE_INFINITY, segments }: Case, i: number, j: number) {
+  if (segments) return j >= segments[i][0] && j < segments[i][1];
+  return !causal || (j <= offset + i && j > offset + i - window);
+}
+
 /** q·kᵀ·scale, [batch * heads, queries, keys]; masked entries -Infinity. */
 export function referenceScores(c: Case, q: Float32Array, k: Float32Array): Float64Array {
   const scores = new Float64Array(c.batch * c.heads * c.queries * c.keys).fill(Number.NEGATIVE_INFINITY);
@@ -39,7 +56,7 @@ export function referenceScores(c: Case, q: Float32Array, k: Float32Array): Floa
       const kvHead = Math.floor(h / (c.heads / c.kvHeads));
       for (let i = 0; i < c.queries; i++)
         for (let j = 0; j < c.keys; j++, at++) {
-          if (c.causal && j > c.offset + i) continue;
+          if (!sees(c, i, j)) continue;
           const qAt = ((b * c.queries + i) * c.heads + h) * c.headSize;
           const kAt = ((b * c.keyRows + j) * c.kvHeads + kvHead) * c.headSize;
           let sum = 0;

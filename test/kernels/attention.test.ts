@@ -6,10 +6,11 @@ import {
   attentionVariants,
   chooseAttention,
 } from '../../src/kernels/attention/attention.ts';
-import { visiblePairs } from '../../src/kernels/attention/shapes.ts';
+import { segmentsOf, visiblePairs } from '../../src/kernels/attention/shapes.ts';
+import { rows } from '../../src/kernels/tensor.ts';
 import { vectorWidth } from '../../src/kernels/vectors.ts';
 import { useGpu } from '../gpu.ts';
-import { attentionCase, type Case, referenceAttention } from './attention-reference.ts';
+import { attentionCase, blocks, type Case, referenceAttention, sees } from './attention-reference.ts';
 import { guarded, nmse, random, readGuarded } from './check.ts';
 
 const gpu = useGpu();
@@ -40,7 +41,9 @@ async function run(c: Case, { q, k, v }: Inputs, variant?: AttentionVariant): Pr
     keys: c.keys,
     batch: c.batch,
     causal: c.causal,
-    offset: c.offset,
+    offset: c.segments ? undefined : c.offset,
+    window: c.window,
+    segments: c.segments && recorder.input('segments', 'u32', [c.queries, 2], Uint32Array.from(c.segments.flat())),
     scale: c.scale,
     label: 'z',
     out,
@@ -79,6 +82,72 @@ const lengths: [string, Case][] = [
   ['another scale', attentionCase({ ...small, queries: 11, scale: 1 })],
 ];
 
+/** Windows and segments: what they leave of tiles, blocks and rows. 67 queries take five tiles of the largest kind. */
+const masks: [string, Case][] = [
+  ...[1, 2, 15, 16, 17, 33, 66, 67, 200].map((window): [string, Case] => [
+    `67 queries, window ${window}`,
+    attentionCase({ ...small, queries: 67, causal: true, window }),
+  ]),
+  ...[1, 127, 128, 129, 299, 300].map((window): [string, Case] => [
+    `1 query, 300 keys, window ${window}`,
+    attentionCase({ ...small, queries: 1, keys: 300, causal: true, window }),
+  ]),
+  ['window, cached', attentionCase({ ...small, queries: 5, keys: 177, keyRows: 190, causal: true, window: 40 })],
+  [
+    'window, queries in the middle',
+    attentionCase({ ...small, queries: 13, keys: 90, offset: 37, causal: true, window: 9 }),
+  ],
+  [
+    'window, the last query sees one key',
+    attentionCase({ ...small, queries: 20, keys: 10, offset: 3, causal: true, window: 14 }),
+  ],
+  [
+    'window, batch 2, grouped',
+    attentionCase({
+      batch: 2,
+      queries: 35,
+      keys: 70,
+      keyRows: 75,
+      heads: 6,
+      kvHeads: 3,
+      headSize: 24,
+      causal: true,
+      window: 20,
+    }),
+  ],
+  ['window, head size 33', attentionCase({ queries: 41, headSize: 33, causal: true, window: 6 })],
+  ['segments of equal length', attentionCase({ ...small, queries: 48, segments: blocks(16, 16, 16) })],
+  ['segments of 1', attentionCase({ ...small, queries: 35, segments: blocks(...Array(35).fill(1)) })],
+  ['one segment', attentionCase({ ...small, queries: 37, segments: blocks(37) })],
+  ['segments of many lengths', attentionCase({ ...small, queries: 200, segments: blocks(3, 61, 1, 70, 17, 48) })],
+  // Blocks of keys that some queries of a tile see none of: before their keys, after them, and in the reverse order.
+  [
+    'intervals from the end to the start',
+    attentionCase({
+      ...small,
+      queries: 66,
+      keys: 300,
+      segments: Array.from({ length: 66 }, (_, i) => [296 - 4 * i, 300 - 3 * i]),
+    }),
+  ],
+  [
+    'segments of other keys than queries',
+    attentionCase({
+      ...small,
+      queries: 3,
+      keys: 300,
+      segments: [
+        [290, 300],
+        [0, 1],
+        [100, 260],
+      ],
+    }),
+  ],
+  ['segments, grouped', attentionCase({ queries: 50, heads: 6, kvHeads: 3, headSize: 24, segments: blocks(20, 30) })],
+  ['segments, head size 80', attentionCase({ queries: 40, headSize: 80, segments: blocks(4, 19, 17) })],
+  ['segments, filled rows', attentionCase({ ...small, queries: 9, keyRows: 20, segments: blocks(4, 5) })],
+];
+
 const groupings: [string, Case][] = [
   ['grouped 6:3', attentionCase({ queries: 21, heads: 6, kvHeads: 3, headSize: 24, causal: true })],
 ];
@@ -96,7 +165,7 @@ describe.each(attentionVariants)('attention.%s', (variant) => {
     attentionCase({ queries: 9, keys: 19, headSize, causal: true }),
   ]);
 
-  it.each([...lengths, ...groupings, ...sizes])('%s', async (_, c) => {
+  it.each([...lengths, ...masks, ...groupings, ...sizes])('%s', async (_, c) => {
     const data = inputs(c);
     const z = await run(c, data, variant);
     expect(nmse(z, referenceAttention(c, data.q, data.k, data.v))).toBeLessThanOrEqual(1e-7);
@@ -152,6 +221,35 @@ describe.each(attentionVariants)('attention.%s', (variant) => {
     expect(nmse(z, referenceAttention(c, q, k, v))).toBeLessThanOrEqual(1e-7);
   });
 
+  it('gives hidden keys no weight at all, before and after the first one seen', async () => {
+    // Whole blocks of keys before query 1's first. Were they summed up to be scaled down by 0 later, infinity * 0 is NaN.
+    const c = attentionCase({
+      ...small,
+      queries: 4,
+      keys: 400,
+      segments: [
+        [0, 400],
+        [399, 400],
+        [150, 160],
+        [0, 3],
+      ],
+    });
+    const data = inputs(c);
+    data.v.fill(3e38, 4 * 16, 140 * 16).fill(3e38, 200 * 16, 390 * 16);
+    const z = await run(c, data, variant);
+    const expected = referenceAttention(c, data.q, data.k, data.v);
+    expect(nmse(z.subarray(32), expected.subarray(32))).toBeLessThanOrEqual(1e-7);
+  });
+
+  it('does not look at keys before the window', async () => {
+    const c = attentionCase({ ...small, queries: 3, keys: 500, causal: true, window: 20 });
+    const data = inputs(c);
+    const z = await run(c, data, variant);
+    data.k.fill(Number.NaN, 0, 478 * 16);
+    data.v.fill(Number.NaN, 0, 478 * 16);
+    expect(await run(c, data, variant)).toEqual(z);
+  });
+
   it('ignores keys that are masked or past the filled rows, whatever they hold', async () => {
     const c = attentionCase({ ...small, queries: 6, keys: 20, keyRows: 30, offset: 8, causal: true });
     const data = inputs(c);
@@ -199,6 +297,42 @@ describe('attention', () => {
     ])
       expect(visiblePairs({ queries, keys, offset })).toBe(count(queries, keys, offset));
     expect(visiblePairs({ queries: 3, keys: 4, offset: 4 })).toBe(12);
+    for (const [queries, keys, offset, window] of [
+      [5, 5, 0, 1],
+      [5, 5, 0, 3],
+      [5, 5, 0, 9],
+      [3, 10, 7, 4],
+      [20, 10, 3, 14],
+      [7, 40, 20, 25],
+      [1, 8, 7, 8],
+    ]) {
+      const c = attentionCase({ queries, keys, offset, window, causal: true, headSize: 1 });
+      let pairs = 0;
+      for (let i = 0; i < queries; i++) for (let j = 0; j < keys; j++) if (sees(c, i, j)) pairs++;
+      expect(visiblePairs({ queries, keys, offset, window })).toBe(pairs);
+    }
+    expect(visiblePairs({ queries: 9, keys: 9, offset: 9, pairs: 41 })).toBe(41);
+  });
+
+  it('makes segments of lengths', () => {
+    const { segments, pairs } = segmentsOf([2, 3, 1]);
+    expect([...segments]).toEqual(blocks(2, 3, 1).flat());
+    expect(pairs).toBe(14);
+  });
+
+  it('costs what a window or segments leave', () => {
+    const cost = (args: object) => {
+      const recorder = gpu().record('cost');
+      const [q, k, v] = ['q', 'k', 'v'].map((label) => recorder.temp(label, 'f32', [100, 2, 8]));
+      attention(recorder, { q, k, v, causal: true, scale: 1, label: 'z', variant: 'tile', ...args });
+      return recorder.work;
+    };
+    const segments = gpu().tensor('segments', 'u32', [100, 2]);
+    expect(cost({ window: 1 })).toEqual({ flops: 4 * 2 * 8 * 100, bytes: 25600, kernels: ['attention.tile window'] });
+    expect(cost({ window: 100 }).kernels).toEqual(['attention.tile']); // no query fills it
+    expect(cost({ segments, causal: false }).flops).toBe(4 * 2 * 8 * 100 * 100);
+    expect(cost({ segments, causal: false, pairs: 200 }).flops).toBe(4 * 2 * 8 * 200);
+    gpu().destroy(segments);
   });
 
   it('names what does not fit', () => {
@@ -216,6 +350,21 @@ describe('attention', () => {
     expect(attempt({ keys: 5 })).toThrow('5 keys of k, which has 4 a sequence');
     expect(attempt({ keys: 3 })).toThrow('the first of 4 queries would stand at position -1 of 3 keys');
     expect(attempt({ offset: 0.5 })).toThrow('position 0.5');
+    const segments = recorder.temp('segments', 'u32', [4, 2]);
+    const some = { segments, causal: false };
+    expect(attempt({ window: 2, causal: false })).toThrow('z: a window of 2 keys; it is to be 1 or more, and causal');
+    expect(attempt({ window: 0 })).toThrow('z: a window of 0 keys');
+    expect(attempt({ window: 1.5 })).toThrow('z: a window of 1.5 keys');
+    expect(attempt({ window: 3, offset: 3 })).toThrow(
+      'z: the query at position 6 sees none of 4 keys through a window of 3 (in attention)',
+    );
+    expect(attempt({ segments })).toThrow('z: segments are for one sequence, without causal and offset (in attention)');
+    expect(attempt({ ...some, batch: 2, segments: rows(segments, 0, 2) })).toThrow('segments are for one sequence');
+    expect(attempt({ ...some, offset: 1 })).toThrow('segments are for one sequence');
+    expect(attempt({ ...some, segments: recorder.temp('frames', 'u32', [3, 2]) })).toThrow(
+      'frames: expected [4,2], got [3,2]',
+    );
+    expect(attempt({ ...some, segments: tensor('frames', [4, 2]) })).toThrow('frames: expected u32, got f32');
     expect(attempt({ out: tensor('out', [4, 6, 4]) })).toThrow('out: expected [4,6,8], got [4,6,4]');
     expect(attempt({ q: recorder.temp('q', 'f16', [4, 6, 8]) })).toThrow('q: expected f32, got f16');
   });

@@ -4,7 +4,7 @@ import { afterAll, beforeAll, describe, expect, it } from 'vitest';
 import { decodeImage, openFolder } from '#platform';
 import { DualEncoder } from '../../src/model/dual-encoder.ts';
 import type { Visual } from '../../src/model/input.ts';
-import { dualNames, type Expected, fixturePath, readJsonFixture, readTensors } from '../fixtures.ts';
+import { checkpointNames, type Expected, fixturePath, readJsonFixture, readTensors } from '../fixtures.ts';
 import { useGpu } from '../gpu.ts';
 import { relativeError } from '../kernels/check.ts';
 
@@ -12,6 +12,7 @@ interface ExpectedRun {
   inputs: { pairs: { images: string[]; texts: string[]; n_tokens: number[] } };
 }
 
+const dualNames = checkpointNames.filter((name) => /clip|siglip/.test(name));
 const gpu = useGpu();
 const load = async (name: string) => DualEncoder.load(await openFolder(fixturePath(name)), { gpu: gpu() });
 
@@ -75,7 +76,7 @@ describe.each(dualNames)('%s', (checkpoint) => {
     const notStored = /head\.attn\./;
     const cache = await encoder.runWithCache({ images, texts }, { namesFilter: '*' });
     expect([...cache.keys()].sort()).toEqual(encoder.hookPoints.map((p) => p.name).sort());
-    const [, length] = expected.get('text.hook_embed')!.shape;
+    const length = Math.max(...texts.map((ids) => ids.length));
     const size = { pos: length, keys: length, crops: images.length, patches: 0, texts: texts.length };
     const errors: [string, number][] = [];
     for (const { name, shape } of encoder.hookPoints) {
@@ -86,8 +87,9 @@ describe.each(dualNames)('%s', (checkpoint) => {
         for (let row = 0; row < found.data.length; row += keys)
           expect(found.data.subarray(row, row + keys).reduce((a, b) => a + b)).toBeCloseTo(1, 5);
       }
-      if (notStored.test(name)) continue; // what follows from them is
       const wanted = expected.get(name);
+      // Never stored are the head's own, but what follows from them; of rounded weights, some are.
+      if (!wanted && (notStored.test(name) || !checkpoint.endsWith('f32'))) continue;
       expect(wanted?.shape, name).toEqual(found.shape);
       const kept = [...wanted!.data.keys()].filter((i) => wanted!.data[i] > -1e30 && isReal(name, found.shape, i));
       expect(kept.length, name).toBeGreaterThan(0);

@@ -1,4 +1,4 @@
-import { type Geometry, geometry, type QueryKeyArgs, visiblePairs } from '../attention/shapes.ts';
+import { type Geometry, geometry, keysRead, type QueryKeyArgs, visiblePairs } from '../attention/shapes.ts';
 import { type Cost, floatBits, type Recorder, read, readWrite } from '../recorder.ts';
 import { elementCount, expectDType, expectShape, type Tensor } from '../tensor.ts';
 import { foldWorkgroups } from '../vectors.ts';
@@ -13,7 +13,7 @@ import { attentionPatternWgsl, attentionScoresWgsl, patternRowsPerWorkgroup } fr
  * @throws ShapeError
  */
 export function attentionScores(rec: Recorder, args: QueryKeyArgs & { out?: Tensor }): Tensor {
-  const { q, k, label } = args;
+  const { q, k, segments, label } = args;
   const where = 'attention-scores';
   const g = geometry(where, args);
   const shape = [g.batch * g.heads, g.queries, g.keys];
@@ -24,8 +24,8 @@ export function attentionScores(rec: Recorder, args: QueryKeyArgs & { out?: Tens
     kernel: where,
     label,
     code: attentionScoresWgsl(g),
-    bindings: [read(q), read(k), readWrite(scores)],
-    params: [g.queries, g.keys, g.keyRows, g.offset, floatBits(args.scale)],
+    bindings: [read(q), read(k), readWrite(scores), ...(segments ? [read(segments)] : [])],
+    params: [g.queries, g.keys, g.keyRows, g.offset, floatBits(args.scale), g.window ?? 0],
     workgroups: [Math.ceil(g.keys / 8), Math.ceil(g.queries / 8), g.batch * g.heads],
     cost: scoresCost(g),
   });
@@ -36,7 +36,7 @@ export function scoresCost(g: Geometry): Cost {
   const { batch, queries, heads, kvHeads, headSize, keys } = g;
   return {
     flops: 2 * batch * heads * headSize * visiblePairs(g),
-    bytes: 4 * batch * (headSize * (queries * heads + keys * kvHeads) + heads * queries * keys),
+    bytes: 4 * batch * (headSize * (queries * heads + keysRead(g) * kvHeads) + heads * queries * keys),
   };
 }
 

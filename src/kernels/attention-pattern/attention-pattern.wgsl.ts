@@ -1,15 +1,17 @@
 import { type AttentionShape, attentionHeader } from '../attention/attention.wgsl.ts';
+import { lastBindings } from '../attention/mask.wgsl.ts';
 import { dotProduct } from '../vectors.ts';
 
 /**
  * A thread for each score. It runs only when somebody asks for hook_attn_scores or hook_pattern, where memory for the matrix
- * is the larger cost. Machine code, heads of 128 (bench/isa): RDNA3 48 registers, RDNA2 32, GCN 36, Ampere 22; no spills.
+ * is the larger cost. Machine code, heads of 128 (bench/isa): RDNA3 48 registers, RDNA2 32, GCN 36, Ampere 22; no spills,
+ * and the same with a window or segments.
  */
 export const attentionScoresWgsl = (shape: AttentionShape) => /* wgsl */ `${attentionHeader(shape)}
 @group(0) @binding(0) var<storage, read> q: array<Vector>;
 @group(0) @binding(1) var<storage, read> k: array<Vector>;
 @group(0) @binding(2) var<storage, read_write> scores: array<f32>;
-@group(0) @binding(3) var<uniform> params: Params;
+${lastBindings(3, shape.mask)}
 
 @compute @workgroup_size(8, 8) fn main(@builtin(global_invocation_id) id: vec3u) {
   let key = id.x;
@@ -18,7 +20,8 @@ export const attentionScoresWgsl = (shape: AttentionShape) => /* wgsl */ `${atte
   let batch = id.z / heads;
   let head = id.z % heads;
   var score = -3.4028234663852886e38;
-  if (key < visible(query, params.keys, params.offset)) {
+  let seen = interval(query);
+  if (key >= seen.x && key < seen.y) {
     let qAt = ((batch * params.queries + query) * heads + head) * chunks;
     let kAt = ((batch * params.keyRows + key) * kvHeads + head / (heads / kvHeads)) * chunks;
     var sum = Vector();

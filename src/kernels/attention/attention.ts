@@ -3,7 +3,7 @@ import type { Capabilities } from '../capabilities.ts';
 import { type Cost, floatBits, type Recorder, read, readWrite } from '../recorder.ts';
 import { expectDType, expectShape, type Tensor } from '../tensor.ts';
 import { type AttentionTile, attentionSplitWgsl, attentionTileWgsl } from './attention.wgsl.ts';
-import { type Geometry, geometry, type QueryKeyArgs, visiblePairs } from './shapes.ts';
+import { type Geometry, geometry, keysRead, type QueryKeyArgs, visiblePairs } from './shapes.ts';
 
 /** `split`: few queries. `tile`: many. `quad`: adapters without a GPU. What each is: attention.wgsl.ts. */
 export const attentionVariants = ['split', 'tile', 'quad'] as const;
@@ -27,7 +27,7 @@ export interface AttentionArgs extends QueryKeyArgs {
  * @throws ShapeError
  */
 export function attention(rec: Recorder, args: AttentionArgs): Tensor {
-  const { q, k, v, label } = args;
+  const { q, k, v, segments, label } = args;
   const g = geometry('attention', args);
   expectDType('attention', v, 'f32');
   expectShape('attention', v, k.shape);
@@ -35,14 +35,14 @@ export function attention(rec: Recorder, args: AttentionArgs): Tensor {
   expectDType('attention', z, 'f32');
   expectShape('attention', z, q.shape);
   const variant = args.variant ?? chooseAttention(g.queries, rec.gpu.capabilities);
-  const shape = { heads: g.heads, kvHeads: g.kvHeads, headSize: g.headSize, width: g.width };
+  const shape = { heads: g.heads, kvHeads: g.kvHeads, headSize: g.headSize, width: g.width, mask: g.mask };
   const tile = variant === 'split' ? undefined : attentionTile(variant, g.headSize / g.width);
   rec.dispatch({
-    kernel: `attention.${variant}`,
+    kernel: `attention.${variant}${g.mask ? ` ${g.mask}` : ''}`,
     label,
     code: tile ? tileText(shape, tile) : splitText(shape),
-    bindings: [read(q), read(k), read(v), readWrite(z)],
-    params: [g.queries, g.keys, g.keyRows, g.offset, floatBits(args.scale)],
+    bindings: [read(q), read(k), read(v), readWrite(z), ...(segments ? [read(segments)] : [])],
+    params: [g.queries, g.keys, g.keyRows, g.offset, floatBits(args.scale), g.window ?? 0],
     workgroups: [tile ? Math.ceil(g.queries / (4 * tile.groups)) : g.queries, g.heads, g.batch],
     cost: attentionCost(g),
   });
@@ -66,9 +66,9 @@ export function attentionTile(variant: 'tile' | 'quad', chunks: number): Attenti
 
 /** Multiply-adds of the visible pairs alone, each of q, k, v and z once through memory; exponentials are not counted. */
 export function attentionCost(g: Geometry): Cost {
-  const { batch, queries, heads, kvHeads, headSize, keys } = g;
+  const { batch, queries, heads, kvHeads, headSize } = g;
   return {
     flops: 4 * batch * heads * headSize * visiblePairs(g),
-    bytes: 4 * batch * headSize * (2 * queries * heads + 2 * keys * kvHeads),
+    bytes: 4 * batch * headSize * (2 * queries * heads + 2 * keysRead(g) * kvHeads),
   };
 }

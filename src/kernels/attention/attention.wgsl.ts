@@ -1,4 +1,5 @@
 import { dotProduct, type VectorWidth, vectorType } from '../vectors.ts';
+import { intervalWgsl, lastBindings, type Mask, reachWgsl } from './mask.wgsl.ts';
 
 /**
  * Attention with online softmax: z = softmax(q·kᵀ·scale + mask)·v, block of keys by block of keys with a running maximum
@@ -23,6 +24,13 @@ import { dotProduct, type VectorWidth, vectorType } from '../vectors.ts';
  *   split 128   84 / 249 of 1072   64 / 249 of 912    48 / 225 of 935    62 / 257 of 1068   7168
  *   tile   64   120 / 2036 of 3049 128 / 2036 of 2916 128 / 2036 of 2885 148 / 100 of 546   5120
  *   tile  128   120 / 4084 of 5897 128 / 4084 of 5610 128 / 100 of 405   148 / 100 of 586   5120
+ * With a mask (mask.wgsl.ts), which adds a subtraction for each score; split is the same to an instruction:
+ *   64  window  120 / 2036 of 3074 128 / 2036 of 2974 128 / 2036 of 2941 156 / 100 of 562   5120
+ *   128 window  120 / 4084 of 5924 128 / 4084 of 5704 128 / 100 of 427   156 / 100 of 602   5120
+ *   80          120 / 2804 of 4074 128 / 2804 of 3904 128 / 1316 of 1948 181 / 126 of 618   5120
+ *   80  segm.   252 / 2804 of 3957 128 / 2804 of 3944 128 / 1316 of 2007 185 / 126 of 634   5120
+ *   128 segm.   120 / 4084 of 5989 128 / 4084 of 5714 128 / 100 of 424   152 / 100 of 602   5120
+ * 252 is a choice of Mesa's scheduler: half the waves and loads further ahead, 35 % faster in its own model than with 120.
  *
  * SwiftShader, 2 busy cores, CPU time / 2 (headlight bench --filter attention --rounds 3 --cpu-time), ms:
  *                                        quad   tile   split
@@ -33,12 +41,16 @@ import { dotProduct, type VectorWidth, vectorType } from '../vectors.ts';
  *   full 577 x 577, 16 heads of 64        590    767
  *   1 x 640, 32 heads of 128               18              33
  *   1 x 4096, 28 on 4 heads of 128        103             107
+ *   window 128, 1024 x 1024, 8/2 of 128   217    382
+ *   9 segments, 576 x 576, 16 heads of 80  78    138
  *
  * What did not work:
  * - more than 3 vectors of the head a thread (8 lanes at head size 128): 252 registers on RDNA3 and half the waves; with loops
  *   of a trip count that Dawn cannot see, 900 bytes of scratch on Ampere. Dawn gives each such loop a 64-bit counter against
  *   endless loops; constant counts took tile at 64 from 975 to 856 instructions on Ampere and from 151 registers to 116.
  * - 8 keys a thread: 252 registers on RDNA3 (3 waves instead of 6) for 3 % more multiply-adds in the loop.
+ * - the interval of a mask as two comparisons a score in place of key - first < span: 24 instructions more on Ampere. Reading it
+ *   anew for each block of keys: 4 registers fewer on Ampere, 24 instructions more.
  * - masking the weights again after the exponential: 16 comparisons kept alive through two barriers. `hidden` does without.
  * - workgroups of 64 to 128 threads on SwiftShader: split took 260 ms of CPU for 65 x 65 where quad takes 2.3.
  * - quad with q and the weights through subgroupBroadcast in place of loads and workgroup memory: 10 to 30 % faster on
@@ -52,10 +64,11 @@ export interface AttentionShape {
   readonly kvHeads: number;
   readonly headSize: number;
   readonly width: VectorWidth;
+  readonly mask?: Mask;
 }
 
 /** Params of all variants and of the scores kernel; sizes in the shader are in vectors of `width`. */
-export const attentionHeader = ({ heads, kvHeads, headSize, width }: AttentionShape) => /* wgsl */ `
+export const attentionHeader = ({ heads, kvHeads, headSize, width, mask }: AttentionShape) => /* wgsl */ `
 alias Vector = ${vectorType(width)};
 struct Params {
   queries: u32,
@@ -63,26 +76,29 @@ struct Params {
   keyRows: u32, // of a sequence in k and v; the first \`keys\` count
   offset: u32,  // query i sees the keys up to offset + i
   scale: f32,
+  window: u32,  // for that mask
 }
 const heads = ${heads}u;
 const kvHeads = ${kvHeads}u;
 const chunks = ${headSize / width}u; // vectors in a head
 const pitch = kvHeads * chunks; // from one key to the next
 
-/// Keys that a query sees.
-fn visible(query: u32, keys: u32, offset: u32) -> u32 { return min(keys, offset + query + 1u); }
+/// The keys that a query sees.
+${intervalWgsl(mask)}
 `;
 
-const attentionBindings = /* wgsl */ `
+const attentionBindings = (mask: Mask | undefined) => /* wgsl */ `
 @group(0) @binding(0) var<storage, read> q: array<Vector>;
 @group(0) @binding(1) var<storage, read> k: array<Vector>;
 @group(0) @binding(2) var<storage, read> v: array<Vector>;
 @group(0) @binding(3) var<storage, read_write> z: array<Vector>;
-@group(0) @binding(4) var<uniform> params: Params;
+${lastBindings(4, mask)}
 
-// The score of a key that the query does not see. Every query sees key 0, which is in the first tile: from there on its
-// peak is the score of a key seen, and exp2(hidden - peak) is 0.
+// The score of a key that the query does not see, and the peak before the first key that it does, which need not be in the
+// first block of its tile. The peak only grows from there, so that a hidden key weighs exp2(hidden - peak) = 0 at all times;
+// were both the same, each would weigh exp2(0) until then. No score is as low as that.
 const hidden = -1e30;
+const noPeak = -1e29;
 const log2e = 1.4426950408889634;
 `;
 
@@ -101,7 +117,7 @@ export function attentionSplitWgsl(shape: AttentionShape): string {
   const groups = Math.max(1, Math.floor(splitThreads / chunks)); // of threads, each with every groups-th value
   const turns = Math.ceil(splitThreads / groups);
   const rounds = Math.ceil(chunks / splitThreads); // vectors of the output that a thread sums up
-  return /* wgsl */ `${attentionHeader(shape)}${attentionBindings}
+  return /* wgsl */ `${attentionHeader(shape)}${attentionBindings(shape.mask)}
 const threads = ${splitThreads}u; // and keys in a block
 const lanes = ${lanes}u;
 const groups = ${groups}u;
@@ -118,7 +134,8 @@ var<workgroup> merged: array<Vector, threads>;
   let group = t / chunks;
   let qStart = ((id.z * params.queries + id.x) * heads + head) * chunks;
   let kvStart = (id.z * params.keyRows * kvHeads + head / (heads / kvHeads)) * chunks;
-  let limit = visible(id.x, params.keys, params.offset);
+  let seen = interval(id.x);
+  let limit = seen.y;
   let scale = params.scale * log2e;
   ${lines(perLane, (i) => {
     const c = `min(lane + ${i * lanes}u, chunks - 1u)`;
@@ -126,10 +143,10 @@ var<workgroup> merged: array<Vector, threads>;
     return `let c${i} = kvStart + ${c}; let q${i} = ${inside ? `q[qStart + ${c}]` : `select(Vector(), q[qStart + ${c}], lane + ${i * lanes}u < chunks)`};`;
   })}
 
-  var peak = hidden;
+  var peak = noPeak;
   var total = 0.0;
   ${lines(rounds, (r) => `var acc${r} = Vector();`)}
-  for (var start = 0u; start < limit; start += threads) {
+  for (var start = seen.x; start < limit; start += threads) {
     for (var i = 0u; i < lanes; i++) {
       let key = i * (threads / lanes) + t / lanes;
       let at = min(start + key, limit - 1u) * pitch;
@@ -201,12 +218,14 @@ export function attentionTileWgsl(shape: AttentionShape, { groups, lanes, keysPe
   const chunks = headSize / width;
   const rounds = Math.ceil(chunks / lanes); // vectors of the output that a thread sums up for each of its queries
   const component = (vector: string, i: number) => (width === 1 ? vector : `${vector}.${xyzw[i]}`);
-  return /* wgsl */ `${attentionHeader(shape)}${attentionBindings}
+  return /* wgsl */ `${attentionHeader(shape)}${attentionBindings(shape.mask)}
 const groups = ${groups}u;
 const lanes = ${lanes}u;
 const tile = ${lanes * keysPerThread}u; // keys
 var<workgroup> weights: array<vec4f, tile * groups>; // of a key, for 4 queries
 var<workgroup> partial: array<vec4f, lanes * groups>;
+
+${reachWgsl(shape.mask)}
 
 @compute @workgroup_size(${groups * lanes}) fn main(
   @builtin(workgroup_id) id: vec3u, @builtin(local_invocation_index) t: u32) {
@@ -217,15 +236,18 @@ var<workgroup> partial: array<vec4f, lanes * groups>;
   let lastQuery = params.queries - 1u;
   let qRow = id.z * params.queries;
   let kvStart = (id.z * params.keyRows * kvHeads + head / (heads / kvHeads)) * chunks;
-  let limit = visible(min(lastQuery, (id.x + 1u) * groups * 4u - 1u), params.keys, params.offset);
-  let sees = min(vec4u(params.keys), params.offset + query + vec4u(1u, 2u, 3u, 4u));
+  let range = reach(id.x * groups * 4u);
+  let limit = range.y;
+  ${lines(4, (i) => `let seen${i} = interval(query + ${i}u);`)}
+  let first = vec4u(seen0.x, seen1.x, seen2.x, seen3.x);
+  let span = vec4u(seen0.y, seen1.y, seen2.y, seen3.y) - first;
   let scale = params.scale * log2e;
   ${lines(4, (i) => `let qAt${i} = ((qRow + min(query + ${i}u, lastQuery)) * heads + head) * chunks;`)}
 
-  var peak = vec4f(hidden);
+  var peak = vec4f(noPeak);
   var total = vec4f();
   ${lines(rounds * 4, (i) => `var acc${i} = Vector();`)}
-  for (var start = 0u; start < limit; start += tile) {
+  for (var start = range.x; start < limit; start += tile) {
     ${lines(
       keysPerThread,
       (j) => `
@@ -247,7 +269,7 @@ var<workgroup> partial: array<vec4f, lanes * groups>;
     ${lines(
       keysPerThread,
       (j) => `
-    s${j} = select(vec4f(hidden), s${j} * scale, vec4u(key${j}) < sees);
+    s${j} = select(vec4f(hidden), s${j} * scale, vec4u(key${j}) - first < span); // a key before the first wraps around
     newPeak = max(newPeak, s${j});`,
     )}
     partial[t] = newPeak;

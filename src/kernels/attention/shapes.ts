@@ -1,6 +1,7 @@
 import { ShapeError } from '../errors.ts';
 import { expectDType, expectShape, type Tensor } from '../tensor.ts';
 import { type VectorWidth, vectorWidth } from '../vectors.ts';
+import type { Mask } from './mask.wgsl.ts';
 
 /** What attention and its materialising variant have in common. */
 export interface QueryKeyArgs {
@@ -16,6 +17,15 @@ export interface QueryKeyArgs {
   causal: boolean;
   /** Default keys - T: the queries are the last positions. */
   offset?: number;
+  /** Of the keys that `causal` leaves, a query sees the last so many, its own position among them (HF `sliding_window`). */
+  window?: number;
+  /**
+   * [T, 2] u32, without `causal` and for one sequence: query i sees the keys from segments[i][0] to before segments[i][1].
+   * The host is to check that each interval holds a key and ends at or before `keys`: `segmentsOf` makes such.
+   */
+  segments?: Tensor;
+  /** Pairs of a query and a key in all `segments`, for the cost; default all there are. */
+  pairs?: number;
   /** Multiplies q·k; D ** -0.5 in all models so far. */
   scale: number;
   label: string;
@@ -33,6 +43,10 @@ export interface Geometry {
   /** Query i sees the keys up to offset + i; without a mask it is `keys`, and they see all. */
   readonly offset: number;
   readonly width: VectorWidth;
+  /** Undefined too for a window that no query fills. */
+  readonly mask?: Mask;
+  readonly window?: number;
+  readonly pairs?: number;
 }
 
 /** Checks the arguments and names their sizes. @throws ShapeError naming the tensor, the shapes and the rule. */
@@ -62,11 +76,62 @@ export function geometry(where: string, { q, k, causal, label, ...args }: QueryK
     throw new ShapeError(
       `${label}: the first of ${queries} queries would stand at position ${offset} of ${keys} keys; give offset (in ${where})`,
     );
-  return { batch, queries, heads, kvHeads, headSize, keys, keyRows, offset, width: vectorWidth(headSize) };
+  const { window, segments, pairs } = args;
+  if (window !== undefined && !(causal && Number.isInteger(window) && window >= 1))
+    throw new ShapeError(`${label}: a window of ${window} keys; it is to be 1 or more, and causal (in ${where})`);
+  if (window !== undefined && offset + queries - window >= keys)
+    throw new ShapeError(
+      `${label}: the query at position ${offset + queries - 1} sees none of ${keys} keys through a window of ${window} (in ${where})`,
+    );
+  if (segments) {
+    expectDType(where, segments, 'u32');
+    expectShape(where, segments, [queries, 2]);
+    if (causal || batch > 1 || args.offset)
+      throw new ShapeError(`${label}: segments are for one sequence, without causal and offset (in ${where})`);
+  }
+  const slides = window !== undefined && window < offset + queries;
+  return {
+    batch,
+    queries,
+    heads,
+    kvHeads,
+    headSize,
+    keys,
+    keyRows,
+    offset,
+    width: vectorWidth(headSize),
+    mask: segments ? 'segments' : slides ? 'window' : undefined,
+    window,
+    pairs,
+  };
 }
 
 /** Pairs of a query and a key that it sees, in one head of one sequence. */
-export function visiblePairs({ queries, keys, offset }: Pick<Geometry, 'queries' | 'keys' | 'offset'>): number {
-  const ramp = Math.max(0, Math.min(queries, keys - offset)); // queries that do not see every key
-  return (ramp * (2 * offset + ramp + 1)) / 2 + (queries - ramp) * keys;
+export function visiblePairs({ queries, keys, offset, window = offset + queries, pairs }: Visible): number {
+  // Σ min(most, offset + i + 1) over the queries i
+  const seen = (most: number) => {
+    const ramp = Math.max(0, Math.min(queries, most - offset)); // queries that see fewer
+    return (ramp * (2 * offset + ramp + 1)) / 2 + (queries - ramp) * most;
+  };
+  return pairs ?? seen(keys) - seen(offset + queries) + seen(window);
+}
+
+type Visible = Pick<Geometry, 'queries' | 'keys' | 'offset' | 'window' | 'pairs'>;
+
+/** Keys that some query sees: those before the first one's window cost nothing. */
+export const keysRead = ({ keys, offset, window = offset + 1 }: Geometry): number =>
+  keys - Math.max(0, offset + 1 - window);
+
+/**
+ * What `segments` and `pairs` take for segments of these lengths, one after the other (HF `cu_seqlens`): a query sees the
+ * keys of its own segment.
+ */
+export function segmentsOf(lengths: readonly number[]): { segments: Uint32Array<ArrayBuffer>; pairs: number } {
+  const segments = new Uint32Array(2 * lengths.reduce((a, b) => a + b, 0));
+  let start = 0;
+  for (const length of lengths) {
+    for (let i = start; i < start + length; i++) segments.set([start, start + length], 2 * i);
+    start += length;
+  }
+  return { segments, pairs: lengths.reduce((sum, length) => sum + length ** 2, 0) };
 }

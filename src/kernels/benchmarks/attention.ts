@@ -1,8 +1,8 @@
 import { type AttentionVariant, attention, attentionCost } from '../attention/attention.ts';
-import { type Geometry, geometry } from '../attention/shapes.ts';
+import { type Geometry, geometry, segmentsOf } from '../attention/shapes.ts';
 import type { Gpu } from '../gpu.ts';
 import type { Recorder } from '../recorder.ts';
-import type { Tensor } from '../tensor.ts';
+import type { DType, Tensor } from '../tensor.ts';
 import { pseudoRandom } from './data.ts';
 import type { BenchmarkGroup, PreparedGroup } from './group.ts';
 
@@ -14,6 +14,10 @@ interface Problem {
   readonly kvHeads: number;
   readonly headSize: number;
   readonly causal: boolean;
+  /** With causal: the last so many keys. */
+  readonly window?: number;
+  /** Without: lengths of the segments that see themselves. */
+  readonly lengths?: readonly number[];
 }
 
 const table: Problem[] = [
@@ -25,6 +29,16 @@ const table: Problem[] = [
   { what: 'LLaVA-1.5-7B', ...square(640), heads: 32, kvHeads: 32, headSize: 128, causal: true },
   { what: 'its next token', queries: 1, keys: 640, heads: 32, kvHeads: 32, headSize: 128, causal: true },
   { what: 'grouped, next token', queries: 1, keys: 4096, heads: 28, kvHeads: 4, headSize: 128, causal: true },
+  { what: 'Mistral, scaled', ...square(1024), heads: 8, kvHeads: 2, headSize: 128, causal: true, window: 128 },
+  {
+    what: 'Qwen2.5-VL at 336',
+    ...square(576),
+    heads: 16,
+    kvHeads: 16,
+    headSize: 80,
+    causal: false,
+    lengths: Array(9).fill(64),
+  },
 ];
 
 function square(length: number): { queries: number; keys: number } {
@@ -37,10 +51,11 @@ const shapesOf = ({ queries, keys, heads, kvHeads, headSize }: Problem) => ({
 });
 
 export const attentionBenchmarks: BenchmarkGroup[] = table.map((problem) => {
-  const { what, queries, keys, heads, kvHeads, headSize, causal } = problem;
+  const { what, queries, keys, heads, kvHeads, headSize, causal, window, lengths } = problem;
   const grouped = heads === kvHeads ? '' : `/${kvHeads}`;
+  const mask = lengths ? `${lengths.length} segments` : window ? `window ${window}` : causal ? 'causal' : 'full';
   return {
-    name: `attention ${causal ? 'causal' : 'full'} ${queries} x ${keys}, ${heads}${grouped} heads of ${headSize} (${what})`,
+    name: `attention ${mask} ${queries} x ${keys}, ${heads}${grouped} heads of ${headSize} (${what})`,
     flops: attentionCost(sizes(problem)).flops,
     prepare: (gpu: Gpu) => prepare(gpu, problem),
   };
@@ -48,9 +63,9 @@ export const attentionBenchmarks: BenchmarkGroup[] = table.map((problem) => {
 
 function sizes(problem: Problem): Geometry {
   const { q, k } = shapesOf(problem);
-  const tensor = (label: string, shape: number[]): Tensor => ({
+  const tensor = (label: string, shape: number[], dtype: DType = 'f32'): Tensor => ({
     label,
-    dtype: 'f32',
+    dtype,
     shape,
     offset: 0,
     storage: { label, size: 0, buffer: undefined },
@@ -59,13 +74,18 @@ function sizes(problem: Problem): Geometry {
     q: tensor('q', q),
     k: tensor('k', k),
     causal: problem.causal,
+    window: problem.window,
+    ...(problem.lengths && {
+      segments: tensor('segments', [problem.queries, 2], 'u32'),
+      pairs: segmentsOf(problem.lengths).pairs,
+    }),
     scale: 1,
     label: problem.what,
   });
 }
 
 function prepare(gpu: Gpu, problem: Problem): PreparedGroup {
-  const { queries, headSize, causal } = problem;
+  const { queries, headSize, causal, window, lengths } = problem;
   const shapes = shapesOf(problem);
   const make = (label: string, shape: number[], seed: number) => {
     const data = pseudoRandom(
@@ -76,28 +96,42 @@ function prepare(gpu: Gpu, problem: Problem): PreparedGroup {
   };
   const [q, k, v] = [make('q', shapes.q, 1), make('k', shapes.k, 2), make('v', shapes.k, 3)];
   const scale = headSize ** -0.5;
+  const some = lengths && segmentsOf(lengths);
+  const segments = some && gpu.tensor('segments', 'u32', [queries, 2], some.segments);
   const run = (variant?: AttentionVariant) => (rec: Recorder) =>
-    attention(rec, { q: q.tensor, k: k.tensor, v: v.tensor, causal, scale, label: 'z', variant });
+    attention(rec, {
+      q: q.tensor,
+      k: k.tensor,
+      v: v.tensor,
+      causal,
+      window,
+      segments,
+      pairs: some?.pairs,
+      scale,
+      label: 'z',
+      variant,
+    });
   // What a variant was not made for takes a software adapter minutes.
   const variants: AttentionVariant[] = [];
   if (queries <= 16) variants.push('split');
   if (queries > 1) variants.push('tile');
   if (gpu.capabilities.software) variants.push('quad');
   return {
-    tensors: [q.tensor, k.tensor, v.tensor],
+    tensors: [q.tensor, k.tensor, v.tensor, ...(segments ? [segments] : [])],
     candidates: { default: run(), ...Object.fromEntries(variants.map((name) => [name, run(name)])) },
-    error: (z) => errorOfRows(z, problem, scale, q.data, k.data, v.data),
+    error: (z) => errorOfRows(z, problem, scale, q.data, k.data, v.data, some?.segments),
   };
 }
 
 /** NMSE of up to 16 rows of z, the first and the last among them. */
 function errorOfRows(
   z: Float32Array,
-  { queries, keys, heads, kvHeads, headSize, causal }: Problem,
+  { queries, keys, heads, kvHeads, headSize, causal, window = keys }: Problem,
   scale: number,
   q: Float32Array,
   k: Float32Array,
   v: Float32Array,
+  segments?: Uint32Array,
 ): number {
   const rows = queries * heads;
   let error = 0;
@@ -106,10 +140,11 @@ function errorOfRows(
     const row = Math.round((sample * (rows - 1)) / 15);
     const [query, head] = [Math.floor(row / heads), row % heads];
     const kvHead = Math.floor(head / (heads / kvHeads));
-    const seen = causal ? keys - queries + query + 1 : keys;
+    const end = segments ? segments[2 * query + 1] : causal ? keys - queries + query + 1 : keys;
+    const start = segments ? segments[2 * query] : Math.max(0, end - window);
     const expected = new Float64Array(headSize);
     let total = 0;
-    for (let j = 0; j < seen; j++) {
+    for (let j = start; j < end; j++) {
       const at = (j * kvHeads + kvHead) * headSize;
       let score = 0;
       for (let d = 0; d < headSize; d++) score += q[row * headSize + d] * k[at + d];

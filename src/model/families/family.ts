@@ -42,10 +42,13 @@ export interface VisionSide {
   readonly hookPoints: readonly HookPoint[];
   /** Names the weights with the shapes that the config implies, and returns what runs on them. */
   encoder(source: WeightSource): VisualEncoder;
+  /** Rows that a visual takes in the tower, and the numbers of the widest of them: what bounds a batch. */
+  rows(visual: Visual): number;
+  readonly widest: number;
   /** Tokens that a visual stands for. @throws InputError for a visual of the wrong shape, or on a kind it does not take. */
   tokens(visual: Visual): number;
-  /** Rotary positions of a prompt, where they are not 0, 1, 2, … */
-  positions?(input: ModelInput): MropePositions;
+  /** Rotary positions of a prompt over time, height and width, [3][tokens], where they are not 0, 1, 2, … */
+  positions?(input: ModelInput): readonly ArrayLike<number>[];
 }
 
 /** Records the tower and the projector over some pictures. */
@@ -58,12 +61,4 @@ export interface VisualRows {
   readonly rows: readonly ArrayLike<number>[];
   /** LLaVA-NeXT's `image_newline`, [dModel]. */
   readonly newline?: Tensor;
-}
-
-/** Positions over time, height and width (HF `get_rope_index`). */
-export interface MropePositions {
-  /** [3][tokens] */
-  readonly axes: readonly ArrayLike<number>[];
-  /** Where the first token after the prompt stands. */
-  readonly next: number;
 }

@@ -1,5 +1,4 @@
 import type { ModelInput } from '../input.ts';
-import type { MropePositions } from './family.ts';
 
 /** What positions depend on. */
 export interface MropeConfig {
@@ -12,20 +11,21 @@ export interface MropeConfig {
 
 /**
  * Positions of Qwen2-VL's rotary embedding: text counts on alike along all three axes; a picture's tokens stand at their
- * frame, row and column from there; text after it goes on behind its larger side (HF `get_rope_index`).
+ * frame, row and column from there; text after it goes on behind its larger side (HF `get_rope_index`), even where a video's
+ * frames stand further on.
+ * @returns [3][tokens]: time, height, width
  */
-export function mropePositions({ inputIds, visuals }: ModelInput, config: MropeConfig): MropePositions {
+export function mropePositions({ inputIds, visuals }: ModelInput, config: MropeConfig): readonly Uint32Array[] {
   const { mergeSize, tokensPerSecond, imageTokenId, videoTokenId } = config;
   const axes = [0, 1, 2].map(() => new Uint32Array(inputIds.length));
   const rest = { image: visuals.filter((v) => v.kind === 'image'), video: visuals.filter((v) => v.kind === 'video') };
   let position = 0;
-  let next = 0;
   for (let i = 0; i < inputIds.length; ) {
     const id = inputIds[i];
     const visual = id === imageTokenId ? rest.image.shift() : id === videoTokenId ? rest.video.shift() : undefined;
     if (!visual?.grid) {
       for (const axis of axes) axis[i] = position;
-      next = Math.max(next, ++position);
+      position++;
       i++;
       continue;
     }
@@ -36,11 +36,8 @@ export function mropePositions({ inputIds, visuals }: ModelInput, config: MropeC
     for (let t = 0; t < time; t++)
       for (let y = 0; y < high; y++)
         for (let x = 0; x < wide; x++, i++)
-          for (const [axis, offset] of [Math.trunc(t * step), y, x].entries()) {
-            axes[axis][i] = position + offset;
-            next = Math.max(next, position + offset + 1);
-          }
+          for (const [axis, offset] of [Math.trunc(t * step), y, x].entries()) axes[axis][i] = position + offset;
     position += Math.max(high, wide);
   }
-  return { axes, next };
+  return axes;
 }

@@ -19,7 +19,7 @@ STD = [0.26862954, 0.26130258, 0.27577711]
 
 @dataclass
 class Spec:
-    """One checkpoint. `whole` names the input of which every activation is stored."""
+    """One checkpoint. `whole` names the input of which every activation is stored; None: of none."""
 
     name: str
     seed: int  # chosen by `make_families.py --search` for its arg-max margins
@@ -27,7 +27,7 @@ class Spec:
     vision: dict = field(default_factory=dict)
     top: dict = field(default_factory=dict)  # the settings beside text_config and vision_config
     inputs: tuple[str, ...] = ("scene", "text")
-    whole: str = "scene"
+    whole: str | None = None
     dtype: torch.dtype = torch.float32
     layout: str = "hub"  # of tensor names and settings: hub, or new (transformers 4.52 and later)
     shards: int = 1
@@ -50,6 +50,7 @@ class Family:
     """A model class of transformers with its settings, names, inputs and hooks."""
 
     model_class: type
+    generates = True  # has a decoder that goes on with a prompt
 
     def write_settings(self, folder: Path, spec: Spec) -> int:
         """Every file but the weights. Returns the first of the token ids that must never win the arg-max."""

@@ -34,6 +34,11 @@ INPUTS = LLAVA_INPUTS | {
         "images": ["scene.png"],
         "prompt": "Où est  l'été?<|vision_start|><|image_pad|><|vision_end|> ♥ answer:\n",
     },
+    # CLIP and SigLIP
+    "pairs": {
+        "images": ["scene.png", "wide.png", "tall.png"],
+        "texts": ["A red circle.", "two YELLOW  circles above!", "L'été, the shore's sky", "stones"],
+    },
 }
 TEXT_TURNS = {
     "images": [],

@@ -132,8 +132,8 @@ class OneVision(Family):
 
 
 VISION = dict(
-    hidden_size=24,
-    intermediate_size=30,
+    hidden_size=20,
+    intermediate_size=26,
     num_hidden_layers=2,
     num_attention_heads=2,
     image_size=14,  # three patches of 4 and a rest that no patch covers, as 384 and 14 leave one
@@ -142,8 +142,8 @@ VISION = dict(
     layer_norm_eps=2e-2,
 )
 TEXT = dict(
-    hidden_size=36,
-    intermediate_size=44,
+    hidden_size=28,
+    intermediate_size=34,
     num_attention_heads=2,
     num_hidden_layers=2,
     num_key_value_heads=1,
@@ -158,7 +158,7 @@ SPECS = [
         OneVision(),
         Spec(
             name="onevision-f32",
-            seed=151,
+            seed=14,
             inputs=("scene", "wide", "tall", "pair", "video", "mixed", "text", "raw"),
             whole="wide",
             top=dict(
@@ -170,6 +170,43 @@ SPECS = [
             text=TEXT,
             vision=VISION,
             tower_mlp=(-2.7, 0.2, 4.0),
+        ),
+    ),
+    # newer names, tied embeddings
+    (
+        OneVision(),
+        Spec(
+            name="onevision-bf16",
+            seed=1,
+            dtype=torch.bfloat16,
+            layout="new",
+            inputs=("wide", "video"),
+            top=dict(
+                image_grid_pinpoints=pinpoints(15, GRIDS[:6]),
+                tie_word_embeddings=True,
+                vision_aspect_ratio="anyres_max_2",
+                vision_feature_layer=-1,
+            ),
+            text=TEXT | dict(hidden_size=24, num_attention_heads=3, rms_norm_eps=3e-2, tie_word_embeddings=True),
+            vision=VISION | dict(image_size=15, patch_size=5, layer_norm_eps=5e-2),
+        ),
+    ),
+    # also in the layout of lmms-lab: see original.py
+    (
+        OneVision(),
+        Spec(
+            name="onevision-f16",
+            seed=1,
+            dtype=torch.float16,
+            inputs=("scene", "pair"),
+            top=dict(
+                image_grid_pinpoints=pinpoints(14, GRIDS),
+                tie_word_embeddings=False,
+                vision_aspect_ratio="anyres_max_4",
+                vision_feature_layer=-1,
+            ),
+            text=TEXT | dict(hidden_size=24, rms_norm_eps=3e-2, tie_word_embeddings=False),
+            vision=VISION | dict(layer_norm_eps=5e-2),
         ),
     ),
 ]

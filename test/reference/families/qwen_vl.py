@@ -143,7 +143,7 @@ QWEN2_5 = QwenVL("qwen2_5_vl")
 INPUTS = ("scene", "wide", "pair", "video", "order", "text", "raw-qwen")
 TEXT = dict(
     hidden_size=32,
-    intermediate_size=42,
+    intermediate_size=36,
     num_attention_heads=2,
     num_hidden_layers=2,
     num_key_value_heads=1,
@@ -168,7 +168,7 @@ SPECS = [
             ),
             vision=dict(
                 depth=2,
-                embed_dim=24,
+                embed_dim=16,
                 hidden_act="quick_gelu",
                 hidden_size=32,
                 in_chans=3,
@@ -185,23 +185,23 @@ SPECS = [
         QWEN2_5,
         Spec(
             name="qwen2_5-vl-f32",
-            seed=1,
+            seed=7,
             inputs=INPUTS,
             whole="scene",
             text=TEXT
             | dict(
                 rope_scaling={"type": "mrope", "mrope_section": [3, 2, 3]},
                 rope_theta=1000.0,
-                tie_word_embeddings=True,
+                tie_word_embeddings=False,
                 use_sliding_window=False,
             ),
             vision=dict(
                 depth=2,
                 fullatt_block_indexes=[1],
                 hidden_act="silu",
-                hidden_size=24,
+                hidden_size=16,
                 in_chans=3,
-                intermediate_size=34,
+                intermediate_size=22,
                 num_heads=2,
                 out_hidden_size=32,
                 patch_size=4,
@@ -211,6 +211,72 @@ SPECS = [
                 window_size=16,  # two merged squares a side
             ),
             pixels={"min_pixels": 256, "max_pixels": 1000},
+        ),
+    ),
+    # newer names and settings, tied embeddings
+    (
+        QWEN2,
+        Spec(
+            name="qwen2-vl-bf16",
+            seed=1,
+            dtype=torch.bfloat16,
+            layout="new",
+            inputs=("pair", "video"),
+            text=TEXT
+            | dict(
+                hidden_size=24,
+                rms_norm_eps=3e-2,
+                rope_parameters={"mrope_section": [2, 1, 3], "rope_theta": 1000.0, "rope_type": "default"},
+                tie_word_embeddings=True,
+            ),
+            vision=dict(
+                depth=2,
+                embed_dim=16,
+                hidden_act="quick_gelu",
+                hidden_size=24,
+                in_channels=3,
+                mlp_ratio=2,
+                num_heads=2,
+                patch_size=3,
+                spatial_merge_size=2,
+                temporal_patch_size=2,
+            ),
+            pixels={"size": {"shortest_edge": 144, "longest_edge": 600}},
+        ),
+    ),
+    (
+        QWEN2_5,
+        Spec(
+            name="qwen2_5-vl-f16",
+            seed=1,
+            dtype=torch.float16,
+            layout="new",
+            shards=2,
+            inputs=("scene", "order"),
+            text=TEXT
+            | dict(
+                hidden_size=24,
+                rms_norm_eps=3e-2,
+                rope_scaling={"mrope_section": [1, 3, 2], "rope_type": "default", "type": "default"},
+                rope_theta=1000.0,
+                tie_word_embeddings=True,
+            ),
+            vision=dict(
+                depth=2,
+                fullatt_block_indexes=[0],
+                hidden_act="silu",
+                hidden_size=16,
+                in_channels=3,
+                intermediate_size=21,
+                num_heads=2,
+                out_hidden_size=24,
+                patch_size=3,
+                spatial_merge_size=2,
+                temporal_patch_size=2,
+                tokens_per_second=2,
+                window_size=12,
+            ),
+            pixels={"size": {"shortest_edge": 144, "longest_edge": 600}},
         ),
     ),
 ]

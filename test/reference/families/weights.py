@@ -74,7 +74,7 @@ def init_weights(model: nn.Module, spec, first_quiet: int) -> None:
 
 def write_weights(folder: Path, model: nn.Module, spec, stored_name) -> None:
     """model.safetensors, or `spec.shards` files and their index; `stored_name` gives a parameter's name in the file."""
-    tied = model.config.tie_word_embeddings
+    tied = getattr(model.config, "tie_word_embeddings", False)
     tensors = {
         stored_name(name): value.data.to(spec.dtype).contiguous()
         for name, value in model.named_parameters()
