@@ -74,7 +74,9 @@ describe.each(dualNames)('%s', (checkpoint) => {
 
   it('every hook point equals HF’s and has the listed shape', async () => {
     const notStored = /head\.attn\./;
-    const cache = await encoder.runWithCache({ images, texts }, { namesFilter: '*' });
+    const { activations: cache, ...found } = await encoder.run({ images, texts }, { namesFilter: '*' });
+    expect(relativeError(flat(found.imageEmbeddings), expected.get('image_embeds')!.data)).toBeLessThan(tolerance);
+    expect(relativeError(flat(found.textEmbeddings), expected.get('text_embeds')!.data)).toBeLessThan(tolerance);
     expect([...cache.keys()].sort()).toEqual(encoder.hookPoints.map((p) => p.name).sort());
     const length = Math.max(...texts.map((ids) => ids.length));
     const size = { pos: length, keys: length, crops: images.length, patches: 0, texts: texts.length };
@@ -116,8 +118,10 @@ describe.each(dualNames)('%s', (checkpoint) => {
     return Math.floor((i % inText) / (inText / shape[1])) < n;
   }
 
-  it('an embedding does not depend on what runs beside it', async () => {
+  it('an embedding depends neither on what runs beside it nor, in CLIP, on padding', async () => {
     const together = await encoder.run({ images, texts });
+    const padded = await encoder.run({ texts: rowsOf('input_ids') });
+    expect(relativeError(flat(padded.textEmbeddings), expected.get('text_embeds')!.data)).toBeLessThan(tolerance);
     for (const [i, text] of texts.entries()) {
       const [alone] = (await encoder.run({ texts: [text] })).textEmbeddings;
       expect(relativeError(alone, together.textEmbeddings[i])).toBeLessThan(1e-6);
