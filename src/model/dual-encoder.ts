@@ -1,3 +1,4 @@
+import { decodeImage } from '#platform';
 import { openCheckpoint } from '../checkpoint/checkpoint-files.ts';
 import { loadTensors } from '../checkpoint/load.ts';
 import { modelId } from '../checkpoint/model-id.ts';
@@ -5,7 +6,7 @@ import type { Gpu } from '../kernels/gpu.ts';
 import { matmul } from '../kernels/matmul/matmul.ts';
 import type { Readback, Recorder } from '../kernels/recorder.ts';
 import type { Tensor } from '../kernels/tensor.ts';
-import type { Folder, RgbImage } from '../platform/types.ts';
+import type { Folder } from '../platform/types.ts';
 import { checkCrops, stackCrops } from './crops.ts';
 import { InputError } from './errors.ts';
 import { type DualEncoderConfig, dualHookPoints, type ImageHead } from './families/dual.ts';
@@ -18,7 +19,7 @@ import { type LoadModelOptions, specsOf } from './load-model.ts';
 import type { ActivationCache } from './model.ts';
 import { DualProcessor } from './processor/dual-processor.ts';
 import { type TextTowerWeights, textTower, textTowerWeights } from './text-tower.ts';
-import { type ViTWeights, visionTower, vitWeights } from './vision-tower.ts';
+import { tokensPerCrop, type ViTWeights, visionTower, vitWeights } from './vision-tower.ts';
 import type { Linear, WeightSource } from './weights.ts';
 
 /** What the towers run on: either may be empty. */
@@ -43,6 +44,10 @@ export interface DualRunOptions {
   readonly maxResultBytes?: number;
 }
 
+export interface EmbedOptions {
+  readonly signal?: AbortSignal;
+}
+
 interface DualWeights {
   readonly vision: ViTWeights;
   readonly imageHead: ImageHead;
@@ -62,7 +67,8 @@ const dualWeights = (config: DualEncoderConfig, source: WeightSource): DualWeigh
 });
 
 /**
- * CLIP or SigLIP on the GPU: images and texts as vectors of one space.
+ * CLIP or SigLIP on the GPU: images and texts as vectors of one space. It is what the baselines of SAVs need of an encoder
+ * (`EmbeddingSource`).
  *
  *     pixels -> image tower -> image head \
  *                                          embeddings -> logits
@@ -137,17 +143,30 @@ export class DualEncoder {
     return this.config.embeddingSize;
   }
 
-  /** @returns [embeddingSize] for each image (HF `get_image_features`). */
-  async imageEmbeddings(images: readonly RgbImage[]): Promise<Float32Array[]> {
-    return (await this.run({ images: images.map((image) => this.processor.image(image)) })).imageEmbeddings;
+  /**
+   * Embeddings of encoded image files (PNG, JPEG, WebP, …), in as few runs as this adapter can bind.
+   * @returns [embeddingSize] for each (HF `get_image_features`).
+   */
+  async imageEmbeddings(files: readonly Uint8Array[], { signal }: EmbedOptions = {}): Promise<Float32Array[]> {
+    const { vision } = this.config;
+    const widest = Math.max(vision.dMlp, vision.dModel, 3 * vision.patchSize ** 2);
+    return this.#inRuns(files, tokensPerCrop(vision) * widest, signal, async (batch, first) => {
+      const images = await Promise.all(batch.map((bytes, i) => decodeImage(bytes, `image ${first + i + 1}`)));
+      return (await this.run({ images: images.map((image) => this.processor.image(image)) })).imageEmbeddings;
+    });
   }
 
-  /**
-   * @param truncate cut texts that are too long instead of refusing them.
-   * @returns [embeddingSize] for each text (HF `get_text_features`).
-   */
-  async textEmbeddings(texts: readonly string[], truncate = false): Promise<Float32Array[]> {
-    return (await this.run({ texts: texts.map((text) => this.processor.text(text, truncate).ids) })).textEmbeddings;
+  /** @returns [embeddingSize] for each text (HF `get_text_features`). @throws InputError for one too long, without `onCut`. */
+  async textEmbeddings(
+    texts: readonly string[],
+    { signal, onCut }: EmbedOptions & { onCut?: (tokens: number) => void } = {},
+  ): Promise<Float32Array[]> {
+    const { maxPositions, dMlp, dModel } = this.config.text;
+    return this.#inRuns(texts, maxPositions * Math.max(dMlp, dModel), signal, async (batch) => {
+      const tokenized = batch.map((text) => this.processor.text(text, onCut !== undefined));
+      for (const { cut } of tokenized) if (cut) onCut?.(cut);
+      return (await this.run({ texts: tokenized.map(({ ids }) => ids) })).textEmbeddings;
+    });
   }
 
   /** Scaled cosines, [images][texts] (HF `logits_per_image`): the softmax of a row in CLIP, the sigmoid of each in SigLIP. */
@@ -198,6 +217,22 @@ export class DualEncoder {
   /** Frees the weights. */
   destroy(): void {
     this.#destroy();
+  }
+
+  /** @param numbers that one item has in the widest of its activations: what an adapter must bind for a batch. */
+  async #inRuns<T>(
+    items: readonly T[],
+    numbers: number,
+    signal: AbortSignal | undefined,
+    run: (batch: readonly T[], first: number) => Promise<Float32Array[]>,
+  ): Promise<Float32Array[]> {
+    const size = Math.max(1, Math.floor(this.#gpu.capabilities.maxStorageBufferBindingSize / 4 / numbers));
+    const found: Float32Array[] = [];
+    for (let first = 0; first < items.length; first += size) {
+      signal?.throwIfAborted();
+      found.push(...(await run(items.slice(first, first + size), first)));
+    }
+    return found;
   }
 
   #images(rec: Recorder, images: readonly Visual[], hooks: Hooks): Tensor {

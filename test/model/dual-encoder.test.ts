@@ -1,7 +1,8 @@
 // CLIP and SigLIP against Hugging Face's transformers (test/reference/), on tiny random checkpoints: DESIGN.md, section 4.
 import { readFileSync } from 'node:fs';
-import { afterAll, beforeAll, describe, expect, it } from 'vitest';
+import { afterAll, beforeAll, describe, expect, it, vi } from 'vitest';
 import { decodeImage, openFolder } from '#platform';
+import { type Gpu, openGpu } from '../../src/kernels/gpu.ts';
 import { DualEncoder } from '../../src/model/dual-encoder.ts';
 import type { Visual } from '../../src/model/input.ts';
 import { checkpointNames, type Expected, fixturePath, readJsonFixture, readTensors } from '../fixtures.ts';
@@ -59,10 +60,9 @@ describe.each(dualNames)('%s', (checkpoint) => {
   });
 
   it('image files and sentences become HF’s pixels, ids and embeddings', async () => {
-    const files = await Promise.all(
-      pairs.images.map((file) => decodeImage(new Uint8Array(readFileSync(fixturePath(`images/${file}`))), file)),
-    );
-    const pixels = files.map((file) => encoder.processor.image(file).pixels);
+    const files = pairs.images.map((file) => new Uint8Array(readFileSync(fixturePath(`images/${file}`))));
+    const decoded = await Promise.all(files.map((bytes) => decodeImage(bytes, 'image')));
+    const pixels = decoded.map((image) => encoder.processor.image(image).pixels);
     expect(relativeError(flat(pixels), expected.get('pixel_values')!.data)).toBeLessThan(1e-6);
     const ids = pairs.texts.map((text) => encoder.processor.text(text).ids);
     expect(ids).toEqual(texts.map((text) => [...text]));
@@ -138,10 +138,36 @@ describe.each(dualNames)('%s', (checkpoint) => {
     expect(cut.ids).toHaveLength(maxPositions);
     expect(cut.cut).toBeGreaterThan(0);
     expect(cut.ids.at(-1)).toBe(encoder.processor.text('stones').ids.at(-1)); // the end token stays
+    await expect(encoder.textEmbeddings([long])).rejects.toThrow(`${maxPositions} positions`);
+    const told: number[] = [];
+    expect(await encoder.textEmbeddings(['stones', long], { onCut: (n) => told.push(n) })).toHaveLength(2);
+    expect(told).toEqual([cut.cut]);
     await expect(encoder.run({ texts: [new Array(maxPositions + 1).fill(1)] })).rejects.toThrow('tokens');
     await expect(encoder.run({ texts: [[vocabSize]] })).rejects.toThrow('vocabulary');
     await expect(encoder.run({ images: [{ ...images[0], shape: [1, 3, side, side + 1] }] })).rejects.toThrow('pixel');
     await expect(encoder.run({ texts }, { namesFilter: 'vision.hook_embed' })).rejects.toThrow('vision inputs');
     await expect(encoder.run({ texts }, { namesFilter: '*', maxResultBytes: 1000 })).rejects.toThrow('bytes');
   });
+});
+
+it('runs as many images and texts at once as the adapter binds', async () => {
+  const name = 'families/siglip-f32';
+  const { pairs } = readJsonFixture<ExpectedRun>(`${name}/expected.json`).inputs;
+  const files = pairs.images.map((file) => new Uint8Array(readFileSync(fixturePath(`images/${file}`))));
+  const embed = async (device: Gpu) => {
+    const encoder = await DualEncoder.load(await openFolder(fixturePath(name)), { gpu: device });
+    const runs = vi.spyOn(encoder, 'run');
+    const images = await encoder.imageEmbeddings(files);
+    const texts = await encoder.textEmbeddings(pairs.texts);
+    encoder.destroy();
+    return { images, texts, runs: runs.mock.calls.length };
+  };
+  const whole = await embed(gpu());
+  const small = await openGpu({ maxStorageBufferBindingSize: 8192 });
+  const parts = await embed(small);
+  small.dispose();
+  expect(whole.runs).toBe(2);
+  expect(parts.runs).toBe(2 + 1); // three images of 16 x 48 numbers; four texts of 16 x 30
+  for (const [i, image] of whole.images.entries()) expect(relativeError(parts.images[i], image)).toBeLessThan(1e-6);
+  for (const [i, text] of whole.texts.entries()) expect(relativeError(parts.texts[i], text)).toBeLessThan(1e-6);
 });
