@@ -64,6 +64,9 @@ export const evalCommand: Register = (program, run) => {
       'after',
       `
 parity is the published method: scored on the training set, 20 heads, majority vote.
+--baseline-encoder adds two rows: encoder-zero-shot is the label whose text is most like the image; encoder-centroid the
+class whose mean embedding over the training rows is nearest. Where rows have several images or questions of their own,
+the latter puts the image's embedding (of several, the mean) and the question's side by side.
 Examples:
   headlight eval --train train.jsonl --test test.jsonl
   headlight eval --train t.jsonl --test q.jsonl --heads auto --method sav,parity,linear-probe --report report.html

@@ -52,6 +52,19 @@ async function subset(file: string, perLabel: number): Promise<string> {
 }
 
 describe('usage', () => {
+  it('says what an encoder is for where a model that generates is wanted, and the other way round', async () => {
+    const clip = 'test/fixtures/families/clip-f32';
+    const generate = await headlight('generate', '--prompt', 'x', '--model', clip);
+    expect(generate.stderr).toMatch(/headlight: .*config\.json: CLIP embeds .*eval --baseline-encoder/);
+    expect(generate.code).toBe(1);
+    const rows = join(tasks, 'warm-cool.test.jsonl');
+    const llava = 'test/fixtures/checkpoints/llava-f32';
+    const evaluate = await headlight('eval', '--train', rows, '--test', rows, '--baseline-encoder', llava);
+    expect(evaluate.stderr).toMatch(/headlight: .*"llava" is not an encoder of images and texts; supported: clip/);
+    expect(evaluate.stderr).not.toContain('adapter:'); // before anything is loaded
+    expect(evaluate.code).toBe(1);
+  });
+
   it('shows help with examples for every command, and the version', async () => {
     const { stdout, code } = await headlight('--help');
     expect(code).toBe(0);
@@ -93,7 +106,6 @@ describe('usage', () => {
     [['inspect', '--model', '/nowhere'], /\/nowhere/],
     [['generate', '--prompt', 'x', '--model', 'docs'], /config\.json/],
     [['generate', '--prompt', 'x', '--image', 'package.json'], /not a PNG, JPEG, WebP or GIF/],
-    [['generate', '--prompt', 'x', '--model', 'test/fixtures/families/clip-f32'], /CLIP embeds .*--baseline-encoder/],
     [['fit', '--train', 'none.jsonl', '--out', 'y'], /none\.jsonl/],
   ])('exits with 1 and one line for %j', async (args, message) => {
     const { code, stderr, stdout } = await headlight(...args);
