@@ -6,9 +6,11 @@ export { DeviceLostError, KernelError, ShapeError } from './kernels/errors.ts';
 export { type Gpu, type GpuOptions, openGpu } from './kernels/gpu.ts';
 export { type ProfileRow, Profiler } from './kernels/profiler.ts';
 export type { TextConfig } from './model/config/text.ts';
+export { DualEncoder, type DualInput, type DualOutput } from './model/dual-encoder.ts';
 export { ConfigError, InputError } from './model/errors.ts';
+export type { DualEncoderConfig, DualFamily } from './model/families/dual.ts';
 export type { Architecture, Family, VisionSide } from './model/families/family.ts';
-export { families, parseConfig } from './model/families/index.ts';
+export { dualFamilies, families, parseConfig, parseDualConfig } from './model/families/index.ts';
 export { type HookPoint, hookPoints, type NamesFilter } from './model/hook-points.ts';
 export type { PosSlice } from './model/hooks.ts';
 export type { ModelInput, Visual } from './model/input.ts';
@@ -18,6 +20,11 @@ export { FileError, ImageError, NoAdapterError } from './platform/errors.ts';
 export { type ClassifierData, type Prediction, SavClassifier } from './sav/classifier.ts';
 export { decodeClassifier, encodeClassifier } from './sav/classifier-file.ts';
 export { readExamples } from './sav/data.ts';
+export {
+  type EmbeddingSource,
+  type EncoderPredictions,
+  encoderBaselines,
+} from './sav/encoder-baselines.ts';
 export { type Experiment, runExperiment } from './sav/experiment.ts';
 export { explain } from './sav/explain.ts';
 export { type FeatureStore, MemoryFeatureStore } from './sav/feature-cache.ts';

@@ -1,21 +1,24 @@
-// Tensor names. Checkpoints are met in three layouts; the rest of the code knows one, the *canonical* names:
+// Tensor names. Checkpoints are met in several layouts; the rest of the code knows one, the *canonical* names:
 //
 //   language_model.embed_tokens.weight        language_model.layers.3.self_attn.q_proj.weight
 //   language_model.norm.weight                lm_head.weight
 //   vision_tower.vision_model.encoder.layers.0.mlp.fc1.weight         (CLIP, SigLIP)
 //   multi_modal_projector.linear_1.weight     image_newline
 //   visual.blocks.0.attn.qkv.weight           visual.merger.ln_q.weight (Qwen2-VL)
+//   image_pooling.post_layernorm.weight       text_model.encoder.layers.0.mlp.fc1.weight (CLIP, SigLIP with both towers)
 //
 // which are the module names of transformers >= 4.52 without the leading `model.`, except that the tower keeps the
-// `vision_model.` that the hub's files have and transformers 5 drops.
+// `vision_model.` that the hub's files have and transformers 5 drops, and that what makes one vector of an image's tokens
+// stands apart from the tower: the LLaVAs have it too, but never read it.
 
 /** The layouts, as `inspect` names them. */
-export type NameLayout = 'hub' | 'transformers' | 'bare';
+export type NameLayout = 'hub' | 'transformers' | 'bare' | 'dual';
 
 export const layoutDescriptions: Record<NameLayout, string> = {
   hub: 'language_model.model.… (the hub, transformers < 4.52, and what transformers 5 saves)',
   transformers: 'model.language_model.… (transformers >= 4.52 in its own module names)',
   bare: 'model.layers.… (text decoders, Qwen2-VL on the hub; with model.mm_projector.… the original LLaVA repositories)',
+  dual: 'text_model.… and vision_model.… (CLIP and SigLIP with both towers)',
 };
 
 /** How each layout's names begin, and what takes the place of that. The first rule that fits is applied, once. */
@@ -40,17 +43,22 @@ const rules: Record<NameLayout, readonly (readonly [RegExp, string])[]> = {
     [/^model\.vision_tower\.vision_tower\./, 'vision_tower.'],
     [/^model\.image_newline$/, 'image_newline'],
   ],
+  dual: [
+    [/^vision_model\.(?=post_layernorm\.|head\.)/, 'image_pooling.'],
+    [/^vision_model\./, 'vision_tower.vision_model.'],
+  ],
 };
 
 /**
- * Which layout a checkpoint has: the one of its language model. Undefined where no name is telling, as in a file of
- * canonical names.
+ * Which layout a checkpoint has: the one of its language model, or of its towers where it has two. Undefined where no name
+ * is telling, as in a file of canonical names.
  */
 export function detectLayout(names: Iterable<string>): NameLayout | undefined {
   for (const name of names) {
     if (name.startsWith('language_model.model.')) return 'hub';
     if (name.startsWith('model.language_model.')) return 'transformers';
     if (/^model\.(layers|embed_tokens)\./.test(name)) return 'bare';
+    if (name.startsWith('vision_model.')) return 'dual';
   }
   return undefined;
 }

@@ -2,14 +2,16 @@ import { basename } from 'node:path';
 import { InvalidArgumentError } from 'commander';
 import { kNearest, linearProbe, nearestCentroid } from '../sav/baselines.ts';
 import { labelsOf } from '../sav/data.ts';
+import { defaultLabelPrompt, type EncoderPredictions } from '../sav/encoder-baselines.ts';
 import { defaults, type FitOptions, fitClassifier, parity } from '../sav/fit.ts';
 import { type Evaluation, evaluate, matchLabel, naturalBench, sugarCrepe } from '../sav/metrics.ts';
 import { renderReport } from '../sav/report/report.ts';
 import type { Register } from './command.ts';
 import { type DataOptions, featureStore, headCount, oneOf, promptSet, readData, withDataOptions } from './data.ts';
+import { openEncoders, runEncoder } from './encoder.ts';
 import { percent, reportTask, runTask, summaryJson, type TaskResult, table } from './experiments.ts';
 import { writeWhole } from './files.ts';
-import { type ModelOptions, openModel, withCommonOptions } from './model.ts';
+import { collect, type ModelOptions, openModel, withCommonOptions } from './model.ts';
 
 const methods = [
   'sav',
@@ -33,6 +35,8 @@ interface Options extends ModelOptions, DataOptions {
   method: Method[];
   metric?: Metric;
   report?: string;
+  baselineEncoder?: string[];
+  labelPrompt: string;
 }
 
 export const evalCommand: Register = (program, run) => {
@@ -49,15 +53,25 @@ export const evalCommand: Register = (program, run) => {
       'random-heads',
     ])
     .option('--metric <name>', `${metrics.join(', ')} (default: the prompt set’s)`, oneOf(...metrics))
+    .option(
+      '--baseline-encoder <dir>',
+      'also a CLIP or SigLIP: zero-shot by the labels’ texts, few-shot by class centroids; give it again for several',
+      collect,
+    )
+    .option('--label-prompt <text>', 'what stands for a label in zero-shot', labelPrompt, defaultLabelPrompt)
     .option('--report <file>', 'also write an HTML report')
     .addHelpText(
       'after',
       `
 parity is the published method: scored on the training set, 20 heads, majority vote.
+--baseline-encoder adds two rows: encoder-zero-shot is the label whose text is most like the image; encoder-centroid the
+class whose mean embedding over the training rows is nearest. Where rows have several images or questions of their own,
+the latter puts the image's embedding (of several, the mean) and the question's side by side.
 Examples:
   headlight eval --train train.jsonl --test test.jsonl
   headlight eval --train t.jsonl --test q.jsonl --heads auto --method sav,parity,linear-probe --report report.html
-  headlight eval --train t.jsonl --test q.jsonl --prompt-set naturalbench --json > result.json`,
+  headlight eval --train t.jsonl --test q.jsonl --prompt-set naturalbench --json > result.json
+  headlight eval --train t.jsonl --test q.jsonl --baseline-encoder ~/models/clip-vit-large-patch14-336`,
     )
     .action(
       run<Options>(async (context, options) => {
@@ -68,14 +82,24 @@ Examples:
           train: await readData(options.train, options),
           test: await readData(options.test, options),
         };
+        const encoders = await openEncoders(options.baselineEncoder ?? []);
         const model = await openModel(context, options);
+        const { gpu } = model.model;
+        const store = featureStore(options);
+        const predictions: EncoderPredictions[] = [];
+        for (const encoder of encoders)
+          predictions.push(await runEncoder(context, encoder, task, { gpu, store, labelPrompt: options.labelPrompt }));
         const result = await runTask(context, model, task, {
           k: options.heads,
           promptSet: set.name,
           zeroShot: options.method.some((m) => m === 'zero-shot' || m === 'likeliest-label'),
-          store: featureStore(options),
+          store,
+          encoders: predictions,
         });
-        const rows = options.method.map((method) => ({ method, ...judge(method, result, metric) }));
+        const rows: (Judgement & { method: string; encoder?: string })[] = [
+          ...options.method.map((method) => ({ method, ...judge(method, result, metric) })),
+          ...predictions.flatMap((encoder) => judgeEncoder(encoder, result, metric)),
+        ];
         for (const warning of result.warnings) context.note(warning);
         context.print(
           table(
@@ -114,17 +138,9 @@ interface Judgement {
 
 function judge(method: Method, result: TaskResult, metric: Metric): Judgement {
   const { task, experiment, trainFeatures, testFeatures, answers } = result;
-  const truth = labelsOf(task.test);
   const train = labelsOf(task.train);
   const { labels, heads } = experiment.fit.classifier.data;
-  const of = (predicted: readonly string[]) =>
-    measure(
-      predicted,
-      truth,
-      labels,
-      metric,
-      task.test.map((e) => e.group),
-    );
+  const of = (predicted: readonly string[]) => measure(predicted, result, metric);
   switch (method) {
     case 'sav':
       return {
@@ -171,18 +187,25 @@ function refit({ task, trainFeatures, testFeatures }: TaskResult, options: FitOp
   return testFeatures.vectors.map((v, i) => classifier.classify(v, { candidates: task.test[i].candidates }).label);
 }
 
-function measure(
-  predicted: readonly string[],
-  truth: readonly string[],
-  labels: readonly string[],
-  metric: Metric,
-  groups: readonly (string | undefined)[],
-): Judgement {
-  const evaluation = evaluate(truth, predicted, labels);
+function judgeEncoder(encoder: EncoderPredictions, result: TaskResult, metric: Metric) {
+  const { name, features, labelPrompt: prompt, zeroShot, nearestCentroid: centroid } = encoder;
+  const row = (method: string, predicted: readonly string[], how: string) => {
+    const judged = measure(predicted, result, metric);
+    return { method, encoder: name, ...judged, details: `${name}, ${how}; ${judged.details}` };
+  };
+  return [row('encoder-zero-shot', zeroShot, JSON.stringify(prompt)), row('encoder-centroid', centroid, features)];
+}
+
+function measure(predicted: readonly string[], { task, experiment }: TaskResult, metric: Metric): Judgement {
+  const truth = labelsOf(task.test);
+  const evaluation = evaluate(truth, predicted, experiment.fit.classifier.data.labels);
   const [low, high] = evaluation.interval;
   const right = predicted.map((p, i) => p === truth[i]);
   if (metric === 'naturalbench') {
-    const { question, image, group } = naturalBench(right, groups);
+    const { question, image, group } = naturalBench(
+      right,
+      task.test.map((e) => e.group),
+    );
     return {
       accuracy: group,
       evaluation,
@@ -201,6 +224,11 @@ function confusion({ labels, confusion: counts }: Evaluation): string {
     ['truth \\ SAV', ...columns, ''],
     counts.map((row, i) => [labels[i], ...row.map(String), '']),
   );
+}
+
+function labelPrompt(text: string): string {
+  if (!text.includes('{label}')) throw new InvalidArgumentError('Write {label} where the label belongs.');
+  return text;
 }
 
 function methodList(text: string): Method[] {

@@ -170,6 +170,7 @@ export function summaryJson({ task, experiment: e, warnings, answers }: TaskResu
     task: task.name,
     sav: e.evaluation,
     zeroShot: { likeliestLabel: e.likeliest, ownWords: e.zeroShot },
+    encoders: e.encoders,
     allHeads: e.allHeads,
     published: e.published,
     randomHeads: e.randomHeads,

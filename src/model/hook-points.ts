@@ -15,6 +15,8 @@ export interface RunSize {
   readonly crops: number;
   /** Patches of all images and videos: Qwen2-VL's tower sees them in one row. */
   readonly patches: number;
+  /** Texts of a dual encoder, of `pos` tokens each. */
+  readonly texts?: number;
 }
 
 export interface HookPoint {

@@ -10,6 +10,7 @@ import { parseConfig } from './families/index.ts';
 import { endTokens } from './generation-config.ts';
 import { readJson, requireJson } from './json.ts';
 import { Model, modelWeights } from './model.ts';
+import type { WeightSource } from './weights.ts';
 
 export interface LoadModelOptions {
   readonly gpu: Gpu;
@@ -52,14 +53,17 @@ export async function loadModel(folder: Folder, { gpu, onProgress, signal }: Loa
 }
 
 /** The tensors that a model of this config reads, with their shapes. */
-export function weightSpecs(config: Architecture): TensorSpec[] {
+export const weightSpecs = (config: Architecture): TensorSpec[] => specsOf((source) => modelWeights(config, source));
+
+/** What `build` asks a source of weights for. */
+export function specsOf(build: (source: WeightSource) => unknown): TensorSpec[] {
   const specs: TensorSpec[] = [];
   // Only names and shapes are wanted of this pass over the weights; nobody reads what it returns.
   const listed = <T>(spec: TensorSpec): T => {
     specs.push(spec);
     return undefined as T;
   };
-  modelWeights(config, {
+  build({
     matrix: (name, shape, part) => listed<Weight>({ name, shape, role: 'matrix', part }),
     vector: (name, shape, part) => listed<Tensor>({ name, shape, role: 'vector', part }),
   });

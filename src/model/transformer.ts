@@ -174,7 +174,7 @@ function headOutputs(
 }
 
 /** residual + (x · Wᵀ + bias) in one pass, or in two where somebody wants to see what is added. */
-function projectOnto(
+export function projectOnto(
   rec: Recorder,
   args: Parameters<typeof matmul>[1] & { residual: Tensor },
   hook: string,

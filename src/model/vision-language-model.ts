@@ -1,8 +1,10 @@
 import { decodeImage, decodeVideo } from '#platform';
 import type { Folder, Video, VideoSource } from '../platform/types.ts';
 import { InputError } from './errors.ts';
+import { parseConfig } from './families/index.ts';
 import { type GenerateOptions, generate, PromptRun } from './generate.ts';
 import type { ModelInput } from './input.ts';
+import { requireJson } from './json.ts';
 import { type LoadedModel, type LoadModelOptions, loadModel } from './load-model.ts';
 import { type Activation, type ActivationCache, type Model, type RunOptions, splitHeadVectors } from './model.ts';
 import type { ContentPart } from './processor/chat-template.ts';
@@ -64,6 +66,8 @@ export class VisionLanguageModel {
    * @throws ConfigError for an architecture or setting that is not supported; CheckpointError for bad or missing tensors.
    */
   static async load(folder: Folder, options: LoadModelOptions): Promise<VisionLanguageModel> {
+    // What the checkpoint is comes before what its processor lacks.
+    parseConfig(await requireJson(folder, 'config.json'), `${folder.location}/config.json`);
     const processor = await Processor.load(folder);
     const loaded = await loadModel(folder, options);
     return new VisionLanguageModel(loaded, processor);

@@ -28,12 +28,16 @@ export function randomHeads(shape: Shape, count: number, seed: number): Head[] {
 /** Which vectors a baseline sees as one long vector: every head's, or the last layer's. */
 export type Concatenation = 'all-heads' | 'last-layer';
 
-/** Nearest class centroid by cosine over the concatenated vectors. */
+/**
+ * Nearest class centroid by cosine over the concatenated vectors.
+ * @param candidates of each test row, the labels that it offers; absent: all.
+ */
 export function nearestCentroid(
   train: HeadFeatures,
   trainLabels: readonly string[],
   test: HeadFeatures,
   concatenation: Concatenation = 'all-heads',
+  candidates?: readonly (readonly string[] | undefined)[],
 ): string[] {
   const { labels, classOf, counts } = indexClasses(trainLabels);
   const rows = concatenate(train, concatenation);
@@ -44,16 +48,13 @@ export function nearestCentroid(
     }
     return unit(centroid);
   });
-  return concatenate(test, concatenation).map(
-    (query) =>
-      labels[
-        firstMaximum(
-          centroids.map((centroid) => inner(centroid, query)),
-          0,
-          labels.length,
-        )
-      ],
-  );
+  return concatenate(test, concatenation).map((query, i) => {
+    const offered = candidates?.[i];
+    const scores = centroids.map((centroid, c) =>
+      offered && !offered.includes(labels[c]) ? Number.NEGATIVE_INFINITY : inner(centroid, query),
+    );
+    return labels[firstMaximum(scores, 0, labels.length)];
+  });
 }
 
 /** k nearest training examples by cosine; most frequent label, of equals the one with the nearest example. */

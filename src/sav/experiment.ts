@@ -1,6 +1,7 @@
 // One task from beginning to end on head vectors: fit, classify the queries, and the baselines beside it.
 import { allHeads, randomHeads } from './baselines.ts';
 import type { Prediction } from './classifier.ts';
+import type { EncoderPredictions } from './encoder-baselines.ts';
 import type { HeadFeatures } from './features.ts';
 import { defaultKs, type Fit, type FitOptions, fitClassifier, parity } from './fit.ts';
 import { type Evaluation, evaluate, matchLabel } from './metrics.ts';
@@ -18,6 +19,8 @@ export interface ExperimentOptions extends Omit<FitOptions, 'ranking' | 'candida
   zeroShotAnswers?: readonly string[];
   /** The label that the model finds likeliest for each test row: zero-shot for a model that answers in other words. */
   likeliestLabels?: readonly string[];
+  /** What CLIP or SigLIP say of the test rows. */
+  encoders?: readonly EncoderPredictions[];
   /** Sets of random heads, as many heads as were chosen. Default 20. */
   randomDraws?: number;
 }
@@ -34,10 +37,17 @@ export interface Experiment {
   readonly zeroShot?: Evaluation;
   /** The likeliest of the labels. */
   readonly likeliest?: Evaluation;
+  /** CLIP or SigLIP: the label whose text is nearest to the image, and the nearest class centroid of embeddings. */
+  readonly encoders: readonly EncoderResult[];
   /** The published method (`parity`), and its vote among all heads. */
   readonly published: { readonly evaluation: Evaluation; readonly allHeads: Evaluation };
   /** Test accuracy of the best k heads, for each k; the last is all heads. For looking at, not for choosing k. */
   readonly byK: readonly { k: number; accuracy: number }[];
+}
+
+export interface EncoderResult extends Pick<EncoderPredictions, 'name' | 'features' | 'labelPrompt'> {
+  readonly zeroShot: Evaluation;
+  readonly nearestCentroid: Evaluation;
 }
 
 /** Fits on `train`, classifies `test`, and compares. The test labels choose nothing. */
@@ -46,7 +56,7 @@ export function runExperiment(
   test: LabelledFeatures,
   options: ExperimentOptions = {},
 ): Experiment {
-  const { zeroShotAnswers, likeliestLabels, randomDraws = 20, ...fitOptions } = options;
+  const { zeroShotAnswers, likeliestLabels, encoders = [], randomDraws = 20, ...fitOptions } = options;
   const fit = fitClassifier(train.features, train.labels, { ...fitOptions, candidates: train.candidates });
   const { labels, heads } = fit.classifier.data;
   const classify = (classifier: Fit['classifier']) =>
@@ -113,6 +123,11 @@ export function runExperiment(
       ),
     published: { evaluation: published(Math.min(parity.k, all.length)), allHeads: published(all.length) },
     likeliest: likeliestLabels && evaluate(test.labels, likeliestLabels, labels),
+    encoders: encoders.map(({ zeroShot, nearestCentroid, ...encoder }) => ({
+      ...encoder,
+      zeroShot: evaluate(test.labels, zeroShot, labels),
+      nearestCentroid: evaluate(test.labels, nearestCentroid, labels),
+    })),
     byK: ks.sort((a, b) => a - b).map((k) => ({ k, accuracy: top(k).accuracy })),
   };
 }

@@ -51,6 +51,26 @@ test('a tower that transformers 5.18 saved, without vision_model, in any layout'
   expect(canonicalName(canonical, undefined)).toBe(canonical);
 });
 
+test('CLIP and SigLIP: the image tower is the LLaVAs’, what pools its tokens is not', () => {
+  const names: [string, string][] = [
+    ['vision_model.encoder.layers.0.mlp.fc1.weight', 'vision_tower.vision_model.encoder.layers.0.mlp.fc1.weight'],
+    ['vision_model.embeddings.position_ids', 'vision_tower.vision_model.embeddings.position_ids'],
+    ['vision_model.post_layernorm.weight', 'image_pooling.post_layernorm.weight'],
+    ['vision_model.head.probe', 'image_pooling.head.probe'],
+    ['text_model.encoder.layers.0.mlp.fc1.weight', 'text_model.encoder.layers.0.mlp.fc1.weight'],
+    ['text_model.head.weight', 'text_model.head.weight'],
+    ['visual_projection.weight', 'visual_projection.weight'],
+    ['logit_scale', 'logit_scale'],
+  ];
+  const layout = detectLayout(names.map(([name]) => name));
+  expect(layout).toBe('dual');
+  for (const [name, canonical] of names) {
+    expect(canonicalName(name, layout)).toBe(canonical);
+    // All of it is read, and is part of the model's id, except the numbers 0, 1, 2, …
+    expect(whyIgnorable(canonical) !== undefined, name).toBe(name.endsWith('position_ids'));
+  }
+});
+
 describe.each([
   ['hub', 1],
   ['transformers', 2],

@@ -52,6 +52,19 @@ async function subset(file: string, perLabel: number): Promise<string> {
 }
 
 describe('usage', () => {
+  it('says what an encoder is for where a model that generates is wanted, and the other way round', async () => {
+    const clip = 'test/fixtures/families/clip-f32';
+    const generate = await headlight('generate', '--prompt', 'x', '--model', clip);
+    expect(generate.stderr).toMatch(/headlight: .*config\.json: CLIP embeds .*eval --baseline-encoder/);
+    expect(generate.code).toBe(1);
+    const rows = join(tasks, 'warm-cool.test.jsonl');
+    const llava = 'test/fixtures/checkpoints/llava-f32';
+    const evaluate = await headlight('eval', '--train', rows, '--test', rows, '--baseline-encoder', llava);
+    expect(evaluate.stderr).toMatch(/headlight: .*"llava" is not an encoder of images and texts; supported: clip/);
+    expect(evaluate.stderr).not.toContain('adapter:'); // before anything is loaded
+    expect(evaluate.code).toBe(1);
+  });
+
   it('shows help with examples for every command, and the version', async () => {
     const { stdout, code } = await headlight('--help');
     expect(code).toBe(0);
@@ -80,6 +93,7 @@ describe('usage', () => {
     [['generate'], /required option '--prompt <text>' not specified/],
     [['generate', '--prompt', 'x', '--max-new-tokens', '-3'], /Give a whole number of at least 1/],
     [['fit', '--train', 'x', '--out', 'y', '--heads', 'many'], /Give a number of heads, or auto/],
+    [['eval', '--train', 'x', '--test', 'y', '--label-prompt', 'a cat'], /Write \{label\} where the label belongs/],
     [['classify', '--classifier', 'x'], /give either --data or a query/],
   ])('exits with 2 for %j', async (args, message) => {
     const { code, stderr } = await headlight(...args);
@@ -216,6 +230,37 @@ describe('commands on the embedded checkpoint', () => {
     expect(methods.map((m: { method: string }) => m.method)).toEqual(['sav', 'parity', 'linear-probe']);
     expect(sav.n).toBe(6);
     expect(sav.confusion.flat().reduce((a: number, b: number) => a + b)).toBe(6);
+  });
+
+  it('eval shows CLIP and SigLIP beside the other baselines', async () => {
+    const [train, test] = [await subset('warm-cool.train.jsonl', 6), await subset('warm-cool.test.jsonl', 3)];
+    const report = join(folder, 'encoders.html');
+    const encoders = ['clip-f32', 'siglip-f16'].map((name) => `test/fixtures/families/${name}`);
+    const { code, stdout, stderr } = await headlight(
+      'eval',
+      ...['--train', train, '--test', test, '--heads', '5', '--method', 'sav,nearest-centroid', '--report', report],
+      ...encoders.flatMap((folder) => ['--baseline-encoder', folder]),
+      ...['--label-prompt', 'colours that are {label}', '--json'],
+    );
+    expect(code, stderr).toBe(0);
+    const result = JSON.parse(stdout);
+    const shown = result.methods.map(({ method, encoder = '' }: Record<string, string>) =>
+      `${method} ${encoder}`.trim(),
+    );
+    expect(shown).toEqual([
+      'sav',
+      'nearest-centroid',
+      'encoder-zero-shot clip-f32',
+      'encoder-centroid clip-f32',
+      'encoder-zero-shot siglip-f16',
+      'encoder-centroid siglip-f16',
+    ]);
+    expect(result.encoders).toHaveLength(2);
+    for (const [i, encoder] of result.encoders.entries()) {
+      expect(encoder).toMatchObject({ features: 'image', labelPrompt: 'colours that are {label}' });
+      expect(encoder.nearestCentroid).toMatchObject({ n: 6, accuracy: result.methods[3 + 2 * i].accuracy });
+    }
+    expect(await readFile(report, 'utf8')).toContain('siglip-f16, nearest centroid of image');
   });
 
   it('refuses a classifier of another model', async () => {

@@ -13,6 +13,17 @@ function experiment(labels: string[], signal: Record<number, number>, zeroShot =
   return runExperiment(synthetic({ ...task, perLabel: 6 }), test, {
     k: 3,
     prompt: hostile,
+    encoders: zeroShot
+      ? [
+          {
+            name: `CLIP ${hostile}`,
+            features: 'image',
+            labelPrompt: hostile,
+            zeroShot: test.labels.map(() => labels[0]),
+            nearestCentroid: test.labels,
+          },
+        ]
+      : undefined,
     zeroShotAnswers: zeroShot ? test.labels.map((_, i) => (i % 3 ? labels[0] : `hm ${hostile}`)) : undefined,
   });
 }
@@ -33,6 +44,10 @@ describe('runExperiment', () => {
     // 10 of 30 answers are no label; of the other 20, those of label a are right.
     expect(result.zeroShot?.confusion.map((row) => row[2])).toEqual([5, 5]);
     expect(result.zeroShot?.correct).toBe(10);
+    expect(result.encoders).toHaveLength(1);
+    expect(result.encoders[0].zeroShot.accuracy).toBe(0.5);
+    expect(result.encoders[0].nearestCentroid.accuracy).toBe(1);
+    expect(experiment(['a', 'b'], {}).encoders).toEqual([]);
   });
 });
 
@@ -81,6 +96,12 @@ describe('renderReport', () => {
       ),
     ).toEqual([]);
     expect(body.split(escapeHtml(hostile)).length).toBeGreaterThan(10);
+  });
+
+  it('shows encoders beside the other baselines', () => {
+    const name = escapeHtml(`CLIP ${hostile}`);
+    expect(page).toContain(`<b>50.0 %</b>${name}, zero-shot: ${escapeHtml(hostile)}`);
+    expect(page).toContain(`<b>100 %</b>${name}, nearest centroid of image`);
   });
 
   it('refers to nothing outside the file', () => {

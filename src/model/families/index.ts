@@ -1,14 +1,20 @@
 import { ConfigError } from '../errors.ts';
+import { clip } from './clip.ts';
+import { type DualEncoderConfig, type DualFamily, parseDual } from './dual.ts';
 import type { Architecture, Family } from './family.ts';
 import { llava } from './llava.ts';
 import { llavaNext } from './llava-next.ts';
 import { llavaOnevision } from './llava-onevision.ts';
 import { isOriginal, llavaOriginal } from './llava-original.ts';
 import { qwen2Vl } from './qwen2-vl.ts';
+import { siglip } from './siglip.ts';
 import { textOnly } from './text-only.ts';
 
 /** Every generative family. */
 export const families: readonly Family[] = [llava, llavaNext, llavaOnevision, llavaOriginal, qwen2Vl, textOnly];
+
+/** Every family of two encoders. */
+export const dualFamilies: readonly DualFamily[] = [clip, siglip];
 
 /**
  * Reads a checkpoint's config.json.
@@ -22,9 +28,28 @@ export function parseConfig(json: unknown, file = 'config.json'): Architecture {
   const family = isOriginal(json)
     ? llavaOriginal
     : families.find((f) => f.modelTypes.some((type) => type === modelType));
+  const dual = dualFamilies.find((f) => f.modelType === modelType);
+  if (dual)
+    throw new ConfigError(
+      `${file}: ${dual.name} embeds images and texts and generates nothing, so that it has no head vectors or answers; it serves beside a generative model, as a baseline: headlight eval --baseline-encoder`,
+    );
   if (!family)
     throw new ConfigError(
       `${file}: model_type ${JSON.stringify(modelType)} is not supported; supported: ${families.map((f) => `${f.modelTypes.join(', ')} (${f.name})`).join('; ')}`,
     );
   return family.parse(json, file);
+}
+
+/**
+ * Reads the config.json of a CLIP or SigLIP with both towers.
+ * @throws ConfigError as `parseConfig` does.
+ */
+export function parseDualConfig(json: unknown, file = 'config.json'): DualEncoderConfig {
+  const modelType = (json as { model_type?: unknown } | null)?.model_type;
+  const family = dualFamilies.find((f) => f.modelType === modelType);
+  if (!family)
+    throw new ConfigError(
+      `${file}: model_type ${JSON.stringify(modelType)} is not an encoder of images and texts; supported: ${dualFamilies.map((f) => `${f.modelType} (${f.name})`).join(', ')}`,
+    );
+  return parseDual(family, json, file);
 }

@@ -6,10 +6,11 @@ import type { Taps } from '../../kernels/mix-rows/bilinear.ts';
 import { mixRows } from '../../kernels/mix-rows/mix-rows.ts';
 import type { Recorder } from '../../kernels/recorder.ts';
 import { extraRow } from '../../kernels/splice/splice.ts';
-import { elementCount, type Tensor } from '../../kernels/tensor.ts';
+import type { Tensor } from '../../kernels/tensor.ts';
 import { type Settings, tokenId } from '../config/settings.ts';
 import { parseText, type TextConfig } from '../config/text.ts';
 import { clipLarge336, parseViT, type ViTConfig } from '../config/vit.ts';
+import { checkCrops, stackCrops } from '../crops.ts';
 import { InputError } from '../errors.ts';
 import { type HookPoint, vitHookPoints } from '../hook-points.ts';
 import type { Visual } from '../input.ts';
@@ -169,7 +170,7 @@ export function llavaSide(
       };
       const newlineRow = hasNewline ? source.vector('image_newline', [text.dModel]) : undefined;
       return (rec, visuals, hooks) => {
-        const pixels = rec.input('pixel_values', 'f32', ...stack(visuals));
+        const pixels = rec.input('pixel_values', 'f32', ...stackCrops(visuals));
         const states = visionTower(rec, vit, tower, pixels, features.layers, hooks);
         const selected = selectFeatures(rec, states, features, tokensPerCrop(tower));
         const site = hooks.whole([pixels.shape[0], perCrop]);
@@ -181,29 +182,6 @@ export function llavaSide(
       };
     },
   };
-}
-
-/** @throws InputError for anything but whole crops of the tower's size. */
-function checkCrops({ pixels, shape }: Visual, size: number): void {
-  const [crops] = shape;
-  const fits = shape.length === 4 && crops >= 1 && shape[1] === 3 && shape[2] === size && shape[3] === size;
-  if (!fits || pixels.length !== elementCount(shape))
-    throw new InputError(
-      `pixel values: [${shape}] of ${pixels.length} numbers, expected [crops, 3, ${size}, ${size}] (is the image processor's size the tower's?)`,
-    );
-}
-
-/** All crops one after the other, [crops, 3, size, size]. */
-function stack(visuals: readonly Visual[]): [shape: readonly number[], data: Float32Array<ArrayBuffer>] {
-  const [, ...rest] = visuals[0].shape;
-  const crops = visuals.reduce((sum, { shape }) => sum + shape[0], 0);
-  const data = new Float32Array(crops * elementCount(rest));
-  let at = 0;
-  for (const { pixels } of visuals) {
-    data.set(pixels, at);
-    at += pixels.length;
-  }
-  return [[crops, ...rest], data];
 }
 
 /** Numbers the rows of all visuals in one tensor; resizes maps first where a visual needs that. */

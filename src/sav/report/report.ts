@@ -147,7 +147,7 @@ async function taskSection(
   { name, description, experiment, queries, warnings }: ReportTask,
   id: string,
 ): Promise<Markup> {
-  const { evaluation, published, zeroShot, likeliest, allHeads, randomHeads, fit, byK } = experiment;
+  const { evaluation, published, zeroShot, likeliest, allHeads, randomHeads, encoders, fit, byK } = experiment;
   const asked = bestZeroShot(experiment);
   const { data } = fit.classifier;
   const { heads, leaveOneOutAccuracy } = data;
@@ -164,6 +164,10 @@ ${zeroShot && number('zero', percent(zeroShot.accuracy), 'own words')}
 ${number('', percent(allHeads.accuracy), 'all heads')}
 ${number('', percent(published.evaluation.accuracy), `as published (all heads ${percent(published.allHeads.accuracy)})`)}
 ${number('', percent(randomHeads.mean), 'random heads')}
+${encoders.map(({ name, zeroShot: shown, nearestCentroid, features, labelPrompt }) => [
+  number('', percent(shown.accuracy), `${name}, zero-shot: ${labelPrompt}`),
+  number('', percent(nearestCentroid.accuracy), `${name}, nearest centroid of ${features}`),
+])}
 ${number('', percent(evaluation.chance), 'chance')}
 ${leaveOneOutAccuracy !== undefined && number('', percent(leaveOneOutAccuracy), 'leave-one-out, training')}
 </div>

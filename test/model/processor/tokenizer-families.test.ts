@@ -1,5 +1,6 @@
 import { describe, expect, test } from 'vitest';
-import { DualEncoderProcessor } from '../../../src/model/processor/dual-encoder.ts';
+import { parseDualConfig } from '../../../src/model/families/index.ts';
+import { DualProcessor } from '../../../src/model/processor/dual-processor.ts';
 import { Tokenizer } from '../../../src/model/processor/tokenizer.ts';
 import { readJsonFixture, readTensors } from '../../fixtures.ts';
 import { memoryFolder } from './memory-folder.ts';
@@ -45,16 +46,17 @@ const dual = (kind: 'clip' | 'siglip', changes: Record<string, object> = {}) => 
     'preprocessor_config.json': kind === 'siglip' ? { ...siglip, image_processor_type: undefined } : {},
     ...changes,
   };
-  return DualEncoderProcessor.load(
+  return DualProcessor.load(
     memoryFolder(Object.fromEntries(Object.entries(files).map(([name, json]) => [name, JSON.stringify(json)]))),
+    parseDualConfig(files['config.json']),
   );
 };
 
 describe('CLIPTokenizer', () => {
   test.each(rows('clip'))('%j', async (text, { ids }) => {
     const processor = await dual('clip');
-    if (ids.length <= 77) expect(Array.from(processor.encodeText(text))).toEqual(ids);
-    else expect(() => processor.encodeText(text)).toThrow(`the text has ${ids.length} tokens, 77 are the most`);
+    if (ids.length <= 77) expect(processor.text(text).ids).toEqual(ids);
+    else expect(() => processor.text(text)).toThrow(`a text of ${ids.length} tokens does not fit the 77 positions`);
   });
 });
 
@@ -67,21 +69,13 @@ describe('SiglipTokenizer', () => {
 
   test.each(compared)('%j', async (text, { padded }) => {
     const processor = await dual('siglip');
-    if (text.length < 300) expect(Array.from(processor.encodeText(text))).toEqual(padded);
-    else expect(() => processor.encodeText(text)).toThrow('the text has 151 tokens, 64 are the most');
-  });
-
-  test('with a tokenizer.json that leaves case and punctuation alone', async () => {
-    const json = readJsonFixture<{ normalizer: { normalizers: { type: string }[] } }>('tokenizers/siglip.json');
-    json.normalizer.normalizers = json.normalizer.normalizers.filter(({ type }) => type === 'Precompiled');
-    const processor = await dual('siglip', { 'tokenizer.json': json });
-    for (const [text, { padded }] of compared)
-      if (text.length < 300) expect(Array.from(processor.encodeText(text)), text).toEqual(padded);
+    if (text.length < 300) expect(processor.text(text).ids).toEqual(padded);
+    else expect(() => processor.text(text)).toThrow('a text of 151 tokens does not fit the 64 positions');
   });
 
   test('comes with SiglipImageProcessor', async () => {
     const processor = await dual('siglip');
-    const { pixels, shape } = processor.encodeImage(picture(61, 23));
+    const { pixels, shape } = processor.image(picture(61, 23));
     expect(shape).toEqual([1, 3, 24, 20]);
     expect(pixels).toEqual(readTensors('processor-families/siglip.safetensors').get('wide/pixels')!.data);
   });
@@ -90,17 +84,16 @@ describe('SiglipTokenizer', () => {
 test('the number of positions is the config’s', async () => {
   const config = { model_type: 'siglip', text_config: { max_position_embeddings: 5 } };
   const processor = await dual('siglip', { 'config.json': config });
-  expect(processor.encodeText('a')).toHaveLength(5);
-  expect(() => processor.encodeText('the blue square')).toThrow('5 are the most');
+  expect(processor.text('a').ids).toHaveLength(5);
+  expect(() => processor.text('the blue square')).toThrow('does not fit the 5 positions');
 });
 
 test.each([
-  [{ 'config.json': { model_type: 'llava' } }, 'config.json: model_type: supported: "clip", "siglip"'],
-  [{ 'tokenizer_config.json': { tokenizer_class: 'GemmaTokenizer' } }, 'supported: SiglipTokenizer'],
+  [{ 'config.json': { model_type: 'llava' } }, 'model_type "llava" is not an encoder of images and texts'],
   [
     { 'preprocessor_config.json': { image_processor_type: 'ViTImageProcessor' } },
     'supported: SiglipImageProcessor, CLIP',
   ],
 ])('%j is refused', async (changes, message) => {
-  await expect(dual('siglip', changes)).rejects.toThrow(message);
+  await expect(async () => dual('siglip', changes)).rejects.toThrow(message);
 });

@@ -1,0 +1,279 @@
+import { decodeImage } from '#platform';
+import { openCheckpoint } from '../checkpoint/checkpoint-files.ts';
+import { loadTensors } from '../checkpoint/load.ts';
+import { modelId } from '../checkpoint/model-id.ts';
+import type { Gpu } from '../kernels/gpu.ts';
+import { matmul } from '../kernels/matmul/matmul.ts';
+import type { Readback, Recorder } from '../kernels/recorder.ts';
+import type { Tensor } from '../kernels/tensor.ts';
+import type { Folder } from '../platform/types.ts';
+import { checkCrops, stackCrops } from './crops.ts';
+import { InputError } from './errors.ts';
+import { type DualEncoderConfig, dualHookPoints, type ImageHead } from './families/dual.ts';
+import { parseDualConfig } from './families/index.ts';
+import { type HookPoint, type NamesFilter, selectHooks } from './hook-points.ts';
+import { Hooks } from './hooks.ts';
+import type { Visual } from './input.ts';
+import { requireJson } from './json.ts';
+import { type LoadModelOptions, specsOf } from './load-model.ts';
+import type { ActivationCache } from './model.ts';
+import { DualProcessor } from './processor/dual-processor.ts';
+import { type TextTowerWeights, textTower, textTowerWeights } from './text-tower.ts';
+import { tokensPerCrop, type ViTWeights, visionTower, vitWeights } from './vision-tower.ts';
+import type { Linear, WeightSource } from './weights.ts';
+
+/** What the towers run on: either may be empty. */
+export interface DualInput {
+  /** One crop each, [1, 3, imageSize, imageSize]. */
+  readonly images?: readonly Visual[];
+  /** Token ids with the tokenizer's own around them; in SigLIP padded to one length. */
+  readonly texts?: readonly ArrayLike<number>[];
+}
+
+export interface DualOutput {
+  /** One [embeddingSize] each, as the projections give them: not of unit length. */
+  readonly imageEmbeddings: Float32Array[];
+  readonly textEmbeddings: Float32Array[];
+  readonly activations: ActivationCache;
+}
+
+export interface DualRunOptions {
+  /** Hook points of both towers to return, such as `text.blocks.*.attn.hook_z`. */
+  readonly namesFilter?: NamesFilter;
+  /** Refuse a run whose results take more bytes than this; 1 GiB by default. */
+  readonly maxResultBytes?: number;
+}
+
+export interface EmbedOptions {
+  readonly signal?: AbortSignal;
+}
+
+interface DualWeights {
+  readonly vision: ViTWeights;
+  readonly imageHead: ImageHead;
+  readonly text: TextTowerWeights;
+  readonly textHead: Linear;
+  readonly logitScale: Tensor;
+  readonly logitBias?: Tensor;
+}
+
+const dualWeights = (config: DualEncoderConfig, source: WeightSource): DualWeights => ({
+  vision: vitWeights(config.vision, source),
+  imageHead: config.family.imageHead(config, source),
+  text: textTowerWeights(config.text, source),
+  textHead: config.family.textHead(config, source),
+  logitScale: source.vector('logit_scale', config.family.scaleShape),
+  logitBias: config.family.hasLogitBias ? source.vector('logit_bias', [1]) : undefined,
+});
+
+/**
+ * CLIP or SigLIP on the GPU: images and texts as vectors of one space. It is what the baselines of SAVs need of an encoder
+ * (`EmbeddingSource`).
+ *
+ *     pixels -> image tower -> image head \
+ *                                          embeddings -> logits
+ *     tokens -> text tower  -> text head  /
+ */
+export class DualEncoder {
+  readonly config: DualEncoderConfig;
+  readonly processor: DualProcessor;
+  readonly hookPoints: readonly HookPoint[];
+  /** Ties embeddings to this checkpoint (src/checkpoint/model-id.ts). */
+  readonly modelId: string;
+  /** What a cosine is multiplied by in the logits, and what is added then (SigLIP; 0 in CLIP). */
+  readonly logitScale: number;
+  readonly logitBias: number;
+  readonly #gpu: Gpu;
+  readonly #weights: DualWeights;
+  readonly #destroy: () => void;
+
+  private constructor(
+    gpu: Gpu,
+    config: DualEncoderConfig,
+    processor: DualProcessor,
+    weights: DualWeights,
+    rest: { modelId: string; logitScale: number; logitBias: number; destroy: () => void },
+  ) {
+    this.#gpu = gpu;
+    this.config = config;
+    this.processor = processor;
+    this.#weights = weights;
+    this.hookPoints = dualHookPoints(config);
+    this.modelId = rest.modelId;
+    this.logitScale = rest.logitScale;
+    this.logitBias = rest.logitBias;
+    this.#destroy = rest.destroy;
+  }
+
+  /**
+   * Loads the folder of a CLIP or SigLIP with both towers as it is on the Hugging Face hub.
+   * @throws ConfigError for another architecture or an unsupported setting; CheckpointError for bad or missing tensors.
+   */
+  static async load(folder: Folder, { gpu, onProgress, signal }: LoadModelOptions): Promise<DualEncoder> {
+    const json = await requireJson(folder, 'config.json');
+    const config = parseDualConfig(json, `${folder.location}/config.json`);
+    const processor = await DualProcessor.load(folder, config);
+    const checkpoint = await openCheckpoint(folder);
+    const specs = specsOf((source) => dualWeights(config, source));
+    const loaded = await loadTensors(gpu, checkpoint, specs, {
+      visionLayers: config.vision.nLayers,
+      onProgress: (progress) => onProgress?.(progress.loaded, progress.total),
+      signal,
+    });
+    try {
+      const weights = dualWeights(config, loaded);
+      const rec = gpu.record('logit scale');
+      const scale = rec.read(weights.logitScale);
+      const bias = weights.logitBias && rec.read(weights.logitBias);
+      await rec.submit();
+      return new DualEncoder(gpu, config, processor, weights, {
+        modelId: await modelId(json, checkpoint),
+        logitScale: Math.exp(scale.f32[0]),
+        logitBias: bias ? bias.f32[0] : 0,
+        destroy: () => loaded.destroy(),
+      });
+    } catch (e) {
+      loaded.destroy();
+      throw e;
+    }
+  }
+
+  /** Numbers of an embedding. */
+  get embeddingSize(): number {
+    return this.config.embeddingSize;
+  }
+
+  /**
+   * Embeddings of encoded image files (PNG, JPEG, WebP, …), in as few runs as this adapter can bind.
+   * @returns [embeddingSize] for each (HF `get_image_features`).
+   */
+  async imageEmbeddings(files: readonly Uint8Array[], { signal }: EmbedOptions = {}): Promise<Float32Array[]> {
+    const { vision } = this.config;
+    const widest = Math.max(vision.dMlp, vision.dModel, 3 * vision.patchSize ** 2);
+    return this.#inRuns(files, tokensPerCrop(vision) * widest, signal, async (batch, first) => {
+      const images = await Promise.all(batch.map((bytes, i) => decodeImage(bytes, `image ${first + i + 1}`)));
+      return (await this.run({ images: images.map((image) => this.processor.image(image)) })).imageEmbeddings;
+    });
+  }
+
+  /** @returns [embeddingSize] for each text (HF `get_text_features`). @throws InputError for one too long, without `onCut`. */
+  async textEmbeddings(
+    texts: readonly string[],
+    { signal, onCut }: EmbedOptions & { onCut?: (tokens: number) => void } = {},
+  ): Promise<Float32Array[]> {
+    const { maxPositions, dMlp, dModel } = this.config.text;
+    return this.#inRuns(texts, maxPositions * Math.max(dMlp, dModel), signal, async (batch) => {
+      const tokenized = batch.map((text) => this.processor.text(text, onCut !== undefined));
+      for (const { cut } of tokenized) if (cut) onCut?.(cut);
+      return (await this.run({ texts: tokenized.map(({ ids }) => ids) })).textEmbeddings;
+    });
+  }
+
+  /** Scaled cosines, [images][texts] (HF `logits_per_image`): the softmax of a row in CLIP, the sigmoid of each in SigLIP. */
+  logits(images: readonly Float32Array[], texts: readonly Float32Array[]): Float32Array[] {
+    const [a, b] = [images.map(unit), texts.map(unit)];
+    const cosine = (x: Float64Array, y: Float64Array) => x.reduce((sum, value, i) => sum + value * y[i], 0);
+    return a.map((x) => Float32Array.from(b, (y) => this.logitScale * cosine(x, y) + this.logitBias));
+  }
+
+  /** See `run`. */
+  async runWithCache(input: DualInput, options: DualRunOptions): Promise<ActivationCache> {
+    return (await this.run(input, options)).activations;
+  }
+
+  /**
+   * All images and texts in one submission.
+   * @throws InputError for inputs that do not fit, names of what does not happen, or results above `maxResultBytes`.
+   */
+  async run(
+    input: DualInput,
+    { namesFilter = [], maxResultBytes = 2 ** 30 }: DualRunOptions = {},
+  ): Promise<DualOutput> {
+    const { images = [], texts = [] } = input;
+    this.#check(images, texts);
+    const rec = this.#gpu.record('embeddings');
+    const hooks = new Hooks(rec, this.#wanted(namesFilter, input), 1, { start: 0, end: 1 });
+    const imageRows = images.length ? rec.read(this.#images(rec, images, hooks)) : undefined;
+    const textRows = texts.length ? rec.read(this.#texts(rec, texts, hooks)) : undefined;
+    if (rec.resultBytes > maxResultBytes)
+      throw new InputError(
+        `the activations asked for take ${rec.resultBytes} bytes, more than ${maxResultBytes}: ask for fewer names, run fewer images or texts at once, or raise maxResultBytes`,
+      );
+    await rec.submit();
+    const split = (rows: Readback | undefined) => {
+      const size = this.embeddingSize;
+      const data = rows?.f32 ?? new Float32Array(0);
+      return Array.from({ length: data.length / size }, (_, i) => data.slice(i * size, (i + 1) * size));
+    };
+    return {
+      imageEmbeddings: split(imageRows),
+      textEmbeddings: split(textRows),
+      activations: new Map(
+        [...hooks.results].map(([name, { readback, shape }]) => [name, { data: readback.f32, shape }]),
+      ),
+    };
+  }
+
+  /** Frees the weights. */
+  destroy(): void {
+    this.#destroy();
+  }
+
+  /** @param numbers that one item has in the widest of its activations: what an adapter must bind for a batch. */
+  async #inRuns<T>(
+    items: readonly T[],
+    numbers: number,
+    signal: AbortSignal | undefined,
+    run: (batch: readonly T[], first: number) => Promise<Float32Array[]>,
+  ): Promise<Float32Array[]> {
+    const size = Math.max(1, Math.floor(this.#gpu.capabilities.maxStorageBufferBindingSize / 4 / numbers));
+    const found: Float32Array[] = [];
+    for (let first = 0; first < items.length; first += size) {
+      signal?.throwIfAborted();
+      found.push(...(await run(items.slice(first, first + size), first)));
+    }
+    return found;
+  }
+
+  #images(rec: Recorder, images: readonly Visual[], hooks: Hooks): Tensor {
+    const { vision } = this.config;
+    const pixels = rec.input('pixel_values', 'f32', ...stackCrops(images));
+    const states = visionTower(rec, this.#weights.vision, vision, pixels, [vision.nLayers], hooks);
+    return this.#weights.imageHead(rec, states.get(vision.nLayers)!, images.length, hooks);
+  }
+
+  #texts(rec: Recorder, texts: readonly ArrayLike<number>[], hooks: Hooks): Tensor {
+    const { family, text } = this.config;
+    const x = textTower(rec, this.#weights.text, text, family.arrange(texts, text), family.textMask, hooks);
+    return matmul(rec, { x, ...this.#weights.textHead, label: 'text head' });
+  }
+
+  #wanted(filter: NamesFilter, { images = [], texts = [] }: DualInput): Set<string> {
+    const happens = ({ name }: HookPoint) => (name.startsWith('text.') ? texts : images).length > 0;
+    const selected = selectHooks(this.hookPoints, filter);
+    const never = selected.find((p) => !happens(p) && [filter].flat().includes(p.name));
+    if (never) throw new InputError(`${never.name} does not happen: there are no ${/^\w+/.exec(never.name)} inputs`);
+    return new Set(selected.filter(happens).map((p) => p.name));
+  }
+
+  #check(images: readonly Visual[], texts: readonly ArrayLike<number>[]): void {
+    const { text, vision } = this.config;
+    for (const image of images) {
+      checkCrops(image, vision.imageSize);
+      if (image.shape[0] !== 1)
+        throw new InputError(`an image of ${image.shape[0]} crops: a dual encoder sees one crop of each`);
+    }
+    for (const ids of texts) {
+      if (!(ids.length >= 1 && ids.length <= text.maxPositions))
+        throw new InputError(`a text of ${ids.length} tokens: from 1 to ${text.maxPositions} fit this text tower`);
+      const bad = Array.from(ids).find((id) => !(Number.isInteger(id) && id >= 0 && id < text.vocabSize));
+      if (bad !== undefined)
+        throw new InputError(`token id ${bad} is not in the text tower's vocabulary of ${text.vocabSize}`);
+    }
+  }
+}
+
+function unit(vector: Float32Array): Float64Array {
+  const norm = Math.sqrt(vector.reduce((sum, value) => sum + value * value, 0));
+  return Float64Array.from(vector, (value) => value / norm);
+}

@@ -1,0 +1,65 @@
+import type { Folder, RgbImage } from '../../platform/types.ts';
+import { InputError } from '../errors.ts';
+import type { DualEncoderConfig } from '../families/dual.ts';
+import type { Visual } from '../input.ts';
+import { type ImageProcessorConfig, parseImageProcessor, processImage } from './image-processor.ts';
+import { Tokenizer } from './tokenizer.ts';
+import { ProcessorFiles } from './visual-processor.ts';
+
+export interface TokenizedText {
+  readonly ids: readonly number[];
+  /** Tokens that the text had beyond what the tower takes; they were cut off, as was asked for. */
+  readonly cut: number;
+}
+
+/**
+ * Images and texts to what the towers of a dual encoder run on (HF `CLIPProcessor` with `padding=True`, `SiglipProcessor`
+ * with `padding="max_length"`).
+ */
+export class DualProcessor {
+  readonly tokenizer: Tokenizer;
+  readonly imageConfig: ImageProcessorConfig;
+  readonly #config: DualEncoderConfig;
+  /** What fills up texts, where the family does that. */
+  readonly #padId: number | undefined;
+
+  private constructor(tokenizer: Tokenizer, imageConfig: ImageProcessorConfig, config: DualEncoderConfig) {
+    this.tokenizer = tokenizer;
+    this.imageConfig = imageConfig;
+    this.#config = config;
+    this.#padId = config.family.padsTexts
+      ? tokenizer.requireId(tokenizer.specialTokens.pad_token ?? '</s>')
+      : undefined;
+  }
+
+  /** @throws ConfigError naming the file and every setting that is missing, wrong or not supported. */
+  static async load(folder: Folder, config: DualEncoderConfig): Promise<DualProcessor> {
+    const { image } = await ProcessorFiles.read(folder);
+    const images = parseImageProcessor(image, config.family.imageProcessor);
+    return new DualProcessor(await Tokenizer.load(folder), images, config);
+  }
+
+  image(image: RgbImage): Visual {
+    return { kind: 'image', ...processImage(image, this.imageConfig) };
+  }
+
+  /**
+   * @param truncate cut a text that is longer than the tower's positions before its last token, as HF does with
+   *   `truncation=True`.
+   * @throws InputError for such a text otherwise.
+   */
+  text(text: string, truncate = false): TokenizedText {
+    const { maxPositions } = this.#config.text;
+    const ids = this.tokenizer.encode(this.#config.family.writtenAs(text));
+    const cut = Math.max(0, ids.length - maxPositions);
+    if (cut && !truncate)
+      throw new InputError(
+        `a text of ${ids.length} tokens does not fit the ${maxPositions} positions of this ${this.#config.family.name}: ${JSON.stringify(excerpt(text))}; shorten it, or have it truncated`,
+      );
+    if (cut) ids.splice(maxPositions - 1, cut);
+    if (this.#padId !== undefined) while (ids.length < maxPositions) ids.push(this.#padId);
+    return { ids, cut };
+  }
+}
+
+const excerpt = (text: string) => (text.length > 60 ? `${text.slice(0, 60)}…` : text);
