@@ -1,5 +1,6 @@
 import type { Recorder } from '../../kernels/recorder.ts';
 import type { Tensor } from '../../kernels/tensor.ts';
+import type { Size } from '../anyres.ts';
 import type { TextConfig } from '../config/text.ts';
 import type { HookPoint } from '../hook-points.ts';
 import type { Hooks } from '../hooks.ts';
@@ -44,9 +45,18 @@ export interface VisionSide {
   encoder(source: WeightSource): VisualEncoder;
   /** Tokens that a visual stands for. @throws InputError for a visual of the wrong shape, or on a kind it does not take. */
   tokens(visual: Visual): number;
+  /**
+   * What the family's image processor makes of the only image of a prompt.
+   * @param preprocessor preprocessor_config.json, parsed, where there is one.
+   * @throws ConfigError for settings that are wrong, InputError for a size that the processor does not take.
+   */
+  imageShape(image: Size, preprocessor?: unknown): VisualShape;
   /** Rotary positions of a prompt over time, height and width, [3][tokens], where they are not 0, 1, 2, … */
   positions?(input: ModelInput): readonly ArrayLike<number>[];
 }
+
+/** A visual that has no pixels yet. */
+export type VisualShape = Omit<Visual, 'pixels'>;
 
 /** Records the tower and the projector over some pictures. */
 export type VisualEncoder = (rec: Recorder, visuals: readonly Visual[], hooks: Hooks) => VisualRows;

@@ -4,7 +4,16 @@ import { type Size, selectBestResolution, unpadded } from '../anyres.ts';
 import { Settings } from '../config/settings.ts';
 import { InputError } from '../errors.ts';
 import type { Family } from './family.ts';
-import { identity, llavaDefaults, llavaSchema, llavaSide, newline, type Packer, parseLlava } from './llava-side.ts';
+import {
+  identity,
+  type LlavaSideOptions,
+  llavaDefaults,
+  llavaSchema,
+  llavaSide,
+  newline,
+  type Packer,
+  parseLlava,
+} from './llava-side.ts';
 
 const pinpoint = z.tuple([z.int().min(1).max(100_000), z.int().min(1).max(100_000)]);
 export const pinpointsSchema = z
@@ -43,11 +52,7 @@ export const llavaNext: Family = {
       family: this.name,
       className: 'LlavaNextForConditionalGeneration',
       text,
-      vision: llavaSide(vision, text, {
-        pack: packTiles({ pinpoints, imageSize, side }),
-        hasNewline: true,
-        settings: { pinpoints },
-      }),
+      vision: llavaSide(vision, text, nextSide({ pinpoints, imageSize, side })),
     };
   },
 };
@@ -59,6 +64,26 @@ export interface TileGrid {
   readonly side: number;
 }
 
+/** Also what the original repository's checkpoints are. */
+export const nextSide = (grid: TileGrid): LlavaSideOptions => ({
+  pack: packTiles(grid),
+  crops: (image) => tileCrops(image, grid),
+  hasNewline: true,
+  settings: { pinpoints: grid.pinpoints },
+});
+
+/** The tiles of the resolution that an image is fitted into: how many along its height and width. */
+function tilesOf(image: Size, { pinpoints, imageSize }: TileGrid): readonly [high: number, wide: number] {
+  const { height, width } = selectBestResolution(image, pinpoints);
+  return [Math.floor(height / imageSize), Math.floor(width / imageSize)];
+}
+
+/** The whole image, and its tiles. */
+export function tileCrops(image: Size, grid: TileGrid): number {
+  const [high, wide] = tilesOf(image, grid);
+  return 1 + high * wide;
+}
+
 /** Resizes a map of features: of `size`, its feature at (y, x) being row `rowOf(y, x)`. Undefined where it stays as it is. */
 export type Resize = (map: Size, rowOf: (y: number, x: number) => number) => { size: Size; taps: Taps } | undefined;
 
@@ -66,14 +91,14 @@ export type Resize = (map: Size, rowOf: (y: number, x: number) => number) => { s
  * The features of the whole image, then those of its tiles put together, row by row, without what shows padding, and a
  * newline after each row. A picture of one crop has its features and one newline (HF `pack_image_features`).
  */
-export function packTiles({ pinpoints, imageSize, side }: TileGrid, resize: Resize = () => undefined): Packer {
+export function packTiles(grid: TileGrid, resize: Resize = () => undefined): Packer {
+  const { side } = grid;
   return ({ shape, size }, perCrop) => {
     const base = Array.from({ length: perCrop }, (_, i) => i);
     const [crops] = shape;
     if (crops === 1) return { rows: [...base, newline] };
     if (!size) throw new InputError(`pixel values: [${shape}] are tiles, but the size of the image is not given`);
-    const best = selectBestResolution(size, pinpoints);
-    const [high, wide] = [Math.floor(best.height / imageSize), Math.floor(best.width / imageSize)];
+    const [high, wide] = tilesOf(size, grid);
     if (crops !== 1 + high * wide || perCrop !== side ** 2)
       throw new InputError(
         `pixel values: ${crops} crops of ${perCrop} features for an image of ${size.width}x${size.height}, expected 1 + ${high} x ${wide} of ${side ** 2}`,

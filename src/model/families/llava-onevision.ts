@@ -6,7 +6,7 @@ import type { TextConfig } from '../config/text.ts';
 import { siglipSo400m384 } from '../config/vit.ts';
 import { InputError } from '../errors.ts';
 import type { Architecture, Family } from './family.ts';
-import { packTiles, pinpointsSchema, type TileGrid } from './llava-next.ts';
+import { packTiles, pinpointsSchema, type TileGrid, tileCrops } from './llava-next.ts';
 import {
   type LlavaDefaults,
   type LlavaVisionConfig,
@@ -65,13 +65,15 @@ export function onevision(
   { pinpoints, maxTiles }: { pinpoints: readonly Size[]; maxTiles: number },
 ): Architecture {
   const { imageSize, side } = vision.tower;
-  const image = packLimited({ pinpoints, imageSize, side }, maxTiles);
+  const grid = { pinpoints, imageSize, side };
+  const image = packLimited(grid, maxTiles);
   return {
     family: llavaOnevision.name,
     className: 'LlavaOnevisionForConditionalGeneration',
     text,
     vision: llavaSide(vision, text, {
       pack: (visual, perCrop) => (visual.kind === 'video' ? packVideo(side) : image)(visual, perCrop),
+      crops: (size) => tileCrops(size, grid),
       hasNewline: true,
       settings: { pinpoints, maxTiles },
     }),

@@ -7,7 +7,7 @@ import { parseText } from '../config/text.ts';
 import { clipLarge336, parseViT, siglipSo400m384 } from '../config/vit.ts';
 import type { Architecture, Family } from './family.ts';
 import { pack } from './llava.ts';
-import { packTiles } from './llava-next.ts';
+import { nextSide } from './llava-next.ts';
 import { onevision } from './llava-onevision.ts';
 import { type LlavaVisionConfig, llavaSide } from './llava-side.ts';
 
@@ -126,9 +126,9 @@ export const llavaOriginal: Family = {
         family,
         className: 'LlavaForConditionalGeneration',
         text,
-        vision: llavaSide(vision, text, { pack, hasNewline: false }),
+        vision: llavaSide(vision, text, { pack, crops: () => 1, hasNewline: false }),
       };
-    const options = { pack: packTiles({ pinpoints, imageSize, side }), hasNewline: true, settings: { pinpoints } };
+    const options = nextSide({ pinpoints, imageSize, side });
     return { family, className: 'LlavaNextForConditionalGeneration', text, vision: llavaSide(vision, text, options) };
   },
 };

@@ -17,7 +17,7 @@ export const llava: Family = {
       family: this.name,
       className: 'LlavaForConditionalGeneration',
       text,
-      vision: llavaSide(vision, text, { pack, hasNewline: false }),
+      vision: llavaSide(vision, text, { pack, crops: () => 1, hasNewline: false }),
     };
   },
 };

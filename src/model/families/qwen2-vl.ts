@@ -11,6 +11,7 @@ import type { Hooks } from '../hooks.ts';
 import type { Visual } from '../input.ts';
 import { projector } from '../projector.ts';
 import { inverseFrequencies, ropeTable } from '../rope.ts';
+import { pixelBounds, smartSize } from '../smart-size.ts';
 import { type BlockShape, block, norm } from '../transformer.ts';
 import { type BlockWeights, layerNorm, linear, rmsNorm, type WeightSource } from '../weights.ts';
 import type { Architecture, Family, VisionSide } from './family.ts';
@@ -171,6 +172,13 @@ function visionSide(config: QwenVisionConfig, text: TextConfig): VisionSide {
     nLayers: config.nLayers,
     hookPoints: qwenHookPoints(config, text),
     tokens: (visual) => elementCount(checkedGrid(config, visual)) / merged,
+    imageShape(image, preprocessor = {}) {
+      const { patchSize, mergeSize } = config;
+      const { least, most } = pixelBounds(preprocessor);
+      const size = smartSize(image, patchSize * mergeSize, least, most);
+      const grid = [1, size.height / patchSize, size.width / patchSize] as const;
+      return { kind: 'image', shape: [elementCount(grid), patchWidth(config)], grid };
+    },
     positions: (input) => mropePositions(input, config),
     encoder(source) {
       const weights = qwenWeights(config, text, source);
