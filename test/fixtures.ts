@@ -80,3 +80,9 @@ export const checkpointNames: readonly string[] = ['checkpoints', 'families'].fl
     .sort()
     .map((name) => `${folder}/${name}`),
 );
+
+/** The folder with a checkpoint's expected values: a copy of another one under other names has that one's. */
+export function valuesOf(checkpoint: string): string {
+  const { same_as } = readJsonFixture<{ same_as?: string }>(`${checkpoint}/expected.json`);
+  return same_as === undefined ? checkpoint : new URL(same_as, `file:///${checkpoint}`).pathname.slice(1);
+}

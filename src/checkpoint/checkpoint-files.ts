@@ -4,9 +4,9 @@ import { JsonCursor } from './json-cursor.ts';
 import { canonicalName, detectLayout, type NameLayout } from './names.ts';
 import { type FileRange, readHeader, type TensorInfo } from './safetensors.ts';
 
-const singleFile = 'model.safetensors';
-const indexFile = 'model.safetensors.index.json';
-const maxIndexBytes = 100_000_000;
+export const singleFile = 'model.safetensors';
+export const indexFile = 'model.safetensors.index.json';
+export const maxIndexBytes = 100_000_000;
 
 /** What is there instead of safetensors, and what to do about it. */
 const otherFormats: readonly (readonly [file: string, advice: string])[] = [
@@ -130,13 +130,7 @@ async function shardTensors(folder: Folder, file: string): Promise<FileTensor[]>
 
 async function indexedTensors(folder: Folder): Promise<FileTensor[]> {
   const weightMap = await readIndex(folder);
-  const shards = [...new Set(weightMap.values())].sort();
-  const unsafe = shards.filter((shard) => !isInside(shard));
-  if (unsafe.length > 0)
-    throw CheckpointError.ofProblems(
-      `${indexFile}: shards must be .safetensors files inside the folder (${folder.location}), but it names`,
-      unsafe.map(quote),
-    );
+  const shards = shardNames(weightMap, folder.location);
   const missing: string[] = [];
   for (const shard of shards) if (!(await folder.has(shard))) missing.push(shard);
   if (missing.length > 0)
@@ -170,13 +164,19 @@ async function indexedTensors(folder: Folder): Promise<FileTensor[]> {
 /** The index's `weight_map`: tensor name to shard. */
 async function readIndex(folder: Folder): Promise<Map<string, string>> {
   const size = await folder.size(indexFile);
-  const fail = (problem: string) => new CheckpointError(`${indexFile}: ${problem} (${folder.location})`);
-  if (size > maxIndexBytes) throw fail(`${size} bytes, more than any index of shards needs`);
+  if (size > maxIndexBytes)
+    throw new CheckpointError(`${indexFile}: ${size} bytes, more than any index of shards needs (${folder.location})`);
+  return parseIndex(await readRange(folder, indexFile, 0, size), folder.location);
+}
+
+/** The `weight_map` of an index's bytes. @throws CheckpointError for what is no index, naming `location`. */
+export function parseIndex(bytes: Uint8Array, location: string): Map<string, string> {
+  const fail = (problem: string) => new CheckpointError(`${indexFile}: ${problem} (${location})`);
   let text: string;
   try {
-    text = new TextDecoder('utf-8', { fatal: true }).decode(await readRange(folder, indexFile, 0, size));
-  } catch (e) {
-    throw e instanceof CheckpointError ? e : fail('it is not UTF-8');
+    text = new TextDecoder('utf-8', { fatal: true }).decode(bytes);
+  } catch {
+    throw fail('it is not UTF-8');
   }
   const weightMap = new Map<string, string>();
   const cursor = new JsonCursor(text, fail);
@@ -189,6 +189,18 @@ async function readIndex(folder: Folder): Promise<Map<string, string>> {
   return weightMap;
 }
 
+/** The shards of an index, each once. @throws CheckpointError for one that is outside the folder. */
+export function shardNames(weightMap: ReadonlyMap<string, string>, location: string): string[] {
+  const shards = [...new Set(weightMap.values())].sort();
+  const unsafe = shards.filter((shard) => !isInside(shard));
+  if (unsafe.length > 0)
+    throw CheckpointError.ofProblems(
+      `${indexFile}: shards must be .safetensors files inside the folder (${location}), but it names`,
+      unsafe.map(quote),
+    );
+  return shards;
+}
+
 /** A relative path that stays in the folder whatever a file system or a URL makes of it. */
 function isInside(path: string): boolean {
   return (
@@ -198,7 +210,14 @@ function isInside(path: string): boolean {
   );
 }
 
-async function explainAbsence(folder: Folder): Promise<never> {
+/**
+ * @param hint what to say if nothing known is there either.
+ * @throws CheckpointError always: what a folder, here or on the hub, has instead of safetensors, and what to do about it.
+ */
+export async function explainAbsence(
+  folder: Pick<Folder, 'location' | 'has'>,
+  hint = "is this a checkpoint's folder?",
+): Promise<never> {
   for (const [file, advice] of otherFormats) {
     if (!(await folder.has(file))) continue;
     throw new CheckpointError(
@@ -207,7 +226,5 @@ async function explainAbsence(folder: Folder): Promise<never> {
         : `${folder.location}: ${file} is a pickle, which can run code when opened and is not read; convert it: load it with transformers in Python and save_pretrained(…, safe_serialization=True)`,
     );
   }
-  throw new CheckpointError(
-    `${folder.location}: neither ${singleFile} nor ${indexFile} is there; is this a checkpoint's folder?`,
-  );
+  throw new CheckpointError(`${folder.location}: neither ${singleFile} nor ${indexFile} is there; ${hint}`);
 }

@@ -1,22 +1,21 @@
-import { openFolder } from '#platform';
 import { openCheckpoint } from '../checkpoint/checkpoint-files.ts';
 import { layoutDescriptions } from '../checkpoint/names.ts';
 import { elementCount } from '../kernels/tensor.ts';
 import { parseConfig } from '../model/families/index.ts';
 import { requireJson } from '../model/json.ts';
 import { KvCache } from '../model/kv-cache.ts';
+import { openCheckpointFolder } from './checkpoint-folder.ts';
 import type { Register } from './command.ts';
 import { type ModelOptions, withCommonOptions } from './model.ts';
-import { embeddedCheckpoint } from './package-info.ts';
 
 export const inspectCommand: Register = (program, run) => {
   withCommonOptions(program.command('inspect'))
     .description('What a checkpoint is: architecture, layers, heads, dtypes, sizes, memory needed. Reads headers only.')
     .addHelpText('after', '\nExample:\n  headlight inspect --model ~/models/llava-1.5-7b-hf')
     .action(
-      run<ModelOptions>(async (context, { model = embeddedCheckpoint }) => {
-        const folder = await openFolder(model);
-        const config = parseConfig(await requireJson(folder, 'config.json'), `${model}/config.json`);
+      run<ModelOptions>(async (context, { model }) => {
+        const folder = await openCheckpointFolder(model);
+        const config = parseConfig(await requireJson(folder, 'config.json'), `${folder.location}/config.json`);
         const checkpoint = await openCheckpoint(folder);
         const { text } = config;
 

@@ -7,6 +7,7 @@ import type { Register, Runner } from './command.ts';
 import { Context, UsageError } from './context.ts';
 import { demoCommand } from './demo.ts';
 import { doctorCommand } from './doctor.ts';
+import { downloadCommand } from './download.ts';
 import { evalCommand } from './eval.ts';
 import { fitCommand } from './fit.ts';
 import { generateCommand } from './generate.ts';
@@ -23,6 +24,7 @@ const commands: Register[] = [
   inspectCommand,
   benchCommand,
   doctorCommand,
+  downloadCommand,
 ];
 
 function build(): Command {

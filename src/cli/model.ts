@@ -1,9 +1,8 @@
 import { type Command, InvalidArgumentError } from 'commander';
-import { openFolder } from '#platform';
 import { type Gpu, openGpu } from '../kernels/gpu.ts';
 import { VisionLanguageModel } from '../model/vision-language-model.ts';
+import { openCheckpointFolder } from './checkpoint-folder.ts';
 import type { Context } from './context.ts';
-import { embeddedCheckpoint } from './package-info.ts';
 
 export interface ModelOptions {
   model?: string;
@@ -14,7 +13,7 @@ export interface ModelOptions {
 /** The options that every command has. */
 export function withCommonOptions(command: Command): Command {
   return command
-    .option('--model <dir>', 'checkpoint folder as on the Hugging Face hub (default: the embedded tiny-llava)')
+    .option('--model <dir>', 'checkpoint folder, or the hub id of a downloaded one (default: the embedded tiny-llava)')
     .option('--json', 'machine-readable result on stdout')
     .option('--debug', 'stack traces');
 }
@@ -31,13 +30,8 @@ export async function announceGpu(context: Context): Promise<Gpu> {
 }
 
 /** Opens the GPU and loads the checkpoint, with progress. */
-export async function openModel(
-  context: Context,
-  { model = embeddedCheckpoint }: ModelOptions,
-): Promise<VisionLanguageModel> {
-  const folder = await openFolder(model);
-  if (!(await folder.has('config.json')))
-    throw new Error(`${model}: no config.json there; --model takes a checkpoint folder as on the Hugging Face hub`);
+export async function openModel(context: Context, { model }: ModelOptions): Promise<VisionLanguageModel> {
+  const folder = await openCheckpointFolder(model);
   const gpu = await announceGpu(context);
   let progress: ReturnType<Context['progress']> | undefined;
   try {

@@ -98,6 +98,29 @@ export class Model {
   }
 
   /**
+   * Inputs of equal length in as few runs as this adapter can bind: an activation of the widest kind holds the rows of a whole
+   * batch. One input is a run, whatever its size.
+   */
+  batches(inputs: readonly ModelInput[]): ModelInput[][] {
+    const { text, vision } = this.config;
+    const limit = this.gpu.capabilities.maxStorageBufferBindingSize / 4;
+    const fits = (batch: readonly ModelInput[]) => {
+      const tokens = batch.reduce((sum, { inputIds }) => sum + inputIds.length, 0);
+      const visuals = batch.flatMap((input) => input.visuals);
+      const rows = visuals.reduce((sum, visual) => sum + (vision?.rows(visual) ?? 0), 0);
+      const widest = Math.max(text.dMlp, text.dModel, text.nHeads * text.dHead);
+      return tokens * widest <= limit && rows * (vision?.widest ?? 0) <= limit;
+    };
+    const batches: ModelInput[][] = [];
+    for (const input of inputs) {
+      const last = batches.at(-1);
+      if (last && fits([...last, input])) last.push(input);
+      else batches.push([input]);
+    }
+    return batches;
+  }
+
+  /**
    * The head outputs at the last position, for several prompts of equal length in one run: what SAVs read.
    * @param maxLayer the last layer to run; all by default.
    * @returns per input [layers, nHeads, dHead]

@@ -28,8 +28,8 @@ export interface BlockShape {
 export type Mask =
   /** Those up to its own position, the last `window` of them where that is given. */
   | { readonly causal: true; readonly window?: number }
-  /** All, or those from the first to before the second number of its row of `segments` u32[rows, 2]. */
-  | { readonly causal: false; readonly segments?: Tensor };
+  /** All, or those from the first to before the second number of its row of `segments` u32[rows, 2] (`pairs` in all). */
+  | { readonly causal: false; readonly segments?: Tensor; readonly pairs?: number };
 
 export interface BlockRun {
   /** `blocks.3`, `vision.blocks.0`: the hooks' names begin with it. */

@@ -176,7 +176,10 @@ export class VisionLanguageModel {
     });
   }
 
-  /** Runs examples whose prompts have the same number of tokens together, and returns the results in order. */
+  /**
+   * Runs examples whose prompts have the same number of tokens together, as many as the adapter can bind, and returns the
+   * results in order.
+   */
   async #byLength<T>(
     examples: readonly Prompt[],
     run: (inputs: readonly ModelInput[]) => Promise<readonly T[]>,
@@ -187,7 +190,8 @@ export class VisionLanguageModel {
       groups.set(inputIds.length, [...(groups.get(inputIds.length) ?? []), i]);
     const results: T[] = [];
     for (const group of groups.values()) {
-      const found = await run(group.map((i) => inputs[i]));
+      const found: T[] = [];
+      for (const batch of this.model.batches(group.map((i) => inputs[i]))) found.push(...(await run(batch)));
       for (const [j, i] of group.entries()) results[i] = found[j];
     }
     return results;

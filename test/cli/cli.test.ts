@@ -55,7 +55,19 @@ describe('usage', () => {
   it('shows help with examples for every command, and the version', async () => {
     const { stdout, code } = await headlight('--help');
     expect(code).toBe(0);
-    for (const command of ['demo', 'fit', 'classify', 'eval', 'generate', 'capture', 'inspect', 'bench', 'doctor']) {
+    const commands = [
+      'demo',
+      'fit',
+      'classify',
+      'eval',
+      'generate',
+      'capture',
+      'inspect',
+      'bench',
+      'doctor',
+      'download',
+    ];
+    for (const command of commands) {
       expect(stdout).toContain(`  ${command} `);
       const help = await headlight(command, '--help');
       expect(help.stdout, command).toMatch(/Examples?:\n {2}headlight/);

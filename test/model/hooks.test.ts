@@ -1,10 +1,12 @@
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
 import { openFolder } from '#platform';
+import { openGpu } from '../../src/kernels/gpu.ts';
 import { InputError } from '../../src/model/errors.ts';
 import { parseConfig } from '../../src/model/families/index.ts';
 import { hookPoints, selectHooks } from '../../src/model/hook-points.ts';
 import { resolvePosSlice } from '../../src/model/hooks.ts';
 import type { ModelInput } from '../../src/model/input.ts';
+import { loadModel } from '../../src/model/load-model.ts';
 import { VisionLanguageModel } from '../../src/model/vision-language-model.ts';
 import { fixturePath, readJsonFixture, readTensors } from '../fixtures.ts';
 import { useGpu } from '../gpu.ts';
@@ -167,6 +169,22 @@ describe('headVectors', () => {
     expect(relativeError(batch[1], alone[0])).toBeLessThan(1e-5);
     expect(relativeError(batch[2], batch[0])).toBeLessThan(1e-6);
     expect(relativeError(batch[1], batch[0])).toBeGreaterThan(0.01);
+  });
+
+  it('makes batches that the adapter can bind', async () => {
+    const { text, vision } = config;
+    const decoder = length * Math.max(text.dMlp, text.nHeads * text.dHead);
+    const limit = 2 * 4 * Math.max(decoder, vision!.rows(visual) * vision!.widest); // two prompts' widest activations
+    const small = await openGpu({ maxStorageBufferBindingSize: limit });
+    const other = await loadModel(await openFolder(fixturePath(checkpoint)), { gpu: small });
+    try {
+      const batches = other.model.batches([input, negative, input, negative, input]);
+      expect(batches.map((batch) => batch.length)).toEqual([2, 2, 1]);
+      expect(batches.flat()).toEqual([input, negative, input, negative, input]);
+    } finally {
+      other.destroy();
+      small.dispose();
+    }
   });
 
   it('runs no deeper than maxLayer', async () => {

@@ -43,6 +43,9 @@ export interface VisionSide {
   readonly hookPoints: readonly HookPoint[];
   /** Names the weights with the shapes that the config implies, and returns what runs on them. */
   encoder(source: WeightSource): VisualEncoder;
+  /** Rows that a visual takes in the tower, and the numbers of the widest of them: what bounds a batch. */
+  rows(visual: Visual): number;
+  readonly widest: number;
   /** Tokens that a visual stands for. @throws InputError for a visual of the wrong shape, or on a kind it does not take. */
   tokens(visual: Visual): number;
   /**

@@ -11,11 +11,11 @@ import { nextSide } from './llava-next.ts';
 import { onevision } from './llava-onevision.ts';
 import { type LlavaVisionConfig, llavaSide } from './llava-side.ts';
 
-/** Towers by the last part of `mm_vision_tower`, with all their layers. */
+/** Towers by the last part of `mm_vision_tower`, with the layers that the checkpoints hold. */
 const towers: Readonly<Record<string, Readonly<Record<string, unknown>>>> = {
   'clip-vit-large-patch14-336': clipLarge336,
   'clip-vit-large-patch14': { ...clipLarge336, image_size: 224 },
-  'siglip-so400m-patch14-384': { ...siglipSo400m384, num_hidden_layers: 27 },
+  'siglip-so400m-patch14-384': siglipSo400m384,
 };
 
 const schema = z.looseObject({
@@ -142,14 +142,14 @@ function originalTower(settings: Settings, raw: z.output<typeof schema>) {
       `mm_vision_tower ${JSON.stringify(raw.mm_vision_tower)} is not supported; supported: ${Object.keys(towers).join(', ')}`,
     );
   const config = parseViT(settings, known ?? clipLarge336, 'mm_vision_tower_config', 'clip_vision_model');
+  // Of SigLIP the original code deletes the last layer, weights and all, and reads what is then the last hidden state,
+  // whatever mm_vision_select_layer says.
+  if (!config.classToken) return { config, layer: config.nLayers };
   const states = config.nLayers + 1;
   const layer = raw.mm_vision_select_layer;
   if (layer < -states || layer >= states)
     settings.problem(`mm_vision_select_layer ${layer}: the tower has ${states} hidden states`);
-  const state = layer < 0 ? layer + states : layer;
-  // The original code deletes SigLIP's last layer, and with it its weights.
-  const nLayers = config.classToken ? config.nLayers : Math.min(config.nLayers, state);
-  return { config: { ...config, nLayers }, layer: state };
+  return { config, layer: layer < 0 ? layer + states : layer };
 }
 
 /** The original code marks images by -200, which is no token: what the processor writes in its place is past the table. */

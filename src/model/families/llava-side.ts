@@ -153,6 +153,8 @@ export function llavaSide(
       projected('hook_pre', text.dModel),
       projected('hook_out', text.dModel),
     ],
+    rows: ({ shape }) => shape[0] * tokensPerCrop(tower),
+    widest: Math.max(tower.dMlp, tower.dModel, 3 * tower.patchSize ** 2),
     tokens(visual) {
       checkCrops(visual, tower.imageSize);
       if (visual.kind === 'video' && config.videoTokenId === undefined)

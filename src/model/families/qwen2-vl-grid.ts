@@ -4,14 +4,21 @@
 /** Patches over time, height and width. */
 export type Grid = readonly [time: number, height: number, width: number];
 
+/** Which patches attend to each other. */
+export interface Segments {
+  /** For each patch, the first patch of its segment and the first after it: [patches, 2] */
+  readonly bounds: Uint32Array<ArrayBuffer>;
+  /** Pairs of patches that see each other. */
+  readonly pairs: number;
+}
+
 /** All pictures' patches in the order in which the blocks see them. */
 export interface PatchLayout {
   /** Row and column of each patch within its frame: [2][patches] */
   readonly positions: readonly [rows: Uint32Array, columns: Uint32Array];
-  /** For each patch, the first patch of its frame and the first after it: [patches, 2] */
-  readonly frames: Uint32Array<ArrayBuffer>;
-  /** The same of windows, where there are any. */
-  readonly windows?: Uint32Array<ArrayBuffer>;
+  readonly frames: Segments;
+  /** Where there are any. */
+  readonly windows?: Segments;
   /** With windows: which square (token) of the processor's order stands at each place. */
   readonly order?: Uint32Array<ArrayBuffer>;
 }
@@ -52,7 +59,13 @@ export function layPatches(grids: readonly Grid[], mergeSize: number, windowSide
   }
   return {
     positions: [Uint32Array.from(rows), Uint32Array.from(columns)],
-    frames: Uint32Array.from(frames),
-    ...(windowSide !== undefined && { windows: Uint32Array.from(windows), order: Uint32Array.from(order) }),
+    frames: segments(frames),
+    ...(windowSide !== undefined && { windows: segments(windows), order: Uint32Array.from(order) }),
   };
+}
+
+function segments(bounds: readonly number[]): Segments {
+  let pairs = 0;
+  for (let i = 0; i < bounds.length; i += 2) pairs += bounds[i + 1] - bounds[i];
+  return { bounds: Uint32Array.from(bounds), pairs };
 }

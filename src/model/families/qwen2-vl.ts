@@ -12,10 +12,10 @@ import type { Visual } from '../input.ts';
 import { projector } from '../projector.ts';
 import { inverseFrequencies, ropeTable } from '../rope.ts';
 import { pixelBounds, smartSize } from '../smart-size.ts';
-import { type BlockShape, block, norm } from '../transformer.ts';
+import { type BlockShape, block, type Mask, norm } from '../transformer.ts';
 import { type BlockWeights, layerNorm, linear, rmsNorm, type WeightSource } from '../weights.ts';
 import type { Architecture, Family, VisionSide } from './family.ts';
-import { type Grid, layPatches, type PatchLayout } from './qwen2-vl-grid.ts';
+import { type Grid, layPatches, type PatchLayout, type Segments } from './qwen2-vl-grid.ts';
 import { mropePositions } from './qwen2-vl-positions.ts';
 
 /** Qwen2-VL's tower (HF `Qwen2VLVisionConfig`, `Qwen2_5_VLVisionConfig`). */
@@ -171,6 +171,8 @@ function visionSide(config: QwenVisionConfig, text: TextConfig): VisionSide {
     videoTokenId: config.videoTokenId,
     nLayers: config.nLayers,
     hookPoints: qwenHookPoints(config, text),
+    rows: ({ shape }) => shape[0],
+    widest: Math.max(config.dMlp, config.dModel, patchWidth(config)),
     tokens: (visual) => elementCount(checkedGrid(config, visual)) / merged,
     imageShape(image, preprocessor = {}) {
       const { patchSize, mergeSize } = config;
@@ -284,9 +286,13 @@ function encode(
     gatherRows(rec, { x: t, rows: rec.input(`${label} order`, 'u32', [order.length], order), label });
   if (layout.order) x = reshape(permute(squares(x), layout.order, 'vision.windows'), [patches, dModel]);
 
-  const segments = (bounds: Uint32Array<ArrayBuffer>, label: string) => rec.input(label, 'u32', [patches, 2], bounds);
-  const frames = segments(layout.frames, 'frames');
-  const windows = layout.windows && segments(layout.windows, 'windows');
+  const within = ({ bounds, pairs }: Segments, label: string): Mask => ({
+    causal: false,
+    segments: rec.input(label, 'u32', [patches, 2], bounds),
+    pairs,
+  });
+  const frames = within(layout.frames, 'frames');
+  const windows = layout.windows && within(layout.windows, 'windows');
   // Both axes turn with the same frequencies, each half of the pairs with one.
   const axis = inverseFrequencies({ type: 'default', theta: 10000 }, dHead / 2);
   const frequencies = Float32Array.from([...axis, ...axis]);
@@ -294,7 +300,7 @@ function encode(
   const rope = rec.input('vision.rope', 'f32', [patches, dHead], ropeTable(frequencies, layout.positions, axisOf));
   for (const [l, w] of weights.blocks.entries()) {
     const whole = !windows || config.window!.fullLayers.includes(l);
-    const mask = { causal: false, segments: whole ? frames : windows } as const;
+    const mask = whole ? frames : windows;
     x = block(rec, w, config, x, { name: `vision.blocks.${l}`, site, batch: 1, mask, rope })!;
   }
 

@@ -1,0 +1,79 @@
+import { explainAbsence, indexFile, maxIndexBytes, parseIndex, shardNames, singleFile } from './checkpoint-files.ts';
+import { quote } from './errors.ts';
+import type { HubFile, HubSnapshot } from './hub.ts';
+import { HubError } from './hub-error.ts';
+
+/** What is read beside the weights. Of these a checkpoint has some, and config.json always. */
+const settings = [
+  'config.json',
+  'generation_config.json',
+  'preprocessor_config.json',
+  'video_preprocessor_config.json',
+  'processor_config.json',
+  'chat_template.json',
+  'chat_template.jinja',
+  'tokenizer.json',
+  'tokenizer_config.json',
+  'special_tokens_map.json',
+  'added_tokens.json',
+];
+
+/** The files that a checkpoint is loaded from. */
+export interface NeededFiles {
+  readonly settings: readonly HubFile[];
+  /** `model.safetensors`, or the index, which says what else is needed. */
+  readonly weights: HubFile;
+}
+
+/**
+ * Chooses what to download, by name: no pickles, no copies in other formats, no pictures.
+ * @throws HubError or CheckpointError for a repository that Headlight cannot load, saying what it has and what to do.
+ */
+export async function neededFiles(snapshot: HubSnapshot): Promise<NeededFiles> {
+  const { files } = snapshot;
+  const weights = files.get(singleFile) ?? files.get(indexFile);
+  const location = showSnapshot(snapshot);
+  if (!weights)
+    return explainAbsence({ location, has: async (name) => files.has(name) }, `it has ${someOf(files.keys())}`);
+  if (!files.has('config.json'))
+    throw new HubError(`${location}: no config.json there; it has ${someOf(files.keys())}`);
+  if (weights.path === indexFile && weights.size > maxIndexBytes)
+    throw new HubError(`${location}: ${indexFile} has ${weights.size} bytes, more than any index of shards needs`);
+  return {
+    weights: checked(weights, location),
+    settings: settings.flatMap((name) => files.get(name) ?? []).map((file) => checked(file, location)),
+  };
+}
+
+/**
+ * The shards that an index names.
+ * @param index the bytes of `model.safetensors.index.json`.
+ * @throws CheckpointError for a bad index or a shard outside the folder, HubError for one that the repository lacks.
+ */
+export function neededShards(snapshot: HubSnapshot, index: Uint8Array): HubFile[] {
+  const location = showSnapshot(snapshot);
+  const names = shardNames(parseIndex(index, location), location);
+  const missing = names.filter((name) => !snapshot.files.has(name));
+  if (missing.length > 0)
+    throw new HubError(`${location}: ${indexFile} names shards that are not there: ${someOf(missing)}`);
+  return names.map((name) => checked(snapshot.files.get(name)!, location));
+}
+
+export const showSnapshot = ({ repo, revision, commit }: HubSnapshot): string =>
+  revision === commit ? `${repo} at ${commit}` : `${repo} at ${revision} (commit ${commit.slice(0, 12)})`;
+
+/** The listing is the measure of everything that follows, so it must be one. */
+function checked(file: HubFile, location: string): HubFile {
+  const digits = file.algorithm === 'sha256' ? 64 : 40;
+  if (!Number.isSafeInteger(file.size) || file.size < 0)
+    throw new HubError(`${location}: ${file.path} is listed with ${file.size} bytes`);
+  if (typeof file.hash !== 'string' || !/^[0-9a-f]+$/.test(file.hash) || file.hash.length !== digits)
+    throw new HubError(`${location}: ${file.path} is listed without a usable hash, so it could not be verified`);
+  return file;
+}
+
+function someOf(names: Iterable<string>): string {
+  const all = [...names];
+  const shown = all.slice(0, 8).map(quote).join(', ') || 'no files';
+  return all.length > 8 ? `${shown} and ${all.length - 8} more` : shown;
+}
