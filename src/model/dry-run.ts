@@ -17,7 +17,8 @@ export function dryModel(config: Architecture, dtype: DType, like?: Capabilities
   const source: WeightSource = {
     matrix(name, [rows, ...rest], { of } = { index: 0, of: 1 }) {
       const shape = [rows / of, elementCount(rest)] as const;
-      const ranges = splitRows(shape, dtype, limit);
+      const split = splitRows(shape, dtype, limit);
+      const ranges = split.length ? split : [[0, shape[0]]]; // what no binding holds is for `checkAdapter` to name
       const parts = ranges.map(([start, end]) => gpu.tensor(name, dtype, [end - start, shape[1]]));
       return { label: name, dtype, shape, parts };
     },
