@@ -11,10 +11,11 @@ import type { Size } from '../model/anyres.ts';
 import { dryModel, imageTokens, pricePrefill, type RunPrice } from '../model/dry-run.ts';
 import type { Architecture, VisualShape } from '../model/families/family.ts';
 import { parseConfig } from '../model/families/index.ts';
-import { readJson, requireJson } from '../model/json.ts';
+import { requireJson } from '../model/json.ts';
 import { KvCache } from '../model/kv-cache.ts';
 import { unreadTensors, weightSpecs } from '../model/load-model.ts';
 import { configDType, type Price, priceWeights, type WeightsPrice } from '../model/price.ts';
+import { ProcessorFiles } from '../model/processor/visual-processor.ts';
 import { NoAdapterError } from '../platform/errors.ts';
 import type { Folder } from '../platform/types.ts';
 import { openCheckpointFolder } from './checkpoint-folder.ts';
@@ -65,9 +66,12 @@ async function inspect(context: Context, options: InspectOptions): Promise<void>
   const weights = priceWeights(config, stored.dtypeOf, adapter && bindable(adapter));
 
   const model = dryModel(config, stored.dtypeOf(weightSpecs(config)[0]), adapter);
-  const preprocessor = await readJson(folder, 'preprocessor_config.json');
+  const preprocessor = (await ProcessorFiles.read(folder)).imageIfThere;
   const images = config.vision ? (options.imageSize ?? [{ width: 640, height: 480 }]) : [];
-  const shapes = images.map((size) => ({ size, shape: config.vision!.imageShape(size, preprocessor) }));
+  const shapes = images.map((size) => ({
+    size,
+    shape: config.vision!.imageShape(size, preprocessor ?? { json: {}, file: 'preprocessor_config.json' }),
+  }));
   const runs = shapes.length
     ? shapes.map(({ size, shape }) => priceRun(`image of ${show(size)}, ${options.textTokens} tokens of text`, shape))
     : [priceRun(`${options.textTokens} tokens of text`)];
@@ -91,6 +95,7 @@ async function inspect(context: Context, options: InspectOptions): Promise<void>
       'heads',
       `${text.nLayers * text.nHeads} candidates for SAVs; head vectors take ${text.nLayers * text.nHeads * text.dHead * 4} bytes an example`,
     ],
+    ...(shapes.length && !preprocessor ? [defaultsRow] : []),
     ...shapes.map(({ size, shape }): [string, string] => [
       `image of ${show(size)}`,
       `${imageTokens(config, shape)} tokens, shown as [${shape.shape.join(', ')}]`,
@@ -116,6 +121,11 @@ async function inspect(context: Context, options: InspectOptions): Promise<void>
     checks: checks ?? null,
   });
 }
+
+const defaultsRow: [string, string] = [
+  'image processor',
+  "preprocessor_config.json is not there yet; sizes of images are by transformers' defaults, which the checkpoint's may exceed",
+];
 
 interface Storage {
   readonly checkpoint?: Checkpoint;

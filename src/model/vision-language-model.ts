@@ -80,14 +80,9 @@ export class VisionLanguageModel {
       images.map((bytes, i) => decodeImage(bytes, imageNames?.[i] ?? `image ${i + 1}`)),
     );
     // A raw prompt is tokenised as HF's `processor(text=…)` does it, which always adds the tokenizer's own tokens.
-    const prepared = raw
+    return raw
       ? this.processor.prepare({ prompt, images: decoded, addSpecialTokens: true })
       : this.processor.prepare({ prompt: this.processor.chat(images.length, prompt), images: decoded });
-    const size = Math.sqrt((prepared.pixelValues[0]?.length ?? 0) / 3);
-    return {
-      inputIds: prepared.inputIds,
-      visuals: prepared.pixelValues.map((pixels) => ({ kind: 'image', pixels, shape: [1, 3, size, size] })),
-    };
   }
 
   /** See `Model.runWithCache`. */

@@ -12,3 +12,8 @@ export class ImageError extends Error {
 export class NoAdapterError extends Error {
   override name = 'NoAdapterError';
 }
+
+/** A video that is corrupt, too large, or cannot be decoded here. Messages start with the video's label. */
+export class VideoError extends Error {
+  override name = 'VideoError';
+}

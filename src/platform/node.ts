@@ -2,4 +2,5 @@ export * from './errors.ts';
 export * from './node-files.ts';
 export * from './node-gpu.ts';
 export * from './node-image.ts';
+export * from './node-video.ts';
 export type * from './types.ts';

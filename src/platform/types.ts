@@ -29,3 +29,26 @@ export interface DecodeOptions {
   /** Images of more pixels are refused; 64 Mpixel by default. */
   readonly maxPixels?: number;
 }
+
+/** What is known of a video before its frames are chosen. */
+export interface VideoInfo {
+  readonly totalFrames: number;
+  /** Frames a second. */
+  readonly fps: number;
+}
+
+/** Frames of one size, in the order of time. */
+export interface Video {
+  readonly frames: readonly RgbImage[];
+  /** How many of these frames are shown a second, if it is known. */
+  readonly fps?: number;
+}
+
+export interface DecodeVideoOptions {
+  /** Which frames to take, by their index from 0; one may be taken twice. */
+  sample(info: VideoInfo): readonly number[];
+  /** Names the video in errors: a file name as the user gave it. */
+  readonly label?: string;
+  /** Frames that take more bytes than this are refused; 1 GiB by default. */
+  readonly maxBytes?: number;
+}

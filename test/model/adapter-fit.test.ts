@@ -20,7 +20,7 @@ function check(name: string, { adapter, length = 4096, memory, image }: Case = {
   const config = parseConfig(JSON.parse(readFileSync(`test/fixtures/geometries/${name}.json`, 'utf8')));
   const capabilities = { ...guaranteed, ...adapter };
   const weights = priceWeights(config, () => 'bf16', bindable(capabilities));
-  const shape = image && config.vision!.imageShape(image);
+  const shape = image && config.vision!.imageShape(image, { json: {}, file: '' });
   const price = pricePrefill(dryModel(config, 'bf16', capabilities), 128, shape);
   const load = { weights, text: config.text, length, runs: [{ name: 'prompt', price }] };
   return checkAdapter(load, capabilities, memory).map(({ verdict, text }) => `${verdict}: ${text}`);

@@ -25,7 +25,7 @@ const partNames = {
 } as const;
 const mib = 2 ** 20;
 // Of the hub's preprocessor_config.json files of Qwen2-VL and Qwen2.5-VL.
-const preprocessor = { min_pixels: 3136, max_pixels: 12845056 };
+const preprocessor = { json: { min_pixels: 3136, max_pixels: 12845056 }, file: 'preprocessor_config.json' };
 
 describe.each(names)('%s', (name) => {
   const config = parseConfig(json(`${name}.json`), name);

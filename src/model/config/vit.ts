@@ -53,7 +53,7 @@ const siglipSchema = z.object({
 });
 
 const vitSchema = z.discriminatedUnion('model_type', [clipSchema, siglipSchema], {
-  error: 'model_type: supported towers: clip_vision_model, siglip_vision_model',
+  error: 'supported towers: clip_vision_model, siglip_vision_model',
 });
 
 /** What `LlavaConfig` and `LlavaNextConfig` assume of a tower when config.json has no vision_config. */

@@ -5,6 +5,8 @@ import type { TextConfig } from '../config/text.ts';
 import type { HookPoint } from '../hook-points.ts';
 import type { Hooks } from '../hooks.ts';
 import type { ModelInput, Visual } from '../input.ts';
+import type { Settings as PreprocessorFile } from '../processor/settings.ts';
+import type { Processing } from '../processor/visual-processor.ts';
 import type { WeightSource } from '../weights.ts';
 
 /** A kind of checkpoint: what in config.json tells it, and how that file is read. The next family is one such object. */
@@ -37,6 +39,8 @@ export interface VisionSide {
   /** The token ids that hold an image's place in a prompt, and a video's where the family takes videos. */
   readonly imageTokenId: number;
   readonly videoTokenId?: number;
+  /** How prompts name pictures, and what is done to these before the tower. */
+  readonly processing: Processing;
   /** Blocks of the tower. */
   readonly nLayers: number;
   /** Of the tower and the projector, in the order of a run. */
@@ -50,10 +54,10 @@ export interface VisionSide {
   tokens(visual: Visual): number;
   /**
    * What the family's image processor makes of the only image of a prompt.
-   * @param preprocessor preprocessor_config.json, parsed, where there is one.
+   * @param preprocessor of the image processor.
    * @throws ConfigError for settings that are wrong, InputError for a size that the processor does not take.
    */
-  imageShape(image: Size, preprocessor?: unknown): VisualShape;
+  imageShape(image: Size, preprocessor: PreprocessorFile): VisualShape;
   /** Rotary positions of a prompt over time, height and width, [3][tokens], where they are not 0, 1, 2, … */
   positions?(input: ModelInput): readonly ArrayLike<number>[];
 }

@@ -1,8 +1,9 @@
-import { z } from 'zod';
 import type { Taps } from '../../kernels/mix-rows/bilinear.ts';
 import { type Size, selectBestResolution, unpadded } from '../anyres.ts';
 import { Settings } from '../config/settings.ts';
-import { InputError } from '../errors.ts';
+import { ConfigError, InputError } from '../errors.ts';
+import { parseTiling, pinpointsSchema, type TilingConfig, tileImage } from '../processor/tiles.ts';
+import type { VisualProcessor } from '../processor/visual-processor.ts';
 import type { Family } from './family.ts';
 import {
   identity,
@@ -14,12 +15,6 @@ import {
   type Packer,
   parseLlava,
 } from './llava-side.ts';
-
-const pinpoint = z.tuple([z.int().min(1).max(100_000), z.int().min(1).max(100_000)]);
-export const pinpointsSchema = z
-  .array(pinpoint.transform(([height, width]): Size => ({ height, width })))
-  .min(1)
-  .max(10_000);
 
 const schema = llavaSchema.extend({
   image_grid_pinpoints: pinpointsSchema.nullish().transform(
@@ -52,10 +47,39 @@ export const llavaNext: Family = {
       family: this.name,
       className: 'LlavaNextForConditionalGeneration',
       text,
-      vision: llavaSide(vision, text, nextSide({ pinpoints, imageSize, side })),
+      vision: llavaSide(vision, text, {
+        processing: {
+          imageToken: '<image>',
+          load: ({ image }) =>
+            tiles(checkPinpoints(parseTiling(image, 'LlavaNextImageProcessor'), pinpoints, image.file)),
+        },
+        ...tiledFeatures({ pinpoints, imageSize, side }),
+      }),
     };
   },
 };
+
+/** The whole of each image and its tiles (HF `LlavaNextProcessor`). */
+export const tiles = (config: TilingConfig): VisualProcessor => ({
+  image: (image) => ({
+    kind: 'image',
+    ...tileImage(image, config),
+    size: { height: image.height, width: image.width },
+  }),
+});
+
+/**
+ * The model finds the tiles of an image by config.json's pinpoints, the processor makes them by its own.
+ * @throws ConfigError where they differ.
+ */
+export function checkPinpoints(config: TilingConfig, expected: readonly Size[], file: string): TilingConfig {
+  const text = (sizes: readonly Size[]) => JSON.stringify(sizes.map(({ height, width }) => [height, width]));
+  if (text(config.pinpoints) !== text(expected))
+    throw new ConfigError(
+      `${file}: image_grid_pinpoints ${text(config.pinpoints)} are not those of config.json, ${text(expected)}`,
+    );
+  return config;
+}
 
 export interface TileGrid {
   readonly pinpoints: readonly Size[];
@@ -63,14 +87,6 @@ export interface TileGrid {
   readonly imageSize: number;
   readonly side: number;
 }
-
-/** Also what the original repository's checkpoints are. */
-export const nextSide = (grid: TileGrid): LlavaSideOptions => ({
-  pack: packTiles(grid),
-  crops: (image) => tileCrops(image, grid),
-  hasNewline: true,
-  settings: { pinpoints: grid.pinpoints },
-});
 
 /** The tiles of the resolution that an image is fitted into: how many along its height and width. */
 function tilesOf(image: Size, { pinpoints, imageSize }: TileGrid): readonly [high: number, wide: number] {
@@ -83,6 +99,14 @@ export function tileCrops(image: Size, grid: TileGrid): number {
   const [high, wide] = tilesOf(image, grid);
   return 1 + high * wide;
 }
+
+/** What the model makes of tiles. */
+export const tiledFeatures = (grid: TileGrid): Omit<LlavaSideOptions, 'processing'> => ({
+  pack: packTiles(grid),
+  crops: (image) => tileCrops(image, grid),
+  hasNewline: true,
+  settings: { pinpoints: grid.pinpoints },
+});
 
 /** Resizes a map of features: of `size`, its feature at (y, x) being row `rowOf(y, x)`. Undefined where it stays as it is. */
 export type Resize = (map: Size, rowOf: (y: number, x: number) => number) => { size: Size; taps: Taps } | undefined;

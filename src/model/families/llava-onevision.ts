@@ -5,8 +5,12 @@ import { Settings } from '../config/settings.ts';
 import type { TextConfig } from '../config/text.ts';
 import { siglipSo400m384 } from '../config/vit.ts';
 import { InputError } from '../errors.ts';
+import { type ImageProcessorConfig, parseFrameProcessor, processFrames } from '../processor/image-processor.ts';
+import { uniformFrames } from '../processor/sample-frames.ts';
+import { gridPinpoints, parseTiling, pinpointsSchema, squareImage, type TilingConfig } from '../processor/tiles.ts';
+import type { Processing, VisualProcessor } from '../processor/visual-processor.ts';
 import type { Architecture, Family } from './family.ts';
-import { packTiles, pinpointsSchema, type TileGrid, tileCrops } from './llava-next.ts';
+import { checkPinpoints, packTiles, type TileGrid, tileCrops, tiles } from './llava-next.ts';
 import {
   type LlavaDefaults,
   type LlavaVisionConfig,
@@ -27,17 +31,11 @@ const onevisionDefaults: LlavaDefaults = {
   videoTokenId: 151647,
 };
 
-/** 384 to 2304 pixels high and wide: what the HF class assumes. */
-const defaultPinpoints = Array.from(
-  { length: 36 },
-  (_, i): Size => ({
-    height: 384 * (1 + Math.floor(i / 6)),
-    width: 384 * (1 + (i % 6)),
-  }),
-);
+/** As many as the authors of the Sparse Attention Vectors take. */
+const framesOfVideo = 16;
 
 const schema = llavaSchema.extend({
-  image_grid_pinpoints: pinpointsSchema.nullish().transform((p) => p ?? defaultPinpoints),
+  image_grid_pinpoints: pinpointsSchema.nullish().transform((p) => p ?? gridPinpoints(384, 6)),
   vision_aspect_ratio: z
     .string()
     .regex(/^anyres_max_[1-9]\d{0,2}$/, { error: 'supported: "anyres_max_" and a number of tiles' })
@@ -54,7 +52,20 @@ export const llavaOnevision: Family = {
     const { text, vision } = parseLlava(settings, raw, onevisionDefaults);
     settings.finish();
     const maxTiles = Number(raw.vision_aspect_ratio.slice('anyres_max_'.length));
-    return onevision(text, vision, { pinpoints: raw.image_grid_pinpoints, maxTiles });
+    const pinpoints = raw.image_grid_pinpoints;
+    return onevision(text, vision, {
+      pinpoints,
+      maxTiles,
+      processing: {
+        imageToken: '<image>',
+        videoToken: '<video>',
+        load: ({ image, video }) =>
+          tilesOrFrames(
+            checkPinpoints(parseTiling(image, 'LlavaOnevisionImageProcessor'), pinpoints, image.file),
+            parseFrameProcessor(video),
+          ),
+      },
+    });
   },
 };
 
@@ -62,7 +73,7 @@ export const llavaOnevision: Family = {
 export function onevision(
   text: TextConfig,
   vision: LlavaVisionConfig,
-  { pinpoints, maxTiles }: { pinpoints: readonly Size[]; maxTiles: number },
+  { pinpoints, maxTiles, processing }: { pinpoints: readonly Size[]; maxTiles: number; processing: Processing },
 ): Architecture {
   const { imageSize, side } = vision.tower;
   const grid = { pinpoints, imageSize, side };
@@ -72,6 +83,7 @@ export function onevision(
     className: 'LlavaOnevisionForConditionalGeneration',
     text,
     vision: llavaSide(vision, text, {
+      processing,
       pack: (visual, perCrop) => (visual.kind === 'video' ? packVideo(side) : image)(visual, perCrop),
       crops: (size) => tileCrops(size, grid),
       hasNewline: true,
@@ -79,6 +91,19 @@ export function onevision(
     }),
   };
 }
+
+/**
+ * The whole and the tiles of an image that is alone in its prompt; one crop, padded to a square, of each of several; the
+ * frames of a video (HF `LlavaOnevisionProcessor`).
+ */
+export const tilesOrFrames = (config: TilingConfig, frameConfig: ImageProcessorConfig): VisualProcessor => ({
+  image: (image, among) =>
+    among === 1
+      ? tiles(config).image(image, among)
+      : { kind: 'image', ...squareImage(image, config), size: { height: image.height, width: image.width } },
+  video: ({ frames }) => ({ kind: 'video', ...processFrames(frames, frameConfig) }),
+  sampleFrames: (info) => uniformFrames(info, framesOfVideo),
+});
 
 /** Tiles as LLaVA-NeXT packs them, the map resized where it has more features than `maxTiles` tiles have. */
 function packLimited(grid: TileGrid, maxTiles: number): Packer {

@@ -2,13 +2,18 @@
 // where the others have its settings.
 import { z } from 'zod';
 import type { Size } from '../anyres.ts';
-import { Settings, tokenId } from '../config/settings.ts';
+import { Settings } from '../config/settings.ts';
 import { parseText } from '../config/text.ts';
-import { clipLarge336, parseViT, siglipSo400m384 } from '../config/vit.ts';
+import { clipLarge336, parseViT, siglipSo400m384, type ViTConfig } from '../config/vit.ts';
+import type { ImageProcessorConfig } from '../processor/image-processor.ts';
+import { originalTemplates } from '../processor/original-templates.ts';
+import { clipStatistics, meanColourOf, siglipStatistics } from '../processor/settings.ts';
+import { tiling } from '../processor/tiles.ts';
+import type { Processing } from '../processor/visual-processor.ts';
 import type { Architecture, Family } from './family.ts';
-import { pack } from './llava.ts';
-import { nextSide } from './llava-next.ts';
-import { onevision } from './llava-onevision.ts';
+import { oneCrop, pack } from './llava.ts';
+import { tiledFeatures, tiles } from './llava-next.ts';
+import { onevision, tilesOrFrames } from './llava-onevision.ts';
 import { type LlavaVisionConfig, llavaSide } from './llava-side.ts';
 
 /** Towers by the last part of `mm_vision_tower`, with the layers that the checkpoints hold. */
@@ -29,14 +34,15 @@ const schema = z.looseObject({
   mm_projector_type: z.string().default('linear'),
   mm_patch_merge_type: z.string().default('flat'),
   mm_hidden_size: z.int().optional(),
+  mm_newline_position: z.string().nullish(),
+  mm_spatial_pool_mode: z.string().nullish(),
   image_aspect_ratio: z.string().nullish(),
   image_grid_pinpoints: z.unknown().optional(),
-  image_token_index: z.int().optional(),
-  image_token_id: tokenId.optional(),
+  image_token_index: z.int().max(10_000_000).nullish(),
 });
 
 /** HF's model type of the decoder in a config of the original repositories. */
-export function decoderType(raw: { model_type?: string; architectures?: readonly string[] }): string {
+function decoderType(raw: { model_type?: string; architectures?: readonly string[] }): keyof typeof originalTemplates {
   const names = [raw.model_type ?? '', ...(raw.architectures ?? [])].join(' ').toLowerCase();
   return names.includes('qwen') ? 'qwen2' : names.includes('mistral') ? 'mistral' : 'llama';
 }
@@ -49,12 +55,13 @@ export const isOriginal = (json: unknown): boolean =>
  * `image_grid_pinpoints` as the original repositories write them: a list of [width, height], or "(1x1),...,(6x6)", which is
  * every number of tiles from the first pair to the last.
  */
-export function originalPinpoints(settings: Settings, json: unknown, imageSize: number): Size[] {
+function originalPinpoints(settings: Settings, json: unknown, imageSize: number): Size[] {
   if (typeof json === 'string' && json.startsWith('(')) {
     const numbers = json.match(/\d+/g)?.map(Number) ?? [];
     const [fromHigh, fromWide] = numbers;
     const [toHigh, toWide] = numbers.slice(-2);
-    if (numbers.length >= 4 && fromHigh >= 1 && fromWide >= 1 && toHigh <= 100 && toWide <= 100) {
+    const ordered = 1 <= fromHigh && fromHigh <= toHigh && 1 <= fromWide && fromWide <= toWide;
+    if (numbers.length >= 4 && ordered && toHigh <= 100 && toWide <= 100) {
       const sizes: Size[] = [];
       for (let i = fromHigh; i <= toHigh; i++)
         for (let j = fromWide; j <= toWide; j++) sizes.push({ height: i * imageSize, width: j * imageSize });
@@ -92,6 +99,10 @@ export const llavaOriginal: Family = {
       settings.problem(`mm_projector_type ${JSON.stringify(raw.mm_projector_type)}: supported: "mlp2x_gelu"`);
     if (raw.mm_hidden_size !== undefined && raw.mm_hidden_size !== tower.config.dModel)
       settings.problem(`mm_hidden_size ${raw.mm_hidden_size} is not the tower's width ${tower.config.dModel}`);
+    const isAnyres = (raw.image_aspect_ratio ?? '').startsWith('anyres');
+    const maxTiles = /^anyres_max_([1-9]\d{0,2})$/.exec(raw.image_aspect_ratio ?? '')?.[1];
+    const imageTokenId = (raw.image_token_index ?? -1) >= 0 ? raw.image_token_index! : text.vocabSize;
+    const videoTokenId = maxTiles ? text.vocabSize + 1 : undefined;
     const vision: LlavaVisionConfig = {
       tower: tower.config,
       features: {
@@ -101,37 +112,85 @@ export const llavaOriginal: Family = {
       },
       projectorAct: 'gelu',
       projectorBias: true,
-      imageTokenId: imageTokenOf(raw, text.vocabSize),
+      // The original code marks pictures by -200, which is no token: here by ids past the table, unless config.json has one.
+      imageTokenId,
+      videoTokenId,
     };
-    const { imageSize, side } = tower.config;
     const aspect = raw.image_aspect_ratio ?? 'square';
-    const merge = raw.mm_patch_merge_type;
-    if (!/^(square|pad|anyres|anyres_max_[1-9]\d?)$/.test(aspect))
+    if (!/^(square|pad|anyres)$/.test(aspect) && !maxTiles)
       settings.problem(
         `image_aspect_ratio ${JSON.stringify(aspect)}: supported: "square", "pad", "anyres", "anyres_max_" and a number`,
       );
-    if (merge !== (aspect.startsWith('anyres') ? 'spatial_unpad' : 'flat'))
+    const merge = raw.mm_patch_merge_type;
+    if (merge !== (isAnyres ? 'spatial_unpad' : 'flat'))
       settings.problem(
         `mm_patch_merge_type ${JSON.stringify(merge)} with image_aspect_ratio ${JSON.stringify(aspect)} is not supported; supported: "spatial_unpad" with anyres, "flat" with the others`,
       );
-    const pinpoints = aspect.startsWith('anyres')
-      ? originalPinpoints(settings, raw.image_grid_pinpoints, imageSize)
-      : [];
+    for (const [setting, only] of [
+      ['mm_newline_position', 'one_token'],
+      ['mm_spatial_pool_mode', 'bilinear'],
+    ] as const)
+      if ((raw[setting] ?? only) !== only)
+        settings.problem(`${setting} ${JSON.stringify(raw[setting])}: supported: ${JSON.stringify(only)}`);
+    const { imageSize, side } = tower.config;
+    const pinpoints = isAnyres ? originalPinpoints(settings, raw.image_grid_pinpoints, imageSize) : [];
     settings.finish();
-    const maxTiles = /^anyres_max_(\d+)$/.exec(aspect)?.[1];
-    const family = llavaOriginal.name;
-    if (maxTiles) return { ...onevision(text, vision, { pinpoints, maxTiles: Number(maxTiles) }), family };
-    if (aspect !== 'anyres')
+
+    const { each, padColour } = preprocessing(tower.config);
+    const whole = { height: imageSize, width: imageSize };
+    const cut = () => tiling({ pinpoints, size: whole, tile: whole, each, padColour }, file);
+    const processing = (load: Processing['load']): Processing => ({
+      imageToken: '<image>',
+      videoToken: videoTokenId === undefined ? undefined : '<video>',
+      addTokens: [
+        { content: '<image>', id: imageTokenId },
+        ...(videoTokenId === undefined ? [] : [{ content: '<video>', id: videoTokenId }]),
+      ],
+      chatTemplate: originalTemplates[modelType],
+      load,
+    });
+    const family = this.name;
+    if (maxTiles) {
+      const frames = processing(() => tilesOrFrames(cut(), each));
+      return { ...onevision(text, vision, { pinpoints, maxTiles: Number(maxTiles), processing: frames }), family };
+    }
+    if (isAnyres)
       return {
         family,
-        className: 'LlavaForConditionalGeneration',
+        className: 'LlavaNextForConditionalGeneration',
         text,
-        vision: llavaSide(vision, text, { pack, crops: () => 1, hasNewline: false }),
+        vision: llavaSide(vision, text, {
+          processing: processing(() => tiles(cut())),
+          ...tiledFeatures({ pinpoints, imageSize, side }),
+        }),
       };
-    const options = nextSide({ pinpoints, imageSize, side });
-    return { family, className: 'LlavaNextForConditionalGeneration', text, vision: llavaSide(vision, text, options) };
+    return {
+      family,
+      className: 'LlavaForConditionalGeneration',
+      text,
+      vision: llavaSide(vision, text, {
+        processing: processing(() => oneCrop(aspect === 'pad' ? { ...each, padColour } : each)),
+        pack,
+        crops: () => 1,
+        hasNewline: false,
+      }),
+    };
   },
 };
+
+/** A tower's published preprocessing. */
+function preprocessing({ classToken: isClip, imageSize }: ViTConfig) {
+  const statistics = isClip ? clipStatistics : siglipStatistics;
+  const whole = { height: imageSize, width: imageSize };
+  const each: ImageProcessorConfig = {
+    filter: 'bicubic',
+    rescaleFactor: 1 / 255,
+    normalize: statistics,
+    resize: isClip ? { shortestEdge: imageSize } : whole,
+    crop: isClip ? whole : undefined,
+  };
+  return { each, padColour: meanColourOf(statistics.mean) };
+}
 
 /** The tower's settings and the hidden state that is read, as a number from 0. */
 function originalTower(settings: Settings, raw: z.output<typeof schema>) {
@@ -141,7 +200,8 @@ function originalTower(settings: Settings, raw: z.output<typeof schema>) {
     settings.problem(
       `mm_vision_tower ${JSON.stringify(raw.mm_vision_tower)} is not supported; supported: ${Object.keys(towers).join(', ')}`,
     );
-  const config = parseViT(settings, known ?? clipLarge336, 'mm_vision_tower_config', 'clip_vision_model');
+  const kind = /siglip/i.test(name) ? 'siglip_vision_model' : 'clip_vision_model';
+  const config = parseViT(settings, known ?? clipLarge336, 'mm_vision_tower_config', kind);
   // Of SigLIP the original code deletes the last layer, weights and all, and reads what is then the last hidden state,
   // whatever mm_vision_select_layer says.
   if (!config.classToken) return { config, layer: config.nLayers };
@@ -151,8 +211,3 @@ function originalTower(settings: Settings, raw: z.output<typeof schema>) {
     settings.problem(`mm_vision_select_layer ${layer}: the tower has ${states} hidden states`);
   return { config, layer: layer < 0 ? layer + states : layer };
 }
-
-/** The original code marks images by -200, which is no token: what the processor writes in its place is past the table. */
-export const imageTokenOf = (raw: { image_token_index?: number; image_token_id?: number }, vocabSize: number): number =>
-  raw.image_token_id ??
-  (raw.image_token_index !== undefined && raw.image_token_index >= 0 ? raw.image_token_index : vocabSize);

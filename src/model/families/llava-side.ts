@@ -14,6 +14,7 @@ import { clipLarge336, parseViT, type ViTConfig } from '../config/vit.ts';
 import { InputError } from '../errors.ts';
 import { type HookPoint, vitHookPoints } from '../hook-points.ts';
 import type { Visual } from '../input.ts';
+import type { Processing } from '../processor/visual-processor.ts';
 import { projector } from '../projector.ts';
 import { type FeatureSelection, selectFeatures, tokensPerCrop, visionTower, vitWeights } from '../vision-tower.ts';
 import { linear } from '../weights.ts';
@@ -119,6 +120,7 @@ export function parseLlava(
 }
 
 export interface LlavaSideOptions {
+  readonly processing: Processing;
   readonly pack: Packer;
   /** Crops that the image processor makes of the only image of a prompt. */
   readonly crops: (image: Size) => number;
@@ -132,7 +134,7 @@ export interface LlavaSideOptions {
 export function llavaSide(
   config: LlavaVisionConfig,
   text: TextConfig,
-  { pack, crops, hasNewline, settings }: LlavaSideOptions,
+  { processing, pack, crops, hasNewline, settings }: LlavaSideOptions,
 ): VisionSide {
   const { tower, features, projectorAct, projectorBias } = config;
   const width = tower.dModel * features.layers.length;
@@ -146,6 +148,7 @@ export function llavaSide(
     config: { ...config, ...settings },
     imageTokenId: config.imageTokenId,
     videoTokenId: config.videoTokenId,
+    processing,
     nLayers: tower.nLayers,
     hookPoints: [
       ...vitHookPoints(tower),

@@ -1,9 +1,8 @@
 import { Settings } from '../config/settings.ts';
+import { type ImageProcessorConfig, parseImageProcessor, processImage } from '../processor/image-processor.ts';
+import type { VisualProcessor } from '../processor/visual-processor.ts';
 import type { Family } from './family.ts';
 import { llavaDefaults, llavaSchema, llavaSide, type Packer, parseLlava } from './llava-side.ts';
-
-/** One crop, and a token for each of its features. */
-export const pack: Packer = ({ shape }, perCrop) => ({ rows: Array.from({ length: shape[0] * perCrop }, (_, i) => i) });
 
 /** LLaVA-1.5 (HF `LlavaForConditionalGeneration`): with a CLIP or SigLIP tower and any decoder. */
 export const llava: Family = {
@@ -17,7 +16,20 @@ export const llava: Family = {
       family: this.name,
       className: 'LlavaForConditionalGeneration',
       text,
-      vision: llavaSide(vision, text, { pack, crops: () => 1, hasNewline: false }),
+      vision: llavaSide(vision, text, {
+        processing: { imageToken: '<image>', load: ({ image }) => oneCrop(parseImageProcessor(image)) },
+        pack,
+        crops: () => 1,
+        hasNewline: false,
+      }),
     };
   },
 };
+
+/** One crop of each image (HF `LlavaProcessor`), … */
+export const oneCrop = (config: ImageProcessorConfig): VisualProcessor => ({
+  image: (image) => ({ kind: 'image', ...processImage(image, config) }),
+});
+
+/** … and a token for each of its features. */
+export const pack: Packer = ({ shape }, perCrop) => ({ rows: Array.from({ length: shape[0] * perCrop }, (_, i) => i) });

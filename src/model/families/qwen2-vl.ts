@@ -9,9 +9,12 @@ import { InputError } from '../errors.ts';
 import { blockHookPoints, type HookPoint } from '../hook-points.ts';
 import type { Hooks } from '../hooks.ts';
 import type { Visual } from '../input.ts';
+import { parse } from '../json.ts';
+import { parsePatching, patchFrames, patchImage, smartSize } from '../processor/patches.ts';
+import { framesAtRate } from '../processor/sample-frames.ts';
+import type { Processing, ProcessorFiles, VisualProcessor } from '../processor/visual-processor.ts';
 import { projector } from '../projector.ts';
 import { inverseFrequencies, ropeTable } from '../rope.ts';
-import { pixelBounds, smartSize } from '../smart-size.ts';
 import { type BlockShape, block, type Mask, norm } from '../transformer.ts';
 import { type BlockWeights, layerNorm, linear, rmsNorm, type WeightSource } from '../weights.ts';
 import type { Architecture, Family, VisionSide } from './family.ts';
@@ -96,7 +99,11 @@ export const qwen2Vl: Family = {
       family: is25 ? 'Qwen2.5-VL' : 'Qwen2-VL',
       className: is25 ? 'Qwen2_5_VLForConditionalGeneration' : 'Qwen2VLForConditionalGeneration',
       text,
-      vision: visionSide(vision, text),
+      vision: visionSide(vision, text, {
+        imageToken: '<|image_pad|>',
+        videoToken: '<|video_pad|>',
+        load: (files) => patches(files, vision),
+      }),
     };
     return architecture;
   },
@@ -163,21 +170,56 @@ function tower(
 /** Numbers of a patch: channels, frames, rows, columns. */
 const patchWidth = ({ patchSize, temporalPatchSize }: QwenVisionConfig) => 3 * temporalPatchSize * patchSize ** 2;
 
-function visionSide(config: QwenVisionConfig, text: TextConfig): VisionSide {
+const frames = z.int().min(1).max(1_000_000);
+const samplingSchema = z.looseObject({
+  // two frames a second are the default of the authors' own tools (qwen-vl-utils); HF has none
+  fps: z
+    .number()
+    .positive()
+    .nullish()
+    .transform((fps) => fps ?? 2),
+  min_frames: frames.nullish().transform((n) => n ?? 4),
+  max_frames: frames.nullish().transform((n) => n ?? 768),
+});
+
+/** Patches of an image or video of any size (HF `Qwen2VLProcessor`, `Qwen2_5_VLProcessor`). */
+function patches(files: ProcessorFiles, { tokensPerSecond }: QwenVisionConfig): VisualProcessor {
+  const forImages = parsePatching(files.image, 'image');
+  const forVideos = parsePatching(files.video, 'video');
+  const { temporalPatch } = forVideos;
+  const {
+    fps,
+    min_frames: minFrames,
+    max_frames: maxFrames,
+  } = parse(samplingSchema, files.video.json, files.video.file);
+  return {
+    image: (image) => ({ kind: 'image', ...patchImage(image, forImages) }),
+    video: (video) => ({
+      kind: 'video',
+      ...patchFrames(video.frames, forVideos),
+      // Only Qwen2.5-VL asks; 24 frames a second are what HF takes of frames that nobody knows the time of.
+      ...(tokensPerSecond !== undefined && { secondsPerPatch: temporalPatch / (video.fps ?? 24) }),
+    }),
+    sampleFrames: (info) => framesAtRate(info, { fps, minFrames, maxFrames, temporalPatch }),
+  };
+}
+
+function visionSide(config: QwenVisionConfig, text: TextConfig, processing: Processing): VisionSide {
   const merged = config.mergeSize ** 2;
   return {
     config: { ...config },
     imageTokenId: config.imageTokenId,
     videoTokenId: config.videoTokenId,
+    processing,
     nLayers: config.nLayers,
     hookPoints: qwenHookPoints(config, text),
     rows: ({ shape }) => shape[0],
     widest: Math.max(config.dMlp, config.dModel, patchWidth(config)),
     tokens: (visual) => elementCount(checkedGrid(config, visual)) / merged,
-    imageShape(image, preprocessor = {}) {
+    imageShape(image, preprocessor) {
       const { patchSize, mergeSize } = config;
-      const { least, most } = pixelBounds(preprocessor);
-      const size = smartSize(image, patchSize * mergeSize, least, most);
+      const { minPixels, maxPixels, resize } = parsePatching(preprocessor, 'image');
+      const size = resize ? smartSize(image, patchSize * mergeSize, minPixels, maxPixels) : image;
       const grid = [1, size.height / patchSize, size.width / patchSize] as const;
       return { kind: 'image', shape: [elementCount(grid), patchWidth(config)], grid };
     },

@@ -5,8 +5,11 @@ import { ConfigError, InputError } from '../errors.ts';
 import { parse, readJson, readText } from '../json.ts';
 import type { SpecialTokens } from './tokenizer.ts';
 
-/** A part of a message, in Hugging Face's format; the image itself travels beside the text. */
-export type ContentPart = { readonly type: 'image' } | { readonly type: 'text'; readonly text: string };
+/** A part of a message, in Hugging Face's format; images and videos themselves travel beside the text. */
+export type ContentPart =
+  | { readonly type: 'image' }
+  | { readonly type: 'video' }
+  | { readonly type: 'text'; readonly text: string };
 
 /** One turn of a conversation. */
 export interface Message {
@@ -46,12 +49,14 @@ export class ChatTemplate {
   /**
    * Finds the template where transformers 5 does: processor_config.json, chat_template.json, chat_template.jinja,
    * tokenizer_config.json, in this order.
+   * @param ofFamily taken instead of the last.
    * @returns undefined where the checkpoint has none.
    */
   static async load(
     folder: Folder,
-    { processorConfig, tokenizer }: { processorConfig: unknown; tokenizer: TemplateSource },
+    sources: { processorConfig: unknown; tokenizer: TemplateSource; ofFamily?: string },
   ): Promise<ChatTemplate | undefined> {
+    const { processorConfig, tokenizer, ofFamily } = sources;
     const fromJson = (json: unknown, file: string) => {
       const found = (json as { chat_template?: unknown } | undefined | null)?.chat_template;
       return found == null ? undefined : { source: defaultTemplate(found, file), file };
@@ -64,7 +69,9 @@ export class ChatTemplate {
       fromJson(processorConfig, 'processor_config.json') ??
       fromJson(await readJson(folder, 'chat_template.json'), 'chat_template.json') ??
       (await jinja('chat_template.jinja')) ??
-      fromJson({ chat_template: tokenizer.chatTemplate }, 'tokenizer_config.json');
+      (ofFamily === undefined
+        ? fromJson({ chat_template: tokenizer.chatTemplate }, 'tokenizer_config.json')
+        : { source: ofFamily, file: 'config.json' });
     return found && new ChatTemplate(found.source, found.file, tokenizer.specialTokens);
   }
 

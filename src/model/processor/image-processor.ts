@@ -1,187 +1,137 @@
 import { z } from 'zod';
 import type { RgbImage } from '../../platform/types.ts';
-import { ConfigError, InputError } from '../errors.ts';
+import type { Size } from '../anyres.ts';
 import { parse } from '../json.ts';
-import { type Filter, filterNames, resample } from './resample.ts';
+import {
+  byShortestEdge,
+  type Colour,
+  centreCrop,
+  commonSize,
+  imageTables,
+  padToSquare,
+  resize,
+  type Scaling,
+  stack,
+  videoTables,
+} from './pixels.ts';
+import type { Filter } from './resample.ts';
+import {
+  classOf,
+  clipStatistics,
+  commonSettings,
+  cropSchema,
+  parsePixels,
+  type Settings,
+  siglipStatistics,
+  sizeSchema,
+  throwIfAny,
+} from './settings.ts';
 
-interface Size {
-  readonly height: number;
-  readonly width: number;
-}
-
-/** What a checkpoint does to an image before the vision tower (HF `CLIPImageProcessor`, `LlavaImageProcessor`). */
-export interface ImageProcessorConfig {
+/**
+ * What a checkpoint does to an image before the vision tower (HF `CLIPImageProcessor`, `LlavaImageProcessor`,
+ * `SiglipImageProcessor`, and to a frame `LlavaOnevisionVideoProcessor`).
+ */
+export interface ImageProcessorConfig extends Scaling {
   /** Pad to a square in this colour, before anything else. */
-  readonly padColour?: readonly [number, number, number];
+  readonly padColour?: Colour;
   /** The short side, or both. */
   readonly resize?: { readonly shortestEdge: number } | Size;
   readonly filter: Filter;
   readonly crop?: Size;
-  /** Pixel values are multiplied by it. */
-  readonly rescaleFactor?: number;
-  readonly normalize?: { readonly mean: readonly number[]; readonly std: readonly number[] };
 }
 
-export interface PixelValues extends Size {
-  /** [3, height, width], normalised. */
-  readonly data: Float32Array;
+/** Pixel values as the tower is shown them, and their shape. */
+export interface Crops {
+  readonly pixels: Float32Array;
+  /** [crops, 3, height, width] */
+  readonly shape: readonly number[];
 }
 
-const clipMean = [0.48145466, 0.4578275, 0.40821073];
-const clipStd = [0.26862954, 0.26130258, 0.27577711];
-
-const side = z.int().min(1).max(16384);
-const box = z.strictObject({ height: side, width: side });
-const pair = z.tuple([side, side]).transform(([height, width]) => ({ height, width }));
-const sizeSchema = z.union([box, z.strictObject({ shortest_edge: side }), pair, side], {
-  error: 'supported: {"shortest_edge": n}, {"height": n, "width": n}, with sides from 1 to 16384',
-});
-const cropSchema = z.union([box, pair, side.transform((n) => ({ height: n, width: n }))], {
-  error: 'supported: {"height": n, "width": n}, with sides from 1 to 16384',
-});
-const triple = z.tuple([z.number(), z.number(), z.number()]);
-const perChannel = z.union([triple, z.number().transform((v): [number, number, number] => [v, v, v])], {
-  error: 'expected three numbers, or one',
-});
-
-// Settings that the HF classes read; whatever else is in the file has no effect there either. Null means the default.
 const schema = z.object({
-  image_processor_type: z.string().nullish(),
-  feature_extractor_type: z.string().nullish(),
+  ...commonSettings,
   do_pad: z.boolean().nullish(),
-  do_resize: z.boolean().nullish(),
   size: sizeSchema.nullish(),
-  resample: z.int().min(0).max(5).nullish(),
   do_center_crop: z.boolean().nullish(),
   crop_size: cropSchema.nullish(),
-  do_rescale: z.boolean().nullish(),
-  rescale_factor: z.number().nullish(),
-  do_normalize: z.boolean().nullish(),
-  image_mean: perChannel.nullish(),
-  image_std: perChannel.nullish(),
-  data_format: z.string().nullish(),
 });
 
-const supportedTypes = /^(CLIPImageProcessor|LlavaImageProcessor)(Fast|Pil)?$|^CLIPFeatureExtractor$/;
+/** The classes that make one crop of an image, and their defaults. */
+const classes = {
+  CLIPImageProcessor: { size: { shortestEdge: 224 }, crop: true, statistics: clipStatistics },
+  LlavaImageProcessor: { size: { shortestEdge: 224 }, crop: true, statistics: clipStatistics },
+  SiglipImageProcessor: { size: { height: 224, width: 224 }, crop: false, statistics: siglipStatistics },
+};
 
 /**
  * Reads preprocessor_config.json, or the `image_processor` object of processor_config.json.
  * `do_convert_rgb` is not looked at: images are RGB when they get here, as they are from HF's `load_image`.
+ * @param fallback the class, where the file names none.
  * @throws ConfigError naming every setting that is wrong or not supported.
  */
-export function parseImageProcessor(json: unknown, file: string): ImageProcessorConfig {
+export function parseImageProcessor(
+  { json, file }: Settings,
+  fallback: keyof typeof classes = 'CLIPImageProcessor',
+): ImageProcessorConfig {
   const raw = parse(schema, json, file);
   const problems: string[] = [];
-  const type = raw.image_processor_type ?? raw.feature_extractor_type ?? 'CLIPImageProcessor';
-  if (!supportedTypes.test(type))
-    problems.push(
-      `image_processor_type ${JSON.stringify(type)} is not supported; supported: CLIPImageProcessor, LlavaImageProcessor`,
-    );
-  if (raw.data_format != null && raw.data_format !== 'channels_first')
-    problems.push(`data_format ${JSON.stringify(raw.data_format)} is not supported; supported: "channels_first"`);
-  if (raw.do_pad && !type.startsWith('Llava'))
+  const supported = [...new Set([fallback, ...Object.keys(classes)])];
+  const type = classOf(raw, supported, problems) as keyof typeof classes;
+  const defaults = classes[type];
+  if (raw.do_pad && type !== 'LlavaImageProcessor')
     problems.push('do_pad is supported with LlavaImageProcessor only, which pads to a square before resizing');
-  const mean = raw.image_mean ?? clipMean;
-  const std = raw.image_std ?? clipStd;
-  if (std.includes(0)) problems.push('image_std: 0 cannot be divided by');
-  if (problems.length) throw new ConfigError(`${file}: ${problems.join('; ')}`);
-
-  const size = raw.size ?? { shortest_edge: 224 };
-  const shortestEdge = typeof size === 'number' ? size : 'shortest_edge' in size ? size.shortest_edge : undefined;
+  const { filter, scaling, meanColour } = parsePixels(raw, defaults.statistics, problems);
+  throwIfAny(problems, file);
   return {
-    padColour: raw.do_pad ? [toByte(mean[0]), toByte(mean[1]), toByte(mean[2])] : undefined,
-    resize: (raw.do_resize ?? true) ? (shortestEdge ? { shortestEdge } : (size as Size)) : undefined,
-    filter: filterNames[raw.resample ?? 3],
-    crop: (raw.do_center_crop ?? true) ? (raw.crop_size ?? { height: 224, width: 224 }) : undefined,
-    rescaleFactor: (raw.do_rescale ?? true) ? (raw.rescale_factor ?? 1 / 255) : undefined,
-    normalize: (raw.do_normalize ?? true) ? { mean, std } : undefined,
+    ...scaling,
+    padColour: raw.do_pad ? meanColour : undefined,
+    resize: (raw.do_resize ?? true) ? (raw.size ?? defaults.size) : undefined,
+    filter,
+    crop: (raw.do_center_crop ?? defaults.crop) ? (raw.crop_size ?? { height: 224, width: 224 }) : undefined,
   };
 }
 
-/** Python's int() of a share of 255. */
-const toByte = (share: number) => Math.trunc(share * 255);
-
-/** Above this, a resized image is refused: a picture of 1x10000 would become 336x3360000. */
-const maxResizedPixels = 2 ** 26;
+/**
+ * Reads the settings for videos of HF's `LlavaOnevisionVideoProcessor`, which does the same to every frame:
+ * video_preprocessor_config.json, the `video_processor` object of processor_config.json, or else preprocessor_config.json.
+ * @throws ConfigError naming every setting that is wrong or not supported.
+ */
+export function parseFrameProcessor({ json, file }: Settings): ImageProcessorConfig {
+  const raw = parse(schema, json, file);
+  const problems: string[] = [];
+  const { filter, scaling } = parsePixels(raw, clipStatistics, problems);
+  if (raw.do_center_crop && !raw.crop_size) problems.push('do_center_crop without crop_size');
+  throwIfAny(problems, file);
+  return {
+    ...scaling,
+    resize: (raw.do_resize ?? true) ? (raw.size ?? { height: 384, width: 384 }) : undefined,
+    filter,
+    crop: raw.do_center_crop ? (raw.crop_size ?? undefined) : undefined,
+  };
+}
 
 /**
  * One image through the whole of it: pad, resize, centre crop, rescale, normalise, in HF's order and rounding.
  * @throws InputError for an image so narrow that resizing its short side makes it huge.
  */
-export function processImage(image: RgbImage, config: ImageProcessorConfig): PixelValues {
+export function processImage(image: RgbImage, config: ImageProcessorConfig): Crops {
+  return stack([cropImage(image, config)], imageTables(config));
+}
+
+/** Frames of one size to [frames, 3, height, width]. */
+export function processFrames(frames: readonly RgbImage[], config: ImageProcessorConfig): Crops {
+  commonSize(frames);
+  return stack(
+    frames.map((frame) => cropImage(frame, config)),
+    videoTables(config),
+  );
+}
+
+/** The steps on 8-bit pixels. */
+export function cropImage(image: RgbImage, config: ImageProcessorConfig): RgbImage {
   const padded = config.padColour ? padToSquare(image, config.padColour) : image;
-  const resized = config.resize ? resize(padded, config.resize, config.filter) : padded;
-  const cropped = config.crop ? centreCrop(resized, config.crop) : resized;
-  return toPixelValues(cropped, config);
-}
-
-function padToSquare(image: RgbImage, colour: readonly [number, number, number]): RgbImage {
-  const size = Math.max(image.width, image.height);
-  if (image.width === image.height) return image;
-  if (size * size > maxResizedPixels)
-    throw new InputError(
-      `an image of ${image.width}x${image.height} is too large to be padded to a square; make it smaller`,
-    );
-  const data = new Uint8Array(size * size * 3);
-  for (let i = 0; i < data.length; i += 3) data.set(colour, i);
-  const padded = { width: size, height: size, data };
-  copyInto(padded, image, Math.floor((size - image.width) / 2), Math.floor((size - image.height) / 2));
-  return padded;
-}
-
-function resize(image: RgbImage, size: NonNullable<ImageProcessorConfig['resize']>, filter: Filter): RgbImage {
-  const { width, height } = 'shortestEdge' in size ? byShortestEdge(image, size.shortestEdge) : size;
-  if (width * height > maxResizedPixels)
-    throw new InputError(
-      `an image of ${image.width}x${image.height} would be resized to ${width}x${height}, which is too large; crop it`,
-    );
-  return resample(image, width, height, filter);
-}
-
-/** HF `get_resize_output_image_size`: the long side is rounded down. */
-function byShortestEdge({ width, height }: RgbImage, edge: number): Size {
-  const long = (from: number, short: number) => Math.trunc((edge * from) / short);
-  return width <= height ? { width: edge, height: long(height, width) } : { width: long(width, height), height: edge };
-}
-
-/** HF `center_crop`: what lies outside a smaller image is 0, before rescaling and normalising. */
-function centreCrop(image: RgbImage, { width, height }: Size): RgbImage {
-  const cropped = { width, height, data: new Uint8Array(width * height * 3) };
-  copyInto(cropped, image, cropOffset(image.width, width), cropOffset(image.height, height));
-  return cropped;
-}
-
-/** Where the image starts in the crop; an odd rest goes to the end when cropping and to the start when padding. */
-function cropOffset(from: number, to: number): number {
-  return from >= to ? -Math.floor((from - to) / 2) : Math.ceil((to - from) / 2);
-}
-
-/** Copies the part of `source` that falls inside `target` when its corner is put at (left, top). */
-function copyInto(target: RgbImage, source: RgbImage, left: number, top: number): void {
-  const x0 = Math.max(0, left);
-  const x1 = Math.min(target.width, left + source.width);
-  for (let y = Math.max(0, top); y < Math.min(target.height, top + source.height); y++) {
-    const from = ((y - top) * source.width + (x0 - left)) * 3;
-    target.data.set(source.data.subarray(from, from + (x1 - x0) * 3), (y * target.width + x0) * 3);
-  }
-}
-
-function toPixelValues({ width, height, data }: RgbImage, config: ImageProcessorConfig): PixelValues {
-  const plane = width * height;
-  const out = new Float32Array(3 * plane);
-  for (let c = 0; c < 3; c++) {
-    const values = channelValues(c, config);
-    for (let i = 0; i < plane; i++) out[c * plane + i] = values[data[i * 3 + c]];
-  }
-  return { data: out, width, height };
-}
-
-/** What each of the 256 values becomes: the product in double precision, the rest in single, as NumPy does it in HF. */
-function channelValues(channel: number, { rescaleFactor, normalize }: ImageProcessorConfig): Float32Array {
-  const f32 = Math.fround;
-  return Float32Array.from({ length: 256 }, (_, v) => {
-    const rescaled = f32(rescaleFactor === undefined ? v : v * rescaleFactor);
-    if (!normalize) return rescaled;
-    return f32(f32(rescaled - f32(normalize.mean[channel])) / f32(normalize.std[channel]));
-  });
+  const size =
+    config.resize &&
+    ('shortestEdge' in config.resize ? byShortestEdge(padded, config.resize.shortestEdge) : config.resize);
+  const resized = size ? resize(padded, size, config.filter) : padded;
+  return config.crop ? centreCrop(resized, config.crop) : resized;
 }

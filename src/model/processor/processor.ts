@@ -1,30 +1,19 @@
-import { z } from 'zod';
-import type { Folder, RgbImage } from '../../platform/types.ts';
+import type { Folder, RgbImage, Video, VideoInfo } from '../../platform/types.ts';
 import { ConfigError, InputError } from '../errors.ts';
-import { parse, readJson } from '../json.ts';
-import { ChatTemplate, type ChatTemplateOptions, type Message } from './chat-template.ts';
-import { type ImageProcessorConfig, type PixelValues, parseImageProcessor, processImage } from './image-processor.ts';
+import type { Architecture } from '../families/family.ts';
+import { parseConfig } from '../families/index.ts';
+import type { ModelInput, Visual } from '../input.ts';
+import { requireJson } from '../json.ts';
+import { ChatTemplate, type ChatTemplateOptions, type ContentPart, type Message } from './chat-template.ts';
 import { Tokenizer } from './tokenizer.ts';
-
-/** What the model runs on. */
-export interface ProcessedInput {
-  /** Token ids after image-token expansion, [pos]. */
-  readonly inputIds: Int32Array;
-  /** Where each image's tokens are, in the order of the prompt. */
-  readonly imageSpans: readonly ImageSpan[];
-  /** One [3, height, width] array per image, normalised. */
-  readonly pixelValues: readonly Float32Array[];
-}
-
-export interface ImageSpan {
-  readonly start: number;
-  readonly length: number;
-}
+import { type Processing, ProcessorFiles, type VisualProcessor } from './visual-processor.ts';
 
 export interface PrepareOptions {
-  /** With an image token (`<image>`) where each image belongs. */
+  /** With a placeholder (such as `<image>`) where each image and each video belongs. */
   readonly prompt: string;
+  /** In the order of their placeholders. */
   readonly images?: readonly RgbImage[];
+  readonly videos?: readonly Video[];
   /**
    * Put the tokenizer's own tokens around the prompt. By default, unless the prompt begins with the
    * beginning-of-sequence token already (so does HF's `apply_chat_template`).
@@ -32,102 +21,90 @@ export interface PrepareOptions {
   readonly addSpecialTokens?: boolean;
 }
 
-const tokens = z.int().min(0).max(1_000_000);
-const processorSchema = z.looseObject({
-  patch_size: tokens.min(1).nullish(),
-  num_additional_image_tokens: tokens.nullish(),
-  vision_feature_select_strategy: z.enum(['default', 'full']).nullish(),
-  image_token: z.string().min(1).nullish(),
-  image_processor: z.unknown().optional(),
-});
+/** What stands for a picture in a prompt. */
+export interface Placeholder {
+  readonly text: string;
+  readonly id: number;
+}
 
-const modelSchema = z.looseObject({
-  vision_feature_select_strategy: z.enum(['default', 'full']).nullish(),
-  image_token_index: tokens.nullish(),
-  image_token_id: tokens.nullish(),
-  // Without a patch_size, CLIP's own defaults: LLaVA's tower if there is no vision_config at all, CLIPVisionConfig's otherwise.
-  vision_config: z.looseObject({ patch_size: tokens.min(1).default(32) }).prefault({ patch_size: 14 }),
-});
+/** More than any model has positions, and few enough to write out. */
+const maxPlaceholders = 2 ** 20;
 
-/** How many tokens an image becomes. */
-interface Expansion {
-  readonly patchSize: number;
-  /** Outputs of the tower that are no patches: CLIP's class token. */
-  readonly additionalTokens: number;
-  /** `default` drops the first output, the class token. */
-  readonly strategy: 'default' | 'full';
+interface Parts {
+  readonly location: string;
+  readonly architecture: Architecture;
+  readonly tokenizer: Tokenizer;
+  readonly visuals: VisualProcessor | undefined;
+  readonly image: Placeholder | undefined;
+  readonly video: Placeholder | undefined;
+  readonly chatTemplate: ChatTemplate | undefined;
 }
 
 /**
- * Prompt and images to what the model runs on (HF `LlavaProcessor`, transformers 5.18: same token ids, same pixel values).
+ * Prompt, images and videos to what the model runs on, as transformers 5.18's processors do it for each family
+ * (../families/): same token ids, same pixel values.
  */
 export class Processor {
   readonly tokenizer: Tokenizer;
-  readonly imageConfig: ImageProcessorConfig;
-  /** The text that stands for an image in a prompt, and its id. */
-  readonly imageToken: string;
-  readonly imageTokenId: number;
+  /** What stands for an image in a prompt; undefined for a model that reads text only. */
+  readonly image: Placeholder | undefined;
+  /** What stands for a video; undefined for a model that takes none. */
+  readonly video: Placeholder | undefined;
+  readonly #visuals: VisualProcessor | undefined;
   readonly #chatTemplate: ChatTemplate | undefined;
-  readonly #expansion: Expansion;
   readonly #location: string;
+  readonly #architecture: Architecture;
 
-  private constructor(parts: {
-    tokenizer: Tokenizer;
-    imageConfig: ImageProcessorConfig;
-    imageToken: string;
-    imageTokenId: number;
-    chatTemplate: ChatTemplate | undefined;
-    expansion: Expansion;
-    location: string;
-  }) {
+  private constructor(parts: Parts) {
     this.tokenizer = parts.tokenizer;
-    this.imageConfig = parts.imageConfig;
-    this.imageToken = parts.imageToken;
-    this.imageTokenId = parts.imageTokenId;
+    this.image = parts.image;
+    this.video = parts.video;
+    this.#visuals = parts.visuals;
     this.#chatTemplate = parts.chatTemplate;
-    this.#expansion = parts.expansion;
     this.#location = parts.location;
+    this.#architecture = parts.architecture;
   }
 
   /**
-   * Reads tokenizer.json, tokenizer_config.json, the image processor's settings, processor_config.json and the chat template
-   * of a checkpoint; what older folders leave out of processor_config.json comes from config.json.
+   * Reads config.json, tokenizer.json, tokenizer_config.json, the image and video processors' settings,
+   * processor_config.json and the chat template of a checkpoint.
    * @throws ConfigError naming the file and every setting that is missing, wrong or not supported.
    */
   static async load(folder: Folder): Promise<Processor> {
-    const processorJson = await readJson(folder, 'processor_config.json');
-    const config = parse(processorSchema, processorJson ?? {}, 'processor_config.json');
-    const model = parse(modelSchema, (await readJson(folder, 'config.json')) ?? {}, 'config.json');
-    const tokenizer = await Tokenizer.load(folder);
-
-    const imageToken = tokenizer.specialTokens.image_token ?? config.image_token ?? '<image>';
-    const imageTokenId = tokenizer.requireId(imageToken);
-    const expected = model.image_token_id ?? model.image_token_index;
-    if (expected != null && expected !== imageTokenId)
-      throw new ConfigError(
-        `tokenizer.json: ${imageToken} is token ${imageTokenId}, config.json says ${expected} (${folder.location})`,
-      );
+    const json = await requireJson(folder, 'config.json');
+    const architecture = parseConfig(json, `${folder.location}/config.json`);
+    const { vision } = architecture;
+    const processing = vision?.processing;
+    const files = await ProcessorFiles.read(folder);
+    const tokenizer = await Tokenizer.load(folder, processing?.addTokens);
     return new Processor({
-      tokenizer,
-      imageConfig: await loadImageProcessor(folder, config.image_processor),
-      imageToken,
-      imageTokenId,
-      chatTemplate: await ChatTemplate.load(folder, { processorConfig: processorJson, tokenizer }),
-      expansion: {
-        patchSize: config.patch_size ?? model.vision_config.patch_size,
-        additionalTokens: config.num_additional_image_tokens ?? 1,
-        strategy: config.vision_feature_select_strategy ?? model.vision_feature_select_strategy ?? 'default',
-      },
       location: folder.location,
+      architecture,
+      tokenizer,
+      visuals: processing?.load(files),
+      image:
+        vision && placeholder('image', vision, vision.processing.imageToken, vision.imageTokenId, files, tokenizer),
+      video:
+        vision?.processing.videoToken === undefined
+          ? undefined
+          : placeholder('video', vision, vision.processing.videoToken, vision.videoTokenId, files, tokenizer),
+      chatTemplate: await ChatTemplate.load(folder, {
+        processorConfig: files.processor,
+        tokenizer,
+        ofFamily: processing?.chatTemplate,
+      }),
     });
   }
 
   /** The prompt of one question about some images, as the checkpoint's chat template words it. */
-  chat(images: number, text: string): string {
-    const content = [
-      ...Array.from({ length: images }, () => ({ type: 'image' }) as const),
-      { type: 'text', text } as const,
-    ];
+  chat(images: number, text: string): string;
+  /** The prompt of one message of text, images and videos in any order. */
+  chat(parts: readonly ContentPart[]): string;
+  chat(parts: number | readonly ContentPart[], text = ''): string {
+    const content: readonly ContentPart[] =
+      typeof parts === 'number'
+        ? [...Array<ContentPart>(parts).fill({ type: 'image' }), { type: 'text', text }]
+        : parts;
     return this.applyChatTemplate([{ role: 'user', content }]);
   }
 
@@ -143,66 +120,114 @@ export class Processor {
   applyChatTemplate(messages: readonly Message[], options?: ChatTemplateOptions): string {
     if (!this.#chatTemplate)
       throw new InputError(
-        `${this.#location} has no chat template; write the prompt out, with ${this.imageToken} where an image belongs (--raw-prompt)`,
+        `${this.#location} has no chat template; write the prompt out${this.image ? `, with ${this.image.text} where an image belongs` : ''} (--raw-prompt)`,
       );
-    return this.#chatTemplate.render(messages, options);
+    // Templates of text models join strings and know no parts.
+    const worded = this.#visuals ? messages : messages.map((m) => ({ ...m, content: this.#textOf(m) }));
+    return this.#chatTemplate.render(worded, options);
+  }
+
+  #textOf({ content }: Message): string {
+    if (typeof content === 'string') return content;
+    return content.map((part) => (part.type === 'text' ? part.text : this.#refuse(part.type))).join('');
+  }
+
+  /** Which frames of a video file the family takes. @throws InputError for a model that takes no videos. */
+  sampleFrames(info: VideoInfo): number[] {
+    return this.#visuals?.sampleFrames?.(info) ?? this.#refuse('video');
   }
 
   /**
-   * Token ids and pixel values of a prompt and its images.
-   * @throws InputError if the image tokens in the prompt are not as many as the images.
+   * Token ids and pixel values of a prompt, its images and its videos.
+   * @throws InputError if the placeholders in the prompt are not as many as the images and videos.
    */
-  prepare({ prompt, images = [], addSpecialTokens }: PrepareOptions): ProcessedInput {
-    const segments = prompt.split(this.imageToken);
-    const places = segments.length - 1;
-    if (places !== images.length)
-      throw new InputError(
-        `the prompt has ${count(places, this.imageToken)}, but ${count(images.length, 'image')} came with it; write ${this.imageToken} once for each image`,
-      );
-    const processed = images.map((image) => processImage(image, this.imageConfig));
-    const lengths = processed.map((pixels) => this.#tokensOf(pixels));
-    const expanded = segments.map((text, i) => text + this.imageToken.repeat(lengths[i] ?? 0)).join('');
+  prepare({ prompt, images = [], videos = [], addSpecialTokens }: PrepareOptions): ModelInput {
+    const pieces = split(prompt, [this.image?.text, this.video?.text]);
+    this.#checkCount(pieces, 'image', images.length);
+    this.#checkCount(pieces, 'video', videos.length);
+    const visuals: Visual[] = [];
+    let placeholders = 0;
+    const left = { images: [...images], videos: [...videos] };
+    const expanded = pieces.map((piece) => {
+      if (piece !== this.image?.text && piece !== this.video?.text) return piece;
+      const visual =
+        piece === this.image?.text
+          ? this.#visuals!.image(left.images.shift()!, images.length)
+          : this.#visuals!.video!(left.videos.shift()!);
+      visuals.push(visual);
+      const tokens = this.tokens(visual);
+      placeholders += tokens;
+      if (placeholders > maxPlaceholders)
+        throw new InputError(
+          `the pictures of the prompt take more than ${maxPlaceholders} tokens; give fewer or smaller ones`,
+        );
+      return piece.repeat(tokens);
+    });
     const { bos_token: bos } = this.tokenizer.specialTokens;
-    const ids = this.tokenizer.encode(expanded, {
+    const ids = this.tokenizer.encode(expanded.join(''), {
       addSpecialTokens: addSpecialTokens ?? !(bos && prompt.startsWith(bos)),
     });
-    return {
-      inputIds: Int32Array.from(ids),
-      imageSpans: this.#spans(ids, lengths),
-      pixelValues: processed.map((pixels) => pixels.data),
-    };
+    return { inputIds: Int32Array.from(ids, (id) => this.#modelId(id)), visuals };
   }
 
-  #tokensOf({ height, width }: PixelValues): number {
-    const { patchSize, additionalTokens, strategy } = this.#expansion;
-    const patches = Math.floor(height / patchSize) * Math.floor(width / patchSize);
-    const n = patches + additionalTokens - (strategy === 'default' ? 1 : 0);
-    if (n < 1)
+  /** Tokens that a visual stands for in a prompt. */
+  tokens(visual: Visual): number {
+    return this.#architecture.vision?.tokens(visual) ?? this.#refuse(visual.kind);
+  }
+
+  /** The model's id of a token: a tokenizer of the original repositories may know placeholders under ids of its own. */
+  #modelId(id: number): number {
+    if (id === this.image?.id) return this.#architecture.vision!.imageTokenId;
+    return id === this.video?.id ? (this.#architecture.vision!.videoTokenId ?? id) : id;
+  }
+
+  #checkCount(pieces: readonly string[], kind: Visual['kind'], given: number): void {
+    const placeholder = this[kind];
+    if (!placeholder) {
+      if (given > 0) this.#refuse(kind);
+      return;
+    }
+    const { text } = placeholder;
+    const places = pieces.filter((piece) => piece === text).length;
+    if (places !== given)
       throw new InputError(
-        `an image of ${width}x${height} pixels after processing has no patch of ${patchSize}; see ${this.#location}`,
+        `the prompt has ${places} ${text}, but ${given} ${kind}${given === 1 ? '' : 's'} came with it; write ${text} once for each ${kind}`,
       );
-    return n;
   }
 
-  #spans(ids: readonly number[], lengths: readonly number[]): ImageSpan[] {
-    let at = 0;
-    return lengths.map((length) => {
-      const start = ids.indexOf(this.imageTokenId, at);
-      at = start + length;
-      return { start, length };
-    });
+  #refuse(kind: Visual['kind']): never {
+    const takes = this.image ? 'images and text only' : 'text only';
+    throw new InputError(
+      `${this.#location}: ${this.#architecture.className} takes ${takes}, but ${kind === 'image' ? 'an image' : 'a video'} was given`,
+    );
   }
 }
 
-const count = (n: number, what: string) => `${n} ${what}${n === 1 || what.startsWith('<') ? '' : 's'}`;
+/**
+ * What stands for pictures in a prompt, or undefined where an older tokenizer does not know videos.
+ * @throws ConfigError where the tokenizer lacks images, or numbers a placeholder other than config.json.
+ */
+function placeholder(
+  kind: Visual['kind'],
+  { processing }: { readonly processing: Processing },
+  usual: string,
+  expected: number | undefined,
+  { processor, location }: ProcessorFiles,
+  tokenizer: Tokenizer,
+): Placeholder | undefined {
+  const text = tokenizer.specialTokens[`${kind}_token`] ?? processor[`${kind}_token`] ?? usual;
+  if (kind === 'video' && tokenizer.id(text) === undefined) return undefined;
+  const id = tokenizer.requireId(text);
+  // Where the family adds tokens, config.json does not speak of the tokenizer's ids.
+  if (expected !== undefined && expected !== id && !processing.addTokens)
+    throw new ConfigError(`tokenizer.json: ${text} is token ${id}, config.json says ${expected} (${location})`);
+  return { text, id };
+}
 
-/** transformers 5 nests the settings in processor_config.json, which then goes before preprocessor_config.json. */
-async function loadImageProcessor(folder: Folder, nested: unknown): Promise<ImageProcessorConfig> {
-  if (nested !== undefined) return parseImageProcessor(nested, 'processor_config.json: image_processor');
-  const json = await readJson(folder, 'preprocessor_config.json');
-  if (json === undefined)
-    throw new ConfigError(
-      `preprocessor_config.json: not in ${folder.location}, and processor_config.json has no image_processor; download it with the checkpoint`,
-    );
-  return parseImageProcessor(json, 'preprocessor_config.json');
+/** The text cut around the marks; the marks are pieces of their own. */
+function split(text: string, marks: readonly (string | undefined)[]): string[] {
+  const patterns = marks
+    .filter((mark) => mark !== undefined)
+    .map((mark) => mark.replace(/[\\^$.*+?()[\]{}|/-]/g, '\\$&'));
+  return patterns.length ? text.split(new RegExp(`(${patterns.join('|')})`)) : [text];
 }

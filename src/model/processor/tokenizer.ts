@@ -31,6 +31,7 @@ const configSchema = z.looseObject({
   unk_token: namedToken,
   pad_token: namedToken,
   image_token: namedToken,
+  video_token: namedToken,
   additional_special_tokens: extraTokens,
   extra_special_tokens: extraTokens,
   added_tokens_decoder: z.record(z.string(), z.looseObject({ content: z.string().min(1) })).nullish(),
@@ -40,7 +41,15 @@ const configSchema = z.looseObject({
   chat_template: z.unknown().optional(),
 });
 
+type AddedToken = z.output<typeof addedToken>;
+type TokenizerJson = z.output<typeof tokenizerSchema>;
 type TokenizerConfig = z.output<typeof configSchema>;
+
+/** A token to add where the tokenizer has none of this text. */
+export interface NewToken {
+  readonly content: string;
+  readonly id: number;
+}
 
 /** The texts of the tokens that have a name, as chat templates see them. */
 export interface SpecialTokens {
@@ -49,6 +58,7 @@ export interface SpecialTokens {
   readonly unk_token?: string;
   readonly pad_token?: string;
   readonly image_token?: string;
+  readonly video_token?: string;
 }
 
 export interface EncodeOptions {
@@ -79,7 +89,8 @@ export class Tokenizer {
     this.#hf = hf;
     const { bos_token, eos_token, unk_token, pad_token } = config;
     const image_token = config.image_token ?? named(config.extra_special_tokens, 'image_token');
-    this.specialTokens = defined({ bos_token, eos_token, unk_token, pad_token, image_token });
+    const video_token = config.video_token ?? named(config.extra_special_tokens, 'video_token');
+    this.specialTokens = defined({ bos_token, eos_token, unk_token, pad_token, image_token, video_token });
     this.chatTemplate = config.chat_template;
     this.#specialIds = new Set([...special].map((token) => this.requireId(token)));
     // transformers ignores the setting for BPE, whose decoder has already put every space right.
@@ -87,21 +98,24 @@ export class Tokenizer {
     this.#byteFallback = makeByteFallbackStrict(hf);
   }
 
-  /** @throws ConfigError if tokenizer.json is missing, damaged, or of a kind that is not supported. */
-  static async load(folder: Folder): Promise<Tokenizer> {
+  /**
+   * @param newTokens special tokens that are added where they are missing.
+   * @throws ConfigError if tokenizer.json is missing, damaged, or of a kind that is not supported.
+   */
+  static async load(folder: Folder, newTokens: readonly NewToken[] = []): Promise<Tokenizer> {
     const json = await readJson(folder, 'tokenizer.json');
     if (json === undefined)
       throw new ConfigError(
         `tokenizer.json: not in ${folder.location}; tokenizer.model alone is not supported, save the tokenizer with transformers' save_pretrained`,
       );
-    return Tokenizer.parse(json, (await readJson(folder, 'tokenizer_config.json')) ?? {});
+    return Tokenizer.parse(json, (await readJson(folder, 'tokenizer_config.json')) ?? {}, newTokens);
   }
 
   /** From the parsed tokenizer.json and tokenizer_config.json. */
-  static parse(tokenizerJson: unknown, configJson: unknown = {}): Tokenizer {
+  static parse(tokenizerJson: unknown, configJson: unknown = {}, newTokens: readonly NewToken[] = []): Tokenizer {
     const json = parse(tokenizerSchema, tokenizerJson, 'tokenizer.json');
     const config = parse(configSchema, configJson, 'tokenizer_config.json');
-    const { added, special } = addedTokens(json.added_tokens, config);
+    const { added, special } = addedTokens(json, config, newTokens);
     try {
       const hf = new HfTokenizer({ ...json, added_tokens: added, post_processor: postProcessor(json, config) }, {});
       return new Tokenizer(hf, config, special, json.model.type === 'BPE');
@@ -156,11 +170,13 @@ const named = (tokens: z.output<typeof extraTokens>, name: string) =>
   tokens && !Array.isArray(tokens) ? tokens[name] : undefined;
 
 /** tokenizer.json's added tokens and those that only tokenizer_config.json has; and which of them are special. */
-function addedTokens(inFile: z.output<typeof addedToken>[], config: TokenizerConfig) {
-  const added = new Map(inFile.map((t) => [t.content, t]));
+function addedTokens(json: TokenizerJson, config: TokenizerConfig, newTokens: readonly NewToken[]) {
+  const added = new Map(json.added_tokens.map((t) => [t.content, t]));
   for (const [key, token] of Object.entries(config.added_tokens_decoder ?? {}))
     if (!added.has(token.content)) added.set(token.content, addedToken.parse({ ...token, id: Number(key) }));
-  const names = [config.bos_token, config.eos_token, config.unk_token, config.pad_token, config.image_token];
+  addNew(added, json.model.vocab, newTokens);
+  const { bos_token, eos_token, unk_token, pad_token, image_token, video_token } = config;
+  const names = [bos_token, eos_token, unk_token, pad_token, image_token, video_token];
   for (const extra of [config.additional_special_tokens, config.extra_special_tokens])
     if (extra) names.push(...(Array.isArray(extra) ? extra : Object.values(extra)));
   for (const name of names) {
@@ -171,8 +187,26 @@ function addedTokens(inFile: z.output<typeof addedToken>[], config: TokenizerCon
   return { added: all, special: new Set(all.filter((t) => t.special).map((t) => t.content)) };
 }
 
+/** @param vocab ids by token, or of a Unigram model [token, score] pairs in the order of the ids. */
+function addNew(added: Map<string, AddedToken>, vocab: unknown, newTokens: readonly NewToken[]): void {
+  if (newTokens.length === 0) return;
+  const ids = Object.entries((vocab ?? {}) as object).map(([token, value]): [string, number] =>
+    Array.isArray(value) ? [String(value[0]), Number(token)] : [token, Number(value)],
+  );
+  const known = new Map([...ids, ...[...added.values()].map((t): [string, number] => [t.content, t.id])]);
+  const used = new Set(known.values());
+  for (const { content, id } of newTokens) {
+    if (known.has(content)) continue;
+    if (used.has(id))
+      throw new ConfigError(
+        `config.json gives ${content} the id ${id}, which is ${JSON.stringify([...known].find(([, other]) => other === id)?.[0])} in tokenizer.json`,
+      );
+    added.set(content, addedToken.parse({ id, content, special: true }));
+  }
+}
+
 /** `add_bos_token` and `add_eos_token`, where tokenizer_config.json has them, overrule what tokenizer.json puts around a text. */
-function postProcessor(json: z.output<typeof tokenizerSchema>, config: TokenizerConfig): unknown {
+function postProcessor(json: TokenizerJson, config: TokenizerConfig): unknown {
   const { add_bos_token: bos, add_eos_token: eos } = config;
   if (bos == null && eos == null && json.post_processor !== null) return json.post_processor;
   const special = (token: string | undefined) =>

@@ -14,8 +14,11 @@ export function memoryFolder(files: Readonly<Record<string, string>>): Folder {
 }
 
 /** The JSON and text files of a fixture checkpoint, to be changed by a test. */
-export function checkpointFiles(name: string): Record<string, string> {
-  const folder = fixturePath(`checkpoints/${name}`);
+export const checkpointFiles = (name: string) => textFiles(`checkpoints/${name}`);
+
+/** The same of any folder of fixtures. */
+export function textFiles(name: string): Record<string, string> {
+  const folder = fixturePath(name);
   const files = readdirSync(folder).filter((file) => /\.(json|jinja)$/.test(file) && file !== 'expected.json');
   return Object.fromEntries(files.map((file) => [file, readFileSync(`${folder}/${file}`, 'utf8')]));
 }

@@ -22,25 +22,25 @@ const load = (changes: Record<string, string | undefined> = {}) => {
   return Processor.load(memoryFolder(Object.fromEntries(files) as Record<string, string>));
 };
 
-const withExpectations = checkpointNames.filter((name) =>
-  existsSync(fixturePath(`checkpoints/${name}/expected.safetensors`)),
+const withExpectations = checkpointNames.filter(
+  (name) => name.startsWith('checkpoints/') && existsSync(fixturePath(`${name}/expected.safetensors`)),
 );
 describe.each(withExpectations)('%s equals LlavaProcessor', (name) => {
-  const { inputs } = readJsonFixture<{ inputs: Record<string, Entry> }>(`checkpoints/${name}/expected.json`);
-  const tensors = readTensors(`checkpoints/${name}/expected.safetensors`);
+  const { inputs } = readJsonFixture<{ inputs: Record<string, Entry> }>(`${name}/expected.json`);
+  const tensors = readTensors(`${name}/expected.safetensors`);
 
   test.each(Object.entries(inputs))('%s', async (input, entry) => {
-    const processor = await Processor.load(await openFolder(fixturePath(`checkpoints/${name}`)));
+    const processor = await Processor.load(await openFolder(fixturePath(name)));
     if (entry.messages) expect(processor.applyChatTemplate(entry.messages)).toBe(entry.prompt);
     const images = await Promise.all(
       entry.images.map((file) => decodeImage(new Uint8Array(readFileSync(fixturePath(`images/${file}`))), file)),
     );
-    const { inputIds, pixelValues, imageSpans } = processor.prepare({ prompt: entry.prompt, images });
+    const { inputIds, visuals } = processor.prepare({ prompt: entry.prompt, images });
     expect(inputIds).toEqual(tensors.get(`${input}/input_ids`)!.data);
-    const imagePositions = imageSpans.flatMap(({ start, length }) => Array.from({ length }, (_, i) => start + i));
-    expect(imagePositions).toEqual([...inputIds.keys()].filter((i) => inputIds[i] === processor.imageTokenId));
+    const tokens = visuals.reduce((sum, visual) => sum + processor.tokens(visual), 0);
+    expect(tokens).toBe(Array.from(inputIds).filter((id) => id === processor.image!.id).length);
     const expected = tensors.get(`${input}/pixel_values`)?.data ?? [];
-    expect(pixelValues.flatMap((pixels) => Array.from(pixels))).toEqual(Array.from(expected));
+    expect(visuals.flatMap(({ pixels }) => Array.from(pixels))).toEqual(Array.from(expected));
     expect(processor.tokenizer.decode(entry.generated_ids)).toBe(entry.generated_text);
   });
 });
@@ -54,9 +54,7 @@ describe('prepare', () => {
     const processor = await load();
     const input = processor.prepare({ prompt, images: Array(images).fill(picture) });
     expect(Array.from(input.inputIds)).toEqual(ids);
-    expect(input.imageSpans).toHaveLength(images);
-    for (const { start, length } of input.imageSpans)
-      expect(new Set(input.inputIds.slice(start, start + length))).toEqual(new Set([processor.imageTokenId]));
+    expect(input.visuals).toHaveLength(images);
   });
 
   test('wants one image token for each image', async () => {
@@ -74,7 +72,7 @@ describe('prepare', () => {
 
   test('leaves special tokens away when told to', async () => {
     const processor = await load();
-    const [first] = processor.prepare({ prompt: 'a' }).inputIds;
+    const first = processor.prepare({ prompt: 'a' }).inputIds[0];
     expect(first).toBe(processor.tokenizer.requireId('<s>'));
     expect(processor.prepare({ prompt: 'a', addSpecialTokens: false }).inputIds).not.toContain(first);
   });
@@ -82,7 +80,7 @@ describe('prepare', () => {
 
 describe('load', () => {
   const tokensPerImage = async (processor: Processor) =>
-    processor.prepare({ prompt: '<image>', images: [picture] }).imageSpans[0].length;
+    processor.tokens(processor.prepare({ prompt: '<image>', images: [picture] }).visuals[0]);
 
   test('takes from config.json what an older processor_config.json leaves out', async () => {
     expect(await tokensPerImage(await load())).toBe(16);
@@ -94,11 +92,12 @@ describe('load', () => {
   });
 
   test('takes the image processor that transformers 5 nests in processor_config.json', async () => {
-    const crop_size = { height: 24, width: 24 };
-    const nested = JSON.stringify({ patch_size: 8, num_additional_image_tokens: 1, image_processor: { crop_size } });
+    const image_processor = { size: 32, crop_size: 32, do_rescale: false, do_normalize: false };
+    const nested = JSON.stringify({ image_processor });
     const processor = await load({ 'processor_config.json': nested, 'preprocessor_config.json': undefined });
-    expect(await tokensPerImage(processor)).toBe(9);
-    expect(processor.prepare({ prompt: '<image>', images: [picture] }).pixelValues[0]).toHaveLength(3 * 24 * 24);
+    const [{ shape, pixels }] = processor.prepare({ prompt: '<image>', images: [picture] }).visuals;
+    expect(shape).toEqual([1, 3, 32, 32]);
+    expect(Math.max(...pixels)).toBe(99); // as they are in the picture
   });
 
   test('wraps a question with images in the chat template', async () => {
@@ -115,22 +114,26 @@ describe('load', () => {
     ['tokenizer.json', undefined, 'tokenizer.json: not in memory'],
     ['tokenizer.json', '{', 'tokenizer.json: not valid JSON'],
     ['tokenizer.json', '\ud800', 'tokenizer.json: not valid JSON'],
-    ['processor_config.json', '{"patch_size": 0}', 'processor_config.json: patch_size'],
+    ['processor_config.json', '{"image_token": 7}', 'processor_config.json: image_token'],
     [
-      'processor_config.json',
-      '{"vision_feature_select_strategy": "cls"}',
-      'processor_config.json: vision_feature_select_strategy',
+      'config.json',
+      '{"model_type": "llava", "vision_feature_select_strategy": "cls"}',
+      'vision_feature_select_strategy',
     ],
-    ['config.json', '{"image_token_index": 7}', 'tokenizer.json: <image> is token 419, config.json says 7'],
+    [
+      'config.json',
+      '{"model_type": "llava", "image_token_index": 7}',
+      'tokenizer.json: <image> is token 419, config.json says 7',
+    ],
     ['preprocessor_config.json', '{"size": {"longest_edge": 3}}', 'preprocessor_config.json: size: supported'],
   ])('%s %s is refused', async (file, text, message) => {
     await expect(load({ [file]: text })).rejects.toThrow(message);
   });
 
-  test('an image smaller than a patch is refused', async () => {
+  test('an image of another size than the tower’s is refused', async () => {
     const processor = await load({ 'preprocessor_config.json': '{"do_resize": false, "crop_size": 4}' });
     expect(() => processor.prepare({ prompt: '<image>', images: [picture] })).toThrow(
-      '4x4 pixels after processing has no patch of 8',
+      'pixel values: [1,3,4,4] of 48 numbers, expected [crops, 3, 32, 32]',
     );
   });
 });

@@ -1,0 +1,165 @@
+import { z } from 'zod';
+import type { RgbImage } from '../../platform/types.ts';
+import type { Size } from '../anyres.ts';
+import { InputError } from '../errors.ts';
+import { parse } from '../json.ts';
+import { type ChannelTables, commonSize, imageTables, maxPixels, resize, type Scaling, videoTables } from './pixels.ts';
+import type { Filter } from './resample.ts';
+import { classOf, clipStatistics, commonSettings, parsePixels, type Settings, throwIfAny } from './settings.ts';
+
+/** How pictures become patches (HF `Qwen2VLImageProcessor`, `Qwen2VLVideoProcessor`). */
+export interface PatchingConfig extends Scaling {
+  /** Resize, so that pixels lie between the bounds and sides are multiples of `patch * merge`. */
+  readonly resize: boolean;
+  readonly filter: Filter;
+  readonly minPixels: number;
+  readonly maxPixels: number;
+  readonly patch: number;
+  readonly temporalPatch: number;
+  /** The decoder is shown merge x merge patches as one token; they follow each other in the patches' order. */
+  readonly merge: number;
+  /** Of videos: the most tokens of one, from which follows a bound on the pixels of each frame; none by default. */
+  readonly maxVideoTokens?: number;
+}
+
+export interface Patches {
+  readonly pixels: Float32Array;
+  /** [patches, 3 * temporal patch * patch * patch] */
+  readonly shape: readonly number[];
+  /** Patches over time, height and width. */
+  readonly grid: readonly [number, number, number];
+}
+
+const pixelCount = z.int().min(1).max(maxPixels);
+const schema = z.object({
+  ...commonSettings,
+  size: z.looseObject({ shortest_edge: pixelCount.nullish(), longest_edge: pixelCount.nullish() }).nullish(),
+  min_pixels: pixelCount.nullish(),
+  max_pixels: pixelCount.nullish(),
+  patch_size: z.int().min(1).max(1024).nullish(),
+  temporal_patch_size: z.int().min(1).max(64).nullish(),
+  merge_size: z.int().min(1).max(64).nullish(),
+  cap_pixels_per_frame: z.boolean().nullish(),
+  max_video_tokens: z.int().min(1).max(100_000_000).nullish(),
+});
+
+const defaultPixels = {
+  image: { shortest_edge: 56 * 56, longest_edge: 28 * 28 * 1280 },
+  video: { shortest_edge: 128 * 28 * 28, longest_edge: 28 * 28 * 768 },
+};
+
+/**
+ * Reads preprocessor_config.json, or for videos video_preprocessor_config.json, or their nested forms.
+ * @throws ConfigError naming every setting that is wrong or not supported.
+ */
+export function parsePatching({ json, file }: Settings, kind: 'image' | 'video'): PatchingConfig {
+  const raw = parse(schema, json, file);
+  const problems: string[] = [];
+  classOf(raw, ['Qwen2VLImageProcessor'], problems);
+  const { filter, scaling } = parsePixels(raw, clipStatistics, problems);
+  const size = raw.size ?? defaultPixels[kind];
+  const minPixels = raw.min_pixels ?? size.shortest_edge;
+  const most = raw.max_pixels ?? size.longest_edge;
+  if (minPixels == null || most == null)
+    problems.push('size: expected {"shortest_edge": pixels, "longest_edge": pixels}, or min_pixels and max_pixels');
+  throwIfAny(problems, file);
+  return {
+    ...scaling,
+    resize: raw.do_resize ?? true,
+    filter,
+    minPixels: minPixels!,
+    maxPixels: most!,
+    patch: raw.patch_size ?? 14,
+    temporalPatch: raw.temporal_patch_size ?? 2,
+    merge: raw.merge_size ?? 2,
+    maxVideoTokens: kind === 'video' && raw.cap_pixels_per_frame ? (raw.max_video_tokens ?? 128_000) : undefined,
+  };
+}
+
+/** An image to patches; it fills a temporal patch by itself. */
+export function patchImage(image: RgbImage, config: PatchingConfig): Patches {
+  const sized = config.resize ? smartResize(image, config, config.maxPixels) : image;
+  return patchify(Array(config.temporalPatch).fill(sized), config, imageTables(config));
+}
+
+/** Frames of one size to patches; the last one is repeated until they fill the last temporal patch. */
+export function patchFrames(frames: readonly RgbImage[], config: PatchingConfig): Patches {
+  commonSize(frames);
+  const most = frameBound(frames.length, config);
+  const sized = config.resize ? frames.map((frame) => smartResize(frame, config, most)) : [...frames];
+  while (sized.length % config.temporalPatch) sized.push(sized[sized.length - 1]);
+  return patchify(sized, config, videoTables(config));
+}
+
+/** The most pixels of a frame (HF's `cap_pixels_per_frame`). */
+function frameBound(frames: number, config: PatchingConfig): number {
+  const { maxVideoTokens, patch, merge, temporalPatch, minPixels } = config;
+  if (maxVideoTokens === undefined) return config.maxPixels;
+  const total = Math.trunc(maxVideoTokens * (patch * merge) ** 2 * 0.9);
+  const share = Math.min(config.maxPixels, Math.floor((total * temporalPatch) / frames));
+  return Math.max(share, Math.trunc(minPixels * 1.05));
+}
+
+function smartResize(image: RgbImage, config: PatchingConfig, most: number): RgbImage {
+  return resize(image, smartSize(image, config.patch * config.merge, config.minPixels, most), config.filter);
+}
+
+/**
+ * The size nearest to an image's own that has sides of multiples of `factor` and pixels between the bounds (HF
+ * `smart_resize`).
+ * @throws InputError for an image more than 200 times as long as wide.
+ */
+export function smartSize({ height, width }: Size, factor: number, least: number, most: number): Size {
+  if (Math.max(height, width) / Math.min(height, width) > 200)
+    throw new InputError(`an image of ${width}x${height}: sides may differ 200 times at most; crop it`);
+  const nearest = { height: roundHalfEven(height / factor) * factor, width: roundHalfEven(width / factor) * factor };
+  const pixels = nearest.height * nearest.width;
+  if (pixels > most) {
+    const by = Math.sqrt((height * width) / most);
+    const shrunk = (n: number) => Math.max(factor, Math.floor(n / by / factor) * factor);
+    return { height: shrunk(height), width: shrunk(width) };
+  }
+  if (pixels < least) {
+    const by = Math.sqrt(least / (height * width));
+    const grown = (n: number) => Math.ceil((n * by) / factor) * factor;
+    return { height: grown(height), width: grown(width) };
+  }
+  return nearest;
+}
+
+/** Python's `round`. */
+function roundHalfEven(x: number): number {
+  const down = Math.floor(x);
+  if (x - down !== 0.5) return Math.round(x);
+  return down % 2 === 0 ? down : down + 1;
+}
+
+/** Patches in the order of merged blocks: over time, blocks row by row, the patches of a block row by row. */
+function patchify(frames: readonly RgbImage[], config: PatchingConfig, channels: ChannelTables): Patches {
+  const { patch, merge, temporalPatch } = config;
+  const { height, width } = commonSize(frames);
+  const unit = patch * merge;
+  if (height % unit || width % unit)
+    throw new InputError(`an image of ${width}x${height} pixels is not made of blocks of ${unit}x${unit}; resize it`);
+  if (frames.length * height * width > maxPixels)
+    throw new InputError(`${frames.length} frames of ${width}x${height} pixels are too many; take fewer`);
+  const grid = [frames.length / temporalPatch, height / patch, width / patch] as const;
+  const rowLength = 3 * temporalPatch * patch ** 2;
+  const pixels = new Float32Array(grid[0] * grid[1] * grid[2] * rowLength);
+  let at = 0;
+  /** One row of the result. */
+  const put = (first: number, top: number, left: number) => {
+    for (const [c, table] of channels.entries())
+      for (let t = first; t < first + temporalPatch; t++) {
+        const { data } = frames[t];
+        for (let y = top; y < top + patch; y++)
+          for (let i = (y * width + left) * 3 + c, end = i + patch * 3; i < end; i += 3) pixels[at++] = table[data[i]];
+      }
+  };
+  for (let first = 0; first < frames.length; first += temporalPatch)
+    for (let blockTop = 0; blockTop < height; blockTop += unit)
+      for (let blockLeft = 0; blockLeft < width; blockLeft += unit)
+        for (let y = 0; y < unit; y += patch)
+          for (let x = 0; x < unit; x += patch) put(first, blockTop + y, blockLeft + x);
+  return { pixels, shape: [at / rowLength, rowLength], grid };
+}

@@ -1,0 +1,120 @@
+// The steps that image and video processing is made of: on 8-bit pictures, until they become numbers.
+import type { RgbImage } from '../../platform/types.ts';
+import type { Size } from '../anyres.ts';
+import { InputError } from '../errors.ts';
+import { type Filter, resample } from './resample.ts';
+
+export type Colour = readonly [number, number, number];
+
+/** How 8-bit values become what the tower is shown. */
+export interface Scaling {
+  /** Pixel values are multiplied by it. */
+  readonly rescaleFactor?: number;
+  readonly normalize?: { readonly mean: readonly number[]; readonly std: readonly number[] };
+}
+
+/** Above this, a picture made here is refused: one of 1x10000 would become 336x3360000. */
+export const maxPixels = 2 ** 26;
+
+/** A square with the picture in its middle (HF `pad_to_square`). */
+export function padToSquare(image: RgbImage, colour: Colour): RgbImage {
+  const size = Math.max(image.width, image.height);
+  if (image.width === image.height) return image;
+  if (size * size > maxPixels)
+    throw new InputError(
+      `an image of ${image.width}x${image.height} is too large to be padded to a square; make it smaller`,
+    );
+  const data = new Uint8Array(size * size * 3);
+  for (let i = 0; i < data.length; i += 3) data.set(colour, i);
+  const padded = { width: size, height: size, data };
+  paste(padded, image, Math.floor((size - image.width) / 2), Math.floor((size - image.height) / 2));
+  return padded;
+}
+
+/** Pillow's resize, with a bound. @throws InputError for a result of too many pixels. */
+export function resize(image: RgbImage, { width, height }: Size, filter: Filter): RgbImage {
+  if (width < 1 || height < 1 || width * height > maxPixels)
+    throw new InputError(
+      `an image of ${image.width}x${image.height} would be resized to ${width}x${height}, which is too ${width * height ? 'large' : 'small'}; crop it`,
+    );
+  return resample(image, width, height, filter);
+}
+
+/** HF `get_resize_output_image_size`: the long side is rounded down. */
+export function byShortestEdge({ width, height }: Size, edge: number): Size {
+  const long = (from: number, short: number) => Math.trunc((edge * from) / short);
+  return width <= height ? { width: edge, height: long(height, width) } : { width: long(width, height), height: edge };
+}
+
+/** HF `center_crop`: what lies outside a smaller image is 0, before rescaling and normalising. */
+export function centreCrop(image: RgbImage, { width, height }: Size): RgbImage {
+  const cropped = { width, height, data: new Uint8Array(width * height * 3) };
+  paste(cropped, image, cropOffset(image.width, width), cropOffset(image.height, height));
+  return cropped;
+}
+
+/** Where the image starts in the crop; an odd rest goes to the end when cropping and to the start when padding. */
+function cropOffset(from: number, to: number): number {
+  return from >= to ? -Math.floor((from - to) / 2) : Math.ceil((to - from) / 2);
+}
+
+/** Copies the part of `source` that falls inside `target` when its corner is put at (left, top). */
+export function paste(target: RgbImage, source: RgbImage, left: number, top: number): void {
+  const x0 = Math.max(0, left);
+  const x1 = Math.min(target.width, left + source.width);
+  for (let y = Math.max(0, top); y < Math.min(target.height, top + source.height); y++) {
+    const from = ((y - top) * source.width + (x0 - left)) * 3;
+    target.data.set(source.data.subarray(from, from + (x1 - x0) * 3), (y * target.width + x0) * 3);
+  }
+}
+
+/** For each of the three channels, what each of the 256 values becomes. */
+export type ChannelTables = readonly [Float32Array, Float32Array, Float32Array];
+
+const f32 = Math.fround;
+
+/** As NumPy computes it in HF's image processors: the product in double precision, the rest in single. */
+export const imageTables = ({ rescaleFactor, normalize }: Scaling): ChannelTables =>
+  tables((v, c) => {
+    const rescaled = f32(rescaleFactor === undefined ? v : v * rescaleFactor);
+    return normalize ? f32(f32(rescaled - f32(normalize.mean[c])) / f32(normalize.std[c])) : rescaled;
+  });
+
+/** As torch computes it in HF's video processors: with mean and deviation scaled up instead of the pixels down. */
+export function videoTables({ rescaleFactor, normalize }: Scaling): ChannelTables {
+  if (!normalize || rescaleFactor === undefined) return imageTables({ rescaleFactor, normalize });
+  const up = (x: number) => f32(f32(x) * f32(1 / rescaleFactor));
+  return tables((v, c) => f32(f32(v - up(normalize.mean[c])) / up(normalize.std[c])));
+}
+
+const tables = (value: (v: number, channel: number) => number): ChannelTables => {
+  const table = (c: number) => Float32Array.from({ length: 256 }, (_, v) => value(v, c));
+  return [table(0), table(1), table(2)];
+};
+
+/** The size that all pictures have. @throws InputError where they differ, as frames of a video must not. */
+export function commonSize(pictures: readonly RgbImage[]): Size {
+  if (pictures.length === 0) throw new InputError('a video without frames');
+  const [{ width, height }] = pictures;
+  const other = pictures.find((picture) => picture.width !== width || picture.height !== height);
+  if (other)
+    throw new InputError(
+      `the frames of a video must have one size: ${width}x${height} and ${other.width}x${other.height}`,
+    );
+  return { width, height };
+}
+
+/** Pictures of one size as [pictures, 3, height, width]. */
+export function stack(pictures: readonly RgbImage[], channels: ChannelTables) {
+  const { width, height } = commonSize(pictures);
+  if (pictures.length * width * height > maxPixels)
+    throw new InputError(`${pictures.length} pictures of ${width}x${height} pixels are too many; take fewer`);
+  const plane = width * height;
+  const pixels = new Float32Array(pictures.length * 3 * plane);
+  for (const [n, { data }] of pictures.entries())
+    for (const [c, table] of channels.entries()) {
+      const at = (n * 3 + c) * plane;
+      for (let i = 0; i < plane; i++) pixels[at + i] = table[data[i * 3 + c]];
+    }
+  return { pixels, shape: [pictures.length, 3, height, width] };
+}

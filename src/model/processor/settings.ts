@@ -1,0 +1,102 @@
+// What preprocessor_config.json, video_preprocessor_config.json and their nested forms may say, as far as kinds share it.
+import { z } from 'zod';
+import { ConfigError } from '../errors.ts';
+import type { Colour, Scaling } from './pixels.ts';
+import { type Filter, filterNames } from './resample.ts';
+
+/** A JSON object of settings, and where it is from, for errors. */
+export interface Settings {
+  readonly json: unknown;
+  readonly file: string;
+}
+
+export const side = z.int().min(1).max(16384);
+const box = z.strictObject({ height: side, width: side });
+const pair = z.tuple([side, side]).transform(([height, width]) => ({ height, width }));
+/** A number is the shortest edge in every class that is supported. */
+export const sizeSchema = z.union(
+  [
+    box,
+    z.strictObject({ shortest_edge: side }).transform((s) => ({ shortestEdge: s.shortest_edge })),
+    pair,
+    side.transform((shortestEdge) => ({ shortestEdge })),
+  ],
+  { error: 'supported: {"shortest_edge": n}, {"height": n, "width": n}, with sides from 1 to 16384' },
+);
+export const cropSchema = z.union([box, pair, side.transform((n) => ({ height: n, width: n }))], {
+  error: 'supported: {"height": n, "width": n}, with sides from 1 to 16384',
+});
+
+const triple = z.tuple([z.number(), z.number(), z.number()]);
+const perChannel = z.union([triple, z.number().transform((v): [number, number, number] => [v, v, v])], {
+  error: 'expected three numbers, or one',
+});
+
+/** Settings that every kind has. Whatever else is in the file has no effect in HF either. Null means the default. */
+export const commonSettings = {
+  image_processor_type: z.string().nullish(),
+  feature_extractor_type: z.string().nullish(),
+  video_processor_type: z.string().nullish(),
+  do_resize: z.boolean().nullish(),
+  resample: z.int().min(0).max(5).nullish(),
+  do_rescale: z.boolean().nullish(),
+  rescale_factor: z.number().positive().nullish(),
+  do_normalize: z.boolean().nullish(),
+  image_mean: perChannel.nullish(),
+  image_std: perChannel.nullish(),
+  data_format: z.string().nullish(),
+};
+
+type CommonSettings = z.output<z.ZodObject<typeof commonSettings>>;
+
+export interface Statistics {
+  readonly mean: Colour;
+  readonly std: Colour;
+}
+
+/** OPENAI_CLIP_MEAN and OPENAI_CLIP_STD. */
+export const clipStatistics: Statistics = {
+  mean: [0.48145466, 0.4578275, 0.40821073],
+  std: [0.26862954, 0.26130258, 0.27577711],
+};
+/** IMAGENET_STANDARD_MEAN and IMAGENET_STANDARD_STD. */
+export const siglipStatistics: Statistics = { mean: [0.5, 0.5, 0.5], std: [0.5, 0.5, 0.5] };
+
+/** Filter, rescaling and normalisation; what is not supported is added to `problems`. */
+export function parsePixels(raw: CommonSettings, defaults: Statistics, problems: string[]) {
+  if (raw.data_format != null && raw.data_format !== 'channels_first')
+    problems.push(`data_format ${JSON.stringify(raw.data_format)} is not supported; supported: "channels_first"`);
+  const mean: Colour = raw.image_mean ?? defaults.mean;
+  const std: Colour = raw.image_std ?? defaults.std;
+  if (std.includes(0)) problems.push('image_std: 0 cannot be divided by');
+  const filter: Filter = filterNames[raw.resample ?? 3];
+  const scaling: Scaling = {
+    rescaleFactor: (raw.do_rescale ?? true) ? (raw.rescale_factor ?? 1 / 255) : undefined,
+    normalize: (raw.do_normalize ?? true) ? { mean, std } : undefined,
+  };
+  return { filter, scaling, meanColour: meanColourOf(mean) };
+}
+
+/** What HF pads with: Python's int() of a share of 255. */
+export const meanColourOf = (mean: Colour): Colour => [
+  Math.trunc(mean[0] * 255),
+  Math.trunc(mean[1] * 255),
+  Math.trunc(mean[2] * 255),
+];
+
+/**
+ * The HF class of an image processor without its suffix (`Fast`, `Pil`), if it is one of those that are supported here; the
+ * first one where the file names none.
+ */
+export function classOf(raw: CommonSettings, supported: readonly string[], problems: string[]): string {
+  const named = raw.image_processor_type ?? raw.feature_extractor_type ?? supported[0];
+  const found = supported.find((type) => type === named.replace(/(Fast|Pil)$/, ''));
+  const legacy = supported.find((type) => type.replace('ImageProcessor', 'FeatureExtractor') === named);
+  if (!found && !legacy)
+    problems.push(`image_processor_type ${JSON.stringify(named)} is not supported; supported: ${supported.join(', ')}`);
+  return found ?? legacy ?? supported[0];
+}
+
+export function throwIfAny(problems: readonly string[], file: string): void {
+  if (problems.length) throw new ConfigError(`${file}: ${problems.join('; ')}`);
+}

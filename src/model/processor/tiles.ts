@@ -1,0 +1,173 @@
+import { z } from 'zod';
+import type { RgbImage } from '../../platform/types.ts';
+import { type Size, selectBestResolution } from '../anyres.ts';
+import { parse } from '../json.ts';
+import { type Crops, cropImage, type ImageProcessorConfig } from './image-processor.ts';
+import { type Colour, imageTables, maxPixels, padToSquare, paste, resize, stack } from './pixels.ts';
+import {
+  classOf,
+  clipStatistics,
+  commonSettings,
+  cropSchema,
+  parsePixels,
+  type Settings,
+  side,
+  sizeSchema,
+  throwIfAny,
+} from './settings.ts';
+
+/** How an image of any resolution becomes crops (HF `LlavaNextImageProcessor`, `LlavaOnevisionImageProcessor`). */
+export interface TilingConfig {
+  /** The resolutions that an image may be fitted into. */
+  readonly pinpoints: readonly Size[];
+  /** Side of a tile as it is cut. */
+  readonly tile: number;
+  /** What the whole image is resized to. */
+  readonly whole: Size;
+  /** What the whole image and every tile go through then; all of them leave it as squares of `side`. */
+  readonly each: ImageProcessorConfig;
+  readonly side: number;
+  /** The mean colour, where the image is one of several and not tiled. */
+  readonly padColour: Colour;
+}
+
+const pinpointSchema = z.tuple([side, side]).transform(([height, width]): Size => ({ height, width }));
+export const pinpointsSchema = z.array(pinpointSchema).min(1).max(1000);
+
+const schema = z.object({
+  ...commonSettings,
+  size: sizeSchema.nullish(),
+  do_center_crop: z.boolean().nullish(),
+  crop_size: cropSchema.nullish(),
+  image_grid_pinpoints: pinpointsSchema.nullish(),
+});
+
+const nextPinpoints: readonly Size[] = [
+  { height: 336, width: 672 },
+  { height: 672, width: 336 },
+  { height: 672, width: 672 },
+  { height: 1008, width: 336 },
+  { height: 336, width: 1008 },
+];
+
+/** All grids of 1x1 to n x n tiles, row by row. */
+export const gridPinpoints = (tile: number, n: number): Size[] =>
+  Array.from({ length: n * n }, (_, i) => ({ height: tile * (1 + Math.floor(i / n)), width: tile * (1 + (i % n)) }));
+
+const defaults = {
+  LlavaNextImageProcessor: {
+    size: { shortestEdge: 224 },
+    crop: { height: 224, width: 224 },
+    pinpoints: nextPinpoints,
+  },
+  LlavaOnevisionImageProcessor: {
+    size: { height: 384, width: 384 },
+    crop: undefined,
+    pinpoints: gridPinpoints(384, 6),
+  },
+};
+
+/**
+ * Reads preprocessor_config.json, or the `image_processor` object of processor_config.json, of one of the two classes.
+ * `do_pad` is not looked at: it is about batches of images, and has no effect on what an image becomes.
+ * @throws ConfigError naming every setting that is wrong or not supported.
+ */
+export function parseTiling({ json, file }: Settings, type: keyof typeof defaults): TilingConfig {
+  const raw = parse(schema, json, file);
+  const problems: string[] = [];
+  classOf(raw, [type], problems);
+  const { filter, scaling, meanColour } = parsePixels(raw, clipStatistics, problems);
+  const size = raw.size ?? defaults[type].size;
+  const cropSize = raw.crop_size ?? defaults[type].crop;
+  if (raw.do_center_crop && !cropSize) problems.push('do_center_crop without crop_size');
+  throwIfAny(problems, file);
+  return tiling(
+    {
+      pinpoints: raw.image_grid_pinpoints ?? defaults[type].pinpoints,
+      size,
+      // the tile is cut to the crop's size even where nothing is cropped
+      tile: cropSize ?? size,
+      each: {
+        ...scaling,
+        filter,
+        resize: (raw.do_resize ?? true) ? size : undefined,
+        crop: (raw.do_center_crop ?? defaults[type].crop !== undefined) ? cropSize : undefined,
+      },
+      padColour: meanColour,
+    },
+    file,
+  );
+}
+
+type Edge = { readonly shortestEdge: number } | Size;
+
+/**
+ * Settings put together, and checked: tiles are square and cover the pinpoints.
+ * @throws ConfigError where they do not.
+ */
+export function tiling(
+  parts: Pick<TilingConfig, 'pinpoints' | 'each' | 'padColour'> & { readonly size: Edge; readonly tile: Edge },
+  file: string,
+): TilingConfig {
+  const whole = boxOf(parts.size);
+  const tile = boxOf(parts.tile).height;
+  const { each } = parts;
+  const out = each.crop ?? (each.resize ? boxOf(each.resize) : { height: tile, width: tile });
+  const problems: string[] = [];
+  if (out.height !== out.width)
+    problems.push(`tiles of ${out.height}x${out.width} pixels are not supported; they must be square`);
+  if (!each.crop && !each.resize && (whole.height !== tile || whole.width !== tile))
+    problems.push(`the whole image becomes ${whole.height}x${whole.width} pixels, its tiles ${tile}x${tile}`);
+  for (const { height, width } of parts.pinpoints) {
+    const crops = 1 + Math.ceil(height / tile) * Math.ceil(width / tile);
+    if (height % tile || width % tile)
+      problems.push(`image_grid_pinpoints: [${height}, ${width}] is not a multiple of the tile's side, ${tile}`);
+    else if (height * width > maxPixels || crops * out.height * out.width > maxPixels)
+      problems.push(`image_grid_pinpoints: [${height}, ${width}] is too large`);
+  }
+  throwIfAny(problems, file);
+  return { pinpoints: parts.pinpoints, tile, whole, each, side: out.height, padColour: parts.padColour };
+}
+
+const boxOf = (size: Edge): Size =>
+  'shortestEdge' in size ? { height: size.shortestEdge, width: size.shortestEdge } : size;
+
+/** The whole image, then its tiles row by row: [1 + tiles, 3, side, side]. */
+export function tileImage(image: RgbImage, config: TilingConfig): Crops {
+  const { pinpoints, tile, whole, each } = config;
+  const best = selectBestResolution(image, pinpoints);
+  const fitted = fitInto(image, best, config);
+  const crops = [resize(image, whole, each.filter)];
+  for (let top = 0; top < best.height; top += tile)
+    for (let left = 0; left < best.width; left += tile) crops.push(cut(fitted, left, top, tile));
+  return stack(
+    crops.map((crop) => cropImage(crop, each)),
+    imageTables(each),
+  );
+}
+
+/** The whole image padded to a square, and no tiles: what OneVision is shown of each of several images. */
+export function squareImage(image: RgbImage, { each, padColour }: TilingConfig): Crops {
+  return stack([cropImage(padToSquare(image, padColour), each)], imageTables(each));
+}
+
+/** Resized to fit a box, aspect kept, in the middle of black. */
+function fitInto(image: RgbImage, box: Size, { each }: TilingConfig): RgbImage {
+  const across = box.width / image.width;
+  const down = box.height / image.height;
+  const size =
+    across < down
+      ? { width: box.width, height: Math.min(Math.ceil(image.height * across), box.height) }
+      : { width: Math.min(Math.ceil(image.width * down), box.width), height: box.height };
+  const fitted = { ...box, data: new Uint8Array(box.width * box.height * 3) };
+  const left = Math.floor((box.width - size.width) / 2);
+  const top = Math.floor((box.height - size.height) / 2);
+  paste(fitted, resize(image, size, each.filter), left, top);
+  return fitted;
+}
+
+function cut(image: RgbImage, left: number, top: number, tile: number): RgbImage {
+  const out = { width: tile, height: tile, data: new Uint8Array(tile * tile * 3) };
+  paste(out, image, -left, -top);
+  return out;
+}

@@ -1,0 +1,164 @@
+import { spawn } from 'node:child_process';
+import { mkdtemp, rm, stat, writeFile } from 'node:fs/promises';
+import { tmpdir } from 'node:os';
+import { join, resolve } from 'node:path';
+import { fileURLToPath } from 'node:url';
+import { VideoError } from './errors.ts';
+import { PpmReader } from './ppm.ts';
+import type { DecodeVideoOptions, RgbImage, Video, VideoInfo } from './types.ts';
+
+const defaultMaxBytes = 2 ** 30;
+
+/** Containers of one file each: not playlists and the like, which name other files or addresses. */
+const containers = 'mov,matroska,webm,avi,mpegts,mpeg,flv,ogg,gif,asf,mp4';
+/** Options that open the file and nothing else, whatever it says. */
+const input = (path: string) => [
+  ...['-protocol_whitelist', 'file', '-format_whitelist', containers],
+  ...['-i', `file:${path}`],
+];
+
+/**
+ * Frames of a video file (MP4, MOV, MKV, WebM, AVI, GIF, …) as RGB, turned upright. ffmpeg and ffprobe on the PATH decode it.
+ * @param source a path, a `file:` URL, or the bytes of the file.
+ * @throws VideoError where ffmpeg is missing, the file cannot be decoded, or the frames take more than `maxBytes`.
+ */
+export async function decodeVideo(source: string | URL | Uint8Array, options: DecodeVideoOptions): Promise<Video> {
+  if (source instanceof Uint8Array) return decodeBytes(source, options);
+  const path = resolve(String(source).startsWith('file:') ? fileURLToPath(source) : String(source));
+  const label = options.label ?? String(source);
+  const isFile = await stat(path).then(
+    (s) => s.isFile(),
+    () => false,
+  );
+  if (!isFile) throw new VideoError(`${label}: there is no such file`);
+  const info = await probe(path, label);
+  const chosen = options.sample(info);
+  check(chosen, info, label);
+  const indices = [...new Set(chosen)].sort((a, b) => a - b);
+  const { maxBytes = defaultMaxBytes } = options;
+  const frames = await readFrames(path, label, indices, maxBytes);
+  return {
+    frames: chosen.map((index) => frames[indices.indexOf(index)]),
+    fps: (chosen.length / info.totalFrames) * info.fps,
+  };
+}
+
+/** Through a temporary file: most containers cannot be read from a pipe. */
+async function decodeBytes(bytes: Uint8Array, options: DecodeVideoOptions): Promise<Video> {
+  const folder = await mkdtemp(join(tmpdir(), 'headlight-video-'));
+  try {
+    const path = join(folder, 'video');
+    await writeFile(path, bytes);
+    return await decodeVideo(path, { label: 'video', ...options });
+  } finally {
+    await rm(folder, { recursive: true, force: true });
+  }
+}
+
+function check(chosen: readonly number[], { totalFrames }: VideoInfo, label: string): void {
+  if (chosen.length === 0) throw new VideoError(`${label}: no frame was chosen`);
+  const wrong = chosen.find((index) => !(Number.isInteger(index) && index >= 0 && index < totalFrames));
+  if (wrong !== undefined)
+    throw new VideoError(`${label}: frame ${wrong} was asked for, it has frames 0 to ${totalFrames - 1}`);
+}
+
+/** Counts the frames by decoding them: what containers say of themselves is often wrong. */
+async function probe(path: string, label: string): Promise<VideoInfo> {
+  const entries = 'stream=nb_read_frames,avg_frame_rate,r_frame_rate';
+  const args = ['-v', 'error', '-select_streams', 'v:0', '-count_frames', '-show_entries', entries, '-of', 'json'];
+  let text = '';
+  await run('ffprobe', [...args, ...input(path)], label, (chunk) => {
+    text += chunk.toString('utf8');
+    if (text.length > 100_000) throw new VideoError(`${label}: ffprobe says too much`);
+  });
+  const stream = parseProbe(text, label);
+  const totalFrames = Number(stream.nb_read_frames);
+  const fps = rate(stream.avg_frame_rate) ?? rate(stream.r_frame_rate);
+  if (!(Number.isSafeInteger(totalFrames) && totalFrames > 0)) throw new VideoError(`${label}: it has no frames`);
+  if (fps === undefined) throw new VideoError(`${label}: its frame rate is not known; convert it to MP4`);
+  return { totalFrames, fps };
+}
+
+type Probe = Partial<Record<'nb_read_frames' | 'avg_frame_rate' | 'r_frame_rate', unknown>>;
+
+function parseProbe(text: string, label: string): Probe {
+  let streams: unknown;
+  try {
+    streams = (JSON.parse(text) as { streams?: unknown }).streams;
+  } catch {
+    throw new VideoError(`${label}: ffprobe answers in no way that is understood`);
+  }
+  const [stream] = Array.isArray(streams) ? streams : [];
+  if (!stream) throw new VideoError(`${label}: it has no pictures`);
+  return stream as Probe;
+}
+
+/** 30000/1001 */
+function rate(text: unknown): number | undefined {
+  const [over, under] = String(text).split('/').map(Number);
+  const fps = over / under;
+  return Number.isFinite(fps) && fps > 0 ? fps : undefined;
+}
+
+async function readFrames(path: string, label: string, indices: readonly number[], maxBytes: number) {
+  const frames: RgbImage[] = [];
+  const reader = new PpmReader();
+  let left = maxBytes;
+  const allocate = (bytes: number) => {
+    left -= bytes;
+    if (left < 0)
+      throw new VideoError(
+        `${label}: ${indices.length} frames take more than ${maxBytes} bytes; take fewer frames or make the video smaller`,
+      );
+    return new Uint8Array(bytes);
+  };
+  const select = `select='${sum(indices.map((i) => `eq(n,${i})`))}'`;
+  const output = ['-frames:v', String(indices.length), '-fps_mode', 'passthrough', '-c:v', 'ppm', '-f', 'image2pipe'];
+  const args = ['-v', 'error', '-nostdin', ...input(path), '-map', '0:v:0', '-vf', select, ...output, '-'];
+  await run('ffmpeg', args, label, (chunk) => {
+    try {
+      frames.push(...reader.push(chunk, allocate));
+    } catch (e) {
+      throw e instanceof VideoError ? e : new VideoError(`${label}: ${(e as Error).message}`);
+    }
+  });
+  if (!reader.isBetweenPictures || frames.length !== indices.length)
+    throw new VideoError(`${label}: ${indices.length} frames were asked for, ffmpeg gave ${frames.length}`);
+  return frames;
+}
+
+/** As a tree of brackets: ffmpeg gives up on an expression that goes a hundred deep, and a chain of sums does. */
+function sum(terms: readonly string[]): string {
+  if (terms.length === 1) return terms[0];
+  const half = terms.length >> 1;
+  return `(${sum(terms.slice(0, half))}+${sum(terms.slice(half))})`;
+}
+
+/** Runs a program to its end and hands over what it writes, no faster than it is taken. */
+async function run(program: string, args: readonly string[], label: string, take: (chunk: Buffer) => void) {
+  const child = spawn(program, args, { stdio: ['ignore', 'pipe', 'pipe'] });
+  let complaints = '';
+  child.stderr.on('data', (chunk: Buffer) => {
+    complaints = (complaints + chunk.toString('utf8')).slice(-2000);
+  });
+  const ended = new Promise<number | null>((done, fail) => {
+    child.on('error', fail);
+    child.on('close', done);
+  });
+  // Handled below, where it is awaited; a failure before that must not end the process.
+  ended.catch(() => {});
+  try {
+    for await (const chunk of child.stdout) take(chunk as Buffer);
+    const code = await ended;
+    if (code !== 0) throw new VideoError(`${label}: ${program} fails: ${lastLine(complaints) || `exit code ${code}`}`);
+  } catch (e) {
+    child.kill('SIGKILL');
+    if ((e as NodeJS.ErrnoException).code === 'ENOENT')
+      throw new VideoError(
+        `${label}: ${program} is not on the PATH; install ffmpeg (5.1 or newer: apt-get install ffmpeg, brew install ffmpeg), or give the frames as images`,
+      );
+    throw e;
+  }
+}
+
+const lastLine = (text: string) => text.trim().split('\n').at(-1)?.trim();
