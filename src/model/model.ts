@@ -156,6 +156,16 @@ export class Model {
     return this.#finishStep(rec, hooks, logits!, 1, options);
   }
 
+  /**
+   * A run as it would be recorded, never to be submitted: what it costs (`price`, `largest`, `work`) and whether its shapes
+   * fit, also of a model whose weights are not there (dry-run.ts).
+   */
+  recorded(inputs: readonly ModelInput[], options: RunOptions = {}, cache?: KvCache): Recorder {
+    const rec = this.gpu.record('dry run');
+    this.#record(rec, inputs, options, cache);
+    return rec;
+  }
+
   async #finishStep(
     rec: Recorder,
     hooks: Hooks,

@@ -7,6 +7,7 @@ import { mixRows } from '../../kernels/mix-rows/mix-rows.ts';
 import type { Recorder } from '../../kernels/recorder.ts';
 import { extraRow } from '../../kernels/splice/splice.ts';
 import type { Tensor } from '../../kernels/tensor.ts';
+import type { Size } from '../anyres.ts';
 import { type Settings, tokenId } from '../config/settings.ts';
 import { parseText, type TextConfig } from '../config/text.ts';
 import { clipLarge336, parseViT, type ViTConfig } from '../config/vit.ts';
@@ -122,6 +123,8 @@ export function parseLlava(
 export interface LlavaSideOptions {
   readonly processing: Processing;
   readonly pack: Packer;
+  /** Crops that the image processor makes of the only image of a prompt. */
+  readonly crops: (image: Size) => number;
   /** The checkpoint has an `image_newline`. */
   readonly hasNewline: boolean;
   /** Further settings, for people. */
@@ -132,7 +135,7 @@ export interface LlavaSideOptions {
 export function llavaSide(
   config: LlavaVisionConfig,
   text: TextConfig,
-  { processing, pack, hasNewline, settings }: LlavaSideOptions,
+  { processing, pack, crops, hasNewline, settings }: LlavaSideOptions,
 ): VisionSide {
   const { tower, features, projectorAct, projectorBias } = config;
   const width = tower.dModel * features.layers.length;
@@ -162,6 +165,11 @@ export function llavaSide(
         throw new InputError('this model takes no videos: give their frames as images');
       return pack(visual, perCrop).rows.length;
     },
+    imageShape: (size) => ({
+      kind: 'image',
+      shape: [crops(size), 3, tower.imageSize, tower.imageSize],
+      size,
+    }),
     encoder(source) {
       const vit = vitWeights(tower, source);
       const weights = {
