@@ -7,10 +7,11 @@ import type { Readback, Recorder } from '../kernels/recorder.ts';
 import { keepText, splice } from '../kernels/splice/splice.ts';
 import { rows, type Tensor } from '../kernels/tensor.ts';
 import { decoder, unembed } from './decoder.ts';
+import { type Edit, EditPlan } from './edits.ts';
 import { InputError } from './errors.ts';
 import type { Architecture, VisualEncoder, VisualRows } from './families/family.ts';
 import { type HookPoint, hookPoints, type NamesFilter, selectHooks } from './hook-points.ts';
-import { Hooks, type PosSlice, resolvePosSlice } from './hooks.ts';
+import { type HookRequest, Hooks, type PosSlice, resolvePosSlice } from './hooks.ts';
 import type { ModelInput, Visual } from './input.ts';
 import type { KvCache } from './kv-cache.ts';
 import { inverseFrequencies, mropeAxes, ropeTable } from './rope.ts';
@@ -24,6 +25,8 @@ export interface RunOptions {
   /** Run the decoder blocks before this one only. */
   readonly stopAtLayer?: number;
   readonly profiler?: Profiler;
+  /** Changes made on the way, in this order (edits.ts). */
+  readonly edits?: readonly Edit[];
   /** Refuse a run whose results take more bytes than this; 1 GiB by default. */
   readonly maxResultBytes?: number;
 }
@@ -34,6 +37,22 @@ export interface Activation {
 }
 
 export type ActivationCache = ReadonlyMap<string, Activation>;
+
+/** Activations in GPU memory, for kernels of the caller's own; theirs to free. */
+export interface GpuActivations {
+  readonly tensors: ReadonlyMap<string, Tensor>;
+  destroy(): void;
+}
+
+/** What a run costs, known before it. */
+export interface RunPrice {
+  /** Bytes that come back to the host (or stay in tensors of their own). */
+  readonly resultBytes: number;
+  /** Bytes of buffers that it needs beside the weights and the results. */
+  readonly arenaBytes: number;
+  readonly dispatches: number;
+  readonly flops: number;
+}
 
 /** A step of generation: run the inputs, put their keys and values in the cache, choose or return what comes next. */
 export interface StepOptions extends RunOptions {
@@ -97,6 +116,36 @@ export class Model {
     return activations(hooks);
   }
 
+  /** The same, with what is asked for left on the GPU, in tensors that live until they are destroyed. */
+  async runOnGpu(input: ModelInput, options: RunOptions = {}): Promise<GpuActivations> {
+    const rec = this.gpu.record('forward', options);
+    const tensors = new Map<string, Tensor>();
+    const destroy = () => this.gpu.destroy(...tensors.values());
+    try {
+      this.#record(rec, [input], options, undefined, (name, shape) => {
+        const tensor = this.gpu.tensor(name, 'f32', shape);
+        tensors.set(name, tensor);
+        return tensor;
+      });
+      await rec.submit();
+    } catch (e) {
+      destroy();
+      throw e;
+    }
+    return { tensors, destroy };
+  }
+
+  /** What `runWithCache` would cost, without running it. @throws InputError as it would. */
+  price(input: ModelInput, options: RunOptions = {}): RunPrice {
+    const rec = this.recorded([input], options);
+    return {
+      resultBytes: rec.resultBytes,
+      arenaBytes: rec.price(),
+      dispatches: rec.dispatches,
+      flops: rec.work.flops,
+    };
+  }
+
   /**
    * Inputs of equal length in as few runs as this adapter can bind: an activation of the widest kind holds the rows of a whole
    * batch. One input is a run, whatever its size.
@@ -125,13 +174,16 @@ export class Model {
    * @param maxLayer the last layer to run; all by default.
    * @returns per input [layers, nHeads, dHead]
    */
-  async headVectors(inputs: readonly ModelInput[], maxLayer = this.config.text.nLayers - 1): Promise<Float32Array[]> {
+  async headVectors(
+    inputs: readonly ModelInput[],
+    { maxLayer = this.config.text.nLayers - 1, edits }: { maxLayer?: number; edits?: readonly Edit[] } = {},
+  ): Promise<Float32Array[]> {
     const { nLayers } = this.config.text;
     if (!(maxLayer >= 0 && maxLayer < nLayers))
       throw new InputError(`maxLayer ${maxLayer}: this model has layers 0 to ${nLayers - 1}`);
     const rec = this.gpu.record('head vectors');
     const namesFilter = Array.from({ length: maxLayer + 1 }, (_, l) => `blocks.${l}.attn.hook_z`);
-    const { hooks } = this.#record(rec, inputs, { namesFilter, posSlice: -1 });
+    const { hooks } = this.#record(rec, inputs, { namesFilter, posSlice: -1, edits });
     await rec.submit();
     return splitHeadVectors(activations(hooks), inputs.length);
   }
@@ -148,11 +200,26 @@ export class Model {
 
   /** One more token of each sequence, u32[batch], taken from the GPU where the step before left it. */
   async stepFrom(tokens: Tensor, options: StepOptions): Promise<StepResult> {
-    const { cache } = options;
+    const { cache, namesFilter = [] } = options;
     const rec = this.gpu.record('decode', options);
-    const hooks = new Hooks(rec, new Set(), 1, { start: 0, end: 1 }, cache.batch);
+    const happens = ({ name }: HookPoint) => !/^(vision|projector)\./.test(name);
+    const names = new Set(
+      selectHooks(this.hookPoints, namesFilter)
+        .filter(happens)
+        .map((p) => p.name),
+    );
+    const hooks = new Hooks(rec, {
+      names,
+      length: 1,
+      range: { start: 0, end: 1 },
+      batch: cache.batch,
+      start: cache.length,
+      edits: this.#plan(options, cache.promptLength),
+    });
     const extent = { layers: this.config.text.nLayers, stopAtHeads: false };
-    const logits = this.#decode(rec, hooks, this.#embed(rec, tokens), this.#following(1, cache), cache, extent);
+    let x = hooks.pass('hook_embed', this.#embed(rec, tokens));
+    x = hooks.pass('hook_merged_embed', x);
+    const logits = this.#decode(rec, hooks, x, this.#following(1, cache), cache, extent);
     return this.#finishStep(rec, hooks, logits!, 1, options);
   }
 
@@ -189,6 +256,7 @@ export class Model {
     inputs: readonly ModelInput[],
     options: RunOptions,
     cache?: KvCache,
+    keep?: HookRequest['keep'],
   ): { hooks: Hooks; logits?: Tensor } {
     const length = inputs[0]?.inputIds.length ?? 0;
     for (const input of inputs) this.#check(input, length, cache);
@@ -198,12 +266,14 @@ export class Model {
     const visuals = inputs.flatMap((input) => imagesFirst(input.visuals));
     const { names, layers, stopAtHeads } = this.#extent(options, visuals.length, cache !== undefined);
     const range = resolvePosSlice(options.posSlice, length);
-    const hooks = new Hooks(rec, names, length, range, batch);
+    const start = cache?.length ?? 0;
+    if (cache && !start) cache.promptLength = length;
+    const edits = this.#plan(options, cache?.promptLength ?? length);
+    const hooks = new Hooks(rec, { names, length, range, batch, start, edits, keep });
 
     const ids = new Uint32Array(batch * length);
     for (const [b, { inputIds }] of inputs.entries()) ids.set(Array.from(inputIds), b * length);
-    let x = this.#embed(rec, rec.input('input_ids', 'u32', [ids.length], ids));
-    hooks.emit('hook_embed', x);
+    let x = hooks.pass('hook_embed', this.#embed(rec, rec.input('input_ids', 'u32', [ids.length], ids)));
     if (visuals.length) {
       const { features, newline, rows } = this.weights.encoder!(rec, visuals, hooks);
       const source = this.#places(inputs, rows);
@@ -215,7 +285,7 @@ export class Model {
         label: 'merged',
       });
     }
-    hooks.emit('hook_merged_embed', x);
+    x = hooks.pass('hook_merged_embed', x);
     const positions = cache?.length ? this.#following(length, cache) : this.#positions(inputs, cache);
     const logits = this.#decode(rec, hooks, x, positions, cache, { layers, stopAtHeads });
 
@@ -225,6 +295,10 @@ export class Model {
         `the activations asked for take ${rec.resultBytes} bytes, more than ${limit}: ask for fewer names, give posSlice, or raise maxResultBytes`,
       );
     return { hooks, logits };
+  }
+
+  #plan({ edits = [] }: RunOptions, promptLength: number): EditPlan | undefined {
+    return edits.length ? new EditPlan(this.hookPoints, edits, promptLength) : undefined;
   }
 
   #embed(rec: Recorder, ids: Tensor): Tensor {
@@ -292,9 +366,9 @@ export class Model {
     const rope = rec.input('rope', 'f32', [positions[0].length, text.dHead], table);
     const out = decoder(rec, this.weights.decoder, text, { x, batch, rope, cache, hooks, ...extent });
     if (hooks.wants('logits', 'ln_final.hook_normalized', 'ln_final.hook_scale'))
-      unembed(rec, this.weights.decoder, text, hooks.narrow(out!), hooks);
+      unembed(rec, this.weights.decoder, text, hooks.narrow(out!), hooks.narrowed);
     // Generation goes on from the last position, whatever the hooks ask for.
-    return cache ? unembed(rec, this.weights.decoder, text, lastRows(rec, out!, batch)) : undefined;
+    return cache ? unembed(rec, this.weights.decoder, text, lastRows(rec, out!, batch), hooks.last) : undefined;
   }
 
   /** Which hooks are wanted and how far the run must go for them. */
@@ -346,8 +420,12 @@ export class Model {
   }
 }
 
-function activations(hooks: Hooks): ActivationCache {
-  return new Map([...hooks.results].map(([name, { readback, shape }]) => [name, { data: readback.f32, shape }]));
+/** What a run has brought home. */
+export function activations(hooks: Hooks): ActivationCache {
+  const found = new Map<string, Activation>();
+  for (const [name, result] of hooks.results)
+    if ('readback' in result) found.set(name, { data: result.readback.f32, shape: result.shape });
+  return found;
 }
 
 /** `hook_z` of every layer at one position of `batch` prompts, as a [layers, nHeads, dHead] array for each prompt. */

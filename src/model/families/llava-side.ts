@@ -180,11 +180,10 @@ export function llavaSide(
       return (rec, visuals, hooks) => {
         const pixels = rec.input('pixel_values', 'f32', ...stackCrops(visuals));
         const states = visionTower(rec, vit, tower, pixels, features.layers, hooks);
-        const selected = selectFeatures(rec, states, features, tokensPerCrop(tower));
         const site = hooks.whole([pixels.shape[0], perCrop]);
-        site.emit('projector.hook_in', selected);
-        const out = projector(rec, weights, projectorAct, selected, site);
-        site.emit('projector.hook_out', out);
+        const selected = selectFeatures(rec, states, features, tokensPerCrop(tower));
+        const input = site.pass('projector.hook_in', selected);
+        const out = site.pass('projector.hook_out', projector(rec, weights, projectorAct, input, site));
         const packings = visuals.map((visual) => pack(visual, perCrop));
         return { ...packed(rec, out, visuals, packings, perCrop), newline: newlineRow };
       };

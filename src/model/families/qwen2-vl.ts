@@ -329,8 +329,8 @@ function encode(
   }
   const input = rec.input('pixel_values', 'f32', [patches, patchWidth(config)], pixels);
   const site = hooks.whole([patches]);
-  let x = matmul(rec, { x: input, weight: weights.patchEmbedding, label: 'vision.patch_embedding' });
-  site.emit('vision.hook_embed', x);
+  const embedded = matmul(rec, { x: input, weight: weights.patchEmbedding, label: 'vision.patch_embedding' });
+  let x = site.pass('vision.hook_embed', embedded);
   // Squares of patches that become one token move as one row.
   const squares = (t: Tensor) => reshape(t, [patches / mergeSize ** 2, mergeSize ** 2 * dModel]);
   const permute = (t: Tensor, order: Uint32Array<ArrayBuffer>, label: string) =>
@@ -356,12 +356,11 @@ function encode(
   }
 
   const tokens = hooks.whole([patches / mergeSize ** 2]);
-  site.emit('projector.hook_in', x);
+  x = site.pass('projector.hook_in', x);
   const normed = norm(rec, weights.merger.norm, { eps: towerEps }, x, 'projector.ln', site);
   const merged = projector(rec, weights.merger, 'gelu', squares(normed), tokens);
   const out = layout.order ? permute(merged, inverse(layout.order), 'projector.out') : merged;
-  tokens.emit('projector.hook_out', out);
-  return out;
+  return tokens.pass('projector.hook_out', out);
 }
 
 function inverse(order: Uint32Array): Uint32Array<ArrayBuffer> {
