@@ -189,6 +189,14 @@ function expand(values: Float32Array, name: string, chosen: readonly boolean[], 
   return { rows, data };
 }
 
+/** The first position of a prompt of `length` tokens that an edit can touch. */
+export function firstPosition({ positions }: Edit, length: number): number {
+  const absolute = (n: number) => Math.max(0, n < 0 ? n + length : n);
+  if (positions === undefined) return 0;
+  if (isList(positions)) return Math.min(length, ...positions.at.map(absolute));
+  return absolute(typeof positions === 'number' ? positions : positions[0]);
+}
+
 /** An array has an `at` too, which is a function. */
 const isList = (positions: EditPositions | undefined): positions is { readonly at: readonly number[] } =>
   typeof positions === 'object' && !Array.isArray(positions);
