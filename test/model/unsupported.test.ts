@@ -92,9 +92,25 @@ describe('architectures', () => {
   ])('a class %s of the original repositories is not taken for a Llama', (architecture) => {
     const architectures = architecture && [architecture];
     expect(message({ ...configs.original, architectures })).toContain(
-      `${JSON.stringify(architectures)} is not supported; supported: LlavaLlamaForCausalLM, LlavaMistralForCausalLM, LlavaQwenForCausalLM`,
+      `architectures ${JSON.stringify(architectures)} with model_type "llava" is not supported; supported: LlavaLlamaForCausalLM, LlavaMistralForCausalLM, LlavaQwenForCausalLM`,
     );
   });
+});
+
+it.each([
+  [{ architectures: undefined, model_type: 'llava_llama' }, 'llama'],
+  [{ architectures: undefined, model_type: 'llava_mistral', sliding_window: null }, 'mistral'],
+  [{ architectures: undefined, model_type: 'llava_qwen' }, 'qwen2'],
+  [{ architectures: ['LlavaQwenForCausalLM'], model_type: 'llava_llama' }, 'qwen2'],
+] as [Json, string][])('original repositories: %j has the decoder %s', (change, decoder) => {
+  const config = { ...configs.original, use_sliding_window: undefined, sliding_window: undefined, ...change };
+  expect(parseConfig(config).text.modelType).toBe(decoder);
+});
+
+it('a rope_scaling that says nothing does not hide rope_parameters', () => {
+  const rope_parameters = { rope_type: 'linear', factor: 4, rope_theta: 1e6 };
+  const { text } = parseConfig({ ...configs.text, rope_scaling: {}, rope_parameters });
+  expect(text.rope).toEqual({ type: 'linear', theta: 1e6, factor: 4 });
 });
 
 const ropes: [Json, RegExp][] = [

@@ -46,19 +46,22 @@ const schema = z.looseObject({
   image_token_index: z.int().max(10_000_000).nullish(),
 });
 
-/** HF's model types of the decoders, by the classes of the original repositories. */
+/** HF's model types of the decoders, by what the original repositories call their classes, and those their model_type. */
 const decoders: Readonly<Record<string, keyof typeof originalTemplates>> = {
   LlavaLlamaForCausalLM: 'llama',
   LlavaMistralForCausalLM: 'mistral',
   LlavaQwenForCausalLM: 'qwen2',
+  llava_llama: 'llama',
+  llava_mistral: 'mistral',
+  llava_qwen: 'qwen2',
 };
 
-/** Their model_type says less: "llava" is written with any of the decoders. */
-function decoderType(settings: Settings, { architectures }: z.output<typeof schema>): keyof typeof originalTemplates {
-  const [name] = architectures ?? [];
-  if (name !== undefined && Object.hasOwn(decoders, name)) return decoders[name];
+/** The class says it where the file names one: model_type "llava" is written with any of the decoders. */
+function decoderType(settings: Settings, raw: z.output<typeof schema>): keyof typeof originalTemplates {
+  const name = raw.architectures?.[0] ?? raw.model_type ?? '';
+  if (Object.hasOwn(decoders, name)) return decoders[name];
   settings.problem(
-    `architectures ${JSON.stringify(architectures)} is not supported; supported: ${Object.keys(decoders).join(', ')}`,
+    `architectures ${JSON.stringify(raw.architectures)} with model_type ${JSON.stringify(raw.model_type)} is not supported; supported: ${Object.keys(decoders).join(', ')}`,
   );
   return 'llama';
 }

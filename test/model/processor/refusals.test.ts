@@ -118,7 +118,7 @@ test.each<[keyof typeof folders, Changes, string]>([
   [
     'next',
     { 'config.json': { vision_config: { model_type: 'pixtral' } } },
-    'vision_config.model_type: supported towers: clip_vision_model',
+    'vision_config.model_type: "pixtral" is not a supported tower; supported: clip_vision_model',
   ],
   [
     'next',
