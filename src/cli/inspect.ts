@@ -10,7 +10,7 @@ import { bindable, type Check, checkAdapter, showBytes } from '../model/adapter-
 import type { Size } from '../model/anyres.ts';
 import { dryModel, imageTokens, pricePrefill, type RunPrice } from '../model/dry-run.ts';
 import type { Architecture, VisualShape } from '../model/families/family.ts';
-import { parseConfig } from '../model/families/index.ts';
+import { isDual, parseConfig } from '../model/families/index.ts';
 import { requireJson } from '../model/json.ts';
 import { KvCache } from '../model/kv-cache.ts';
 import { unreadTensors, weightSpecs } from '../model/load-model.ts';
@@ -21,6 +21,7 @@ import type { Folder } from '../platform/types.ts';
 import { openCheckpointFolder } from './checkpoint-folder.ts';
 import type { Register } from './command.ts';
 import { type Context, UsageError } from './context.ts';
+import { inspectEncoder } from './inspect-encoder.ts';
 import { integer, type ModelOptions, withCommonOptions } from './model.ts';
 
 interface InspectOptions extends ModelOptions {
@@ -55,6 +56,7 @@ export const inspectCommand: Register = (program, run) => {
 async function inspect(context: Context, options: InspectOptions): Promise<void> {
   const folder = await openCheckpointFolder(options.model);
   const json = await requireJson(folder, 'config.json');
+  if (isDual(json)) return inspectEncoder(context, folder, json);
   const config = parseConfig(json, `${folder.location}/config.json`);
   const { text } = config;
   const length = options.length ?? text.maxPositions;

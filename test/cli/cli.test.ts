@@ -125,6 +125,19 @@ describe('usage', () => {
 });
 
 describe('commands on the embedded checkpoint', () => {
+  it('inspect knows CLIP and SigLIP, all of whose tensors have a part', async () => {
+    const { stdout } = await headlight('inspect', '--json', '--model', 'test/fixtures/families/siglip-f16');
+    const { config, layout, parts, files } = JSON.parse(stdout);
+    expect(config).toMatchObject({ className: 'SiglipModel', family: 'SigLIP', text: { maxPositions: 16 } });
+    expect(layout).toBe('dual');
+    expect(files).toHaveLength(2);
+    const names = ['image_pooling', 'logit_bias', 'logit_scale', 'text_model', 'vision_tower'];
+    expect(Object.keys(parts).sort()).toEqual(names);
+    const words = await headlight('inspect', '--model', 'test/fixtures/families/clip-f32');
+    expect(words.stdout).toMatch(/^architecture +CLIPModel \(CLIP\)$/m);
+    expect(words.stdout).toMatch(/^image tower +2 layers, 2 heads of 8, width 16, 16 pixels in patches of 4$/m);
+  });
+
   it('inspect tells what it is, in words and in JSON', async () => {
     const { stdout } = await headlight('inspect', '--json', '--image-size', '20x30', '--length', '100');
     expect(JSON.parse(stdout)).toMatchObject({

@@ -16,6 +16,12 @@ export const families: readonly Family[] = [llava, llavaNext, llavaOnevision, ll
 /** Every family of two encoders. */
 export const dualFamilies: readonly DualFamily[] = [clip, siglip];
 
+const dualFamily = (json: unknown): DualFamily | undefined =>
+  dualFamilies.find((f) => f.modelType === (json as { model_type?: unknown } | null)?.model_type);
+
+/** Whether a config.json is that of two encoders, for `parseDualConfig`. */
+export const isDual = (json: unknown): boolean => dualFamily(json) !== undefined;
+
 /**
  * Reads a checkpoint's config.json.
  * @param json the parsed file; @param file its name, for errors.
@@ -28,7 +34,7 @@ export function parseConfig(json: unknown, file = 'config.json'): Architecture {
   const family = isOriginal(json)
     ? llavaOriginal
     : families.find((f) => f.modelTypes.some((type) => type === modelType));
-  const dual = dualFamilies.find((f) => f.modelType === modelType);
+  const dual = dualFamily(json);
   if (dual)
     throw new ConfigError(
       `${file}: ${dual.name} embeds images and texts and generates nothing, so that it has no head vectors or answers; it serves beside a generative model, as a baseline: headlight eval --baseline-encoder`,
@@ -45,11 +51,10 @@ export function parseConfig(json: unknown, file = 'config.json'): Architecture {
  * @throws ConfigError as `parseConfig` does.
  */
 export function parseDualConfig(json: unknown, file = 'config.json'): DualEncoderConfig {
-  const modelType = (json as { model_type?: unknown } | null)?.model_type;
-  const family = dualFamilies.find((f) => f.modelType === modelType);
+  const family = dualFamily(json);
   if (!family)
     throw new ConfigError(
-      `${file}: model_type ${JSON.stringify(modelType)} is not an encoder of images and texts; supported: ${dualFamilies.map((f) => `${f.modelType} (${f.name})`).join(', ')}`,
+      `${file}: model_type ${JSON.stringify((json as { model_type?: unknown } | null)?.model_type)} is not an encoder of images and texts; supported: ${dualFamilies.map((f) => `${f.modelType} (${f.name})`).join(', ')}`,
     );
   return parseDual(family, json, file);
 }

@@ -1,0 +1,32 @@
+import { openCheckpoint } from '../checkpoint/checkpoint-files.ts';
+import { layoutDescriptions } from '../checkpoint/names.ts';
+import { elementCount } from '../kernels/tensor.ts';
+import type { TextTowerConfig } from '../model/config/text-tower.ts';
+import type { ViTConfig } from '../model/config/vit.ts';
+import { parseDualConfig } from '../model/families/index.ts';
+import type { Folder } from '../platform/types.ts';
+import type { Context } from './context.ts';
+
+/** What a CLIP or SigLIP is. */
+export async function inspectEncoder(context: Context, folder: Folder, json: unknown): Promise<void> {
+  const { family, vision, text, embeddingSize } = parseDualConfig(json, `${folder.location}/config.json`);
+  const { tensors, files, bytes, layout } = await openCheckpoint(folder);
+  const stored = [...tensors.values()];
+  const parameters = stored.reduce((sum, { shape }) => sum + elementCount(shape), 0);
+  const dtypes = [...new Set(stored.map(({ dtype }) => dtype))];
+  const tower = ({ nLayers, nHeads, dHead, dModel }: ViTConfig | TextTowerConfig) =>
+    `${nLayers} layers, ${nHeads} heads of ${dHead}, width ${dModel}`;
+  const rows: [string, string][] = [
+    ['architecture', `${family.className} (${family.name})`],
+    ['names', layout ? layoutDescriptions[layout] : 'canonical'],
+    ['files', files.join(', ')],
+    ['parameters', `${(parameters / 1e6).toFixed(2)} M in ${dtypes.join(', ')}, ${(bytes / 2 ** 20).toFixed(1)} MiB`],
+    ['image tower', `${tower(vision)}, ${vision.imageSize} pixels in patches of ${vision.patchSize}`],
+    ['text tower', `${tower(text)}, vocabulary ${text.vocabSize}, up to ${text.maxPositions} tokens`],
+    ['embeddings', `${embeddingSize} numbers; a baseline for SAVs: headlight eval --baseline-encoder`],
+  ];
+  for (const [key, value] of rows) context.print(`${key.padEnd(24)}${value}`);
+  const { className, name, modelType } = family;
+  const config = { className, family: name, modelType, vision, text, embeddingSize };
+  context.result({ config, layout, files, parameters, dtypes, bytes });
+}
