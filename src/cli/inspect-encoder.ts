@@ -12,7 +12,12 @@ export async function inspectEncoder(context: Context, folder: Folder, json: unk
   const { family, vision, text, embeddingSize } = parseDualConfig(json, `${folder.location}/config.json`);
   const { tensors, files, bytes, layout } = await openCheckpoint(folder);
   const stored = [...tensors.values()];
-  const parameters = stored.reduce((sum, { shape }) => sum + elementCount(shape), 0);
+  const parts: Record<string, number> = {};
+  for (const { canonical, shape } of stored) {
+    const [part] = canonical.split('.');
+    parts[part] = (parts[part] ?? 0) + elementCount(shape);
+  }
+  const parameters = Object.values(parts).reduce((sum, n) => sum + n, 0);
   const dtypes = [...new Set(stored.map(({ dtype }) => dtype))];
   const tower = ({ nLayers, nHeads, dHead, dModel }: ViTConfig | TextTowerConfig) =>
     `${nLayers} layers, ${nHeads} heads of ${dHead}, width ${dModel}`;
@@ -21,6 +26,7 @@ export async function inspectEncoder(context: Context, folder: Folder, json: unk
     ['names', layout ? layoutDescriptions[layout] : 'canonical'],
     ['files', files.join(', ')],
     ['parameters', `${(parameters / 1e6).toFixed(2)} M in ${dtypes.join(', ')}, ${(bytes / 2 ** 20).toFixed(1)} MiB`],
+    ...Object.entries(parts).map(([name, n]): [string, string] => [`  ${name}`, `${(n / 1e6).toFixed(2)} M`]),
     ['image tower', `${tower(vision)}, ${vision.imageSize} pixels in patches of ${vision.patchSize}`],
     ['text tower', `${tower(text)}, vocabulary ${text.vocabSize}, up to ${text.maxPositions} tokens`],
     ['embeddings', `${embeddingSize} numbers; a baseline for SAVs: headlight eval --baseline-encoder`],
@@ -28,5 +34,5 @@ export async function inspectEncoder(context: Context, folder: Folder, json: unk
   for (const [key, value] of rows) context.print(`${key.padEnd(24)}${value}`);
   const { className, name, modelType } = family;
   const config = { className, family: name, modelType, vision, text, embeddingSize };
-  context.result({ config, layout, files, parameters, dtypes, bytes });
+  context.result({ config, layout, files, parameters, parts, dtypes, bytes });
 }
