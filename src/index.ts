@@ -1,5 +1,5 @@
 // The public API, and nothing else.
-export { decodeImage, openFolder } from '#platform';
+export { decodeImage, decodeVideo, openFolder } from '#platform';
 export { CheckpointError } from './checkpoint/errors.ts';
 export { writeSafetensors } from './checkpoint/safetensors-writer.ts';
 export { DeviceLostError, KernelError, ShapeError } from './kernels/errors.ts';
@@ -7,6 +7,7 @@ export { type Gpu, type GpuOptions, openGpu } from './kernels/gpu.ts';
 export { type ProfileRow, Profiler } from './kernels/profiler.ts';
 export type { TextConfig } from './model/config/text.ts';
 export { DualEncoder, type DualInput, type DualOutput } from './model/dual-encoder.ts';
+export type { Edit, EditPositions } from './model/edits.ts';
 export { ConfigError, InputError } from './model/errors.ts';
 export type { DualEncoderConfig, DualFamily } from './model/families/dual.ts';
 export type { Architecture, Family, VisionSide } from './model/families/family.ts';
@@ -14,9 +15,11 @@ export { dualFamilies, families, parseConfig, parseDualConfig } from './model/fa
 export { type HookPoint, hookPoints, type NamesFilter } from './model/hook-points.ts';
 export type { PosSlice } from './model/hooks.ts';
 export type { ModelInput, Visual } from './model/input.ts';
-export { type Activation, type ActivationCache, Model, type RunOptions } from './model/model.ts';
+export { Model } from './model/model.ts';
+export type { Activation, ActivationCache, GpuActivations, RunOptions, RunPrice } from './model/run.ts';
 export { type Prompt, type TextOptions, VisionLanguageModel } from './model/vision-language-model.ts';
-export { FileError, ImageError, NoAdapterError } from './platform/errors.ts';
+export { FileError, ImageError, NoAdapterError, VideoError } from './platform/errors.ts';
+export type { RgbImage, VideoSource } from './platform/types.ts';
 export { type ClassifierData, type Prediction, SavClassifier } from './sav/classifier.ts';
 export { decodeClassifier, encodeClassifier } from './sav/classifier-file.ts';
 export { readExamples } from './sav/data.ts';

@@ -1,7 +1,7 @@
 import { InvalidArgumentError } from 'commander';
 import { tensorOf, writeSafetensors } from '../checkpoint/safetensors-writer.ts';
 import type { PosSlice } from '../model/hooks.ts';
-import type { Activation } from '../model/model.ts';
+import type { Activation } from '../model/run.ts';
 import type { Register } from './command.ts';
 import { writeWhole } from './files.ts';
 import { openPrompt, type PromptOptions, withPromptOptions } from './prompt.ts';
