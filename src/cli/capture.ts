@@ -1,6 +1,6 @@
 import { InvalidArgumentError } from 'commander';
 import { tensorOf, writeSafetensors } from '../checkpoint/safetensors-writer.ts';
-import type { PosSlice } from '../model/hooks.ts';
+import type { PosSlice } from '../model/positions.ts';
 import type { Activation } from '../model/run.ts';
 import type { Register } from './command.ts';
 import { writeWhole } from './files.ts';

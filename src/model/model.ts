@@ -7,9 +7,10 @@ import { InputError } from './errors.ts';
 import type { Architecture } from './families/family.ts';
 import { Forward, type ModelWeights } from './forward.ts';
 import { type HookPoint, selectHooks } from './hook-points.ts';
-import { type HookRequest, Hooks, resolvePosSlice } from './hooks.ts';
+import { type HookRequest, Hooks } from './hooks.ts';
 import type { ModelInput } from './input.ts';
 import type { KvCache } from './kv-cache.ts';
+import { resolvePosSlice } from './positions.ts';
 import {
   type ActivationCache,
   activations,

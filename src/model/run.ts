@@ -5,7 +5,8 @@ import type { Tensor } from '../kernels/tensor.ts';
 import type { Edit } from './edits.ts';
 import { InputError } from './errors.ts';
 import type { NamesFilter } from './hook-points.ts';
-import type { Hooks, PosSlice } from './hooks.ts';
+import type { Hooks } from './hooks.ts';
+import type { PosSlice } from './positions.ts';
 
 export interface RunOptions {
   /** Hook points to return (DESIGN.md section 3): a glob, names, or a predicate. */

@@ -4,9 +4,10 @@ import { rows, type Tensor } from '../kernels/tensor.ts';
 import { type Edit, EditPlan, firstPosition } from './edits.ts';
 import { InputError } from './errors.ts';
 import type { Forward } from './forward.ts';
-import { Hooks, type PositionRange, resolvePosSlice } from './hooks.ts';
+import { Hooks } from './hooks.ts';
 import type { ModelInput } from './input.ts';
 import { KvCache } from './kv-cache.ts';
+import { type PositionRange, resolvePosSlice } from './positions.ts';
 import { type ActivationCache, activations, checkResultBytes, type RunOptions } from './run.ts';
 import { bindable } from './transformer.ts';
 
