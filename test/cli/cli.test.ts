@@ -4,7 +4,7 @@ import { cp, mkdir, mkdtemp, readdir, readFile, rm, writeFile } from 'node:fs/pr
 import { tmpdir } from 'node:os';
 import { join, resolve } from 'node:path';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
-import { parseSafetensors } from '../../src/checkpoint/safetensors.ts';
+import { parseSafetensors, tensorBytes } from '../../src/checkpoint/safetensors.ts';
 
 const tasks = resolve('weights/tiny-llava/tasks');
 let folder: string;
@@ -217,6 +217,40 @@ describe('commands on the embedded checkpoint', () => {
     expect(tensors.get('pixel_values')).toMatchObject({ shape: [1, 3, 48, 48] });
     expect(tensors.get('input_ids')).toMatchObject({ dtype: 'I32' });
     expect(tensors.size).toBe(9);
+  });
+
+  it('capture and generate take edits from a file, and say what is wrong with one', async () => {
+    const [edits, out, image] = [join(folder, 'edits.json'), join(folder, 'cut.safetensors'), await firstImage()];
+    await writeFile(edits, '[{"at": "blocks.2.attn.hook_z", "heads": [3], "set": 0}]');
+    const prompt = ['--image', image, '--prompt', 'What is it?', '--edits', edits];
+    const captured = await headlight(
+      'capture',
+      ...prompt,
+      '--names',
+      'blocks.2.attn.hook_z',
+      '--pos',
+      'last',
+      '--out',
+      out,
+    );
+    expect(captured.code, captured.stderr).toBe(0);
+    const bytes = new Uint8Array(await readFile(out));
+    const z = new Float32Array(
+      tensorBytes(out, parseSafetensors(out, bytes), bytes, 'blocks.2.attn.hook_z').slice().buffer,
+    );
+    const heads = Array.from({ length: 8 }, (_, h) => z.slice(16 * h, 16 * h + 16).every((v) => v === 0));
+    expect(heads).toEqual([false, false, false, true, false, false, false, false]);
+
+    const wrong = async (json: string) => {
+      await writeFile(edits, json);
+      return headlight('generate', ...prompt);
+    };
+    const said = (code: number, words: RegExp) => ({ code, stderr: expect.stringMatching(words) });
+    expect(await wrong('[{')).toMatchObject(said(2, /edits\.json: not JSON/));
+    expect(await wrong('[{"at": "logits", "scales": 2}]')).toMatchObject(said(2, /edits\.json: 0: .*scales/));
+    expect(await wrong('[{"at": "blocks.99.attn.hook_z", "set": 0}]')).toMatchObject(
+      said(1, /blocks\.99\.attn\.hook_z/),
+    );
   });
 
   it('fit, classify and eval: from rows to labels, with a cache that saves forwards', async () => {
