@@ -133,14 +133,19 @@ describe('commands on the embedded checkpoint', () => {
     expect(files).toHaveLength(2);
     const names = ['image_pooling', 'logit_bias', 'logit_scale', 'text_model', 'vision_tower'];
     expect(Object.keys(parts).sort()).toEqual(names);
-    const words = await headlight('inspect', '--model', 'test/fixtures/families/clip-f32');
+    const words = await headlight('inspect', '--hooks', '--model', 'test/fixtures/families/clip-f32');
+    expect(words.stdout).toMatch(/^hook {2}text\.blocks\.\{0\.\.1\}\.attn\.hook_z +\[1, \d+, 2, \d+\]$/m);
     expect(words.stdout).toMatch(/^architecture +CLIPModel \(CLIP\)$/m);
     expect(words.stdout).toMatch(/^image tower +2 layers, 2 heads of 8, width 16, 16 pixels in patches of 4$/m);
   });
 
   it('inspect tells what it is, in words and in JSON', async () => {
-    const { stdout } = await headlight('inspect', '--json', '--image-size', '20x30', '--length', '100');
+    const { stdout } = await headlight('inspect', '--json', '--image-size', '20x30', '--length', '100', '--hooks');
     expect(JSON.parse(stdout)).toMatchObject({
+      hooks: expect.arrayContaining([
+        { name: 'vision.hook_embed', shape: [1, 36, 128] },
+        { name: 'blocks.5.attn.hook_pattern', shape: [8, 164, 164] },
+      ]),
       config: { className: 'LlavaForConditionalGeneration', text: { nLayers: 6, nHeads: 8 } },
       layout: 'hub',
       dtypes: { f16: expect.any(Number) },
@@ -148,7 +153,8 @@ describe('commands on the embedded checkpoint', () => {
       kvCache: { positions: 100, bytes: 100 * 2 * 4 * 6 * 8 * 16 },
       prompts: [{ tokens: 36 + 128 }],
     });
-    const { stdout: words } = await headlight('inspect');
+    const { stdout: words } = await headlight('inspect', '--hooks');
+    expect(words).toMatch(/^hook {2}blocks\.\{0\.\.5\}\.attn\.hook_z +\[\d+, 8, 16\]$/m);
     expect(words).toMatch(/^architecture +LlavaForConditionalGeneration \(LLaVA-1\.5\)$/m);
     expect(words).toMatch(/^ {2}not read +512 bytes: after the tower's last layer/m);
     expect(words).toMatch(/^adapter +.*a binding, .*a buffer\n {2}fits +every weight fits one binding$/m);
