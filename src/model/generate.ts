@@ -1,3 +1,4 @@
+import type { Kernels } from '../kernels/custom/kernels.ts';
 import type { Tensor } from '../kernels/tensor.ts';
 import { InputError } from './errors.ts';
 import type { ModelInput } from './input.ts';
@@ -10,9 +11,11 @@ export interface GenerateOptions extends Partial<SamplerOptions> {
   /** Ids that end the text: all of the checkpoint's (`generation_config.json`, `config.json`). They are not yielded. */
   readonly endTokens: ReadonlySet<number>;
   readonly signal?: AbortSignal;
+  /** See `RunOptions`. */
+  readonly kernels?: Kernels;
 }
 
-export interface PromptOptions extends Pick<RunOptions, 'namesFilter' | 'posSlice'> {
+export interface PromptOptions extends Pick<RunOptions, 'namesFilter' | 'posSlice' | 'kernels'> {
   /** Positions to keep room for after the prompt. */
   readonly room: number;
   /** Bring the logits of what comes next to the host, for sampling and for scoring. Greedy text needs them not. */
@@ -26,7 +29,8 @@ export interface PromptOptions extends Pick<RunOptions, 'namesFilter' | 'posSlic
 export async function* generate(model: Model, input: ModelInput, options: GenerateOptions): AsyncGenerator<number> {
   options.signal?.throwIfAborted();
   const logits = (options.temperature ?? 0) > 0;
-  const prompt = await PromptRun.start(model, [input], { room: options.maxNewTokens - 1, logits });
+  const { kernels } = options;
+  const prompt = await PromptRun.start(model, [input], { room: options.maxNewTokens - 1, logits, kernels });
   try {
     for await (const [id] of prompt.generate(options)) yield id!;
   } finally {
@@ -61,7 +65,7 @@ export class PromptRun {
   /** Runs the prompts, with a cache sized for them and `room` more positions. @throws InputError when that is too long. */
   static async start(model: Model, inputs: readonly ModelInput[], options: PromptOptions): Promise<PromptRun> {
     const { maxPositions } = model.config.text;
-    const { room, namesFilter, posSlice } = options;
+    const { room, namesFilter, posSlice, kernels } = options;
     const length = inputs[0]?.inputIds.length ?? 0;
     if (!(Number.isInteger(room) && room >= 0))
       throw new InputError(`room for ${room} positions: give a whole number (maxNewTokens is at least 1)`);
@@ -71,7 +75,12 @@ export class PromptRun {
     const tokens = model.gpu.tensor('tokens', 'u32', [cache.batch]);
     try {
       const next = options.logits ? undefined : tokens;
-      return new PromptRun(model, cache, tokens, await model.step(inputs, { cache, next, namesFilter, posSlice }));
+      return new PromptRun(
+        model,
+        cache,
+        tokens,
+        await model.step(inputs, { cache, next, namesFilter, posSlice, kernels }),
+      );
     } catch (e) {
       cache.destroy();
       model.gpu.destroy(tokens);
@@ -89,6 +98,7 @@ export class PromptRun {
     maxNewTokens,
     endTokens,
     signal,
+    kernels,
     ...sampling
   }: GenerateOptions): AsyncGenerator<(number | undefined)[]> {
     const { temperature = 0 } = sampling;
@@ -107,7 +117,7 @@ export class PromptRun {
       if (i === maxNewTokens) return;
       signal?.throwIfAborted();
       if (!next) this.#model.gpu.write(this.#tokens, ids as Uint32Array<ArrayBuffer>);
-      const options = { cache: this.#cache, next: sampler ? undefined : this.#tokens };
+      const options = { cache: this.#cache, next: sampler ? undefined : this.#tokens, kernels };
       ({ logits, next } = await this.#model.stepFrom(this.#tokens, options));
     }
   }

@@ -1,4 +1,6 @@
 import { argmax } from '../kernels/argmax/argmax.ts';
+import { type Kernels, unusedKernels } from '../kernels/custom/kernels.ts';
+import type { Dispatch } from '../kernels/dispatch.ts';
 import { gatherRows } from '../kernels/elementwise/elementwise.ts';
 import { embedding } from '../kernels/embedding/embedding.ts';
 import type { Gpu } from '../kernels/gpu.ts';
@@ -8,6 +10,7 @@ import { keepText, splice } from '../kernels/splice/splice.ts';
 import { rows, type Tensor } from '../kernels/tensor.ts';
 import { decoder, unembed } from './decoder.ts';
 import { InputError } from './errors.ts';
+import { withExtras } from './extra-hooks.ts';
 import type { Architecture, VisualEncoder, VisualRows } from './families/family.ts';
 import { type HookPoint, hookPoints, type NamesFilter, selectHooks } from './hook-points.ts';
 import { Hooks, type PosSlice, resolvePosSlice } from './hooks.ts';
@@ -24,6 +27,8 @@ export interface RunOptions {
   /** Run the decoder blocks before this one only. */
   readonly stopAtLayer?: number;
   readonly profiler?: Profiler;
+  /** WGSL of your own in the place of ours, by operation (docs/kernels.md). Default: those that the GPU was opened with. */
+  readonly kernels?: Kernels;
   /** Refuse a run whose results take more bytes than this; 1 GiB by default. */
   readonly maxResultBytes?: number;
 }
@@ -93,8 +98,20 @@ export class Model {
   async runWithCache(input: ModelInput, options: RunOptions = {}): Promise<ActivationCache> {
     const rec = this.gpu.record('forward', options);
     const { hooks } = this.#record(rec, [input], options);
+    const [unused] = unusedKernels(options.kernels ?? {}, rec.recorded);
+    if (unused)
+      throw new InputError(
+        `the kernel ${unused.name} took no place in this run: no dispatch has a label like ${unused.labels ?? '*'}`,
+      );
     await rec.submit();
     return activations(hooks);
+  }
+
+  /** What `runWithCache` would run, without running it: each dispatch with its text, bindings, params and workgroups. */
+  dispatches(input: ModelInput, options: RunOptions = {}): readonly Dispatch[] {
+    const rec = this.gpu.record('forward', options);
+    this.#record(rec, [input], options);
+    return rec.recorded;
   }
 
   /**
@@ -288,10 +305,10 @@ export class Model {
   }
 
   /** Which hooks are wanted and how far the run must go for them. */
-  #extent({ namesFilter = [], stopAtLayer }: RunOptions, visuals: number, generating: boolean) {
+  #extent({ namesFilter = [], stopAtLayer, kernels }: RunOptions, visuals: number, generating: boolean) {
     const { nLayers } = this.config.text;
     const seen = (p: HookPoint) => !/^(vision|projector)\./.test(p.name);
-    const selected = selectHooks(this.hookPoints, namesFilter);
+    const selected = selectHooks(withExtras(this.hookPoints, kernels ?? this.gpu.kernels), namesFilter);
     const unseen = visuals ? undefined : selected.find((p) => !seen(p) && [namesFilter].flat().includes(p.name));
     if (unseen) throw new InputError(`${unseen.name} does not happen: the prompt has no images`);
     const wanted = visuals ? selected : selected.filter(seen);

@@ -166,6 +166,7 @@ function headOutputs(
     label: `${name}.z`,
   });
   site.emit(`${name}.hook_z`, z, narrow);
+  for (const [extra, tensor] of rec.extras(`${name}.z`)) site.emit(`${name}.hook_${extra}`, tensor, narrow);
   if (site.wants(`${name}.hook_result`)) {
     const wanted = narrow ? z : bindable(rec, site.narrow(z));
     site.emit(`${name}.hook_result`, headResult(rec, { z: wanted, weight: w.o.weight, label: `${name}.result` }), true);
