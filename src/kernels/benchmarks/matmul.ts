@@ -26,6 +26,7 @@ export const matmulBenchmarks: BenchmarkGroup[] = table.flatMap(([m, k, n, dtype
   dtypes.map((dtype) => ({
     name: `matmul [${m},${k}] x [${n},${k}] ${dtype}`,
     flops: 2 * m * n * k,
+    op: 'matmul',
     prepare: (gpu: Gpu) => prepare(gpu, m, k, n, dtype),
   })),
 );
