@@ -1,5 +1,5 @@
 import type { Gpu } from '../kernels/gpu.ts';
-import { type DType, elementCount, type Tensor, type Weight } from '../kernels/tensor.ts';
+import { byteSize, type DType, elementCount, type Tensor, type Weight } from '../kernels/tensor.ts';
 import { batches, batchReader, type Checkpoint, type CheckpointTensor } from './checkpoint-files.ts';
 import { decodeFloats } from './decode.ts';
 import { CheckpointError } from './errors.ts';
@@ -57,17 +57,11 @@ export async function loadTensors(
   const ignored = checkSpecs(checkpoint, specs, options);
   await checkTied(checkpoint, tied, signal);
 
-  const jobs = specs.map((spec) => ({ spec, source: partOf(spec, checkpoint.tensors.get(spec.name)!) }));
-  const matrices = new Map<string, Weight>();
-  const vectors = new Map<string, Tensor>();
-  const tensors = () => [...[...matrices.values()].flatMap((w) => w.parts), ...vectors.values()];
-  const destroy = () => gpu.destroy(...tensors());
+  const jobs = jobsOf(checkpoint, specs);
+  const tensors = new Tensors();
+  const destroy = () => gpu.destroy(...tensors.all());
   try {
-    await reportOutOfMemory(gpu, checkpoint, () => {
-      for (const { spec, source } of jobs)
-        if (spec.role === 'matrix') allocateMatrix(gpu, spec, source, matrices);
-        else vectors.set(specKey(spec), gpu.tensor(specKey(spec), 'f32', source.shape));
-    });
+    await reportOutOfMemory(gpu, checkpoint, () => tensors.allocate(gpu, jobs));
     const upload = new Upload(
       gpu,
       jobs.map((job) => job.source),
@@ -79,8 +73,7 @@ export async function loadTensors(
         checkpoint.folder,
         batch.map((job) => job.source),
       );
-      for (const { spec, source } of batch)
-        await upload.tensor(source, matrices.get(specKey(spec))?.parts ?? [vectors.get(specKey(spec))!], read);
+      for (const { spec, source } of batch) await upload.tensor(source, tensors.partsOf(spec), read);
     }
     await upload.finish();
   } catch (e) {
@@ -88,18 +81,73 @@ export async function loadTensors(
     throw e;
   }
 
-  const find = <T>(map: Map<string, T>, role: TensorSpec['role'], name: string): T => {
-    const found = map.get(name);
-    if (!found) throw new CheckpointError(`${name}: no ${role} of this name was loaded`);
-    return found;
+  return tensors.loaded(ignored, destroy);
+}
+
+/**
+ * The tensors that `loadTensors` would make, without memory and without reading any: what a run on them would dispatch can be
+ * recorded, not run.
+ * @throws CheckpointError as `loadTensors`, of what the files' headers say
+ */
+export function planTensors(
+  { capabilities }: Gpu,
+  checkpoint: Checkpoint,
+  specs: readonly TensorSpec[],
+  unread: UnreadTensors,
+): LoadedTensors {
+  const ignored = checkSpecs(checkpoint, specs, unread);
+  const tensor = (label: string, dtype: DType, shape: readonly number[]): Tensor => {
+    const storage = { label, size: Math.max(4, byteSize(dtype, shape)), buffer: undefined };
+    return { label, dtype, shape, offset: 0, storage };
   };
-  return {
-    matrix: (name, _, part) => find(matrices, 'matrix', specKey({ name, part })),
-    vector: (name, _, part) => find(vectors, 'vector', specKey({ name, part })),
-    ignored,
-    bytes: tensors().reduce((sum, tensor) => sum + tensor.storage.size, 0),
-    destroy,
-  };
+  const tensors = new Tensors();
+  tensors.allocate({ capabilities, tensor }, jobsOf(checkpoint, specs));
+  return tensors.loaded(ignored, () => {});
+}
+
+interface Job {
+  readonly spec: TensorSpec;
+  readonly source: CheckpointTensor;
+}
+
+const jobsOf = (checkpoint: Checkpoint, specs: readonly TensorSpec[]): Job[] =>
+  specs.map((spec) => ({ spec, source: partOf(spec, checkpoint.tensors.get(spec.name)!) }));
+
+type Allocator = Pick<Gpu, 'capabilities' | 'tensor'>;
+
+/** Matrices and vectors by their specs' keys. */
+class Tensors {
+  readonly #matrices = new Map<string, Weight>();
+  readonly #vectors = new Map<string, Tensor>();
+
+  allocate(gpu: Allocator, jobs: readonly Job[]): void {
+    for (const { spec, source } of jobs)
+      if (spec.role === 'matrix') allocateMatrix(gpu, spec, source, this.#matrices);
+      else this.#vectors.set(specKey(spec), gpu.tensor(specKey(spec), 'f32', source.shape));
+  }
+
+  all(): Tensor[] {
+    return [...[...this.#matrices.values()].flatMap((w) => w.parts), ...this.#vectors.values()];
+  }
+
+  partsOf(spec: TensorSpec): readonly Tensor[] {
+    return this.#matrices.get(specKey(spec))?.parts ?? [this.#vectors.get(specKey(spec))!];
+  }
+
+  loaded(ignored: readonly IgnoredTensor[], destroy: () => void): LoadedTensors {
+    const find = <T>(map: Map<string, T>, role: TensorSpec['role'], name: string): T => {
+      const found = map.get(name);
+      if (!found) throw new CheckpointError(`${name}: no ${role} of this name was loaded`);
+      return found;
+    };
+    return {
+      matrix: (name, _, part) => find(this.#matrices, 'matrix', specKey({ name, part })),
+      vector: (name, _, part) => find(this.#vectors, 'vector', specKey({ name, part })),
+      ignored,
+      bytes: this.all().reduce((sum, tensor) => sum + tensor.storage.size, 0),
+      destroy,
+    };
+  }
 }
 
 /** The rows of a stored tensor that a spec asks for, as a tensor of their own. Shapes were checked. */
@@ -112,7 +160,7 @@ function partOf({ part }: TensorSpec, tensor: CheckpointTensor): CheckpointTenso
 }
 
 /** Adds the matrix to `into` before its parts, so that a failure on the way frees those that were made. */
-function allocateMatrix(gpu: Gpu, spec: TensorSpec, source: CheckpointTensor, into: Map<string, Weight>): void {
+function allocateMatrix(gpu: Allocator, spec: TensorSpec, source: CheckpointTensor, into: Map<string, Weight>): void {
   const dtype = gpuDTypes[source.dtype]!;
   const [rows, ...rest] = source.shape;
   const label = specKey(spec);

@@ -92,6 +92,8 @@ function table({ roofline, rows, leftOut, notForKernel }: BenchmarkResult): stri
   const lines = [
     `roofline, measured by a multiply-add and a copy kernel: ${roofline.gflops.toFixed(1)} GFLOP/s, ${roofline.gbps.toFixed(1)} GB/s`,
   ];
+  const width = (of: 'candidate' | 'kernels', least: number) => Math.max(least, ...rows.map((row) => row[of].length));
+  const [first, second] = [width('candidate', 16), width('kernels', 30)];
   let group = '';
   for (const row of rows) {
     if (row.group !== group) lines.push('', row.group);
@@ -99,7 +101,7 @@ function table({ roofline, rows, leftOut, notForKernel }: BenchmarkResult): stri
     const range = `(${row.fastest.toFixed(3)} to ${row.slowest.toFixed(3)})`;
     lines.push(
       [
-        `  ${row.candidate.padEnd(16)} ${row.kernels.padEnd(30)}`,
+        `  ${row.candidate.padEnd(first)} ${row.kernels.padEnd(second)}`,
         `${row.milliseconds.toFixed(3).padStart(9)} ms ${range}`.padEnd(36),
         `${row.gflops.toFixed(2).padStart(8)} GFLOP/s ${row.gbps.toFixed(2).padStart(7)} GB/s`,
         `${(100 * row.rooflineShare).toFixed(0).padStart(4)} % of roofline`,

@@ -1,7 +1,7 @@
 import { openCheckpoint } from '../checkpoint/checkpoint-files.ts';
-import { loadTensors } from '../checkpoint/load.ts';
+import { loadTensors, planTensors } from '../checkpoint/load.ts';
 import { modelId } from '../checkpoint/model-id.ts';
-import type { TensorSpec } from '../checkpoint/specs.ts';
+import type { TensorSpec, UnreadTensors } from '../checkpoint/specs.ts';
 import type { Gpu } from '../kernels/gpu.ts';
 import type { Tensor, Weight } from '../kernels/tensor.ts';
 import type { Folder } from '../platform/types.ts';
@@ -39,8 +39,7 @@ export async function loadModel(folder: Folder, { gpu, onProgress, signal }: Loa
   const ends = endTokens(json, (await readJson(folder, 'generation_config.json')) ?? {});
   const checkpoint = await openCheckpoint(folder);
   const loaded = await loadTensors(gpu, checkpoint, weightSpecs(config), {
-    visionLayers: config.vision?.nLayers ?? 0,
-    tied: config.text.tieWordEmbeddings ? { 'lm_head.weight': 'language_model.embed_tokens.weight' } : {},
+    ...unreadOf(config),
     onProgress: ({ loaded, total }) => onProgress?.(loaded, total),
     signal,
   });
@@ -51,6 +50,21 @@ export async function loadModel(folder: Folder, { gpu, onProgress, signal }: Loa
     destroy: () => loaded.destroy(),
   };
 }
+
+/**
+ * A model without its weights, from the headers of a checkpoint's files: its runs can be recorded (`Model.dispatches`), but not
+ * run. @throws as `loadModel`
+ */
+export async function planModel(folder: Folder, gpu: Gpu): Promise<Model> {
+  const config = parseConfig(await requireJson(folder, 'config.json'), `${folder.location}/config.json`);
+  const planned = planTensors(gpu, await openCheckpoint(folder), weightSpecs(config), unreadOf(config));
+  return new Model(gpu, config, modelWeights(config, planned));
+}
+
+const unreadOf = (config: Architecture): UnreadTensors => ({
+  visionLayers: config.vision?.nLayers ?? 0,
+  tied: config.text.tieWordEmbeddings ? { 'lm_head.weight': 'language_model.embed_tokens.weight' } : {},
+});
 
 /** The tensors that a model of this config reads, with their shapes. */
 export const weightSpecs = (config: Architecture): TensorSpec[] => specsOf((source) => modelWeights(config, source));
