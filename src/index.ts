@@ -2,6 +2,10 @@
 export { decodeImage, decodeVideo, openFolder } from '#platform';
 export { CheckpointError } from './checkpoint/errors.ts';
 export { writeSafetensors } from './checkpoint/safetensors-writer.ts';
+export { type AttentionReference, type AttentionRow, softmax } from './kernels/attention/reference.ts';
+export { type CheckResult, type CheckRow, checkKernels } from './kernels/custom/check.ts';
+export type { AttentionKernel, AttentionMask, CustomKernel, KernelOp, Kernels } from './kernels/custom/kernels.ts';
+export type { Dispatch } from './kernels/dispatch.ts';
 export { DeviceLostError, KernelError, ShapeError } from './kernels/errors.ts';
 export { type Gpu, type GpuOptions, openGpu } from './kernels/gpu.ts';
 export { type ProfileRow, Profiler } from './kernels/profiler.ts';

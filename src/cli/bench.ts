@@ -1,6 +1,9 @@
 import { availableParallelism } from 'node:os';
 import { type BenchmarkResult, type BenchmarkRow, runKernelBenchmarks } from '../kernels/benchmark.ts';
+import { type CheckResult, checkKernels } from '../kernels/custom/check.ts';
 import type { Register } from './command.ts';
+import { UsageError } from './context.ts';
+import { readKernels } from './kernel-file.ts';
 import { announceGpu, integer, type ModelOptions, withCommonOptions } from './model.ts';
 
 interface Options extends ModelOptions {
@@ -8,6 +11,8 @@ interface Options extends ModelOptions {
   rounds: number;
   csv?: boolean;
   cpuTime?: boolean;
+  kernel?: string;
+  op?: string;
 }
 
 export const benchCommand: Register = (program, run) => {
@@ -17,28 +22,51 @@ export const benchCommand: Register = (program, run) => {
     .option('--rounds <n>', 'rounds in which each candidate of a group has its turn', integer(1), 7)
     .option('--csv', 'comma-separated values on stdout')
     .option('--cpu-time', 'on a busy machine with a software adapter: CPU time over cores instead of the clock')
+    .option(
+      '--kernel <file>',
+      'a kernel of your own beside ours: a .wgsl text, or a module (.mjs, .js, .ts) that exports a table of kernels. A module is a program, and importing it RUNS it',
+    )
+    .option('--op <name>', 'the operation of a .wgsl text, see docs/kernels.md (default: attention)')
     .addHelpText(
       'after',
       `
 Examples:
   headlight bench --filter 'matmul [256,1024]'
-  headlight bench --csv > kernels.csv`,
+  headlight bench --csv > kernels.csv
+  headlight bench --kernel mine.wgsl --filter 'heads of 16'
+  headlight bench --kernel rms.wgsl --op rmsNorm
+
+A kernel of your own is first checked against float64 on awkward sizes, then takes turns with ours; a wrong one is not timed.
+Its GFLOP/s and GB/s are of the work that ours counts.`,
     )
     .action(
       run<Options>(async (context, options) => {
+        const kernels = options.kernel === undefined ? undefined : await readKernels(options.kernel, options.op);
+        if (options.op && !kernels) throw new UsageError('--op goes with --kernel');
         const gpu = await announceGpu(context);
         try {
+          const onProgress = (message: string) => {
+            context.signal.throwIfAborted();
+            context.note(message);
+          };
+          const checked =
+            kernels && (await checkKernels(gpu, kernels, { onProgress: () => context.signal.throwIfAborted() }));
+          if (checked) {
+            context.note(checkSummary(checked));
+            if (!checked.passed) {
+              context.result({ check: checked });
+              throw new Error(`a wrong kernel is not timed: ${checked.rows.find((r) => r.failure)!.failure}`);
+            }
+          }
           const result = await runKernelBenchmarks(gpu, {
+            kernels,
             filter: options.filter,
             rounds: options.rounds,
             clock: options.cpuTime ? cpuTime : undefined,
-            onProgress: (message) => {
-              context.signal.throwIfAborted();
-              context.note(message);
-            },
+            onProgress,
           });
           context.print(options.csv ? csv(result) : table(result));
-          context.result(result);
+          context.result(checked ? { check: checked, ...result } : result);
         } finally {
           gpu.dispose();
         }
@@ -51,10 +79,21 @@ function cpuTime(): number {
   return (user + system) / 1000 / availableParallelism();
 }
 
-function table({ roofline, rows, leftOut }: BenchmarkResult): string {
+function checkSummary({ rows }: CheckResult): string {
+  const wrong = rows.filter((row) => row.failure);
+  const worst = Math.max(...rows.map((row) => row.error));
+  return [
+    `checked against float64 on ${rows.length} problems: ${wrong.length ? `${wrong.length} wrong` : `all pass, NMSE at most ${worst.toExponential(1)}`}`,
+    ...wrong.map((row) => `  ${row.op} kernel ${row.kernel}, ${row.problem}: ${row.failure}`),
+  ].join('\n');
+}
+
+function table({ roofline, rows, leftOut, notForKernel }: BenchmarkResult): string {
   const lines = [
     `roofline, measured by a multiply-add and a copy kernel: ${roofline.gflops.toFixed(1)} GFLOP/s, ${roofline.gbps.toFixed(1)} GB/s`,
   ];
+  const width = (of: 'candidate' | 'kernels', least: number) => Math.max(least, ...rows.map((row) => row[of].length));
+  const [first, second] = [width('candidate', 16), width('kernels', 30)];
   let group = '';
   for (const row of rows) {
     if (row.group !== group) lines.push('', row.group);
@@ -62,7 +101,7 @@ function table({ roofline, rows, leftOut }: BenchmarkResult): string {
     const range = `(${row.fastest.toFixed(3)} to ${row.slowest.toFixed(3)})`;
     lines.push(
       [
-        `  ${row.candidate.padEnd(16)} ${row.kernels.padEnd(30)}`,
+        `  ${row.candidate.padEnd(first)} ${row.kernels.padEnd(second)}`,
         `${row.milliseconds.toFixed(3).padStart(9)} ms ${range}`.padEnd(36),
         `${row.gflops.toFixed(2).padStart(8)} GFLOP/s ${row.gbps.toFixed(2).padStart(7)} GB/s`,
         `${(100 * row.rooflineShare).toFixed(0).padStart(4)} % of roofline`,
@@ -72,6 +111,8 @@ function table({ roofline, rows, leftOut }: BenchmarkResult): string {
   }
   if (leftOut.length)
     lines.push('', 'too large for a software adapter, left out:', ...leftOut.map((name) => `  ${name}`));
+  if (notForKernel.length)
+    lines.push('', 'not among the masks of the kernel, left out:', ...notForKernel.map((name) => `  ${name}`));
   return lines.join('\n');
 }
 

@@ -2,7 +2,7 @@ import { totalmem } from 'node:os';
 import { InvalidArgumentError, Option } from 'commander';
 import { type Checkpoint, hasWeights, openCheckpoint } from '../checkpoint/checkpoint-files.ts';
 import { layoutDescriptions } from '../checkpoint/names.ts';
-import { checkSpecs, type TensorSpec } from '../checkpoint/specs.ts';
+import { checkSpecs } from '../checkpoint/specs.ts';
 import type { Capabilities } from '../kernels/capabilities.ts';
 import { openGpu } from '../kernels/gpu.ts';
 import type { DType } from '../kernels/tensor.ts';
@@ -15,7 +15,7 @@ import type { RunSize } from '../model/hook-points.ts';
 import { requireJson } from '../model/json.ts';
 import { KvCache } from '../model/kv-cache.ts';
 import { unreadTensors, weightSpecs } from '../model/load-model.ts';
-import { configDType, type Price, priceWeights, type WeightsPrice } from '../model/price.ts';
+import { configDType, type DTypeOf, type Price, priceWeights, storedDType, type WeightsPrice } from '../model/price.ts';
 import { ProcessorFiles } from '../model/processor/visual-processor.ts';
 import { NoAdapterError } from '../platform/errors.ts';
 import type { Folder } from '../platform/types.ts';
@@ -71,7 +71,7 @@ async function inspect(context: Context, options: InspectOptions): Promise<void>
   const adapter = await adapterOf(context);
   const weights = priceWeights(config, stored.dtypeOf, adapter && bindable(adapter));
 
-  const model = dryModel(config, stored.dtypeOf(weightSpecs(config)[0]), adapter);
+  const model = dryModel(config, stored.dtypeOf, adapter);
   const preprocessor = (await ProcessorFiles.read(folder)).imageIfThere;
   const images = config.vision ? (options.imageSize ?? [{ width: 640, height: 480 }]) : [];
   const shapes = images.map((size) => ({
@@ -146,7 +146,7 @@ const sizeOf = (tokens: number, { shape: [count] }: VisualShape = { kind: 'image
 
 interface Storage {
   readonly checkpoint?: Checkpoint;
-  readonly dtypeOf: (spec: TensorSpec) => DType;
+  readonly dtypeOf: DTypeOf;
   readonly rows: [string, string][];
   readonly unread: [string, string][];
 }
@@ -165,7 +165,7 @@ async function storage(folder: Folder, config: Architecture, json: unknown, dtyp
   const bytes = unread.reduce((sum, { tensor }) => sum + tensor.end - tensor.start, 0);
   return {
     checkpoint,
-    dtypeOf: ({ name }) => checkpoint.tensors.get(name)!.dtype.toLowerCase() as DType,
+    dtypeOf: storedDType(checkpoint),
     rows: [
       ['names', checkpoint.layout ? layoutDescriptions[checkpoint.layout] : 'canonical'],
       ['files', `${checkpoint.files.join(', ')} (${showBytes(checkpoint.bytes)})`],

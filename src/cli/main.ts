@@ -8,6 +8,7 @@ import { Context, UsageError } from './context.ts';
 import { demoCommand } from './demo.ts';
 import { doctorCommand } from './doctor.ts';
 import { downloadCommand } from './download.ts';
+import { dumpWgslCommand } from './dump-wgsl.ts';
 import { evalCommand } from './eval.ts';
 import { fitCommand } from './fit.ts';
 import { generateCommand } from './generate.ts';
@@ -23,6 +24,7 @@ const commands: Register[] = [
   captureCommand,
   inspectCommand,
   benchCommand,
+  dumpWgslCommand,
   doctorCommand,
   downloadCommand,
 ];

@@ -1,8 +1,10 @@
+import type { AttentionReference } from './attention/reference.ts';
 import { attentionBenchmarks } from './benchmarks/attention.ts';
 import type { BenchmarkGroup, PreparedGroup } from './benchmarks/group.ts';
 import { matmulBenchmarks } from './benchmarks/matmul.ts';
 import { measureRoofline, type Roofline } from './benchmarks/roofline.ts';
 import { rowBenchmarks } from './benchmarks/rows.ts';
+import { type AttentionKernel, checkKernelNames, type Kernels, kernelsOf } from './custom/kernels.ts';
 import { KernelError } from './errors.ts';
 import type { Gpu } from './gpu.ts';
 import { Profiler } from './profiler.ts';
@@ -19,7 +21,7 @@ export interface BenchmarkRow {
   readonly milliseconds: number;
   readonly fastest: number;
   readonly slowest: number;
-  /** From the kernels' cost models; useful work and each operand once through memory. */
+  /** From the kernels' cost models; useful work and each operand once through memory. A kernel of the user's own counts as ours. */
   readonly gflops: number;
   readonly gbps: number;
   /** Time that the roofline allows / time taken. */
@@ -37,6 +39,8 @@ export interface BenchmarkResult {
   readonly rows: readonly BenchmarkRow[];
   /** Names of groups left out because they are too large for a software adapter. */
   readonly leftOut: readonly string[];
+  /** Names of groups left out because no kernel of the user's own has their mask. */
+  readonly notForKernel: readonly string[];
 }
 
 export interface BenchmarkOptions {
@@ -44,6 +48,8 @@ export interface BenchmarkOptions {
   filter?: string;
   /** Rounds in which each candidate of a group has its turn. Default 7. */
   rounds?: number;
+  /** Kernels of the user's own: only the groups of their operations, ours by default beside theirs. Labels are not looked at. */
+  kernels?: Kernels;
   /** Default: all of `kernelBenchmarks`. */
   groups?: readonly BenchmarkGroup[];
   /** Milliseconds from any point on. Default `performance.now`; a command may give the CPU time of its process. */
@@ -79,19 +85,56 @@ export async function runKernelBenchmarks(gpu: Gpu, options: BenchmarkOptions = 
   const roofline = await measureRoofline(gpu, clock);
   const rows: BenchmarkRow[] = [];
   const leftOut: string[] = [];
-  for (const group of groups.filter((g) => g.name.includes(filter))) {
+  const notForKernel: string[] = [];
+  if (options.kernels) checkKernelNames(options.kernels);
+  const wanted = groups.filter((g) => g.name.includes(filter) && (!options.kernels || kernelsFor(g, options.kernels)));
+  for (const group of wanted) {
+    const theirs = options.kernels && kernelsFor(group, options.kernels);
     if (software && group.flops > softwareFlops) leftOut.push(group.name);
+    else if (theirs?.length === 0) notForKernel.push(group.name);
     else {
       onProgress(group.name);
-      rows.push(...(await runGroup(gpu, group, rounds, clock, roofline)));
+      rows.push(...(await runGroup(gpu, group, theirs, rounds, clock, roofline)));
     }
   }
-  return { adapter: [vendor, architecture, description].filter(Boolean).join(' '), software, roofline, rows, leftOut };
+  const adapter = [vendor, architecture, description].filter(Boolean).join(' ');
+  return { adapter, software, roofline, rows, leftOut, notForKernel };
+}
+
+/** Of kernels of the user's own, those that can do a group; undefined where none has its operation. */
+function kernelsFor({ op, mask }: BenchmarkGroup, kernels: Kernels): readonly AttentionKernel[] | undefined {
+  if (!op || !(op in kernels)) return undefined;
+  return kernelsOf(kernels, op).filter((k) => !mask || (k.masks?.includes(mask) ?? true));
+}
+
+interface Candidate {
+  readonly name: string;
+  readonly run: (rec: Recorder) => Tensor;
+  readonly kernels: Kernels;
+  readonly reference?: AttentionReference;
+}
+
+/** The candidates of a group, or ours by default and those of the user. */
+function candidatesOf(
+  { op }: BenchmarkGroup,
+  prepared: PreparedGroup,
+  theirs?: readonly AttentionKernel[],
+): Candidate[] {
+  if (!theirs) return Object.entries(prepared.candidates).map(([name, run]) => ({ name, run, kernels: {} }));
+  const { default: run } = prepared.candidates;
+  const own = theirs.map((kernel) => ({
+    name: kernel.name,
+    run,
+    kernels: { [op!]: { ...kernel, labels: undefined } },
+    reference: kernel.reference,
+  }));
+  return [{ name: 'default', run, kernels: {} }, ...own];
 }
 
 async function runGroup(
   gpu: Gpu,
   group: BenchmarkGroup,
+  theirs: readonly AttentionKernel[] | undefined,
   rounds: number,
   clock: () => number,
   roofline: Roofline,
@@ -99,29 +142,29 @@ async function runGroup(
   const prepared = group.prepare(gpu);
   try {
     const entries = [];
-    for (const [candidate, run] of Object.entries(prepared.candidates)) {
+    for (const candidate of candidatesOf(group, prepared, theirs)) {
       const error = await check(gpu, group, prepared, candidate);
-      const once = await time(gpu, run, 1, clock); // warm
+      const once = await time(gpu, candidate, 1, clock); // warm
       entries.push({
         candidate,
-        run,
         error,
         repeats: Math.ceil(Math.min(maxRepeats, Math.max(1, turn / once))),
         times: [] as number[],
       });
     }
     for (let round = 0; round < rounds; round++)
-      for (const { run, repeats, times } of entries) times.push(await time(gpu, run, repeats, clock));
-    const medians = new Map(entries.map(({ candidate, times }) => [candidate, median(times)]));
-    const baseline = prepared.baseline === undefined ? undefined : medians.get(prepared.baseline);
-    return entries.map(({ candidate, run, error, times }) => {
-      const recorder = gpu.record('cost');
-      run(recorder);
+      for (const { candidate, repeats, times } of entries) times.push(await time(gpu, candidate, repeats, clock));
+    const medians = new Map(entries.map(({ candidate, times }) => [candidate.name, median(times)]));
+    const baselineName = theirs ? 'default' : prepared.baseline;
+    const baseline = baselineName === undefined ? undefined : medians.get(baselineName);
+    return entries.map(({ candidate, error, times }) => {
+      const recorder = gpu.record('cost', { kernels: candidate.kernels });
+      candidate.run(recorder);
       const { flops, bytes, kernels } = recorder.work;
-      const milliseconds = medians.get(candidate)!;
+      const milliseconds = medians.get(candidate.name)!;
       return {
         group: group.name,
-        candidate,
+        candidate: candidate.name,
         kernels: kernels.join(' + '),
         milliseconds,
         fastest: Math.min(...times),
@@ -138,22 +181,27 @@ async function runGroup(
   }
 }
 
-async function check(gpu: Gpu, group: BenchmarkGroup, prepared: PreparedGroup, candidate: string): Promise<number> {
-  const recorder = gpu.record(candidate);
-  const output = recorder.read(prepared.candidates[candidate](recorder));
+async function check(
+  gpu: Gpu,
+  group: BenchmarkGroup,
+  prepared: PreparedGroup,
+  { name, run, kernels, reference }: Candidate,
+): Promise<number> {
+  const recorder = gpu.record(name, { kernels });
+  const output = recorder.read(run(recorder));
   await recorder.submit();
-  const error = prepared.error(output.f32);
+  const error = prepared.error(output.f32, reference);
   const bound = prepared.bound ?? 1e-7;
   if (!(error <= bound))
-    throw new KernelError(candidate, `${group.name}: NMSE ${error} exceeds ${bound}; a wrong kernel is not timed`);
+    throw new KernelError(name, `${group.name}: NMSE ${error} exceeds ${bound}; a wrong kernel is not timed`);
   return error;
 }
 
 /** Milliseconds of one run, from `repeats` of them in one submission. */
-async function time(gpu: Gpu, run: (rec: Recorder) => Tensor, repeats: number, clock: () => number): Promise<number> {
+async function time(gpu: Gpu, { run, kernels }: Candidate, repeats: number, clock: () => number): Promise<number> {
   // a software adapter works on the same clock as we do, and its timestamps are no better
   const profiler = gpu.capabilities.timestamps && !gpu.capabilities.software ? new Profiler(gpu) : undefined;
-  const recorder = gpu.record('benchmark', { profiler });
+  const recorder = gpu.record('benchmark', { profiler, kernels });
   for (let i = 0; i < repeats; i++) run(recorder);
   const start = clock();
   await recorder.submit();

@@ -2,6 +2,7 @@ import { requestAdapter } from '#platform';
 import { BufferPool } from './buffer-pool.ts';
 import { type Capabilities, describeDevice, deviceDescriptor } from './capabilities.ts';
 import type { GpuContext } from './context.ts';
+import type { Kernels } from './custom/kernels.ts';
 import { DeviceLostError, GpuError, ShapeError } from './errors.ts';
 import { PipelineCache } from './pipeline-cache.ts';
 import { Recorder, type RecorderOptions } from './recorder.ts';
@@ -15,6 +16,8 @@ export interface GpuOptions {
   software?: boolean;
   /** Lower limit in bytes than the device's, so that small weights are split as big ones would be. */
   maxStorageBufferBindingSize?: number;
+  /** Kernels in the place of ours, for every run that is not given others. */
+  kernels?: Kernels;
 }
 
 /**
@@ -34,6 +37,7 @@ export class Gpu implements GpuContext {
   readonly capabilities: Capabilities;
   readonly pipelines: PipelineCache;
   readonly pool: BufferPool;
+  readonly kernels: Kernels | undefined;
   #lost: DeviceLostError | undefined;
   #params: GPUBuffer | undefined;
   readonly #ownsDevice: boolean;
@@ -43,6 +47,7 @@ export class Gpu implements GpuContext {
     this.capabilities = describeDevice(device, info, options);
     this.pipelines = new PipelineCache(device);
     this.pool = new BufferPool(device);
+    this.kernels = options.kernels;
     this.#ownsDevice = ownsDevice;
     void device.lost.then((info) => {
       this.#lost = new DeviceLostError(info.reason, info.message);
@@ -55,9 +60,9 @@ export class Gpu implements GpuContext {
   }
 
   /** Starts recording commands; nothing runs before `submit()`. */
-  record(label: string, options?: RecorderOptions): Recorder {
+  record(label: string, options: RecorderOptions = {}): Recorder {
     this.assertAlive();
-    return new Recorder(this, label, options);
+    return new Recorder(this, label, { ...options, kernels: options.kernels ?? this.kernels });
   }
 
   /** The buffer from which dispatches of one submission read their params; uploads are ordered with submissions. */

@@ -1,20 +1,35 @@
 import { KernelError } from './errors.ts';
 
 export type Access = 'read' | 'read_write';
+/** What stands at a binding: a storage tensor, or the params. */
+export type Slot = Access | 'params';
 
-/** What determines a compute pipeline: the text, the access of each storage binding, whether there are params. */
+/** Where a text comes from that is not ours, so that its errors are told in its own lines. */
+export interface KernelSource {
+  /** Of what the compiler says of the whole text. */
+  explain(messages: readonly Pick<GPUCompilationMessage, 'lineNum' | 'linePos' | 'message'>[]): KernelError;
+  /** Of a pipeline that WebGPU refuses. */
+  refuse(message: string): KernelError;
+}
+
+/** What determines a compute pipeline: the text, its entry point, and what is bound at 0, 1, … of group 0. */
 export interface PipelineKey {
   /** Names the kernel variant in errors, profiles and captures, for example `matmul.tile f16`. */
   readonly kernel: string;
   readonly code: string;
-  readonly access: readonly Access[];
-  readonly hasParams: boolean;
+  readonly slots: readonly Slot[];
+  /** Default `main`. */
+  readonly entryPoint?: string;
+  /** Values of the text's `override` declarations. */
+  readonly constants?: Readonly<Record<string, number>>;
+  readonly source?: KernelSource;
 }
 
 export interface Pipeline {
   readonly id: number;
   readonly pipeline: GPUComputePipeline;
   readonly layout: GPUBindGroupLayout;
+  readonly slots: readonly Slot[];
 }
 
 /** Bytes of the uniform window that a dispatch sees as its params; also the alignment of dynamic offsets. */
@@ -24,7 +39,8 @@ export const paramsBytes = 256;
  * Compiles each distinct pipeline once, asynchronously, and keeps the bind groups.
  *
  * Binding contract of every kernel: storage tensors at `@group(0) @binding(0…)` in the order of the dispatch's bindings,
- * then, where the kernel has params, `var<uniform>` of at most 256 bytes at the next binding.
+ * then, where the kernel has params, `var<uniform>` of at most 256 bytes at the next binding, then what a kernel of the
+ * user's own has besides (src/kernels/custom/).
  */
 export class PipelineCache {
   readonly #device: GPUDevice;
@@ -54,7 +70,7 @@ export class PipelineCache {
       ofText = new Map();
       this.#pipelines.set(key.code, ofText);
     }
-    const bindings = `${key.access.join()}|${key.hasParams}`;
+    const bindings = `${key.slots.join()}|${key.entryPoint}|${key.constants && JSON.stringify(key.constants)}`;
     let pipeline = ofText.get(bindings);
     if (!pipeline) {
       pipeline = this.#compile(key);
@@ -64,13 +80,14 @@ export class PipelineCache {
     return pipeline;
   }
 
-  async #compile({ kernel, code, access, hasParams }: PipelineKey): Promise<Pipeline> {
+  async #compile({ kernel, code, slots, entryPoint = 'main', constants, source }: PipelineKey): Promise<Pipeline> {
     const device = this.#device;
     device.pushErrorScope('validation');
     const module = device.createShaderModule({ label: kernel, code });
     const invalid = device.popErrorScope();
     const info = await module.getCompilationInfo();
     const errors = info.messages.filter((m) => m.type === 'error');
+    if (errors.length && source) throw source.explain(errors);
     if (errors.length) {
       const lines = code.split('\n');
       const text = errors.map((m) => `line ${m.lineNum}: ${m.message} in \`${(lines[m.lineNum - 1] ?? '').trim()}\``);
@@ -78,41 +95,38 @@ export class PipelineCache {
     }
     const error = await invalid;
     if (error) throw new KernelError(kernel, error.message);
-    const layout = this.#layout(access, hasParams);
+    const layout = this.#layout(slots);
     try {
       const pipeline = await device.createComputePipelineAsync({
         label: kernel,
         layout: device.createPipelineLayout({ label: kernel, bindGroupLayouts: [layout] }),
-        compute: { module, entryPoint: 'main' },
+        compute: { module, entryPoint, constants: { ...constants } },
       });
-      return { id: this.#nextId++, pipeline, layout };
+      return { id: this.#nextId++, pipeline, layout, slots };
     } catch (e) {
-      throw new KernelError(kernel, (e as Error).message);
+      throw source?.refuse((e as Error).message) ?? new KernelError(kernel, (e as Error).message);
     }
   }
 
-  #layout(access: readonly Access[], hasParams: boolean): GPUBindGroupLayout {
-    const key = `${access.join()}|${hasParams}`;
+  #layout(slots: readonly Slot[]): GPUBindGroupLayout {
+    const key = slots.join();
     let layout = this.#layouts.get(key);
     if (!layout) {
-      const entries: GPUBindGroupLayoutEntry[] = access.map((a, binding) => ({
+      const entries: GPUBindGroupLayoutEntry[] = slots.map((slot, binding) => ({
         binding,
         visibility: GPUShaderStage.COMPUTE,
-        buffer: { type: a === 'read' ? 'read-only-storage' : 'storage' },
+        buffer:
+          slot === 'params'
+            ? { type: 'uniform', hasDynamicOffset: true }
+            : { type: slot === 'read' ? 'read-only-storage' : 'storage' },
       }));
-      if (hasParams)
-        entries.push({
-          binding: access.length,
-          visibility: GPUShaderStage.COMPUTE,
-          buffer: { type: 'uniform', hasDynamicOffset: true },
-        });
       layout = this.#device.createBindGroupLayout({ label: key, entries });
       this.#layouts.set(key, layout);
     }
     return layout;
   }
 
-  /** `label` names the dispatch in captures and validation errors. */
+  /** `label` names the dispatch in captures and validation errors; `storages` are in the order of their slots. */
   bindGroup(
     pipeline: Pipeline,
     label: string,
@@ -124,9 +138,11 @@ export class PipelineCache {
     if (params) key += `,${this.#bufferId(params)}`;
     let group = this.#bindGroups.get(key);
     if (!group) {
-      const entries: GPUBindGroupEntry[] = storages.map((resource, binding) => ({ binding, resource }));
-      if (params)
-        entries.push({ binding: storages.length, resource: { buffer: params, offset: 0, size: paramsBytes } });
+      const next = storages.values();
+      const entries = pipeline.slots.map((slot, binding): GPUBindGroupEntry => {
+        const resource = slot === 'params' ? { buffer: params!, offset: 0, size: paramsBytes } : next.next().value!;
+        return { binding, resource };
+      });
       group = this.#device.createBindGroup({ label, layout: pipeline.layout, entries });
       // Prompts of ever new lengths would grow this without end; refilling it costs one run's bind groups.
       if (this.#bindGroups.size >= 8192) this.#bindGroups.clear();

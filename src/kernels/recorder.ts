@@ -1,38 +1,14 @@
 import { roundedSize, takeBestFit } from './buffer-pool.ts';
 import type { GpuContext } from './context.ts';
+import { checkKernelNames, type Kernels, kernelFor, replaceDispatch } from './custom/kernels.ts';
+import { type Cost, type Dispatch, storagesOf } from './dispatch.ts';
 import { KernelError, ShapeError } from './errors.ts';
 import { assignSlots, lifetimes, type Use } from './memory-plan.ts';
-import { type Access, type Pipeline, paramsBytes } from './pipeline-cache.ts';
+import { type Pipeline, paramsBytes, type Slot } from './pipeline-cache.ts';
 import type { Profiler } from './profiler.ts';
 import { byteSize, type DType, isBindable, type Storage, type Tensor } from './tensor.ts';
 
-/** Work of one dispatch, from the kernel's cost model: what the profiler and the benchmarks divide by time. */
-export interface Cost {
-  readonly flops: number;
-  readonly bytes: number;
-}
-
-export interface Binding {
-  readonly tensor: Tensor;
-  readonly access: Access;
-}
-
-export const read = (tensor: Tensor): Binding => ({ tensor, access: 'read' });
-export const readWrite = (tensor: Tensor): Binding => ({ tensor, access: 'read_write' });
-
-export interface Dispatch {
-  /** The kernel and its variant, for example `matmul.tile f16`. */
-  readonly kernel: string;
-  /** What it is used for, for example `blocks.0.attn.q_proj`. */
-  readonly label: string;
-  readonly code: string;
-  /** Storage bindings 0, 1, … of group 0. */
-  readonly bindings: readonly Binding[];
-  /** At most 64 words, bound as `var<uniform>` after the storages; floats through `floatBits`. */
-  readonly params?: readonly number[];
-  readonly workgroups: readonly [x: number, y?: number, z?: number];
-  readonly cost: Cost;
-}
+export { type Binding, type Cost, type Dispatch, read, readWrite, type Workgroups } from './dispatch.ts';
 
 interface Copy {
   readonly from: Tensor;
@@ -83,6 +59,8 @@ export interface RecorderOptions {
   profiler?: Profiler;
   /** Bind each storage to its end instead of the tensor's, so that a test sees writes past the end of an output. */
   bindToEnd?: boolean;
+  /** Kernels in the place of ours. */
+  kernels?: Kernels;
 }
 
 /**
@@ -96,6 +74,8 @@ export class Recorder {
   readonly label: string;
   readonly #profiler: Profiler | undefined;
   readonly #bindToEnd: boolean;
+  readonly #kernels: Kernels | undefined;
+  readonly #extras = new Map<string, ReadonlyMap<string, Tensor>>();
   readonly #commands: Command[] = [];
   readonly #temporaries = new Set<Storage>();
   readonly #inputs: { tensor: Tensor; data: BufferSource }[] = [];
@@ -107,16 +87,33 @@ export class Recorder {
     this.label = label;
     this.#profiler = options.profiler;
     this.#bindToEnd = options.bindToEnd ?? false;
+    this.#kernels = options.kernels;
+    if (this.#kernels) checkKernelNames(this.#kernels);
   }
 
   /** Dispatches recorded so far: what a run costs in launches. */
   get dispatches(): number {
-    return this.#commands.filter((c) => 'dispatch' in c).length;
+    return this.recorded.length;
+  }
+
+  /** What was recorded so far, in the order in which it runs. */
+  get recorded(): readonly Dispatch[] {
+    return this.#commands.flatMap((c) => ('dispatch' in c ? [c.dispatch] : []));
+  }
+
+  /** What a kernel of the user's own gives besides the output of the dispatch with this label, by name. */
+  extras(label: string): ReadonlyMap<string, Tensor> {
+    return this.#extras.get(label) ?? new Map();
+  }
+
+  /** Whether a kernel of the user's own stands in the place of ours in dispatches of this label. */
+  replaces(kernel: string, label: string): boolean {
+    return this.#kernels !== undefined && kernelFor(this.#kernels, { kernel, label }) !== undefined;
   }
 
   /** Kernels of the dispatches recorded so far, each once, and the sum of their work: what a benchmark divides by time. */
   get work(): Cost & { kernels: string[] } {
-    const dispatches = this.#commands.flatMap((c) => ('dispatch' in c ? [c.dispatch] : []));
+    const dispatches = this.recorded;
     const sum = (f: (cost: Cost) => number) => dispatches.reduce((total, d) => total + f(d.cost), 0);
     return {
       flops: sum((c) => c.flops),
@@ -148,7 +145,10 @@ export class Recorder {
     return tensor;
   }
 
-  dispatch(dispatch: Dispatch): void {
+  dispatch(ours: Dispatch): void {
+    const kernel = this.#kernels && kernelFor(this.#kernels, ours);
+    const { dispatch, extras } = kernel ? replaceDispatch(this, ours, kernel) : { dispatch: ours };
+    if (extras) this.#extras.set(dispatch.label, extras);
     const limit = this.gpu.capabilities.maxWorkgroupsPerDimension;
     if (dispatch.workgroups.some((n) => !(n! <= limit && n! >= 0)))
       throw new KernelError(
@@ -161,7 +161,7 @@ export class Recorder {
         `${dispatch.label}: ${dispatch.params?.length} params, at most ${paramsBytes / 4}`,
       );
     const largest = this.gpu.device.limits.maxStorageBufferBindingSize;
-    for (const { tensor } of dispatch.bindings) {
+    for (const { tensor } of storagesOf(dispatch)) {
       const bytes = byteSize(tensor.dtype, tensor.shape);
       if (bytes > largest)
         throw new KernelError(
@@ -288,7 +288,7 @@ export class Recorder {
     for (const [index, command] of this.#commands.entries()) {
       const tensors =
         'dispatch' in command
-          ? command.dispatch.bindings.map((b) => b.tensor)
+          ? storagesOf(command.dispatch).map((b) => b.tensor)
           : 'copy' in command
             ? [command.copy.from, command.copy.to]
             : [command.readback.tensor];
@@ -296,13 +296,11 @@ export class Recorder {
     }
   }
 
-  #pipeline({ kernel, code, bindings, params }: Dispatch): Promise<Pipeline> {
-    return this.gpu.pipelines.get({
-      kernel,
-      code,
-      access: bindings.map((b) => b.access),
-      hasParams: params !== undefined,
-    });
+  #pipeline({ bindings, params, moreBindings = [], ...dispatch }: Dispatch): Promise<Pipeline> {
+    const slots: Slot[] = bindings.map((b) => b.access);
+    if (params) slots.push('params');
+    slots.push(...moreBindings.map((b) => b.access));
+    return this.gpu.pipelines.get({ ...dispatch, slots });
   }
 
   /** All dispatches' params in one buffer, one upload; each sees its own window through a dynamic offset. */
@@ -339,7 +337,7 @@ export class Recorder {
         const timestampWrites = this.#profiler?.next(dispatch);
         if (timestampWrites) endPass();
         pass ??= encoder.beginComputePass({ label: timestampWrites ? dispatch.label : this.label, timestampWrites });
-        const storages = dispatch.bindings.map(({ tensor: t }) => ({
+        const storages = storagesOf(dispatch).map(({ tensor: t }) => ({
           buffer: bufferOf(t),
           offset: t.offset,
           size: this.#bindToEnd ? bufferOf(t).size - t.offset : Math.max(4, byteSize(t.dtype, t.shape)),

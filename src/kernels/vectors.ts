@@ -15,6 +15,10 @@ export const vectorType = (width: VectorWidth, scalar: 'f32' | 'u32' = 'f32'): s
 export const dotProduct = (width: VectorWidth, a: string, b: string): string =>
   width === 1 ? `${a} * ${b}` : `dot(${a}, ${b})`;
 
+/** WGSL `dotVector(a, b)`: the same as a function of `Vector`, for texts that are not made for one width. */
+export const dotVectorWgsl = (width: VectorWidth): string =>
+  `fn dotVector(a: Vector, b: Vector) -> f32 { return ${dotProduct(width, 'a', 'b')}; }`;
+
 /**
  * Workgroup counts [x, y] with x * y >= `count`, each within the limit of one dimension; the kernel numbers its workgroups
  * `id.x + id.y * count.x` and drops those past the end.

@@ -8,16 +8,21 @@ import { modelWeights } from './forward.ts';
 import type { ModelInput, Visual } from './input.ts';
 import { KvCache } from './kv-cache.ts';
 import { Model } from './model.ts';
+import type { DTypeOf } from './price.ts';
 import type { WeightSource } from './weights.ts';
 
-/** @param like the adapter whose kernels are recorded, and whose bindings split the matrices. */
-export function dryModel(config: Architecture, dtype: DType, like?: Capabilities): Model {
+/**
+ * @param dtypeOf of the stored matrices, or one for all.
+ * @param like the adapter whose kernels are recorded, and whose bindings split the matrices.
+ */
+export function dryModel(config: Architecture, dtypeOf: DType | DTypeOf, like?: Capabilities): Model {
   const gpu = new DryGpu(like);
   const { maxStorageBufferBindingSize, maxBufferSize } = gpu.capabilities;
   const limit = Math.min(maxStorageBufferBindingSize, like?.maxBufferSize ?? maxBufferSize);
   const source: WeightSource = {
     matrix(name, [rows, ...rest], { of } = { index: 0, of: 1 }) {
       const shape = [rows / of, elementCount(rest)] as const;
+      const dtype = typeof dtypeOf === 'string' ? dtypeOf : dtypeOf({ name });
       const split = splitRows(shape, dtype, limit);
       const ranges = split.length ? split : [[0, shape[0]]]; // what no binding holds is for `checkAdapter` to name
       const parts = ranges.map(([start, end]) => gpu.tensor(name, dtype, [end - start, shape[1]]));

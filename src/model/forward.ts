@@ -1,3 +1,4 @@
+import type { Kernels } from '../kernels/custom/kernels.ts';
 import { gatherRows } from '../kernels/elementwise/elementwise.ts';
 import { embedding } from '../kernels/embedding/embedding.ts';
 import type { Recorder } from '../kernels/recorder.ts';
@@ -6,8 +7,9 @@ import { rows, type Tensor } from '../kernels/tensor.ts';
 import { decoder, unembed } from './decoder.ts';
 import { EditPlan } from './edits.ts';
 import { InputError } from './errors.ts';
+import { withExtras } from './extra-hooks.ts';
 import type { Architecture, VisualEncoder, VisualRows } from './families/family.ts';
-import { type HookPoint, hookPoints, selectHooks } from './hook-points.ts';
+import { type HookPoint, hookPoints, type NamesFilter, selectHooks } from './hook-points.ts';
 import type { Hooks } from './hooks.ts';
 import type { ModelInput, Visual } from './input.ts';
 import type { KvCache } from './kv-cache.ts';
@@ -39,11 +41,14 @@ export class Forward {
   readonly hookPoints: readonly HookPoint[];
   readonly #frequencies: Float32Array;
   readonly #axisOf: Uint8Array | undefined;
+  readonly #kernels: Kernels | undefined;
 
-  constructor(config: Architecture, weights: ModelWeights) {
+  /** @param kernels in whose places those of a run stand (`RunOptions.kernels`). */
+  constructor(config: Architecture, weights: ModelWeights, kernels: Kernels | undefined) {
     this.config = config;
     this.weights = weights;
     this.hookPoints = hookPoints(config);
+    this.#kernels = kernels;
     const { rope, dHead, mropeSections } = config.text;
     this.#frequencies = inverseFrequencies(rope, dHead);
     this.#axisOf = mropeSections && mropeAxes(mropeSections);
@@ -153,11 +158,16 @@ export class Forward {
       unembed(rec, this.weights.decoder, this.config.text, hooks.narrow(out!), hooks.narrowed);
   }
 
+  /** The hook points that a filter asks for, those that kernels of the user's own add among them. */
+  select(filter: NamesFilter, kernels: Kernels | undefined): HookPoint[] {
+    return selectHooks(withExtras(this.hookPoints, kernels ?? this.#kernels), filter);
+  }
+
   /** Which hooks are wanted and how far the run must go for them. */
-  extent({ namesFilter = [], stopAtLayer }: RunOptions, visuals: number, generating: boolean) {
+  extent({ namesFilter = [], stopAtLayer, kernels }: RunOptions, visuals: number, generating: boolean) {
     const { nLayers } = this.config.text;
     const seen = (p: HookPoint) => !/^(vision|projector)\./.test(p.name);
-    const selected = selectHooks(this.hookPoints, namesFilter);
+    const selected = this.select(namesFilter, kernels);
     const unseen = visuals ? undefined : selected.find((p) => !seen(p) && [namesFilter].flat().includes(p.name));
     if (unseen) throw new InputError(`${unseen.name} does not happen: the prompt has no images`);
     const wanted = visuals ? selected : selected.filter(seen);

@@ -18,9 +18,12 @@ export interface ContinueOptions extends Partial<SamplerOptions> {
   readonly onActivations?: (activations: ActivationCache, position: number) => void;
 }
 
-export interface GenerateOptions extends ContinueOptions, Pick<RunOptions, 'posSlice' | 'edits'> {}
+/** What holds for the prompt and for every step after it. */
+type Changes = Pick<RunOptions, 'edits' | 'kernels'>;
 
-export interface PromptOptions extends Pick<RunOptions, 'namesFilter' | 'posSlice' | 'edits'> {
+export interface GenerateOptions extends ContinueOptions, Changes, Pick<RunOptions, 'posSlice'> {}
+
+export interface PromptOptions extends Changes, Pick<RunOptions, 'namesFilter' | 'posSlice'> {
   /** Positions to keep room for after the prompt. */
   readonly room: number;
   /** Bring the logits of what comes next to the host, for sampling and for scoring. Greedy text needs them not. */
@@ -35,9 +38,9 @@ export interface PromptOptions extends Pick<RunOptions, 'namesFilter' | 'posSlic
 export async function* generate(model: Model, input: ModelInput, options: GenerateOptions): AsyncGenerator<number> {
   options.signal?.throwIfAborted();
   const logits = (options.temperature ?? 0) > 0;
-  const { namesFilter, posSlice, edits } = options;
+  const { namesFilter, posSlice, edits, kernels } = options;
   const room = options.maxNewTokens - 1;
-  const prompt = await PromptRun.start(model, [input], { room, logits, namesFilter, posSlice, edits });
+  const prompt = await PromptRun.start(model, [input], { room, logits, namesFilter, posSlice, edits, kernels });
   try {
     if (namesFilter)
       options.onActivations?.(prompt.activations, resolvePosSlice(posSlice, input.inputIds.length).start);
@@ -60,15 +63,15 @@ export class PromptRun {
   readonly #tokens: Tensor;
   readonly #length: number;
   readonly #first: StepResult;
-  readonly #edits: RunOptions['edits'];
+  readonly #changes: Changes;
 
-  private constructor(model: Model, cache: KvCache, tokens: Tensor, first: StepResult, edits: RunOptions['edits']) {
+  private constructor(model: Model, cache: KvCache, tokens: Tensor, first: StepResult, changes: Changes) {
     this.#model = model;
     this.#cache = cache;
     this.#tokens = tokens;
     this.#length = cache.length;
     this.#first = first;
-    this.#edits = edits;
+    this.#changes = changes;
     this.batch = cache.batch;
     this.activations = first.activations;
   }
@@ -76,7 +79,8 @@ export class PromptRun {
   /** Runs the prompts, with a cache sized for them and `room` more positions. @throws InputError when that is too long. */
   static async start(model: Model, inputs: readonly ModelInput[], options: PromptOptions): Promise<PromptRun> {
     const { maxPositions } = model.config.text;
-    const { room, namesFilter, posSlice, edits } = options;
+    const { room, namesFilter, posSlice, edits, kernels } = options;
+    const changes = { edits, kernels };
     const length = inputs[0]?.inputIds.length ?? 0;
     if (!(Number.isInteger(room) && room >= 0))
       throw new InputError(`room for ${room} positions: give a whole number (maxNewTokens is at least 1)`);
@@ -86,8 +90,8 @@ export class PromptRun {
     const tokens = model.gpu.tensor('tokens', 'u32', [cache.batch]);
     try {
       const next = options.logits ? undefined : tokens;
-      const first = await model.step(inputs, { cache, next, namesFilter, posSlice, edits });
-      return new PromptRun(model, cache, tokens, first, edits);
+      const first = await model.step(inputs, { ...changes, cache, next, namesFilter, posSlice });
+      return new PromptRun(model, cache, tokens, first, changes);
     } catch (e) {
       cache.destroy();
       model.gpu.destroy(tokens);
@@ -127,10 +131,10 @@ export class PromptRun {
       if (!next) this.#model.gpu.write(this.#tokens, ids as Uint32Array<ArrayBuffer>);
       const position = this.#cache.length;
       const step = await this.#model.stepFrom(this.#tokens, {
+        ...this.#changes,
         cache: this.#cache,
         next: sampler ? undefined : this.#tokens,
         namesFilter,
-        edits: this.#edits,
       });
       if (namesFilter) onActivations?.(step.activations, position);
       ({ logits, next } = step);
@@ -146,7 +150,7 @@ export class PromptRun {
     if (tokens.length === 1) return scores;
     this.#cache.length = this.#length;
     const inputs = scores.map(() => ({ inputIds: Array.from(tokens).slice(0, -1), visuals: [] }));
-    const options = { cache: this.#cache, next: this.#tokens, namesFilter: 'logits', edits: this.#edits };
+    const options = { cache: this.#cache, next: this.#tokens, namesFilter: 'logits', ...this.#changes };
     const { activations } = await this.#model.step(inputs, options);
     const rows = this.#rows(activations.get('logits')!.data); // [batch * (tokens - 1)][vocab]
     for (const [b, score] of scores.entries())

@@ -1,3 +1,4 @@
+import { globRegExp } from '../kernels/glob.ts';
 import type { BlockShape } from './config/block.ts';
 import type { TextConfig } from './config/text.ts';
 import type { ViTConfig } from './config/vit.ts';
@@ -137,12 +138,7 @@ export function selectHooks(points: readonly HookPoint[], filter: NamesFilter): 
   const patterns = typeof filter === 'string' ? [filter] : filter;
   const wanted = new Set<HookPoint>();
   for (const pattern of patterns) {
-    const regex = new RegExp(
-      `^${pattern
-        .split('*')
-        .map((s) => s.replace(/[.+?^${}()|[\]\\]/g, '\\$&'))
-        .join('.*')}$`,
-    );
+    const regex = globRegExp(pattern);
     const matches = points.filter((p) => regex.test(p.name));
     if (!matches.length)
       throw new InputError(

@@ -1,4 +1,6 @@
 import { argmax } from '../kernels/argmax/argmax.ts';
+import { unusedKernels } from '../kernels/custom/kernels.ts';
+import type { Dispatch } from '../kernels/dispatch.ts';
 import type { Gpu } from '../kernels/gpu.ts';
 import type { Readback, Recorder } from '../kernels/recorder.ts';
 import type { Tensor } from '../kernels/tensor.ts';
@@ -6,7 +8,7 @@ import type { Edit } from './edits.ts';
 import { InputError } from './errors.ts';
 import type { Architecture } from './families/family.ts';
 import { Forward, type ModelWeights } from './forward.ts';
-import { type HookPoint, selectHooks } from './hook-points.ts';
+import type { HookPoint } from './hook-points.ts';
 import { type HookRequest, Hooks } from './hooks.ts';
 import type { ModelInput } from './input.ts';
 import type { KvCache } from './kv-cache.ts';
@@ -52,7 +54,7 @@ export class Model {
     this.gpu = gpu;
     this.config = config;
     this.weights = weights;
-    this.#forward = new Forward(config, weights);
+    this.#forward = new Forward(config, weights, gpu.kernels);
     this.hookPoints = this.#forward.hookPoints;
   }
 
@@ -63,8 +65,18 @@ export class Model {
   async runWithCache(input: ModelInput, options: RunOptions = {}): Promise<ActivationCache> {
     const rec = this.gpu.record('forward', options);
     const { hooks } = this.#record(rec, [input], options);
+    const [unused] = unusedKernels(options.kernels ?? {}, rec.recorded);
+    if (unused)
+      throw new InputError(
+        `the kernel ${unused.name} took no place in this run: no dispatch has a label like ${unused.labels ?? '*'}`,
+      );
     await rec.submit();
     return activations(hooks);
+  }
+
+  /** What `runWithCache` would run, without running it: each dispatch with its text, bindings, params and workgroups. */
+  dispatches(input: ModelInput, options: RunOptions = {}): readonly Dispatch[] {
+    return this.recorded([input], options).recorded;
   }
 
   /** The same, with what is asked for left on the GPU, in tensors that live until they are destroyed. */
@@ -165,11 +177,12 @@ export class Model {
 
   /** One more token of each sequence, u32[batch], taken from the GPU where the step before left it. */
   async stepFrom(tokens: Tensor, options: StepOptions): Promise<StepResult> {
-    const { cache, namesFilter = [] } = options;
+    const { cache, namesFilter = [], kernels } = options;
     const rec = this.gpu.record('decode', options);
     const happens = ({ name }: HookPoint) => !/^(vision|projector)\./.test(name);
     const names = new Set(
-      selectHooks(this.hookPoints, namesFilter)
+      this.#forward
+        .select(namesFilter, kernels)
         .filter(happens)
         .map((p) => p.name),
     );
@@ -193,7 +206,7 @@ export class Model {
    * fit, also of a model whose weights are not there (dry-run.ts).
    */
   recorded(inputs: readonly ModelInput[], options: RunOptions = {}, cache?: KvCache): Recorder {
-    const rec = this.gpu.record('dry run');
+    const rec = this.gpu.record('dry run', options);
     this.#record(rec, inputs, options, cache);
     return rec;
   }

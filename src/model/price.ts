@@ -1,4 +1,5 @@
 // What a checkpoint takes, by its config.json alone or with its headers: nothing here needs a GPU or a weight.
+import type { Checkpoint } from '../checkpoint/checkpoint-files.ts';
 import { specKey, type TensorSpec } from '../checkpoint/specs.ts';
 import { byteSize, bytesPerElement, type DType, elementCount, splitRows } from '../kernels/tensor.ts';
 import type { Architecture } from './families/family.ts';
@@ -40,16 +41,20 @@ const partsByName: readonly (readonly [RegExp, ModelPart])[] = [
   [/^lm_head\./, 'LM head'],
 ];
 
+/** The precision in which a tensor is stored. */
+export type DTypeOf = (tensor: Pick<TensorSpec, 'name'>) => DType;
+
+/** As the headers of a checkpoint's files say, which have been checked (`checkSpecs`). */
+export const storedDType =
+  ({ tensors }: Checkpoint): DTypeOf =>
+  ({ name }) =>
+    tensors.get(name)!.dtype.toLowerCase() as DType;
+
 /**
  * The weights that a model of this config reads.
- * @param dtypeOf the precision in which a tensor is stored.
  * @param largest bytes of a buffer that the adapter binds at most.
  */
-export function priceWeights(
-  config: Architecture,
-  dtypeOf: (spec: TensorSpec) => DType,
-  largest = Number.POSITIVE_INFINITY,
-): WeightsPrice {
+export function priceWeights(config: Architecture, dtypeOf: DTypeOf, largest = Number.POSITIVE_INFINITY): WeightsPrice {
   const parts = new Map<ModelPart, Price>();
   const dtypes = new Map<DType, number>();
   const tensors: TensorPrice[] = [];

@@ -1,4 +1,5 @@
 // What a run is asked for, and what it gives.
+import type { Kernels } from '../kernels/custom/kernels.ts';
 import type { Profiler } from '../kernels/profiler.ts';
 import type { Recorder } from '../kernels/recorder.ts';
 import type { Tensor } from '../kernels/tensor.ts';
@@ -18,6 +19,8 @@ export interface RunOptions {
   readonly profiler?: Profiler;
   /** Changes made on the way, in this order (edits.ts). */
   readonly edits?: readonly Edit[];
+  /** WGSL of your own in the place of ours, by operation (docs/kernels.md). Default: those that the GPU was opened with. */
+  readonly kernels?: Kernels;
   /** Refuse a run whose results take more bytes than this; 1 GiB by default. */
   readonly maxResultBytes?: number;
 }

@@ -9,6 +9,7 @@ import type { Recorder } from '../kernels/recorder.ts';
 import { copyRows, rotaryEmbedding } from '../kernels/rotary/rotary.ts';
 import { isBindable, reshape, type Tensor } from '../kernels/tensor.ts';
 import type { BlockShape } from './config/block.ts';
+import { InputError } from './errors.ts';
 import type { Site } from './hooks.ts';
 import type { BlockWeights, Norm } from './weights.ts';
 
@@ -149,6 +150,10 @@ function headOutputs(
   };
   let z: Tensor;
   if (site.edits(scoresHook, patternHook)) {
+    if (rec.replaces('attention', `${name}.z`))
+      throw new InputError(
+        `${name}: a kernel of your own stands in the place of attention, whose scores and pattern are to be edited: leave one out`,
+      );
     const pattern = matrices(rotQ, first, narrow)!;
     z = attentionValues(rec, { pattern, v: values, heads: nHeads, batch, label: `${name}.z` });
   } else {
@@ -157,6 +162,7 @@ function headOutputs(
     z = attention(rec, { q: rotQ, k: keys, v: values, ...how, ...at(first), label: `${name}.z` });
   }
   z = site.pass(`${name}.hook_z`, z, narrow);
+  for (const [extra, tensor] of rec.extras(`${name}.z`)) site.pass(`${name}.hook_${extra}`, tensor, narrow);
   if (site.wants(`${name}.hook_result`)) {
     const wanted = narrow ? z : bindable(rec, site.narrow(z));
     site.pass(`${name}.hook_result`, headResult(rec, { z: wanted, weight: w.o.weight, label: `${name}.result` }), true);

@@ -377,3 +377,69 @@ describe('commands on the embedded checkpoint', () => {
     expect((await readdir(folder)).filter((name) => name.endsWith('.part'))).toEqual([]);
   });
 });
+
+describe('kernels of the user’s own', () => {
+  const wgsl =
+    '@compute @workgroup_size(64) fn main(@builtin(global_invocation_id) id: vec3u) {\n  if (id.x < params.count) { out[id.x] = a[id.x] + b[id.x]; }\n}\n';
+
+  it('are checked and timed beside ours', async () => {
+    const file = join(folder, 'mine.wgsl');
+    await writeFile(file, wgsl);
+    const bench = ['bench', '--op', 'add', '--rounds', '1', '--json', '--kernel'];
+    const { code, stdout, stderr } = await headlight(...bench, file, '--filter', '[60,128]');
+    expect(stderr).toMatch(/checked against float64 on 5 problems: all pass/);
+    expect(code).toBe(0);
+    const { check, rows } = JSON.parse(stdout);
+    expect(check.passed).toBe(true);
+    expect(rows.map((r: { candidate: string }) => r.candidate)).toEqual(['default', 'mine.wgsl']);
+
+    await writeFile(file, wgsl.replace('+', '-'));
+    const wrong = await headlight(...bench, file);
+    expect(wrong.stderr).toMatch(
+      /5 wrong\n {2}add kernel mine\.wgsl, \[1,1\]: NMSE[\s\S]*headlight: a wrong kernel is not timed/,
+    );
+    expect(wrong.code).toBe(1);
+
+    await writeFile(file, wgsl.replace('b[id.x]', 'c[id.x]'));
+    const broken = await headlight(...bench, file);
+    expect(broken.stderr).toMatch(/headlight: add kernel mine\.wgsl:2:\d+: unresolved value 'c' in/);
+    expect(broken.code).toBe(1);
+  });
+
+  it('come from a file that is what it should be', async () => {
+    const file = join(folder, 'table.mjs');
+    await writeFile(file, 'export default { attnetion: { name: "x", wgsl: "" } };');
+    const cases: [string[], RegExp][] = [
+      [['--kernel', file], /table\.mjs: attnetion: no operation of this name; there are attention, /],
+      [['--kernel', file, '--op', 'add'], /--op goes with a \.wgsl file/],
+      [['--kernel', join(folder, 'absent.wgsl')], /absent\.wgsl: no such file/],
+      [['--kernel', 'README.md'], /README\.md: --kernel takes a \.wgsl text, or a \.mjs/],
+      [['--op', 'add'], /--op goes with --kernel/],
+    ];
+    for (const [args, message] of cases) {
+      const { code, stderr } = await headlight('bench', ...args);
+      expect(stderr).toMatch(message);
+      expect(code).toBe(2);
+    }
+  });
+});
+
+describe('dump-wgsl', () => {
+  it('writes every text once, with every dispatch', async () => {
+    const out = join(folder, 'wgsl');
+    const { code, stdout } = await headlight('dump-wgsl', '--out', out, '--tokens', '9', '--json');
+    expect(code).toBe(0);
+    const { files } = JSON.parse(stdout) as { files: string[] };
+    const index = JSON.parse(await readFile(join(out, 'index.json'), 'utf8'));
+    expect((await readdir(out)).sort()).toEqual([...files, 'index.json'].sort());
+    expect(new Set(index.dispatches.map((d: { file: string }) => d.file))).toEqual(new Set(files));
+    const z = index.dispatches.find((d: { label: string }) => d.label === 'blocks.0.attn.z');
+    expect(z).toMatchObject({ entryPoint: 'main', params: [9, 9, expect.any(Number), 0, expect.any(Number), 0] });
+    expect(z.bindings.map((b: { name: string }) => b.name)).toEqual(['q', 'k', 'v', 'z']);
+    expect(z.bindings[0]).toMatchObject({ binding: 0, access: 'read', dtype: 'f32', shape: [9, 8, 16] });
+    expect(await readFile(join(out, z.file), 'utf8')).toMatch(/@compute/);
+    const again = await headlight('dump-wgsl', '--out', out);
+    expect(again.stderr).toMatch(/is not empty/);
+    expect(again.code).toBe(2);
+  });
+});

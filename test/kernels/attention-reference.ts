@@ -1,51 +1,7 @@
-/** float64 references of attention, for the tests of its kernels. */
+/** float64 references of attention as matrices, for the tests of its materialising kernels. */
+import { type Case, referenceOutputs, sees } from '../../src/kernels/attention/reference.ts';
 
-export interface Case {
-  batch: number;
-  queries: number;
-  heads: number;
-  kvHeads: number;
-  headSize: number;
-  keys: number;
-  /** Rows of a sequence in k and v. */
-  keyRows: number;
-  causal: boolean;
-  offset: number;
-  /** With causal: the last so many keys. */
-  window?: number;
-  /** Without: for each query its first key and the one after its last. */
-  segments?: [start: number, end: number][];
-  scale: number;
-}
-
-/** A case from the sizes that matter to a test; keys default to queries, positions to the last ones. */
-export function attentionCase(sizes: Partial<Case> & Pick<Case, 'queries' | 'headSize'>): Case {
-  const { queries, headSize, keys = queries, heads = 2 } = sizes;
-  return {
-    batch: 1,
-    heads,
-    kvHeads: heads,
-    keys,
-    keyRows: keys,
-    causal: false,
-    offset: keys - queries,
-    scale: headSize ** -0.5,
-    ...sizes,
-  };
-}
-
-/** The segment of each query, for segments of these lengths that follow each other. */
-export const blocks = (...lengths: number[]): [start: number, end: number][] =>
-  lengths.flatMap((length, n) => {
-    const start = lengths.slice(0, n).reduce((a, b) => a + b, 0);
-    return Array.from({ length }, (): [number, number] => [start, start + length]);
-  });
-
-/** Whether query i sees key j. */
-export function sees({ causal, offset, window = Number.POSITIVE_INFINITY, segments }: Case, i: number, j: number) {
-  if (segments) return j >= segments[i][0] && j < segments[i][1];
-  return !causal || (j <= offset + i && j > offset + i - window);
-}
+export { attentionCase, blocks, type Case, sees } from '../../src/kernels/attention/reference.ts';
 
 /** q·kᵀ·scale, [batch * heads, queries, keys]; masked entries -Infinity. */
 export function referenceScores(c: Case, q: Float32Array, k: Float32Array): Float64Array {
@@ -80,20 +36,5 @@ export function referencePattern(scores: Float64Array, keys: number): Float64Arr
 }
 
 /** z, [batch * queries, heads, headSize]. */
-export function referenceAttention(c: Case, q: Float32Array, k: Float32Array, v: Float32Array): Float64Array {
-  const pattern = referencePattern(referenceScores(c, q, k), c.keys);
-  const z = new Float64Array(c.batch * c.queries * c.heads * c.headSize);
-  let row = 0;
-  for (let b = 0; b < c.batch; b++)
-    for (let h = 0; h < c.heads; h++) {
-      const kvHead = Math.floor(h / (c.heads / c.kvHeads));
-      for (let i = 0; i < c.queries; i++, row += c.keys) {
-        const zAt = ((b * c.queries + i) * c.heads + h) * c.headSize;
-        for (let j = 0; j < c.keys; j++) {
-          const vAt = ((b * c.keyRows + j) * c.kvHeads + kvHead) * c.headSize;
-          for (let d = 0; d < c.headSize; d++) z[zAt + d] += pattern[row + j] * v[vAt + d];
-        }
-      }
-    }
-  return z;
-}
+export const referenceAttention = (c: Case, q: Float32Array, k: Float32Array, v: Float32Array): Float64Array =>
+  referenceOutputs(c, { q, k, v }).z;

@@ -2,6 +2,7 @@ import { describe, expect, it } from 'vitest';
 import { kernelBenchmarks, median, runKernelBenchmarks } from '../../src/kernels/benchmark.ts';
 import type { BenchmarkGroup } from '../../src/kernels/benchmarks/group.ts';
 import { add } from '../../src/kernels/elementwise/elementwise.ts';
+import type { Recorder } from '../../src/kernels/recorder.ts';
 import { useGpu } from '../gpu.ts';
 import { nmse } from './check.ts';
 
@@ -10,16 +11,17 @@ const count = 1000;
 const a = new Float32Array(count).map((_, i) => i);
 
 /** a + a two ways, the second in two dispatches; and a mistake. */
-const group = (mistake: boolean, flops = count): BenchmarkGroup => ({
+const group = (mistake: boolean, flops = count, byDefault = false): BenchmarkGroup => ({
   name: 'double [1000]',
   flops,
   prepare: (gpu) => {
     const x = gpu.tensor('x', 'f32', [count], a);
     const zero = gpu.tensor('zero', 'f32', [count]);
+    const once = (rec: Recorder) => add(rec, { a: x, b: x, label: 'once' });
     return {
       tensors: [x, zero],
       candidates: {
-        once: (rec) => add(rec, { a: x, b: x, label: 'once' }),
+        ...(byDefault ? { default: once } : { once }),
         twice: (rec) => add(rec, { a: add(rec, { a: x, b: zero, label: 'copy' }), b: x, label: 'twice' }),
         ...(mistake && { wrong: (rec) => add(rec, { a: x, b: zero, label: 'wrong' }) }),
       },
@@ -54,6 +56,30 @@ describe('runKernelBenchmarks', () => {
   it('refuses to time a kernel that is wrong', async () => {
     const run = runKernelBenchmarks(gpu(), { groups: [group(true)], rounds: 1 });
     await expect(run).rejects.toThrow(/^wrong: double \[1000\]: NMSE 0\.25 exceeds 1e-7; a wrong kernel is not timed/);
+  });
+
+  it('times kernels of the user’s own beside ours, in the groups of their operation and masks alone', async () => {
+    const wgsl =
+      '@compute @workgroup_size(64) fn main(@builtin(global_invocation_id) id: vec3u) { if (id.x < params.count) { out[id.x] = a[id.x] + b[id.x]; } }';
+    const kernels = { add: { name: 'mine.wgsl', wgsl, labels: 'elsewhere' } };
+    const groups = [
+      { ...group(false, count, true), op: 'add' as const },
+      { ...group(false), name: 'other', op: 'matmul' as const },
+    ];
+    const { rows } = await runKernelBenchmarks(gpu(), { groups, rounds: 1, kernels });
+    expect(rows.map((r) => [r.group, r.candidate, r.kernels])).toEqual([
+      ['double [1000]', 'default', 'add'],
+      ['double [1000]', 'mine.wgsl', 'add mine.wgsl'],
+    ]);
+    expect(rows[1].speedup).toBeCloseTo(rows[0].milliseconds / rows[1].milliseconds);
+    const wrong = { add: { name: 'wrong.wgsl', wgsl: wgsl.replace('+', '*') } };
+    await expect(runKernelBenchmarks(gpu(), { groups, rounds: 1, kernels: wrong })).rejects.toThrow(
+      /^wrong\.wgsl: double \[1000\]: NMSE .* a wrong kernel is not timed/,
+    );
+    const masked = [{ ...group(false), op: 'attention' as const, mask: 'full' as const }];
+    const attention = { name: 'mine.wgsl', wgsl, masks: ['causal' as const] };
+    const left = await runKernelBenchmarks(gpu(), { groups: masked, rounds: 1, kernels: { attention } });
+    expect(left).toMatchObject({ rows: [], notForKernel: ['double [1000]'] });
   });
 
   it('names what is too large for a software adapter', async (context) => {

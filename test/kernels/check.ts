@@ -1,7 +1,11 @@
 import { expect } from 'vitest';
 import type { Gpu } from '../../src/kernels/gpu.ts';
+import { runGuarded } from '../../src/kernels/guard.ts';
 import type { Recorder } from '../../src/kernels/recorder.ts';
-import { byteSize, type DType, elementCount, type Tensor, type Weight } from '../../src/kernels/tensor.ts';
+import type { DType, Tensor, Weight } from '../../src/kernels/tensor.ts';
+
+export { guarded } from '../../src/kernels/guard.ts';
+export { nmse } from '../../src/kernels/nmse.ts';
 
 /** Seeded numbers in [-1, 1): a test that fails must fail again. */
 export function random(count: number, seed: number): Float32Array<ArrayBuffer> {
@@ -10,18 +14,6 @@ export function random(count: number, seed: number): Float32Array<ArrayBuffer> {
     state = (Math.imul(state, 1664525) + 1013904223) >>> 0;
     return (state >>> 8) / 2 ** 23 - 1;
   });
-}
-
-/** Normalised mean squared error, Σ(a-b)² / Σb². NaN anywhere gives NaN, which no bound lets through. */
-export function nmse(actual: ArrayLike<number>, expected: ArrayLike<number>): number {
-  if (actual.length !== expected.length) throw new Error(`${actual.length} numbers, expected ${expected.length}`);
-  let error = 0;
-  let power = 0;
-  for (let i = 0; i < expected.length; i++) {
-    error += (actual[i] - expected[i]) ** 2;
-    power += expected[i] ** 2;
-  }
-  return power === 0 ? error : error / power;
 }
 
 /** max |a-b| / max |b|, the measure of DESIGN.md section 4 for whole models. */
@@ -92,29 +84,10 @@ export function weightOf(
   return { label, dtype, shape, parts: tensors };
 }
 
-const guardWords = 256;
-const sentinel = 0x7fc5a5a5; // a NaN that no arithmetic makes
-
-/** An output tensor followed by sentinels. Give it as `out`, record with `{ bindToEnd: true }`, then `readGuarded`. */
-export function guarded(gpu: Gpu, label: string, dtype: DType, shape: readonly number[]): Tensor {
-  const words = Math.ceil(byteSize(dtype, shape) / 4);
-  const whole = gpu.tensor(label, 'u32', [words + guardWords], new Uint32Array(words + guardWords).fill(sentinel));
-  return { ...whole, dtype, shape };
-}
-
 /** The content of a guarded tensor; fails the test where a sentinel was overwritten or an output was left unwritten. */
 export async function readGuarded(recorder: Recorder, tensor: Tensor): Promise<Float32Array> {
-  const words = byteSize(tensor.dtype, tensor.shape) / 4;
-  const all = recorder.read({ ...tensor, dtype: 'u32', shape: [words + guardWords] });
-  await recorder.submit();
-  const content = all.u32;
-  expect(
-    content.subarray(words).every((w) => w === sentinel),
-    `${tensor.label}: written past its end`,
-  ).toBe(true);
-  expect(
-    content.subarray(0, words).every((w) => w !== sentinel),
-    `${tensor.label}: left partly unwritten`,
-  ).toBe(true);
-  return new Float32Array(content.buffer, 0, elementCount(tensor.shape));
+  const { content, overrun, unwritten } = await runGuarded(recorder, tensor);
+  expect(overrun, `${tensor.label}: written past its end`).toBe(false);
+  expect(unwritten, `${tensor.label}: left partly unwritten`).toBe(false);
+  return content;
 }

@@ -4,7 +4,7 @@ import { KernelError, ShapeError } from '../errors.ts';
 import { type Cost, type Recorder, read, readWrite } from '../recorder.ts';
 import { expectDType, expectShape, type Tensor } from '../tensor.ts';
 import { foldWorkgroups } from '../vectors.ts';
-import { type ArgmaxVariant, argmaxWgsl } from './argmax.wgsl.ts';
+import { type ArgmaxVariant, argmaxContract, argmaxWgsl } from './argmax.wgsl.ts';
 
 export const argmaxCost = (rows: number, columns: number): Cost => ({
   flops: rows * columns,
@@ -52,6 +52,8 @@ export function argmax(
     params: [rows],
     workgroups: foldWorkgroups(rows, capabilities.maxWorkgroupsPerDimension),
     cost: argmaxCost(rows, columns),
+    header: () => argmaxContract(columns, widthOf(columns)),
+    sizes: { rows, columns },
   });
   return out;
 }

@@ -22,11 +22,7 @@ export interface ArgmaxVariant {
  */
 export function argmaxWgsl(columns: number, { reduce, lanes }: ArgmaxVariant, width: Width): string {
   const components = width === 4 ? ['.x', '.y', '.z', '.w'] : [''];
-  return /* wgsl */ `${reduce === 'subgroup' ? 'enable subgroups;' : ''}
-alias T = ${width === 4 ? 'vec4u' : 'u32'};
-@group(0) @binding(0) var<storage, read> x: array<T>;
-@group(0) @binding(1) var<storage, read_write> out: array<u32>;
-@group(0) @binding(2) var<uniform> params: vec4u; // rows
+  return /* wgsl */ `${reduce === 'subgroup' ? 'enable subgroups;' : ''}${argmaxContract(columns, width)}
 
 struct Best { key: u32, index: u32 }
 
@@ -63,6 +59,14 @@ ${components.map((c, i) => `  mine = better(mine, Best(keys${c}, places${c} * ${
 }
 `;
 }
+
+export const argmaxContract = (columns: number, width: Width): string => /* wgsl */ `
+alias T = ${width === 4 ? 'vec4u' : 'u32'};
+@group(0) @binding(0) var<storage, read> x: array<T>; // the bits of f32 numbers
+@group(0) @binding(1) var<storage, read_write> out: array<u32>;
+@group(0) @binding(2) var<uniform> params: vec4u; // rows
+const columns = ${columns}u; // numbers in a row
+`;
 
 const bestOfRow: Record<ArgmaxVariant['reduce'], (lanes: number) => string> = {
   subgroup: () => /* wgsl */ `

@@ -1,8 +1,14 @@
-import { type Geometry, geometry, keysRead, type QueryKeyArgs, visiblePairs } from '../attention/shapes.ts';
+import { type Geometry, geometry, keysRead, type QueryKeyArgs, sizesOf, visiblePairs } from '../attention/shapes.ts';
 import { type Cost, floatBits, type Recorder, read, readWrite } from '../recorder.ts';
 import { elementCount, expectDType, expectShape, type Tensor } from '../tensor.ts';
 import { foldWorkgroups } from '../vectors.ts';
-import { attentionPatternWgsl, attentionScoresWgsl, patternRowsPerWorkgroup } from './attention-pattern.wgsl.ts';
+import {
+  attentionPatternWgsl,
+  attentionScoresWgsl,
+  patternContract,
+  patternRowsPerWorkgroup,
+  scoresContract,
+} from './attention-pattern.wgsl.ts';
 
 /**
  * q·kᵀ·scale, before softmax: hook_attn_scores.
@@ -28,6 +34,8 @@ export function attentionScores(rec: Recorder, args: QueryKeyArgs & { out?: Tens
     params: [g.queries, g.keys, g.keyRows, g.offset, floatBits(args.scale), g.window ?? 0],
     workgroups: [Math.ceil(g.keys / 8), Math.ceil(g.queries / 8), g.batch * g.heads],
     cost: scoresCost(g),
+    header: () => scoresContract(g),
+    sizes: sizesOf(g),
   });
   return scores;
 }
@@ -65,6 +73,8 @@ export function attentionPattern(rec: Recorder, args: { scores: Tensor; label: s
       rec.gpu.capabilities.maxWorkgroupsPerDimension,
     ),
     cost: patternCost(scores.shape),
+    header: () => patternContract,
+    sizes: { rows: matrices * queries, keys },
   });
   return pattern;
 }

@@ -2,17 +2,19 @@ import { type AttentionShape, attentionHeader } from '../attention/attention.wgs
 import { lastBindings } from '../attention/mask.wgsl.ts';
 import { dotProduct } from '../vectors.ts';
 
+export const scoresContract = (shape: AttentionShape) => /* wgsl */ `${attentionHeader(shape)}
+@group(0) @binding(0) var<storage, read> q: array<Vector>;
+@group(0) @binding(1) var<storage, read> k: array<Vector>;
+@group(0) @binding(2) var<storage, read_write> scores: array<f32>;
+${lastBindings(3, shape.mask)}
+`;
+
 /**
  * A thread for each score. It runs only when somebody asks for hook_attn_scores or hook_pattern, where memory for the matrix
  * is the larger cost. Machine code, heads of 128 (bench/isa): RDNA3 48 registers, RDNA2 32, GCN 36, Ampere 22; no spills,
  * and the same with a window or segments.
  */
-export const attentionScoresWgsl = (shape: AttentionShape) => /* wgsl */ `${attentionHeader(shape)}
-@group(0) @binding(0) var<storage, read> q: array<Vector>;
-@group(0) @binding(1) var<storage, read> k: array<Vector>;
-@group(0) @binding(2) var<storage, read_write> scores: array<f32>;
-${lastBindings(3, shape.mask)}
-
+export const attentionScoresWgsl = (shape: AttentionShape) => /* wgsl */ `${scoresContract(shape)}
 @compute @workgroup_size(8, 8) fn main(@builtin(global_invocation_id) id: vec3u) {
   let key = id.x;
   let query = id.y;
@@ -31,16 +33,18 @@ ${lastBindings(3, shape.mask)}
   scores[(id.z * params.queries + query) * params.keys + key] = score;
 }`;
 
-/**
- * 16 threads a row, 4 rows a workgroup; workgroups past 65535 go on in the second dimension. Machine code (bench/isa): RDNA3 48
- * registers, RDNA2 32, GCN 36, Ampere 35; no spills.
- */
-export const attentionPatternWgsl = /* wgsl */ `
+export const patternContract = /* wgsl */ `
 struct Params { keys: u32, rows: u32 }
 @group(0) @binding(0) var<storage, read> scores: array<f32>;
 @group(0) @binding(1) var<storage, read_write> pattern: array<f32>;
 @group(0) @binding(2) var<uniform> params: Params;
+`;
 
+/**
+ * 16 threads a row, 4 rows a workgroup; workgroups past 65535 go on in the second dimension. Machine code (bench/isa): RDNA3 48
+ * registers, RDNA2 32, GCN 36, Ampere 35; no spills.
+ */
+export const attentionPatternWgsl = /* wgsl */ `${patternContract}
 const lanes = 16u;
 var<workgroup> partial: array<f32, 64>;
 

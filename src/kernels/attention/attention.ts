@@ -2,8 +2,8 @@ import { cachedText } from '../cached-text.ts';
 import type { Capabilities } from '../capabilities.ts';
 import { type Cost, floatBits, type Recorder, read, readWrite } from '../recorder.ts';
 import { expectDType, expectShape, type Tensor } from '../tensor.ts';
-import { type AttentionTile, attentionSplitWgsl, attentionTileWgsl } from './attention.wgsl.ts';
-import { type Geometry, geometry, keysRead, type QueryKeyArgs, visiblePairs } from './shapes.ts';
+import { type AttentionTile, attentionContract, attentionSplitWgsl, attentionTileWgsl } from './attention.wgsl.ts';
+import { type Geometry, geometry, keysRead, type QueryKeyArgs, sizesOf, visiblePairs } from './shapes.ts';
 
 /** `split`: few queries. `tile`: many. `quad`: adapters without a GPU. What each is: attention.wgsl.ts. */
 export const attentionVariants = ['split', 'tile', 'quad'] as const;
@@ -45,6 +45,9 @@ export function attention(rec: Recorder, args: AttentionArgs): Tensor {
     params: [g.queries, g.keys, g.keyRows, g.offset, floatBits(args.scale), g.window ?? 0],
     workgroups: [tile ? Math.ceil(g.queries / (4 * tile.groups)) : g.queries, g.heads, g.batch],
     cost: attentionCost(g),
+    header: () => attentionContract(shape),
+    sizes: sizesOf(g),
+    plainWorkgroups: [g.queries, g.heads, g.batch],
   });
   return z;
 }

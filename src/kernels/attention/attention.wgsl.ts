@@ -1,4 +1,4 @@
-import { dotProduct, type VectorWidth, vectorType } from '../vectors.ts';
+import { dotProduct, dotVectorWgsl, type VectorWidth, vectorType } from '../vectors.ts';
 import { intervalWgsl, lastBindings, type Mask, reachWgsl } from './mask.wgsl.ts';
 
 /**
@@ -82,18 +82,21 @@ const heads = ${heads}u;
 const kvHeads = ${kvHeads}u;
 const chunks = ${headSize / width}u; // vectors in a head
 const pitch = kvHeads * chunks; // from one key to the next
-
-/// The keys that a query sees.
+${dotVectorWgsl(width)}
+// The first key that a query sees, and the one after the last: at least one.
 ${intervalWgsl(mask)}
 `;
 
-const attentionBindings = (mask: Mask | undefined) => /* wgsl */ `
+/** What the text of every variant begins with, and a user's own is put behind. */
+export const attentionContract = (shape: AttentionShape) => /* wgsl */ `${attentionHeader(shape)}
 @group(0) @binding(0) var<storage, read> q: array<Vector>;
 @group(0) @binding(1) var<storage, read> k: array<Vector>;
 @group(0) @binding(2) var<storage, read> v: array<Vector>;
 @group(0) @binding(3) var<storage, read_write> z: array<Vector>;
-${lastBindings(4, mask)}
+${lastBindings(4, shape.mask)}
+`;
 
+const limitsWgsl = /* wgsl */ `
 // The score of a key that the query does not see, and the peak before the first key that it does, which need not be in the
 // first block of its tile. The peak only grows from there, so that a hidden key weighs exp2(hidden - peak) = 0 at all times;
 // were both the same, each would weigh exp2(0) until then. No score is as low as that.
@@ -117,7 +120,7 @@ export function attentionSplitWgsl(shape: AttentionShape): string {
   const groups = Math.max(1, Math.floor(splitThreads / chunks)); // of threads, each with every groups-th value
   const turns = Math.ceil(splitThreads / groups);
   const rounds = Math.ceil(chunks / splitThreads); // vectors of the output that a thread sums up
-  return /* wgsl */ `${attentionHeader(shape)}${attentionBindings(shape.mask)}
+  return /* wgsl */ `${attentionContract(shape)}${limitsWgsl}
 const threads = ${splitThreads}u; // and keys in a block
 const lanes = ${lanes}u;
 const groups = ${groups}u;
@@ -218,7 +221,7 @@ export function attentionTileWgsl(shape: AttentionShape, { groups, lanes, keysPe
   const chunks = headSize / width;
   const rounds = Math.ceil(chunks / lanes); // vectors of the output that a thread sums up for each of its queries
   const component = (vector: string, i: number) => (width === 1 ? vector : `${vector}.${xyzw[i]}`);
-  return /* wgsl */ `${attentionHeader(shape)}${attentionBindings(shape.mask)}
+  return /* wgsl */ `${attentionContract(shape)}${limitsWgsl}
 const groups = ${groups}u;
 const lanes = ${lanes}u;
 const tile = ${lanes * keysPerThread}u; // keys

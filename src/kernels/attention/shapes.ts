@@ -106,6 +106,18 @@ export function geometry(where: string, { q, k, causal, label, ...args }: QueryK
   };
 }
 
+/** For a kernel of the user's own: the sizes by name, and which keys a query sees. */
+export const sizesOf = ({ batch, queries, heads, kvHeads, headSize, keys, keyRows, offset, mask }: Geometry) => ({
+  batch,
+  queries,
+  heads,
+  kvHeads,
+  headSize,
+  keys,
+  keyRows,
+  mask: mask ?? (offset >= keys ? 'full' : 'causal'),
+});
+
 /** Pairs of a query and a key that it sees, in one head of one sequence. */
 export function visiblePairs({ queries, keys, offset, window = offset + queries, pairs }: Visible): number {
   // Σ min(most, offset + i + 1) over the queries i

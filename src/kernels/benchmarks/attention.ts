@@ -1,5 +1,7 @@
 import { type AttentionVariant, attention, attentionCost } from '../attention/attention.ts';
-import { type Geometry, geometry, segmentsOf } from '../attention/shapes.ts';
+import { type AttentionReference, attentionCase, attentionRow, blocks, type Case } from '../attention/reference.ts';
+import { type Geometry, geometry, segmentsOf, sizesOf } from '../attention/shapes.ts';
+import type { AttentionMask } from '../custom/kernels.ts';
 import type { Gpu } from '../gpu.ts';
 import type { Recorder } from '../recorder.ts';
 import type { DType, Tensor } from '../tensor.ts';
@@ -57,6 +59,8 @@ export const attentionBenchmarks: BenchmarkGroup[] = table.map((problem) => {
   return {
     name: `attention ${mask} ${queries} x ${keys}, ${heads}${grouped} heads of ${headSize} (${what})`,
     flops: attentionCost(sizes(problem)).flops,
+    op: 'attention',
+    mask: sizesOf(sizes(problem)).mask as AttentionMask,
     prepare: (gpu: Gpu) => prepare(gpu, problem),
   };
 });
@@ -85,7 +89,7 @@ function sizes(problem: Problem): Geometry {
 }
 
 function prepare(gpu: Gpu, problem: Problem): PreparedGroup {
-  const { queries, headSize, causal, window, lengths } = problem;
+  const { queries, causal, window, lengths } = problem;
   const shapes = shapesOf(problem);
   const make = (label: string, shape: number[], seed: number) => {
     const data = pseudoRandom(
@@ -95,7 +99,7 @@ function prepare(gpu: Gpu, problem: Problem): PreparedGroup {
     return { tensor: gpu.tensor(label, 'f32', shape, data), data };
   };
   const [q, k, v] = [make('q', shapes.q, 1), make('k', shapes.k, 2), make('v', shapes.k, 3)];
-  const scale = headSize ** -0.5;
+  const { scale } = caseOf(problem);
   const some = lengths && segmentsOf(lengths);
   const segments = some && gpu.tensor('segments', 'u32', [queries, 2], some.segments);
   const run = (variant?: AttentionVariant) => (rec: Recorder) =>
@@ -119,42 +123,30 @@ function prepare(gpu: Gpu, problem: Problem): PreparedGroup {
   return {
     tensors: [q.tensor, k.tensor, v.tensor, ...(segments ? [segments] : [])],
     candidates: { default: run(), ...Object.fromEntries(variants.map((name) => [name, run(name)])) },
-    error: (z) => errorOfRows(z, problem, scale, q.data, k.data, v.data, some?.segments),
+    error: (z, reference) => errorOfRows(z, caseOf(problem), { q: q.data, k: k.data, v: v.data }, reference),
   };
 }
+
+const caseOf = ({ lengths, ...sizes }: Problem): Case =>
+  attentionCase({ ...sizes, segments: lengths && blocks(...lengths) });
 
 /** NMSE of up to 16 rows of z, the first and the last among them. */
 function errorOfRows(
   z: Float32Array,
-  { queries, keys, heads, kvHeads, headSize, causal, window = keys }: Problem,
-  scale: number,
-  q: Float32Array,
-  k: Float32Array,
-  v: Float32Array,
-  segments?: Uint32Array,
+  c: Case,
+  data: Record<'q' | 'k' | 'v', Float32Array>,
+  reference?: AttentionReference,
 ): number {
-  const rows = queries * heads;
+  const rows = c.queries * c.heads;
+  const { headSize } = c;
   let error = 0;
   let power = 0;
   for (let sample = 0; sample < 16; sample++) {
     const row = Math.round((sample * (rows - 1)) / 15);
-    const [query, head] = [Math.floor(row / heads), row % heads];
-    const kvHead = Math.floor(head / (heads / kvHeads));
-    const end = segments ? segments[2 * query + 1] : causal ? keys - queries + query + 1 : keys;
-    const start = segments ? segments[2 * query] : Math.max(0, end - window);
-    const expected = new Float64Array(headSize);
-    let total = 0;
-    for (let j = start; j < end; j++) {
-      const at = (j * kvHeads + kvHead) * headSize;
-      let score = 0;
-      for (let d = 0; d < headSize; d++) score += q[row * headSize + d] * k[at + d];
-      const weight = Math.exp(score * scale); // scores are small here
-      total += weight;
-      for (let d = 0; d < headSize; d++) expected[d] += weight * v[at + d];
-    }
+    const expected = attentionRow(c, data, [0, Math.floor(row / c.heads), row % c.heads], reference).z;
     for (let d = 0; d < headSize; d++) {
-      error += (z[row * headSize + d] - expected[d] / total) ** 2;
-      power += (expected[d] / total) ** 2;
+      error += (z[row * headSize + d] - expected[d]) ** 2;
+      power += expected[d] ** 2;
     }
   }
   return error / power;

@@ -26,6 +26,7 @@ export const matmulBenchmarks: BenchmarkGroup[] = table.flatMap(([m, k, n, dtype
   dtypes.map((dtype) => ({
     name: `matmul [${m},${k}] x [${n},${k}] ${dtype}`,
     flops: 2 * m * n * k,
+    op: 'matmul',
     prepare: (gpu: Gpu) => prepare(gpu, m, k, n, dtype),
   })),
 );
@@ -90,7 +91,7 @@ function runRegister4x4(rec: Recorder, x: Tensor, weight: Tensor): Tensor {
   return y;
 }
 
-function pseudoRandomBits(words: number, dtype: WeightDType): Uint32Array<ArrayBuffer> {
+export function pseudoRandomBits(words: number, dtype: WeightDType): Uint32Array<ArrayBuffer> {
   const one = { f32: 0x3f800000, f16: 0x3c003c00, bf16: 0x3f803f80 }[dtype];
   const mask = { f32: 0x807fffff, f16: 0x83ff83ff, bf16: 0x807f807f }[dtype];
   let state = 7;
@@ -101,7 +102,7 @@ function pseudoRandomBits(words: number, dtype: WeightDType): Uint32Array<ArrayB
 }
 
 /** The number at an index of stored bits. */
-function numbersOf(bits: Uint32Array, dtype: WeightDType): (i: number) => number {
+export function numbersOf(bits: Uint32Array, dtype: WeightDType): (i: number) => number {
   if (dtype === 'f32') {
     const f32 = new Float32Array(bits.buffer);
     return (i) => f32[i];

@@ -27,6 +27,7 @@ function norm(kind: NormKind, rows: number, columns: number): BenchmarkGroup {
   return {
     name: `${kind} norm [${rows},${columns}]`,
     flops: normCost(kind, rows, columns).flops,
+    op: kind === 'layer' ? 'layerNorm' : 'rmsNorm',
     prepare(gpu) {
       const data = pseudoRandom(rows * columns, 1);
       const x = gpu.tensor('x', 'f32', [rows, columns], data);
@@ -51,6 +52,7 @@ function binary(name: 'add' | 'silu x up', shape: [number, number]): BenchmarkGr
   return {
     name: `${name} [${shape}]`,
     flops: count,
+    op: name === 'add' ? 'add' : 'gatedActivation',
     prepare(gpu) {
       const [a, b] = [pseudoRandom(count, 1), pseudoRandom(count, 2)];
       const tensors = [gpu.tensor('a', 'f32', shape, a), gpu.tensor('b', 'f32', shape, b)];
@@ -74,6 +76,7 @@ function largest(columns: number): BenchmarkGroup {
   return {
     name: `argmax [1,${columns}]`,
     flops: columns,
+    op: 'argmax',
     prepare(gpu: Gpu): PreparedGroup {
       const data = pseudoRandom(columns, 1);
       const x = gpu.tensor('x', 'f32', [1, columns], data);

@@ -136,7 +136,8 @@ export function concatColumns(rec: Recorder, { parts, label, out }: Common & { p
     const columns = x.shape[1];
     const count = height * columns;
     const body = placeColumnsBody(columns, start, total, width);
-    perElement(rec, { kernel: where, label, inputs: { x }, out, width, count, body, cost: cost(count, 1, 0) });
+    const sizes = { columns, start, total };
+    perElement(rec, { kernel: where, label, inputs: { x }, out, width, count, body, sizes, cost: cost(count, 1, 0) });
     start += columns;
   }
   return out;

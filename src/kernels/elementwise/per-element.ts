@@ -31,6 +31,8 @@ export interface PerElement {
   /** Statements of invocation `i`, which are to write `out[i]` (or another element that is its own). */
   readonly body: string;
   readonly cost: Cost;
+  /** What the body has baked in and shapes do not say, for a kernel of the user's own. */
+  readonly sizes?: Readonly<Record<string, number | string>>;
 }
 
 export type Width = 1 | 4;
@@ -46,7 +48,7 @@ function elementType(dtype: DType, width: Width): string {
   return dtype !== 'u32' && width === 4 ? 'vec2u' : 'u32';
 }
 
-export function perElementWgsl({ inputs, params, width, prelude = '', body }: PerElement): string {
+export function perElementContract({ inputs, params, width, prelude = '' }: PerElement): string {
   const names = Object.keys(inputs);
   const bindings = names.map(
     (name, b) =>
@@ -60,6 +62,10 @@ ${bindings.join('\n')}
 struct Params { ${fields.map((f) => `${f}: u32`).join(', ')} }
 @group(0) @binding(${names.length + 1}) var<uniform> params: Params;
 ${prelude}
+`;
+}
+
+export const perElementWgsl = (op: PerElement): string => /* wgsl */ `${perElementContract(op)}
 @compute @workgroup_size(${workgroup})
 fn main(
   @builtin(workgroup_id) group: vec3u,
@@ -68,10 +74,9 @@ fn main(
 ) {
   let i = (group.y * groups.x + group.x) * ${workgroup}u + local;
   if (i >= params.count) { return; }
-${body}
+${op.body}
 }
 `;
-}
 
 /** Records one dispatch over `count` numbers and returns `out`. */
 export function perElement(rec: Recorder, op: PerElement): Tensor {
@@ -84,6 +89,8 @@ export function perElement(rec: Recorder, op: PerElement): Tensor {
     params: [invocations, ...Object.values(op.params ?? {})],
     workgroups: foldWorkgroups(Math.ceil(invocations / workgroup), rec.gpu.capabilities.maxWorkgroupsPerDimension),
     cost: op.cost,
+    header: () => perElementContract(op),
+    sizes: { width: op.width, ...op.sizes },
   });
   return op.out;
 }

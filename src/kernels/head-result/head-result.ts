@@ -1,7 +1,7 @@
 import { type Cost, type Recorder, read, readWrite } from '../recorder.ts';
 import { bytesPerElement, type DType, expectDType, expectShape, type Tensor, type Weight } from '../tensor.ts';
 import { vectorWidth } from '../vectors.ts';
-import { headResultWgsl, queriesPerThread } from './head-result.wgsl.ts';
+import { headResultContract, headResultWgsl, queriesPerThread } from './head-result.wgsl.ts';
 
 /**
  * What each head adds to the residual stream, hook_result: result[t, h, :] = W_O[:, h*D:(h+1)*D] · z[t, h, :].
@@ -23,7 +23,8 @@ export function headResult(rec: Recorder, args: { z: Tensor; weight: Weight; lab
   const result = args.out ?? rec.temp(label, 'f32', [queries, heads, dModel]);
   expectDType(where, result, 'f32');
   expectShape(where, result, [queries, heads, dModel]);
-  const code = headResultWgsl({ heads, headSize, dModel, dtype: weight.dtype, width: vectorWidth(headSize) });
+  const shape = { heads, headSize, dModel, dtype: weight.dtype, width: vectorWidth(headSize) };
+  const code = headResultWgsl(shape);
   let firstRow = 0;
   for (const part of weight.parts) {
     const rows = part.shape[0];
@@ -35,6 +36,8 @@ export function headResult(rec: Recorder, args: { z: Tensor; weight: Weight; lab
       params: [queries, firstRow, rows],
       workgroups: [Math.ceil(rows / 64), Math.ceil(queries / queriesPerThread), heads],
       cost: headResultCost(queries, heads, headSize, rows, weight.dtype),
+      header: () => headResultContract(shape),
+      sizes: { queries, heads, headSize, dModel, dtype: weight.dtype },
     });
     firstRow += rows;
   }

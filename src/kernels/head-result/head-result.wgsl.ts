@@ -34,22 +34,10 @@ export const queriesPerThread = 4;
  *
  * Machine code, heads of 128 (bench/isa): RDNA3 48 registers, RDNA2 32, GCN 36, Ampere 42; no spills, no workgroup memory.
  */
-export function headResultWgsl({ heads, headSize, dModel, dtype, width }: HeadResultShape): string {
-  const stored = dtype === 'f32' ? vectorType(width) : width === 4 ? 'vec2u' : 'u32';
+export function headResultWgsl(shape: HeadResultShape): string {
+  const { width } = shape;
   const each = (line: (i: number) => string) => Array.from({ length: queriesPerThread }, (_, i) => line(i)).join('\n');
-  return /* wgsl */ `
-alias Vector = ${vectorType(width)};
-struct Params { queries: u32, firstRow: u32, rows: u32 }
-@group(0) @binding(0) var<storage, read> z: array<Vector>;
-@group(0) @binding(1) var<storage, read> weight: array<${stored}>;
-@group(0) @binding(2) var<storage, read_write> result: array<f32>;
-@group(0) @binding(3) var<uniform> params: Params;
-
-const heads = ${heads}u;
-const chunks = ${headSize / width}u;
-const dModel = ${dModel}u;
-${weightLoader(dtype, width)}
-
+  return /* wgsl */ `${headResultContract(shape)}
 @compute @workgroup_size(64) fn main(@builtin(global_invocation_id) id: vec3u) {
   let row = id.x; // of this part of the weight
   let query = id.y * ${queriesPerThread}u;
@@ -63,4 +51,21 @@ ${weightLoader(dtype, width)}
   let column = params.firstRow + row;
   ${each((i) => `if (query + ${i}u < params.queries) { result[((query + ${i}u) * heads + head) * dModel + column] = ${dotProduct(width, `sum${i}`, 'Vector(1.0)')}; }`)}
 }`;
+}
+
+export function headResultContract({ heads, headSize, dModel, dtype, width }: HeadResultShape): string {
+  const stored = dtype === 'f32' ? vectorType(width) : width === 4 ? 'vec2u' : 'u32';
+  return /* wgsl */ `
+alias Vector = ${vectorType(width)};
+struct Params { queries: u32, firstRow: u32, rows: u32 }
+@group(0) @binding(0) var<storage, read> z: array<Vector>;
+@group(0) @binding(1) var<storage, read> weight: array<${stored}>;
+@group(0) @binding(2) var<storage, read_write> result: array<f32>;
+@group(0) @binding(3) var<uniform> params: Params;
+
+const heads = ${heads}u;
+const chunks = ${headSize / width}u;
+const dModel = ${dModel}u;
+${weightLoader(dtype, width)}
+`;
 }

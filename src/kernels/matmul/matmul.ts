@@ -3,6 +3,7 @@ import { ShapeError } from '../errors.ts';
 import { type Cost, type Recorder, read, readWrite } from '../recorder.ts';
 import { bytesPerElement, elementCount, expectDType, expectShape, type Tensor, type Weight } from '../tensor.ts';
 import { foldWorkgroups } from '../vectors.ts';
+import { baseThreads } from './base.wgsl.ts';
 import {
   chooseMatmul,
   type MatmulPlan,
@@ -11,7 +12,7 @@ import {
   matmulWgsl,
   matmulWorkgroups,
 } from './choose.ts';
-import type { MatmulTraits, WeightDType } from './matmul.wgsl.ts';
+import { type MatmulTraits, matmulHeader, type WeightDType } from './matmul.wgsl.ts';
 
 export type { Activation } from '../activation/activation.wgsl.ts';
 export { type MatmulVariant, matmulVariants } from './choose.ts';
@@ -65,6 +66,7 @@ export function matmul(rec: Recorder, args: MatmulArgs): Tensor {
     const n = part.shape[0];
     const problem = { rows, n, k };
     const traits = { dtype: weight.dtype as WeightDType, bias: !!bias, residual: !!residual, activation };
+    const limit = rec.gpu.capabilities.maxWorkgroupsPerDimension;
     const plan = chooseMatmul(problem, rec.gpu.capabilities, args.variant);
     rec.dispatch({
       kernel: `matmul.${planName(plan)} ${weight.dtype}`,
@@ -72,8 +74,11 @@ export function matmul(rec: Recorder, args: MatmulArgs): Tensor {
       code: matmulWgsl(traits, plan),
       bindings: [...[x, part, bias, residual].filter((t) => t !== undefined).map(read), readWrite(y)],
       params: [rows, n, k, columns, firstColumn],
-      workgroups: foldWorkgroups(matmulWorkgroups(plan, problem), rec.gpu.capabilities.maxWorkgroupsPerDimension),
+      workgroups: foldWorkgroups(matmulWorkgroups(plan, problem), limit),
       cost: matmulCost(problem, traits),
+      header: () => matmulHeader(traits, k % 4 === 0 ? 4 : 1),
+      sizes: { rows, n, k, columns, dtype: weight.dtype, activation: activation ?? 'none' },
+      plainWorkgroups: foldWorkgroups(Math.ceil((rows * n) / baseThreads), limit),
     });
     firstColumn += n;
   }

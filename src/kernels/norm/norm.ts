@@ -4,7 +4,7 @@ import { KernelError } from '../errors.ts';
 import { type Cost, type Recorder, read, readWrite } from '../recorder.ts';
 import { expectDType, expectShape, type Tensor } from '../tensor.ts';
 import { foldWorkgroups } from '../vectors.ts';
-import { type NormKind, type NormVariant, normWgsl } from './norm.wgsl.ts';
+import { type NormKind, type NormVariant, normContract, normWgsl } from './norm.wgsl.ts';
 
 interface Common {
   /** [M, D] f32 */
@@ -88,14 +88,17 @@ function norm(
   if (forced?.reduce === 'subgroup' && !capabilities.subgroups)
     throw new KernelError(where, `${label}: this adapter has no subgroups; use the workgroup variant`);
   const variant = forced ?? chooseNorm(columns, capabilities);
+  const shader = { kind, columns, eps, output, variant, width: widthOf(columns) };
   rec.dispatch({
     kernel: `${where}.${variant.reduce}`,
     label,
-    code: normWgsl({ kind, columns, eps, output, variant, width: widthOf(columns) }),
+    code: normWgsl(shader),
     bindings: [read(x), ...parameters.map(read), readWrite(out)],
     params: [rows],
     workgroups: foldWorkgroups(rows, capabilities.maxWorkgroupsPerDimension),
     cost: normCost(kind, rows, columns),
+    header: () => normContract(shader),
+    sizes: { rows, columns, eps },
   });
   return out;
 }

@@ -53,9 +53,9 @@ export interface NormShader {
  * One load a trip, not unrolled, so that latency bounds a long row. On AMD Dawn asks for subgroups of 64 where the smallest
  * size is 32: half of each wave idles in `subgroup`.
  */
-export function normWgsl({ kind, columns, eps, output, variant, width }: NormShader): string {
+export function normWgsl(shader: NormShader): string {
+  const { kind, columns, output, variant, width } = shader;
   const { reduce, lanes } = variant;
-  const inputs = output === 'scale' ? ['x'] : kind === 'layer' ? ['x', 'weight', 'bias'] : ['x', 'weight'];
   const n = `${columns / width}u`;
   const total = (t: string) => (width === 4 ? `dot(${t}, vec4f(1.0))` : t);
   const each = (statement: string) => `for (var c = local; c < ${n}; c += ${lanes}u) { ${statement} }`;
@@ -82,11 +82,7 @@ export function normWgsl({ kind, columns, eps, output, variant, width }: NormSha
     normalized: `let inverse = 1.0 / scale;
   ${each(`out[base + c] = (x[base + c] - mean - correction) * inverse * weight[c]${kind === 'layer' ? ' + bias[c]' : ''};`)}`,
   };
-  return /* wgsl */ `${reduce === 'subgroup' ? 'enable subgroups;' : ''}
-alias T = ${width === 4 ? 'vec4f' : 'f32'};
-${inputs.map((name, b) => `@group(0) @binding(${b}) var<storage, read> ${name}: array<T>;`).join('\n')}
-@group(0) @binding(${inputs.length}) var<storage, read_write> out: array<${output === 'scale' ? 'f32' : 'T'}>;
-@group(0) @binding(${inputs.length + 1}) var<uniform> params: vec4u; // rows
+  return /* wgsl */ `${reduce === 'subgroup' ? 'enable subgroups;' : ''}${normContract(shader)}
 ${sumOverRow[reduce](lanes)}
 @compute @workgroup_size(${lanes})
 fn main(
@@ -98,9 +94,21 @@ fn main(
   if (row >= params.x) { return; }
   let base = row * ${n};
 ${statistics[kind]}
-  let scale = sqrt(variance + f32(${eps}));
+  let scale = sqrt(variance + eps);
   ${outputs[output]}
 }
+`;
+}
+
+export function normContract({ kind, columns, eps, output, width }: Omit<NormShader, 'variant'>): string {
+  const inputs = output === 'scale' ? ['x'] : kind === 'layer' ? ['x', 'weight', 'bias'] : ['x', 'weight'];
+  return /* wgsl */ `
+alias T = ${width === 4 ? 'vec4f' : 'f32'};
+${inputs.map((name, b) => `@group(0) @binding(${b}) var<storage, read> ${name}: array<T>;`).join('\n')}
+@group(0) @binding(${inputs.length}) var<storage, read_write> out: array<${output === 'scale' ? 'f32' : 'T'}>;
+@group(0) @binding(${inputs.length + 1}) var<uniform> params: vec4u; // rows
+const columns = ${columns}u; // numbers in a row
+const eps = f32(${eps});
 `;
 }
 

@@ -40,5 +40,6 @@ export function patchify(
     count,
     body,
     cost: patchifyCost(count),
+    sizes: { patch },
   });
 }

@@ -2,7 +2,7 @@ import { ShapeError } from '../errors.ts';
 import { type Cost, type Recorder, read, readWrite } from '../recorder.ts';
 import { bytesPerElement, elementCount, expectDType, expectShape, type Tensor } from '../tensor.ts';
 import { foldWorkgroups, vectorWidth } from '../vectors.ts';
-import { copyRowsWgsl, rotaryWgsl } from './rotary.wgsl.ts';
+import { copyRowsContract, copyRowsWgsl, rotaryContract, rotaryWgsl } from './rotary.wgsl.ts';
 
 /**
  * Rotary position embedding over the whole head, in the pairs (i, i + D/2) of HF's `rotate_half` (`apply_rotary_pos_emb`).
@@ -36,6 +36,8 @@ export function rotaryEmbedding(
     params: [pairs, outRow, rows.perSequence, rows.pitch],
     workgroups: foldWorkgroups(Math.ceil(pairs / 64), rec.gpu.capabilities.maxWorkgroupsPerDimension),
     cost: rotaryCost(length, heads, headSize),
+    header: () => rotaryContract(heads, headSize, width),
+    sizes: { rows: length, heads, headSize },
   });
   return out;
 }
@@ -71,6 +73,8 @@ export function copyRows(
     params: [count, words / width, outRow, perSequence, pitch],
     workgroups: foldWorkgroups(Math.ceil(count / 64), rec.gpu.capabilities.maxWorkgroupsPerDimension),
     cost: { flops: 0, bytes: 8 * length * words },
+    header: () => copyRowsContract(width),
+    sizes: { rows: length, words },
   });
 }
 

@@ -1,0 +1,141 @@
+import { mkdir, readdir } from 'node:fs/promises';
+import { join } from 'node:path';
+import { InvalidArgumentError } from 'commander';
+import { openCheckpoint } from '../checkpoint/checkpoint-files.ts';
+import { checkSpecs } from '../checkpoint/specs.ts';
+import type { Capabilities } from '../kernels/capabilities.ts';
+import { listKernels } from '../kernels/custom/listing.ts';
+import { dryModel } from '../model/dry-run.ts';
+import { parseConfig } from '../model/families/index.ts';
+import type { ModelInput } from '../model/input.ts';
+import { requireJson } from '../model/json.ts';
+import { unreadTensors, weightSpecs } from '../model/load-model.ts';
+import type { Model } from '../model/model.ts';
+import { storedDType } from '../model/price.ts';
+import { Processor } from '../model/processor/processor.ts';
+import type { Folder } from '../platform/types.ts';
+import { openCheckpointFolder } from './checkpoint-folder.ts';
+import type { Register } from './command.ts';
+import { UsageError } from './context.ts';
+import { writeWhole } from './files.ts';
+import { readKernels } from './kernel-file.ts';
+import { announceGpu, collect, integer, type ModelOptions, withCommonOptions } from './model.ts';
+
+interface Options extends ModelOptions {
+  out: string;
+  imageSize?: [width: number, height: number];
+  tokens?: number;
+  names?: string[];
+  kernel?: string;
+  op?: string;
+}
+
+export const dumpWgslCommand: Register = (program, run) => {
+  withCommonOptions(program.command('dump-wgsl'))
+    .description(
+      'Write the WGSL that runs for a checkpoint on this adapter: a file for each text, and index.json with every dispatch. Reads headers only; nothing is loaded or run.',
+    )
+    .option('--out <dir>', 'a new or empty folder', 'wgsl')
+    .option(
+      '--image-size <WxH>',
+      'a prompt with an image of this size (default: 336x336 if the model takes images)',
+      size,
+    )
+    .option('--tokens <n>', 'a prompt of n tokens without images; 1 for what runs as text is generated', integer(1))
+    .option(
+      '--names <glob>',
+      'hook points to be returned: they select kernels (default: logits); repeat for several',
+      collect,
+    )
+    .option('--kernel <file>', 'with kernels of your own in the place of ours; see bench. A module is RUN')
+    .option('--op <name>', 'the operation of a .wgsl text (default: attention)')
+    .addHelpText(
+      'after',
+      `
+Examples:
+  headlight dump-wgsl --out wgsl
+  headlight dump-wgsl --model ~/models/llava-1.5-7b-hf --tokens 1 --out next-token
+  headlight dump-wgsl --names 'blocks.0.attn.hook_pattern' --tokens 40 --out pattern`,
+    )
+    .action(
+      run<Options>(async (context, options) => {
+        const { out, imageSize, tokens, names = ['logits'] } = options;
+        if (imageSize && tokens) throw new UsageError('--image-size and --tokens are two kinds of prompt: give one');
+        if (options.op && !options.kernel) throw new UsageError('--op goes with --kernel');
+        const kernels = options.kernel === undefined ? undefined : await readKernels(options.kernel, options.op);
+        await requireEmpty(out);
+        const folder = await openCheckpointFolder(options.model);
+        const gpu = await announceGpu(context);
+        try {
+          const model = await recordable(folder, gpu.capabilities);
+          const input = tokens ? textOf(model, tokens) : await promptOf(model, folder, imageSize);
+          const { files, dispatches } = listKernels(
+            model.dispatches(input, { namesFilter: names, posSlice: -1, kernels }),
+          );
+          for (const [file, text] of files) await writeWhole(join(out, file), text);
+          const { vendor, architecture, description } = gpu.capabilities;
+          const index = {
+            checkpoint: folder.location,
+            adapter: [vendor, architecture, description].filter(Boolean).join(' '),
+            capabilities: gpu.capabilities,
+            prompt: { tokens: input.inputIds.length, pixels: input.visuals.map(({ shape }) => shape) },
+            names,
+          };
+          // a line for each dispatch
+          const head = JSON.stringify(index, undefined, 1).slice(0, -2);
+          const lines = dispatches.map((d) => `  ${JSON.stringify(d)}`).join(',\n');
+          await writeWhole(join(out, 'index.json'), `${head},\n "dispatches": [\n${lines}\n ]\n}\n`);
+          for (const file of files.keys())
+            context.print(`${file.padEnd(36)} ${dispatches.filter((d) => d.file === file).length} x`);
+          context.print(`${files.size} texts, ${dispatches.length} dispatches: ${join(out, 'index.json')}`);
+          context.result({ out, files: [...files.keys()], dispatches: dispatches.length });
+        } finally {
+          gpu.dispose();
+        }
+      }),
+    );
+};
+
+/** The model without its weights, of which the headers are read: their precision decides on kernels. */
+async function recordable(folder: Folder, capabilities: Capabilities): Promise<Model> {
+  const config = parseConfig(await requireJson(folder, 'config.json'), `${folder.location}/config.json`);
+  const checkpoint = await openCheckpoint(folder);
+  checkSpecs(checkpoint, weightSpecs(config), unreadTensors(config));
+  return dryModel(config, storedDType(checkpoint), capabilities);
+}
+
+function size(text: string): [number, number] {
+  const [, width, height] = /^(\d{1,5})x(\d{1,5})$/.exec(text)?.map(Number) ?? [];
+  if (!(width >= 1 && height >= 1)) throw new InvalidArgumentError('Give a width and a height, such as 336x336.');
+  return [width, height];
+}
+
+async function requireEmpty(folder: string): Promise<void> {
+  await mkdir(folder, { recursive: true });
+  if ((await readdir(folder)).length)
+    throw new UsageError(
+      `${folder} is not empty: what would be left of it could be taken for what runs; give another --out`,
+    );
+}
+
+/** Some ids that are no placeholders. */
+function textOf({ config: { text, vision } }: Model, tokens: number): ModelInput {
+  let id = 0;
+  while (id === vision?.imageTokenId || id === vision?.videoTokenId) id++;
+  if (tokens > text.maxPositions)
+    throw new UsageError(`--tokens ${tokens}: this model has ${text.maxPositions} positions`);
+  return { inputIds: new Int32Array(tokens).fill(id), visuals: [] };
+}
+
+async function promptOf({ config }: Model, folder: Folder, imageSize?: [number, number]): Promise<ModelInput> {
+  const processor = await Processor.load(folder);
+  if (imageSize && !config.vision) throw new UsageError('--image-size: this model takes no images; give --tokens');
+  const [width, height] = imageSize ?? [336, 336];
+  const images = config.vision ? [{ width, height, data: new Uint8Array(width * height * 3) }] : [];
+  const question = 'What is in the image?';
+  // A model without a chat template is asked as it is.
+  const prompt = processor.hasChatTemplate
+    ? processor.chat(images.length, question)
+    : `${images.length ? processor.image!.text : ''}${question}`;
+  return processor.prepare({ prompt, images });
+}

@@ -1,0 +1,191 @@
+import type { AttentionReference } from '../attention/reference.ts';
+import { type Dispatch, read, readWrite, type Workgroups } from '../dispatch.ts';
+import { KernelError } from '../errors.ts';
+import { globRegExp } from '../glob.ts';
+import { type DType, elementCount, type Tensor } from '../tensor.ts';
+import { CustomSource } from './source.ts';
+
+/** A WGSL text of the user's own in the place of one of ours. docs/kernels.md says what it finds bound. */
+export interface CustomKernel {
+  /** Names it in errors, profiles and benchmarks: its file, for example `mine.wgsl`. */
+  readonly name: string;
+  /**
+   * The text, or a function that makes it for a dispatch. What our own text begins with (`Dispatch.header`: bindings, params,
+   * constants) is put before it, unless it declares bindings itself.
+   */
+  readonly wgsl: string | ((ours: Dispatch) => string);
+  /** Default `main`. */
+  readonly entryPoint?: string;
+  /** Values of the text's `override` declarations. */
+  readonly constants?: Readonly<Record<string, number>>;
+  /** Only dispatches with such labels, as globs: `blocks.3.attn.z`, `vision.*`. Default all. */
+  readonly labels?: string | readonly string[];
+  /** Default: what docs/kernels.md says of the operation. */
+  readonly workgroups?: (ours: Dispatch) => Workgroups;
+  /** Numbers that the text reads besides, bound by these names after the params. They may differ from dispatch to dispatch. */
+  readonly inputs?: (ours: Dispatch) => Readonly<Record<string, Float32Array<ArrayBuffer>>>;
+}
+
+export const attentionMasks = ['full', 'causal', 'window', 'segments'] as const;
+/** Which keys a query sees: all, those up to its own position, the last `params.window` of these, or those of its segment. */
+export type AttentionMask = (typeof attentionMasks)[number];
+
+export interface AttentionKernel extends CustomKernel {
+  /** What it can do; a run that needs another is refused. Default all. */
+  readonly masks?: readonly AttentionMask[];
+  /**
+   * Further outputs by name, with what each holds for a query: `{ entropy: ({ heads }) => [heads] }` is bound after the params
+   * and the inputs as `entropy`, [batch * queries, heads] f32, and comes back as `blocks.{l}.attn.hook_entropy`.
+   */
+  readonly extras?: Readonly<Record<string, (sizes: HeadSizes) => readonly number[]>>;
+  /** What it computes, where that is not softmax(q·kᵀ·scale + mask)·v: for `checkKernels` and `bench --kernel`. */
+  readonly reference?: AttentionReference;
+}
+
+export interface HeadSizes {
+  readonly heads: number;
+  readonly headSize: number;
+}
+
+/** The operations whose kernels can be replaced: how the kernels' names begin in profiles and in `dump-wgsl`. */
+export const kernelOps = [
+  'attention',
+  'attention-scores',
+  'attention-pattern',
+  'head-result',
+  'matmul',
+  'rmsNorm',
+  'layerNorm',
+  'normScale',
+  'rotary',
+  'copy-rows',
+  'activation',
+  'gatedActivation',
+  'add',
+  'embedding',
+  'argmax',
+  'gatherRows',
+  'concatColumns',
+  'splice',
+  'mixRows',
+  'patchify',
+  'visionEmbedding',
+] as const;
+export type KernelOp = (typeof kernelOps)[number];
+
+type OneOrMore<T> = T | readonly T[];
+
+/** Kernels in the place of ours, by operation. Of several, a dispatch takes the first that has its label. */
+export type Kernels = { readonly attention?: OneOrMore<AttentionKernel> } & {
+  readonly [Op in Exclude<KernelOp, 'attention'>]?: OneOrMore<CustomKernel>;
+};
+
+/** The operation of a kernel of ours: `matmul` of `matmul.tile f16`. */
+export const opOf = (kernel: string): string => kernel.split(/[. ]/)[0];
+
+export const kernelsOf = (kernels: Kernels, op: string): readonly AttentionKernel[] =>
+  [kernels[op as KernelOp] ?? []].flat();
+
+const hasLabel = ({ labels = '*' }: CustomKernel, label: string) =>
+  [labels].flat().some((glob) => globRegExp(glob).test(label));
+
+/** The kernel that takes the place of ours in a dispatch. */
+export const kernelFor = (
+  kernels: Kernels,
+  { kernel, label }: Pick<Dispatch, 'kernel' | 'label'>,
+): AttentionKernel | undefined => kernelsOf(kernels, opOf(kernel)).find((k) => hasLabel(k, label));
+
+/** @throws KernelError for an operation that does not exist: a misspelt one must not look like a kernel that changes nothing. */
+export function checkKernelNames(kernels: Kernels): void {
+  for (const [op, given] of Object.entries(kernels)) {
+    if (!(kernelOps as readonly string[]).includes(op))
+      throw new KernelError(op, `no operation of this name; there are ${kernelOps.join(', ')}`);
+    for (const kernel of kernelsOf(kernels, op)) {
+      if (!kernel?.name || !['string', 'function'].includes(typeof kernel.wgsl))
+        throw new KernelError(op, 'a kernel of your own is at least { name, wgsl }');
+      if (kernel.extras && op !== 'attention')
+        throw new KernelError(op, `${kernel.name}: extras are for attention; another operation has one output`);
+      const unknown = kernel.masks?.find((mask) => !attentionMasks.includes(mask));
+      if (unknown)
+        throw new KernelError(op, `${kernel.name}: no mask ${unknown}; there are ${attentionMasks.join(', ')}`);
+    }
+    if (!given) throw new KernelError(op, 'a kernel of your own is at least { name, wgsl }');
+  }
+}
+
+/** Kernels of a table that took no dispatch's place: labels that nothing has. */
+export function unusedKernels(kernels: Kernels, recorded: readonly Dispatch[]): CustomKernel[] {
+  const used = new Set(recorded.map(({ source }) => (source instanceof CustomSource ? source.kernel : undefined)));
+  return Object.keys(kernels)
+    .flatMap((op) => kernelsOf(kernels, op))
+    .filter((kernel) => !used.has(kernel));
+}
+
+interface Tensors {
+  temp(label: string, dtype: DType, shape: readonly number[]): Tensor;
+  input(label: string, dtype: DType, shape: readonly number[], data: BufferSource): Tensor;
+}
+
+const sources = new WeakMap<CustomKernel, CustomSource[]>();
+
+/** The whole text, put together once: a forward pass asks for it in every layer. */
+function sourceOf(op: string, kernel: CustomKernel, text: string, contract: string): CustomSource {
+  let known = sources.get(kernel);
+  if (!known) {
+    known = [];
+    sources.set(kernel, known);
+  }
+  let source = known.find((s) => s.text === text && s.contract === contract);
+  if (!source) {
+    source = new CustomSource(op, kernel, text, contract);
+    known.push(source);
+  }
+  return source;
+}
+
+/** The dispatch with the user's kernel in place of ours, and the tensors of its extras. */
+export function replaceDispatch(
+  rec: Tensors,
+  ours: Dispatch,
+  kernel: AttentionKernel,
+): { dispatch: Dispatch; extras?: ReadonlyMap<string, Tensor> } {
+  const op = opOf(ours.kernel);
+  const title = `${op} kernel ${kernel.name}`;
+  const { mask } = ours.sizes ?? {};
+  if (kernel.masks && op === 'attention' && !kernel.masks.includes(mask as AttentionMask))
+    throw new KernelError(
+      title,
+      `${ours.label} needs the mask ${mask}, and the kernel says it has ${kernel.masks.join(', ')}: narrow its labels, or add the mask`,
+    );
+  const given = Object.entries(kernel.inputs?.(ours) ?? {});
+  const inputs = given.map(([name, data]) => read(rec.input(`${ours.label} ${name}`, 'f32', [data.length], data)));
+  const [q] = ours.bindings;
+  const extras = new Map(
+    Object.entries(kernel.extras ?? {}).map(([name, shape]) => {
+      const perQuery = shape(ours.sizes as unknown as HeadSizes);
+      if (!(elementCount(perQuery) >= 1))
+        throw new KernelError(title, `its extra ${name} is [${perQuery}] for each query: give positive sizes`);
+      return [name, rec.temp(`${ours.label} ${name}`, 'f32', [q.tensor.shape[0], ...perQuery])];
+    }),
+  );
+  const names = [...given.map(([name]) => name), ...extras.keys()];
+  const moreBindings = [...inputs, ...[...extras.values()].map(readWrite)];
+  const first = ours.bindings.length + (ours.params ? 1 : 0);
+  const declarations = moreBindings.map(
+    ({ access }, i) => `@group(0) @binding(${first + i}) var<storage, ${access}> ${names[i]}: array<f32>;`,
+  );
+  const text = typeof kernel.wgsl === 'function' ? kernel.wgsl(ours) : kernel.wgsl;
+  const source = sourceOf(op, kernel, text, `${ours.header?.() ?? ''}\n${declarations.join('\n')}`);
+  const dispatch = {
+    ...ours,
+    kernel: `${op} ${kernel.name}`,
+    code: source.code,
+    source,
+    entryPoint: kernel.entryPoint,
+    constants: kernel.constants,
+    moreBindings,
+    workgroups: kernel.workgroups?.(ours) ?? ours.plainWorkgroups ?? ours.workgroups,
+    header: () => source.header,
+  };
+  return { dispatch, extras };
+}

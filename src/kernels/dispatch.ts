@@ -1,0 +1,52 @@
+import type { Access, KernelSource } from './pipeline-cache.ts';
+import type { Tensor } from './tensor.ts';
+
+/** Work of one dispatch, from the kernel's cost model: what the profiler and the benchmarks divide by time. */
+export interface Cost {
+  readonly flops: number;
+  readonly bytes: number;
+}
+
+export interface Binding {
+  readonly tensor: Tensor;
+  readonly access: Access;
+}
+
+export const read = (tensor: Tensor): Binding => ({ tensor, access: 'read' });
+export const readWrite = (tensor: Tensor): Binding => ({ tensor, access: 'read_write' });
+
+export interface Dispatch {
+  /** The kernel and its variant, for example `matmul.tile f16`. */
+  readonly kernel: string;
+  /** What it is used for, for example `blocks.0.attn.q_proj`. */
+  readonly label: string;
+  readonly code: string;
+  /** Storage bindings 0, 1, … of group 0. */
+  readonly bindings: readonly Binding[];
+  /** At most 64 words, bound as `var<uniform>` after the storages; floats through `floatBits`. */
+  readonly params?: readonly number[];
+  readonly workgroups: Workgroups;
+  readonly cost: Cost;
+  /** How `code` begins: the bindings, the params and what else a text that takes its place may use. */
+  readonly header?: () => string;
+  /** Sizes and kinds by name, for such a text: attention's `batch`, `queries`, `heads`, … */
+  readonly sizes?: Readonly<Record<string, number | string>>;
+  /** Workgroups of such a text where it does not say; default `workgroups`. Variants of ours differ in theirs. */
+  readonly plainWorkgroups?: Workgroups;
+  /** Storage bindings after the params. */
+  readonly moreBindings?: readonly Binding[];
+  /** Default `main`. */
+  readonly entryPoint?: string;
+  /** Values of `override` declarations. */
+  readonly constants?: Readonly<Record<string, number>>;
+  /** Where `code` comes from, if it is not ours. */
+  readonly source?: KernelSource;
+}
+
+export type Workgroups = readonly [x: number, y?: number, z?: number];
+
+/** All storage bindings of a dispatch, in their order. */
+export const storagesOf = ({ bindings, moreBindings = [] }: Dispatch): readonly Binding[] => [
+  ...bindings,
+  ...moreBindings,
+];

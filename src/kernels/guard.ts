@@ -1,0 +1,29 @@
+import type { Gpu } from './gpu.ts';
+import type { Recorder } from './recorder.ts';
+import { byteSize, type DType, elementCount, type Tensor } from './tensor.ts';
+
+const guardWords = 256;
+const sentinel = 0x7fc5a5a5; // a NaN that no arithmetic makes
+
+/** An output tensor followed by sentinels. Give it as `out`, record with `{ bindToEnd: true }`, then `runGuarded`. */
+export function guarded(gpu: Gpu, label: string, dtype: DType, shape: readonly number[]): Tensor {
+  const words = byteSize(dtype, shape) / 4;
+  const whole = gpu.tensor(label, 'u32', [words + guardWords], new Uint32Array(words + guardWords).fill(sentinel));
+  return { ...whole, dtype, shape };
+}
+
+/** Submits the run; the content of a guarded tensor, and whether it was written past its end or left partly unwritten. */
+export async function runGuarded(
+  recorder: Recorder,
+  tensor: Tensor,
+): Promise<{ content: Float32Array; overrun: boolean; unwritten: boolean }> {
+  const words = byteSize(tensor.dtype, tensor.shape) / 4;
+  const all = recorder.read({ ...tensor, dtype: 'u32', shape: [words + guardWords] });
+  await recorder.submit();
+  const content = all.u32;
+  return {
+    content: new Float32Array(content.buffer, 0, elementCount(tensor.shape)),
+    overrun: content.subarray(words).some((w) => w !== sentinel),
+    unwritten: content.subarray(0, words).some((w) => w === sentinel),
+  };
+}

@@ -1,0 +1,35 @@
+// What is recorded without weights is what runs with them.
+import { expect, it } from 'vitest';
+import { openFolder } from '#platform';
+import { listKernels } from '../../src/kernels/custom/listing.ts';
+import type { Recorder } from '../../src/kernels/recorder.ts';
+import { dryModel } from '../../src/model/dry-run.ts';
+import { loadModel } from '../../src/model/load-model.ts';
+import { useGpu } from '../gpu.ts';
+
+const gpu = useGpu();
+const checkpoint = 'weights/tiny-llava';
+const input = { inputIds: Int32Array.of(1, 2, 3, 4, 5), visuals: [] };
+const options = { namesFilter: ['logits', 'blocks.2.attn.hook_pattern'], posSlice: -1 };
+
+it('records the dispatches of the model that is loaded, and what it submits', async () => {
+  const { model, destroy } = await loadModel(await openFolder(checkpoint), { gpu: gpu() });
+  const { record } = gpu();
+  let ran: Recorder | undefined;
+  gpu().record = (...args) => {
+    ran = record.apply(gpu(), args);
+    return ran;
+  };
+  await model.runWithCache(input, options);
+  delete (gpu() as { record?: unknown }).record;
+  destroy();
+  const dry = dryModel(model.config, 'f16', gpu().capabilities);
+  const planned = listKernels(dry.dispatches(input, options));
+  expect(planned).toEqual(listKernels(ran!.recorded));
+  expect(planned.files.size).toBeGreaterThan(8);
+  expect(planned.dispatches.every(({ bindings }) => bindings.every(({ name }) => name))).toBe(true);
+  // Weights split as they would be loaded.
+  const limited = dryModel(model.config, 'f16', { ...gpu().capabilities, maxStorageBufferBindingSize: 64 * 1024 });
+  const parts = limited.dispatches(input, options).filter(({ label }) => label === 'embed_tokens');
+  expect(parts.length).toBeGreaterThan(1);
+});
