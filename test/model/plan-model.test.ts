@@ -1,6 +1,7 @@
 // What is recorded without weights is what runs with them.
 import { expect, it } from 'vitest';
 import { openFolder } from '#platform';
+import entropy from '../../docs/examples/kernels/entropy.ts';
 import { listKernels } from '../../src/kernels/custom/listing.ts';
 import { openGpu } from '../../src/kernels/gpu.ts';
 import type { Recorder } from '../../src/kernels/recorder.ts';
@@ -28,6 +29,20 @@ it('records the dispatches of the model that is loaded, and what it submits', as
   expect(planned).toEqual(listKernels(ran!.recorded));
   expect(planned.files.size).toBeGreaterThan(8);
   expect(planned.dispatches.every(({ bindings }) => bindings.every(({ name }) => name))).toBe(true);
+});
+
+it('names what a kernel of the user’s own binds besides, after the params', async () => {
+  const model = await planModel(await openFolder(checkpoint), gpu());
+  const { dispatches } = listKernels(model.dispatches(input, { kernels: entropy, namesFilter: 'logits' }));
+  const z = dispatches.find(({ label }) => label === 'blocks.0.attn.z')!;
+  expect(z.file).toBe('attention-entropy.wgsl');
+  expect(z.bindings.map(({ binding, name }) => [binding, name])).toEqual([
+    [0, 'q'],
+    [1, 'k'],
+    [2, 'v'],
+    [3, 'z'],
+    [5, 'entropy'],
+  ]);
 });
 
 it('splits weights as they would be loaded, and cannot run', async () => {
