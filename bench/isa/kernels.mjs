@@ -2,9 +2,14 @@
  * Kernels for a gate on GPU machine code: an array of { name, code, entryPoint }, from the built package (`npm run build`
  * first). Every variant that is a default on some GPU belongs here.
  */
+import { readFileSync } from 'node:fs';
 import { argmaxWgsl } from '../../dist/kernels/argmax/argmax.wgsl.js';
 import { attentionTile } from '../../dist/kernels/attention/attention.js';
-import { attentionSplitWgsl, attentionTileWgsl } from '../../dist/kernels/attention/attention.wgsl.js';
+import {
+  attentionContract,
+  attentionSplitWgsl,
+  attentionTileWgsl,
+} from '../../dist/kernels/attention/attention.wgsl.js';
 import {
   attentionPatternWgsl,
   attentionScoresWgsl,
@@ -70,8 +75,20 @@ const headResult = (dtype) => ({
   entryPoint,
 });
 
+/** The worked examples of rewritten attention: their texts behind the header, with what they bind besides. */
+const examples = Object.entries({
+  'sliding-window': '',
+  'temperature-softmax': '@group(0) @binding(5) var<storage, read> temperature: array<f32>;\n',
+  entropy: '@group(0) @binding(5) var<storage, read_write> entropy: array<f32>;\n',
+}).map(([name, declared]) => ({
+  name: `example.${name}.128`,
+  code: `${attentionContract(heads(128))}${declared}${readFileSync(new URL(`../../docs/examples/kernels/${name}.wgsl`, import.meta.url), 'utf8')}`,
+  entryPoint,
+}));
+
 export const kernels = [
   ...attention,
+  ...examples,
   { name: 'attention-pattern', code: attentionPatternWgsl, entryPoint },
   ...['f32', 'bf16'].map(headResult),
   matmul('base', { variant: 'base' }, f32),

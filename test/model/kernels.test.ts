@@ -87,6 +87,14 @@ describe('a run with kernels', () => {
     const ours = await text();
     expect(await text(temperatureSoftmax(() => 1))).toBe(ours);
     expect(await text(temperatureSoftmax(() => 20))).not.toBe(ours);
+    const queries = new Set<unknown>();
+    const { attention } = temperatureSoftmax(() => 1) as { attention: AttentionKernel };
+    const wgsl: AttentionKernel['wgsl'] = ({ sizes }) => {
+      queries.add(sizes!.queries);
+      return attention.wgsl as string;
+    };
+    await text({ attention: { ...attention, wgsl } });
+    expect([...queries]).toEqual([input.inputIds.length, 1]);
   });
 });
 

@@ -1,6 +1,7 @@
 // What is recorded without weights is what runs with them.
 import { expect, it } from 'vitest';
 import { openFolder } from '#platform';
+import entropy from '../../docs/examples/kernels/entropy.ts';
 import { listKernels } from '../../src/kernels/custom/listing.ts';
 import type { Recorder } from '../../src/kernels/recorder.ts';
 import { dryModel } from '../../src/model/dry-run.ts';
@@ -32,4 +33,19 @@ it('records the dispatches of the model that is loaded, and what it submits', as
   const limited = dryModel(model.config, 'f16', { ...gpu().capabilities, maxStorageBufferBindingSize: 64 * 1024 });
   const parts = limited.dispatches(input, options).filter(({ label }) => label === 'embed_tokens');
   expect(parts.length).toBeGreaterThan(1);
+});
+
+it('names what a kernel of the user’s own binds besides, after the params', async () => {
+  const { model, destroy } = await loadModel(await openFolder(checkpoint), { gpu: gpu() });
+  const { dispatches } = listKernels(model.dispatches(input, { kernels: entropy, namesFilter: 'logits' }));
+  destroy();
+  const z = dispatches.find(({ label }) => label === 'blocks.0.attn.z')!;
+  expect(z.file).toBe('attention-entropy.wgsl');
+  expect(z.bindings.map(({ binding, name }) => [binding, name])).toEqual([
+    [0, 'q'],
+    [1, 'k'],
+    [2, 'v'],
+    [3, 'z'],
+    [5, 'entropy'],
+  ]);
 });

@@ -54,6 +54,7 @@ ${main} { if (id.x < 100u) { sum[id.x] = 3.0 * left[id.x]; } }`;
     expect(await twice({ add }, 'blocks.1.two')).toEqual(a.map((v) => 3 * v));
     expect(await twice({ add }, 'blocks.1.sum')).toEqual(a.map((v) => 2 * v));
     expect(await twice({ add }, 'blocksx0.sum')).toEqual(a.map((v) => 2 * v));
+    expect(await twice({ add }, 'vision.blocks.0.sum')).toEqual(a.map((v) => 2 * v));
   });
 
   it('reads inputs and constants of its own, and is made for a dispatch by a function', async () => {
@@ -67,6 +68,7 @@ ${main} { if (id.x < params.count) { out[id.x] = ${factor} * a[id.x] * weights[0
     });
     expect(await twice({ add }, 'sum')).toEqual(a.map((v) => 4 * v + 3.5));
     expect(await twice({ add }, 'summe')).toEqual(a.map((v) => 8 * v + 5.5));
+    expect(await twice({ add: { ...add, constants: { shift: 1 } } }, 'sum')).toEqual(a.map((v) => 4 * v + 4));
   });
 
   it('is the GPU’s for every run, or that of one run', async () => {
