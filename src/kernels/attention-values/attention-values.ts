@@ -3,11 +3,9 @@ import { ShapeError } from '../errors.ts';
 import { type Cost, type Recorder, read, readWrite } from '../recorder.ts';
 import { expectDType, expectShape, type Tensor } from '../tensor.ts';
 import { foldWorkgroups, vectorWidth } from '../vectors.ts';
-import { attentionValuesWgsl } from './attention-values.wgsl.ts';
+import { attentionValuesContract, attentionValuesWgsl } from './attention-values.wgsl.ts';
 
-const text = cachedText(({ heads, kvHeads, headSize }: { heads: number; kvHeads: number; headSize: number }) =>
-  attentionValuesWgsl(heads, kvHeads, headSize, vectorWidth(headSize)),
-);
+const text = cachedText(attentionValuesWgsl);
 
 export const attentionValuesCost = (pairs: number, headSize: number): Cost => ({
   flops: 2 * pairs * headSize,
@@ -39,15 +37,19 @@ export function attentionValues(
   const z = args.out ?? rec.temp(label, 'f32', [batch * queries, heads, headSize]);
   expectShape(where, z, [batch * queries, heads, headSize]);
   for (const t of [pattern, v, z]) expectDType(where, t, 'f32');
-  const vectors = (batch * queries * heads * headSize) / vectorWidth(headSize);
+  const width = vectorWidth(headSize);
+  const shape = { heads, kvHeads, headSize, width };
+  const vectors = (batch * queries * heads * headSize) / width;
   rec.dispatch({
     kernel: where,
     label,
-    code: text({ heads, kvHeads, headSize }),
+    code: text(shape),
     bindings: [read(pattern), read(v), readWrite(z)],
     params: [queries, keys, keyRows, vectors],
     workgroups: foldWorkgroups(Math.ceil(vectors / 64), rec.gpu.capabilities.maxWorkgroupsPerDimension),
     cost: attentionValuesCost(batch * heads * queries * keys, headSize),
+    header: () => attentionValuesContract(shape),
+    sizes: { batch, queries, keys, keyRows, ...shape },
   });
   return z;
 }

@@ -1,27 +1,18 @@
 import { type VectorWidth, vectorType } from '../vectors.ts';
 
+export interface AttentionValuesShape {
+  readonly heads: number;
+  readonly kvHeads: number;
+  readonly headSize: number;
+  readonly width: VectorWidth;
+}
+
 /**
  * z = pattern · v per head, where somebody has changed the scores or the pattern: then they exist in memory, and the online
  * kernels (attention.wgsl.ts) cannot be used. A thread for each vector of the output, which reads one row of the pattern and
  * a column of the values: a slow path, and one that is taken by nobody who has not asked for it.
  */
-export const attentionValuesWgsl = (
-  heads: number,
-  kvHeads: number,
-  headSize: number,
-  width: VectorWidth,
-) => /* wgsl */ `
-alias Vector = ${vectorType(width)};
-struct Params { queries: u32, keys: u32, keyRows: u32, vectors: u32 }
-@group(0) @binding(0) var<storage, read> pattern: array<f32>;
-@group(0) @binding(1) var<storage, read> v: array<Vector>;
-@group(0) @binding(2) var<storage, read_write> z: array<Vector>;
-@group(0) @binding(3) var<uniform> params: Params;
-
-const heads = ${heads}u;
-const kvHeads = ${kvHeads}u;
-const chunks = ${headSize / width}u;
-
+export const attentionValuesWgsl = (shape: AttentionValuesShape) => /* wgsl */ `${attentionValuesContract(shape)}
 @compute @workgroup_size(64) fn main(
   @builtin(global_invocation_id) id: vec3u, @builtin(num_workgroups) count: vec3u) {
   let i = id.x + id.y * count.x * 64u;
@@ -39,3 +30,16 @@ const chunks = ${headSize / width}u;
   }
   z[i] = sum;
 }`;
+
+export const attentionValuesContract = ({ heads, kvHeads, headSize, width }: AttentionValuesShape) => /* wgsl */ `
+alias Vector = ${vectorType(width)};
+struct Params { queries: u32, keys: u32, keyRows: u32, vectors: u32 }
+@group(0) @binding(0) var<storage, read> pattern: array<f32>;
+@group(0) @binding(1) var<storage, read> v: array<Vector>;
+@group(0) @binding(2) var<storage, read_write> z: array<Vector>;
+@group(0) @binding(3) var<uniform> params: Params;
+
+const heads = ${heads}u;
+const kvHeads = ${kvHeads}u;
+const chunks = ${headSize / width}u;
+`;

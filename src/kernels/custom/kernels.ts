@@ -52,6 +52,7 @@ export const kernelOps = [
   'attention',
   'attention-scores',
   'attention-pattern',
+  'attention-values',
   'head-result',
   'matmul',
   'rmsNorm',
@@ -68,6 +69,7 @@ export const kernelOps = [
   'concatColumns',
   'splice',
   'mixRows',
+  'edit',
   'patchify',
   'visionEmbedding',
 ] as const;

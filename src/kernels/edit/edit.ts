@@ -54,10 +54,8 @@ export function edit(rec: Recorder, args: EditArgs): Tensor {
     out,
     width,
     count: count * size,
-    params: {
-      ...(scale !== undefined && { scale: floatBits(scale) }),
-      ...(!values && { constant: floatBits(constant) }),
-    },
+    params: { scale: floatBits(scale ?? 0), constant: floatBits(constant) },
+    sizes: { columns: size, unit, how: traits.scaled ? 'scale' : 'set' },
     body: editBody(size, unit, traits, width),
     cost: editCost(count * size),
   });

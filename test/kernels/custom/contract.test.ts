@@ -4,9 +4,11 @@ import { describe, expect, it } from 'vitest';
 import { argmax } from '../../../src/kernels/argmax/argmax.ts';
 import { attention, attentionVariants } from '../../../src/kernels/attention/attention.ts';
 import { attentionPattern, attentionScores } from '../../../src/kernels/attention-pattern/attention-pattern.ts';
+import { attentionValues } from '../../../src/kernels/attention-values/attention-values.ts';
 import { kernelOps, opOf } from '../../../src/kernels/custom/kernels.ts';
 import { declarations } from '../../../src/kernels/custom/source.ts';
 import type { Dispatch } from '../../../src/kernels/dispatch.ts';
+import { edit } from '../../../src/kernels/edit/edit.ts';
 import {
   activation,
   add,
@@ -160,6 +162,13 @@ const samples: Record<string, Sample[]> = {
       record: (rec, temp) => void attentionPattern(rec, { scores: temp([12, 3, 5]), label }),
     },
   ],
+  'attention-values': [
+    {
+      sizes: { ...heads, width: 4 },
+      record: (rec, temp) =>
+        void attentionValues(rec, { pattern: temp([12, 3, 5]), v: temp([14, 2, 8]), heads: 6, batch: 2, label }),
+    },
+  ],
   'head-result': (['f32', 'f16', 'bf16'] as const).map((dtype) => ({
     sizes: { ...heads, dModel: 70, partRows: 70 },
     record: (rec, temp) => void headResult(rec, { z: temp([3, 6, 8]), weight: weightOf(temp, [70, 48], dtype), label }),
@@ -286,6 +295,17 @@ const samples: Record<string, Sample[]> = {
         void mixRows(rec, { x: temp([9, columns]), indices: temp([rows, 4], 'u32'), weights: temp([rows, 4]), label }),
     },
   ],
+  edit: [true, false].map((given) => ({
+    sizes: { ...matrix, unit: 4, given: 2 },
+    record: (rec, temp) =>
+      void edit(rec, {
+        x: temp([rows, columns]),
+        rows: temp([rows], 'u32'),
+        columns: temp([columns / 4], 'u32'),
+        ...(given ? { values: temp([2, columns]) } : { scale: 2 }),
+        label,
+      }),
+  })),
   patchify: [
     {
       sizes: { images: 2, channels: 3, height: 9, patch: 4, patches: 8 },
