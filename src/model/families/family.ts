@@ -5,6 +5,7 @@ import type { HookPoint } from '../hook-points.ts';
 import type { Hooks } from '../hooks.ts';
 import type { ModelInput, Visual } from '../input.ts';
 import type { Processing } from '../processor/visual-processor.ts';
+import type { PatchGrid, TokenGrid } from '../token-grids.ts';
 import type { WeightSource } from '../weights.ts';
 
 /** A kind of checkpoint: what in config.json tells it, and how that file is read. The next family is one such object. */
@@ -50,6 +51,10 @@ export interface VisionSide {
   readonly widest: number;
   /** Tokens that a visual stands for. @throws InputError for a visual of the wrong shape, or on a kind it does not take. */
   tokens(visual: Visual): number;
+  /** Where a visual's tokens stand in it: a grid for the image, one for its tiles, or one for each frame. */
+  tokenGrids(visual: Visual): readonly TokenGrid[];
+  /** Where the tower's patches stand, for each of `visuals` in the order in which the tower sees them. */
+  patchGrids(visuals: readonly Visual[]): readonly (readonly PatchGrid[])[];
   /** Rotary positions of a prompt over time, height and width, [3][tokens], where they are not 0, 1, 2, … */
   positions?(input: ModelInput): readonly ArrayLike<number>[];
 }

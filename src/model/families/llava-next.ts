@@ -4,6 +4,7 @@ import { Settings } from '../config/settings.ts';
 import { ConfigError, InputError } from '../errors.ts';
 import { parseTiling, pinpointsSchema, type TilingConfig, tileImage } from '../processor/tiles.ts';
 import type { VisualProcessor } from '../processor/visual-processor.ts';
+import { cropGrid, type TokenGrid, tilePlanes } from '../token-grids.ts';
 import type { Family } from './family.ts';
 import { identity, llavaDefaults, llavaSchema, llavaSide, newline, type Packer, parseLlava } from './llava-side.ts';
 
@@ -89,10 +90,12 @@ export type Resize = (map: Size, rowOf: (y: number, x: number) => number) => { s
  * newline after each row. A picture of one crop has its features and one newline (HF `pack_image_features`).
  */
 export function packTiles({ pinpoints, imageSize, side }: TileGrid, resize: Resize = () => undefined): Packer {
-  return ({ shape, size }, perCrop) => {
+  return (visual, perCrop) => {
+    const { shape, size } = visual;
+    const whole = cropGrid(visual, 0, perCrop, 'image');
     const base = Array.from({ length: perCrop }, (_, i) => i);
     const [crops] = shape;
-    if (crops === 1) return { rows: [...base, newline] };
+    if (crops === 1) return { rows: [...base, newline], grids: [whole] };
     if (!size) throw new InputError(`pixel values: [${shape}] are tiles, but the size of the image is not given`);
     const best = selectBestResolution(size, pinpoints);
     const [high, wide] = [Math.floor(best.height / imageSize), Math.floor(best.width / imageSize)];
@@ -113,7 +116,15 @@ export function packTiles({ pinpoints, imageSize, side }: TileGrid, resize: Resi
       for (let x = 0; x < width; x++) rows.push(resized ? perCrop + y * width + x : rowOf(y, x));
       rows.push(newline);
     }
-    return resized ? { rows, taps: joinTaps(identity(perCrop), resized.taps) } : { rows };
+    const tiled: TokenGrid = {
+      label: 'tiles',
+      rows: height,
+      columns: width,
+      tokenOf: (y, x) => perCrop + y * (width + 1) + x, // a newline ends each row
+      picture: () => tilePlanes(visual, { wide, side, shown }),
+    };
+    const grids = [whole, tiled];
+    return resized ? { rows, grids, taps: joinTaps(identity(perCrop), resized.taps) } : { rows, grids };
   };
 }
 

@@ -20,6 +20,7 @@ import { type BlockWeights, layerNorm, linear, rmsNorm, type WeightSource } from
 import type { Architecture, Family, VisionSide } from './family.ts';
 import { type Grid, layPatches, type PatchLayout, type Segments } from './qwen2-vl-grid.ts';
 import { mropePositions } from './qwen2-vl-positions.ts';
+import { inverse, squareGrids, towerGrids } from './qwen2-vl-token-grids.ts';
 
 /** Qwen2-VL's tower (HF `Qwen2VLVisionConfig`, `Qwen2_5_VLVisionConfig`). */
 export interface QwenVisionConfig extends BlockShape {
@@ -216,6 +217,13 @@ function visionSide(config: QwenVisionConfig, text: TextConfig, processing: Proc
     rows: ({ shape }) => shape[0],
     widest: Math.max(config.dMlp, config.dModel, patchWidth(config)),
     tokens: (visual) => elementCount(checkedGrid(config, visual)) / merged,
+    tokenGrids: (visual) => squareGrids(config, visual, checkedGrid(config, visual)),
+    patchGrids: (visuals) =>
+      towerGrids(
+        config,
+        visuals,
+        visuals.map((visual) => checkedGrid(config, visual)),
+      ),
     positions: (input) => mropePositions(input, config),
     encoder(source) {
       const weights = qwenWeights(config, text, source);
@@ -346,12 +354,6 @@ function encode(
   const out = layout.order ? permute(merged, inverse(layout.order), 'projector.out') : merged;
   tokens.emit('projector.hook_out', out);
   return out;
-}
-
-function inverse(order: Uint32Array): Uint32Array<ArrayBuffer> {
-  const back = new Uint32Array(order.length);
-  for (const [to, from] of order.entries()) back[from] = to;
-  return back;
 }
 
 function qwenHookPoints(config: QwenVisionConfig, text: TextConfig): HookPoint[] {
