@@ -68,6 +68,13 @@ export async function openCheckpoint(folder: Folder): Promise<Checkpoint> {
   };
 }
 
+/** Whether a folder has weights, in this format or in one that `openCheckpoint` refuses with advice. */
+export async function hasWeights(folder: Folder): Promise<boolean> {
+  for (const file of [singleFile, indexFile, ...otherFormats.map(([name]) => name)])
+    if (await folder.has(file)) return true;
+  return false;
+}
+
 /** A file of a folder for `readHeader` and the like. */
 export async function openFile(folder: Folder, name: string): Promise<FileRange> {
   return { name, size: await folder.size(name), read: (start, end) => readRange(folder, name, start, end) };

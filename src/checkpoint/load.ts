@@ -1,5 +1,5 @@
 import type { Gpu } from '../kernels/gpu.ts';
-import { type DType, elementCount, type Tensor, type Weight } from '../kernels/tensor.ts';
+import { type DType, elementCount, splitRows, type Tensor, type Weight } from '../kernels/tensor.ts';
 import { batches, batchReader, type Checkpoint, type CheckpointTensor } from './checkpoint-files.ts';
 import { decodeFloats } from './decode.ts';
 import { CheckpointError } from './errors.ts';
@@ -118,16 +118,15 @@ function allocateMatrix(gpu: Gpu, spec: TensorSpec, source: CheckpointTensor, in
   const label = specKey(spec);
   const columns = elementCount(rest);
   const limit = Math.min(gpu.capabilities.maxStorageBufferBindingSize, gpu.capabilities.maxBufferSize);
-  const rowsPerPart = Math.floor(limit / (columns * dtypeBytes[source.dtype]));
-  if (rowsPerPart === 0)
+  const ranges = splitRows([rows, columns], dtype, limit);
+  if (!ranges.length)
     throw new CheckpointError(
       `${source.name}: one row of [${rows}, ${columns}] ${source.dtype} exceeds the ${limit} bytes that this adapter can bind`,
     );
   const parts: Tensor[] = [];
   into.set(label, { label, dtype, shape: [rows, columns], parts });
-  for (let start = 0; start < rows; start += rowsPerPart) {
-    const end = Math.min(rows, start + rowsPerPart);
-    const of = rowsPerPart < rows ? `${label}[${start}:${end}]` : label;
+  for (const [start, end] of ranges) {
+    const of = ranges.length > 1 ? `${label}[${start}:${end}]` : label;
     parts.push(gpu.tensor(of, dtype, [end - start, columns]));
   }
 }

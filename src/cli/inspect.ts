@@ -1,75 +1,215 @@
-import { openCheckpoint } from '../checkpoint/checkpoint-files.ts';
+import { totalmem } from 'node:os';
+import { InvalidArgumentError, Option } from 'commander';
+import { type Checkpoint, hasWeights, openCheckpoint } from '../checkpoint/checkpoint-files.ts';
 import { layoutDescriptions } from '../checkpoint/names.ts';
-import { elementCount } from '../kernels/tensor.ts';
+import { checkSpecs, type TensorSpec } from '../checkpoint/specs.ts';
+import type { Capabilities } from '../kernels/capabilities.ts';
+import { openGpu } from '../kernels/gpu.ts';
+import type { DType } from '../kernels/tensor.ts';
+import { bindable, type Check, checkAdapter, showBytes } from '../model/adapter-fit.ts';
+import type { Size } from '../model/anyres.ts';
+import { dryModel, imageTokens, pricePrefill, type RunPrice } from '../model/dry-run.ts';
+import type { Architecture, VisualShape } from '../model/families/family.ts';
 import { parseConfig } from '../model/families/index.ts';
 import { requireJson } from '../model/json.ts';
 import { KvCache } from '../model/kv-cache.ts';
+import { unreadTensors, weightSpecs } from '../model/load-model.ts';
+import { configDType, type Price, priceWeights, type WeightsPrice } from '../model/price.ts';
+import { ProcessorFiles } from '../model/processor/visual-processor.ts';
+import { NoAdapterError } from '../platform/errors.ts';
+import type { Folder } from '../platform/types.ts';
 import { openCheckpointFolder } from './checkpoint-folder.ts';
 import type { Register } from './command.ts';
-import { type ModelOptions, withCommonOptions } from './model.ts';
+import { type Context, UsageError } from './context.ts';
+import { integer, type ModelOptions, withCommonOptions } from './model.ts';
+
+interface InspectOptions extends ModelOptions {
+  imageSize?: Size[];
+  textTokens: number;
+  length?: number;
+  dtype?: DType;
+}
 
 export const inspectCommand: Register = (program, run) => {
   withCommonOptions(program.command('inspect'))
-    .description('What a checkpoint is: architecture, layers, heads, dtypes, sizes, memory needed. Reads headers only.')
-    .addHelpText('after', '\nExample:\n  headlight inspect --model ~/models/llava-1.5-7b-hf')
-    .action(
-      run<ModelOptions>(async (context, { model }) => {
-        const folder = await openCheckpointFolder(model);
-        const config = parseConfig(await requireJson(folder, 'config.json'), `${folder.location}/config.json`);
-        const checkpoint = await openCheckpoint(folder);
-        const { text } = config;
-
-        const parts: Record<string, { parameters: number; bytes: number }> = {};
-        const dtypes: Record<string, number> = {};
-        for (const { canonical, dtype, shape, start, end } of checkpoint.tensors.values()) {
-          const part = canonical.split('.')[0];
-          parts[part] ??= { parameters: 0, bytes: 0 };
-          parts[part].parameters += elementCount(shape);
-          parts[part].bytes += end - start;
-          dtypes[dtype] = (dtypes[dtype] ?? 0) + elementCount(shape);
-        }
-        const parameters = Object.values(parts).reduce((sum, p) => sum + p.parameters, 0);
-        const kvCache = KvCache.price(text, text.maxPositions);
-
-        const mib = (bytes: number) => `${(bytes / 2 ** 20).toFixed(1)} MiB`;
-        const rows: [string, string][] = [
-          ['architecture', `${config.className} (${config.family})`],
-          ['names', checkpoint.layout ? layoutDescriptions[checkpoint.layout] : 'canonical'],
-          ['files', checkpoint.files.join(', ')],
-          [
-            'parameters',
-            `${(parameters / 1e6).toFixed(2)} M, ${Object.entries(dtypes)
-              .map(([d, n]) => `${d} ${((100 * n) / parameters).toFixed(0)} %`)
-              .join(', ')}`,
-          ],
-          ...Object.entries(parts).map(([name, p]): [string, string] => [
-            `  ${name}`,
-            `${(p.parameters / 1e6).toFixed(2)} M, ${mib(p.bytes)}`,
-          ]),
-          [
-            'decoder',
-            `${text.modelType}, ${text.nLayers} layers, ${text.nHeads} heads of ${text.dHead} (${text.nKvHeads} key/value), width ${text.dModel}, vocabulary ${text.vocabSize}`,
-          ],
-          [
-            'heads',
-            `${text.nLayers * text.nHeads} candidates for SAVs; head vectors take ${text.nLayers * text.nHeads * text.dHead * 4} bytes an example`,
-          ],
-          [
-            'memory',
-            `${mib(checkpoint.bytes)} of weights; ${mib(kvCache)} of key/value cache at ${text.maxPositions} positions`,
-          ],
-        ];
-        for (const [key, value] of rows) context.print(`${key.padEnd(24)}${value}`);
-        context.result({
-          config: { ...config, vision: config.vision?.config },
-          layout: checkpoint.layout,
-          files: checkpoint.files,
-          parameters,
-          parts,
-          dtypes,
-          bytes: checkpoint.bytes,
-          kvCacheBytes: kvCache,
-        });
-      }),
-    );
+    .description(
+      'What a checkpoint is and takes: architecture, parameters, memory, image tokens, and whether this adapter suffices.\nReads config.json and headers only; config.json alone will do.',
+    )
+    .option('--image-size <WxH>', 'price images of this size, in pixels; may be repeated (default: 640x480)', sizes)
+    .option('--text-tokens <n>', 'tokens of text beside an image', integer(1), 128)
+    .option('--length <n>', "positions of the key/value cache (default: the model's most)", integer(1))
+    .addOption(
+      new Option('--dtype <dtype>', 'precision to price a config.json without weights at').choices([
+        'f32',
+        'f16',
+        'bf16',
+      ]),
+    )
+    .addHelpText(
+      'after',
+      '\nExamples:\n  headlight inspect --model ~/models/llava-1.5-7b-hf\n  headlight inspect --model ~/models/qwen2-vl-7b --image-size 1920x1080 --length 4096',
+    )
+    .action(run(inspect));
 };
+
+async function inspect(context: Context, options: InspectOptions): Promise<void> {
+  const folder = await openCheckpointFolder(options.model);
+  const json = await requireJson(folder, 'config.json');
+  const config = parseConfig(json, `${folder.location}/config.json`);
+  const { text } = config;
+  const length = options.length ?? text.maxPositions;
+  if (length > text.maxPositions)
+    throw new UsageError(`--length ${length}: this model has ${text.maxPositions} positions`);
+  if (options.imageSize && !config.vision) throw new UsageError('--image-size: this model takes no images');
+  const stored = await storage(folder, config, json, options.dtype);
+  const adapter = await adapterOf(context);
+  const weights = priceWeights(config, stored.dtypeOf, adapter && bindable(adapter));
+
+  const model = dryModel(config, stored.dtypeOf(weightSpecs(config)[0]), adapter);
+  const preprocessor = (await ProcessorFiles.read(folder)).imageIfThere;
+  const images = config.vision ? (options.imageSize ?? [{ width: 640, height: 480 }]) : [];
+  const shapes = images.map((size) => ({
+    size,
+    shape: config.vision!.imageShape(size, preprocessor ?? { json: {}, file: 'preprocessor_config.json' }),
+  }));
+  const runs = shapes.length
+    ? shapes.map(({ size, shape }) => priceRun(`image of ${show(size)}, ${options.textTokens} tokens of text`, shape))
+    : [priceRun(`${options.textTokens} tokens of text`)];
+  function priceRun(name: string, shape?: VisualShape) {
+    return { name, price: pricePrefill(model, options.textTokens, shape) };
+  }
+  // What a software adapter takes is the machine's own memory.
+  const memory = adapter?.software ? totalmem() : undefined;
+  const checks = adapter && checkAdapter({ weights, text, length, runs }, adapter, memory);
+
+  const rows: [string, string][] = [
+    ['architecture', `${config.className} (${config.family})`],
+    ...stored.rows,
+    ...weightRows(weights),
+    ...stored.unread,
+    [
+      'decoder',
+      `${text.modelType}, ${text.nLayers} layers, ${text.nHeads} heads of ${text.dHead} (${text.nKvHeads} key/value), width ${text.dModel}, vocabulary ${text.vocabSize}`,
+    ],
+    [
+      'heads',
+      `${text.nLayers * text.nHeads} candidates for SAVs; head vectors take ${text.nLayers * text.nHeads * text.dHead * 4} bytes an example`,
+    ],
+    ...(shapes.length && !preprocessor ? [defaultsRow] : []),
+    ...shapes.map(({ size, shape }): [string, string] => [
+      `image of ${show(size)}`,
+      `${imageTokens(config, shape)} tokens, shown as [${shape.shape.join(', ')}]`,
+    ]),
+    ...cacheRows(config, length),
+    ...runs.map(({ name, price }): [string, string] => ['prompt', runText(name, price)]),
+    ...adapterRows(adapter, checks),
+  ];
+  for (const [key, value] of rows) context.print(`${key.padEnd(24)}${value}`);
+  context.result({
+    config: { ...config, vision: config.vision?.config },
+    layout: stored.checkpoint?.layout,
+    files: stored.checkpoint?.files ?? [],
+    parameters: weights.parameters,
+    parts: Object.fromEntries(weights.parts),
+    dtypes: Object.fromEntries(weights.dtypes),
+    bytes: stored.checkpoint?.bytes ?? weights.storedBytes,
+    gpuBytes: weights.gpuBytes,
+    kvCache: { positions: length, bytesPerPosition: KvCache.price(text, 1), bytes: KvCache.price(text, length) },
+    images: shapes.map(({ size, shape }) => ({ ...size, tokens: imageTokens(config, shape), shape: shape.shape })),
+    prompts: runs.map(({ name, price }) => ({ name, ...price })),
+    adapter: adapter ?? null,
+    checks: checks ?? null,
+  });
+}
+
+const defaultsRow: [string, string] = [
+  'image processor',
+  "preprocessor_config.json is not there yet; sizes of images are by transformers' defaults, which the checkpoint's may exceed",
+];
+
+interface Storage {
+  readonly checkpoint?: Checkpoint;
+  readonly dtypeOf: (spec: TensorSpec) => DType;
+  readonly rows: [string, string][];
+  readonly unread: [string, string][];
+}
+
+/** In what precision the weights are stored: by the files' headers, or else by config.json or the command line. */
+async function storage(folder: Folder, config: Architecture, json: unknown, dtype?: DType): Promise<Storage> {
+  if (!(await hasWeights(folder))) {
+    const named = configDType(json);
+    const used = dtype ?? named ?? 'f32';
+    const why = dtype ? 'by --dtype' : named ? 'by config.json' : 'which config.json does not name: see --dtype';
+    return { dtypeOf: () => used, rows: [['weights', `not there yet; priced at ${used}, ${why}`]], unread: [] };
+  }
+  if (dtype) throw new UsageError(`--dtype: ${folder.location} has weights, which say it themselves`);
+  const checkpoint = await openCheckpoint(folder);
+  const unread = checkSpecs(checkpoint, weightSpecs(config), unreadTensors(config));
+  const bytes = unread.reduce((sum, { tensor }) => sum + tensor.end - tensor.start, 0);
+  return {
+    checkpoint,
+    dtypeOf: ({ name }) => checkpoint.tensors.get(name)!.dtype.toLowerCase() as DType,
+    rows: [
+      ['names', checkpoint.layout ? layoutDescriptions[checkpoint.layout] : 'canonical'],
+      ['files', `${checkpoint.files.join(', ')} (${showBytes(checkpoint.bytes)})`],
+    ],
+    unread: unread.length
+      ? [['  not read', `${showBytes(bytes)}: ${[...new Set(unread.map(({ why }) => why))].join('; ')}`]]
+      : [],
+  };
+}
+
+function weightRows({ parts, dtypes, ...total }: WeightsPrice): [string, string][] {
+  const share = (n: number) => `${((100 * n) / total.parameters).toFixed(0)} %`;
+  const row = (name: string, p: Price): [string, string] => [
+    name,
+    `${millions(p.parameters)}, ${showBytes(p.storedBytes)} stored, ${showBytes(p.gpuBytes)} on the GPU`,
+  ];
+  const [name, text] = row('parameters', total);
+  return [
+    [name, `${text}; ${[...dtypes].map(([dtype, n]) => `${dtype} ${share(n)}`).join(', ')}`],
+    ...[...parts].map(([part, price]) => row(`  ${part}`, price)),
+  ];
+}
+
+function cacheRows({ text }: Architecture, length: number): [string, string][] {
+  const bytes = `${showBytes(KvCache.price(text, length))} at ${length} positions (${showBytes(KvCache.price(text, 1))} each, f32)`;
+  const slides = text.windows.some((window) => window !== undefined);
+  return [['key/value cache', slides ? `${bytes}; sliding windows do not make it smaller` : bytes]];
+}
+
+const runText = (name: string, { tokens, arenaBytes, dispatches }: RunPrice) =>
+  `${name}: ${tokens} positions, ${showBytes(arenaBytes)} of activations, ${dispatches} dispatches`;
+
+function adapterRows(adapter?: Capabilities, checks: readonly Check[] = []): [string, string][] {
+  if (!adapter) return [['adapter', 'none was found: its limits were not checked']];
+  const { description, architecture, vendor } = adapter;
+  const limits = `${showBytes(adapter.maxStorageBufferBindingSize)} a binding, ${showBytes(adapter.maxBufferSize)} a buffer`;
+  return [
+    ['adapter', `${description || architecture || vendor}: ${limits}`],
+    ...checks.map(({ verdict, text }): [string, string] => [`  ${verdict}`, text]),
+  ];
+}
+
+/** What this machine runs on, or undefined where WebGPU finds nothing. */
+async function adapterOf(context: Context): Promise<Capabilities | undefined> {
+  try {
+    const gpu = await openGpu();
+    gpu.dispose();
+    return gpu.capabilities;
+  } catch (e) {
+    if (!(e instanceof NoAdapterError)) throw e;
+    context.note(`no adapter: ${e.message}`);
+    return undefined;
+  }
+}
+
+const millions = (n: number) => `${(n / 1e6).toFixed(2)} M`;
+const show = ({ width, height }: Size) => `${width}x${height}`;
+
+/** For commander: gathers sizes. */
+function sizes(value: string, before: Size[] = []): Size[] {
+  const [, width, height] = /^([1-9]\d{0,4})x([1-9]\d{0,4})$/.exec(value) ?? [];
+  if (!width) throw new InvalidArgumentError('Give a width and a height in pixels, as in 640x480.');
+  return [...before, { width: Number(width), height: Number(height) }];
+}

@@ -23,7 +23,7 @@ export class BufferPool {
   take(size: number): GPUBuffer {
     const free = takeBestFit(this.#free, size, 2 * size + 4096);
     if (free) return free;
-    const rounded = Math.ceil(size / 256) * 256;
+    const rounded = roundedSize(size);
     this.#bytes += rounded;
     const usage = GPUBufferUsage.STORAGE | GPUBufferUsage.COPY_SRC | GPUBufferUsage.COPY_DST;
     return this.#device.createBuffer({ label: `arena ${rounded}`, size: rounded, usage });
@@ -43,8 +43,15 @@ export class BufferPool {
   }
 }
 
+/** What the pool makes of a wanted size. */
+export const roundedSize = (size: number): number => Math.ceil(size / 256) * 256;
+
 /** Takes the smallest buffer of `size` to `atMost` bytes out of a list, if there is one. */
-export function takeBestFit(free: GPUBuffer[], size: number, atMost = Number.POSITIVE_INFINITY): GPUBuffer | undefined {
+export function takeBestFit<Buffer extends { readonly size: number }>(
+  free: Buffer[],
+  size: number,
+  atMost = Number.POSITIVE_INFINITY,
+): Buffer | undefined {
   let best = -1;
   for (const [i, { size: candidate }] of free.entries())
     if (candidate >= size && candidate <= atMost && (best < 0 || candidate < free[best].size)) best = i;

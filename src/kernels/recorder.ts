@@ -1,4 +1,4 @@
-import { takeBestFit } from './buffer-pool.ts';
+import { roundedSize, takeBestFit } from './buffer-pool.ts';
 import type { GpuContext } from './context.ts';
 import { KernelError, ShapeError } from './errors.ts';
 import { assignSlots, lifetimes, type Use } from './memory-plan.ts';
@@ -193,21 +193,26 @@ export class Recorder {
     return readback;
   }
 
-  /** Bytes of arena memory that the run would need, without running it. */
+  /** Bytes of buffers that the run would need with an empty arena, without running it. */
   price(): number {
-    const free: number[] = [];
+    const free: { size: number }[] = [];
     let total = 0;
-    assignSlots(
-      lifetimes(this.#uses()),
-      (size) => {
-        const i = free.findIndex((s) => s >= size);
-        if (i >= 0) return free.splice(i, 1)[0];
-        total += size;
-        return size;
-      },
-      (slot) => free.push(slot),
-    );
+    const take = (wanted: number) => {
+      const slot = takeBestFit(free, wanted);
+      if (slot) return slot;
+      const size = roundedSize(wanted);
+      total += size;
+      return { size };
+    };
+    assignSlots(lifetimes(this.#uses()), take, (slot) => free.push(slot));
     return total;
+  }
+
+  /** The largest temporary recorded so far: what an adapter's limits for a buffer and a binding must allow. */
+  get largest(): { readonly label: string; readonly bytes: number } {
+    let largest = { label: '', bytes: 0 };
+    for (const { label, size } of this.#temporaries) if (size > largest.bytes) largest = { label, bytes: size };
+    return largest;
   }
 
   /**

@@ -34,6 +34,22 @@ export interface Weight {
   readonly parts: readonly Tensor[];
 }
 
+/**
+ * Where the parts of a matrix of `rows` x `columns` begin and end, so that each takes `limit` bytes at most.
+ * @returns no parts where not even one row does.
+ */
+export function splitRows(
+  [rows, columns]: readonly [rows: number, columns: number],
+  dtype: DType,
+  limit: number,
+): [start: number, end: number][] {
+  const perPart = Math.floor(limit / (columns * bytesPerElement[dtype]));
+  const parts: [number, number][] = [];
+  if (perPart > 0)
+    for (let start = 0; start < rows; start += perPart) parts.push([start, Math.min(rows, start + perPart)]);
+  return parts;
+}
+
 export const elementCount = (shape: readonly number[]): number => shape.reduce((n, d) => n * d, 1);
 
 /** Bytes that a tensor of this dtype and shape occupies, rounded up to the 4 that WebGPU copies in. */

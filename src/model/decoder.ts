@@ -2,7 +2,7 @@ import { matmul } from '../kernels/matmul/matmul.ts';
 import type { Recorder } from '../kernels/recorder.ts';
 import type { Tensor } from '../kernels/tensor.ts';
 import type { TextConfig } from './config/text.ts';
-import type { Hooks } from './hooks.ts';
+import type { Hooks, Site } from './hooks.ts';
 import type { KvCache } from './kv-cache.ts';
 import { bindable, block, norm } from './transformer.ts';
 import type { DecoderWeights } from './weights.ts';
@@ -49,13 +49,11 @@ export function decoder(
 /**
  * The final norm and the LM head (HF `LlamaForCausalLM`).
  * @param x rows of the residual stream, [n, dModel].
- * @param hooks offered what is computed, when `x` are the hooks' positions.
+ * @param site of these rows.
  * @returns [n, vocab]
  */
-export function unembed(rec: Recorder, weights: DecoderWeights, config: TextConfig, x: Tensor, hooks?: Hooks): Tensor {
+export function unembed(rec: Recorder, weights: DecoderWeights, config: TextConfig, x: Tensor, site: Site): Tensor {
   const rows = bindable(rec, x);
-  const normed = norm(rec, weights.lnFinal, config, rows, 'ln_final', hooks?.narrowed);
-  const logits = matmul(rec, { x: normed, weight: weights.lmHead, label: 'lm_head' });
-  hooks?.emit('logits', logits, true);
-  return logits;
+  const normed = norm(rec, weights.lnFinal, config, rows, 'ln_final', site);
+  return site.pass('logits', matmul(rec, { x: normed, weight: weights.lmHead, label: 'lm_head' }));
 }

@@ -16,7 +16,7 @@ import { Hooks } from './hooks.ts';
 import type { Visual } from './input.ts';
 import { requireJson } from './json.ts';
 import { type LoadModelOptions, specsOf } from './load-model.ts';
-import type { ActivationCache } from './model.ts';
+import { type ActivationCache, activations } from './model.ts';
 import { DualProcessor } from './processor/dual-processor.ts';
 import { type TextTowerWeights, textTower, textTowerWeights } from './text-tower.ts';
 import { tokensPerCrop, type ViTWeights, visionTower, vitWeights } from './vision-tower.ts';
@@ -192,7 +192,7 @@ export class DualEncoder {
     const { images = [], texts = [] } = input;
     this.#check(images, texts);
     const rec = this.#gpu.record('embeddings');
-    const hooks = new Hooks(rec, this.#wanted(namesFilter, input), 1, { start: 0, end: 1 });
+    const hooks = new Hooks(rec, { names: this.#wanted(namesFilter, input), length: 1, range: { start: 0, end: 1 } });
     const imageRows = images.length ? rec.read(this.#images(rec, images, hooks)) : undefined;
     const textRows = texts.length ? rec.read(this.#texts(rec, texts, hooks)) : undefined;
     if (rec.resultBytes > maxResultBytes)
@@ -208,9 +208,7 @@ export class DualEncoder {
     return {
       imageEmbeddings: split(imageRows),
       textEmbeddings: split(textRows),
-      activations: new Map(
-        [...hooks.results].map(([name, { readback, shape }]) => [name, { data: readback.f32, shape }]),
-      ),
+      activations: activations(hooks),
     };
   }
 

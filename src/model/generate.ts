@@ -1,18 +1,25 @@
 import type { Tensor } from '../kernels/tensor.ts';
 import { InputError } from './errors.ts';
+import { resolvePosSlice } from './hooks.ts';
 import type { ModelInput } from './input.ts';
 import { KvCache } from './kv-cache.ts';
 import type { ActivationCache, Model, RunOptions, StepResult } from './model.ts';
 import { Sampler, type SamplerOptions } from './sampling.ts';
 
-export interface GenerateOptions extends Partial<SamplerOptions> {
+export interface ContinueOptions extends Partial<SamplerOptions> {
   readonly maxNewTokens: number;
   /** Ids that end the text: all of the checkpoint's (`generation_config.json`, `config.json`). They are not yielded. */
   readonly endTokens: ReadonlySet<number>;
   readonly signal?: AbortSignal;
+  /** Hook points to return of each generated token's step. */
+  readonly namesFilter?: RunOptions['namesFilter'];
+  /** Receives them, and the position in the sequence that the step read. */
+  readonly onActivations?: (activations: ActivationCache, position: number) => void;
 }
 
-export interface PromptOptions extends Pick<RunOptions, 'namesFilter' | 'posSlice'> {
+export interface GenerateOptions extends ContinueOptions, Pick<RunOptions, 'posSlice' | 'edits'> {}
+
+export interface PromptOptions extends Pick<RunOptions, 'namesFilter' | 'posSlice' | 'edits'> {
   /** Positions to keep room for after the prompt. */
   readonly room: number;
   /** Bring the logits of what comes next to the host, for sampling and for scoring. Greedy text needs them not. */
@@ -20,14 +27,19 @@ export interface PromptOptions extends Pick<RunOptions, 'namesFilter' | 'posSlic
 }
 
 /**
- * Generates token ids one by one, greedily or by sampling.
+ * Generates token ids one by one, greedily or by sampling. `onActivations` receives the prompt's activations first (as
+ * `posSlice` cuts them, with the first position of those), then each step's; `edits` apply to all of them.
  * @throws InputError when prompt and new tokens exceed the model's positions; the signal's reason when aborted.
  */
 export async function* generate(model: Model, input: ModelInput, options: GenerateOptions): AsyncGenerator<number> {
   options.signal?.throwIfAborted();
   const logits = (options.temperature ?? 0) > 0;
-  const prompt = await PromptRun.start(model, [input], { room: options.maxNewTokens - 1, logits });
+  const { namesFilter, posSlice, edits } = options;
+  const room = options.maxNewTokens - 1;
+  const prompt = await PromptRun.start(model, [input], { room, logits, namesFilter, posSlice, edits });
   try {
+    if (namesFilter)
+      options.onActivations?.(prompt.activations, resolvePosSlice(posSlice, input.inputIds.length).start);
     for await (const [id] of prompt.generate(options)) yield id!;
   } finally {
     prompt.destroy();
@@ -47,13 +59,15 @@ export class PromptRun {
   readonly #tokens: Tensor;
   readonly #length: number;
   readonly #first: StepResult;
+  readonly #edits: RunOptions['edits'];
 
-  private constructor(model: Model, cache: KvCache, tokens: Tensor, first: StepResult) {
+  private constructor(model: Model, cache: KvCache, tokens: Tensor, first: StepResult, edits: RunOptions['edits']) {
     this.#model = model;
     this.#cache = cache;
     this.#tokens = tokens;
     this.#length = cache.length;
     this.#first = first;
+    this.#edits = edits;
     this.batch = cache.batch;
     this.activations = first.activations;
   }
@@ -61,7 +75,7 @@ export class PromptRun {
   /** Runs the prompts, with a cache sized for them and `room` more positions. @throws InputError when that is too long. */
   static async start(model: Model, inputs: readonly ModelInput[], options: PromptOptions): Promise<PromptRun> {
     const { maxPositions } = model.config.text;
-    const { room, namesFilter, posSlice } = options;
+    const { room, namesFilter, posSlice, edits } = options;
     const length = inputs[0]?.inputIds.length ?? 0;
     if (!(Number.isInteger(room) && room >= 0))
       throw new InputError(`room for ${room} positions: give a whole number (maxNewTokens is at least 1)`);
@@ -71,7 +85,8 @@ export class PromptRun {
     const tokens = model.gpu.tensor('tokens', 'u32', [cache.batch]);
     try {
       const next = options.logits ? undefined : tokens;
-      return new PromptRun(model, cache, tokens, await model.step(inputs, { cache, next, namesFilter, posSlice }));
+      const first = await model.step(inputs, { cache, next, namesFilter, posSlice, edits });
+      return new PromptRun(model, cache, tokens, first, edits);
     } catch (e) {
       cache.destroy();
       model.gpu.destroy(tokens);
@@ -89,8 +104,10 @@ export class PromptRun {
     maxNewTokens,
     endTokens,
     signal,
+    namesFilter,
+    onActivations,
     ...sampling
-  }: GenerateOptions): AsyncGenerator<(number | undefined)[]> {
+  }: ContinueOptions): AsyncGenerator<(number | undefined)[]> {
     const { temperature = 0 } = sampling;
     const sampler = temperature > 0 ? new Sampler({ ...sampling, temperature }) : undefined;
     if (sampler && !this.#first.logits)
@@ -107,8 +124,15 @@ export class PromptRun {
       if (i === maxNewTokens) return;
       signal?.throwIfAborted();
       if (!next) this.#model.gpu.write(this.#tokens, ids as Uint32Array<ArrayBuffer>);
-      const options = { cache: this.#cache, next: sampler ? undefined : this.#tokens };
-      ({ logits, next } = await this.#model.stepFrom(this.#tokens, options));
+      const position = this.#cache.length;
+      const step = await this.#model.stepFrom(this.#tokens, {
+        cache: this.#cache,
+        next: sampler ? undefined : this.#tokens,
+        namesFilter,
+        edits: this.#edits,
+      });
+      if (namesFilter) onActivations?.(step.activations, position);
+      ({ logits, next } = step);
     }
   }
 
@@ -121,7 +145,7 @@ export class PromptRun {
     if (tokens.length === 1) return scores;
     this.#cache.length = this.#length;
     const inputs = scores.map(() => ({ inputIds: Array.from(tokens).slice(0, -1), visuals: [] }));
-    const options = { cache: this.#cache, next: this.#tokens, namesFilter: 'logits' };
+    const options = { cache: this.#cache, next: this.#tokens, namesFilter: 'logits', edits: this.#edits };
     const { activations } = await this.#model.step(inputs, options);
     const rows = this.#rows(activations.get('logits')!.data); // [batch * (tokens - 1)][vocab]
     for (const [b, score] of scores.entries())

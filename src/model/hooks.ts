@@ -2,6 +2,7 @@ import { gatherRows } from '../kernels/elementwise/elementwise.ts';
 import { normScale } from '../kernels/norm/norm.ts';
 import type { Readback, Recorder } from '../kernels/recorder.ts';
 import { elementCount, reshape, rows, type Tensor } from '../kernels/tensor.ts';
+import type { EditPlan, RowPlaces } from './edits.ts';
 import { InputError } from './errors.ts';
 
 /** Positions [start, end) of each sequence that hooks of the language model return. */
@@ -27,52 +28,88 @@ export function resolvePosSlice(slice: PosSlice | undefined, length: number): Po
 /** A norm's kind, for `hook_scale`. */
 export type NormKind = 'layer' | 'rms';
 
-/** Where the activations of a block go: the language model's to some positions, a tower's as a whole. */
+/**
+ * Where activations pass: a block offers each one under its name, and goes on with what it is given back. The language
+ * model's are read at some positions, a tower's as a whole.
+ */
 export interface Site {
   /** Whether one of these names was asked for. */
   wants(...names: string[]): boolean;
-  /** Rows of all positions, [rows, …], or of the wanted ones alone when `narrowed`. */
-  emit(name: string, tensor: Tensor, narrowed?: boolean): void;
-  /** A matrix of queries and keys for each head of each sequence, [batch * heads, wanted rows, keys]. */
-  emitSquare(name: string, tensor: Tensor): void;
-  /** The pair of hooks of a norm: `${name}.hook_normalized` and `.hook_scale`. */
-  emitNorm(name: string, kind: NormKind, eps: number, x: Tensor, normalized: Tensor): void;
+  /** Whether one of these is changed by an edit. */
+  edits(...names: string[]): boolean;
+  /** Either: then the activation must exist by itself, where it otherwise may not. */
+  touches(...names: string[]): boolean;
+  /** Rows of all positions, [rows, …], or of the wanted ones alone when `narrowed`: edits them and reads what that leaves. */
+  pass(name: string, tensor: Tensor, narrowed?: boolean): Tensor;
+  /** The same for matrices of queries and keys, [sequences * heads, queries, keys], of all queries or the wanted ones. */
+  passSquare(name: string, tensor: Tensor, narrowed?: boolean): Tensor;
+  /** A norm's output, and for who asks its scale. */
+  passNorm(name: string, kind: NormKind, eps: number, x: Tensor, normalized: Tensor): Tensor;
   /** The wanted rows. */
   narrow(tensor: Tensor): Tensor;
-  /** Where in its sequence the first wanted row stands. */
+  /** Where in the tensor of a sequence's rows the first wanted one is. */
   readonly firstRow: number;
 }
 
+/** What a run is asked for. */
+export interface HookRequest {
+  readonly names: ReadonlySet<string>;
+  /** Rows of each sequence. */
+  readonly length: number;
+  /** Those that are returned. */
+  readonly range: PositionRange;
+  /** Sequences of equal length; 1 by default. */
+  readonly batch?: number;
+  /** The position of each sequence's first row: behind what the cache holds. */
+  readonly start?: number;
+  readonly edits?: EditPlan;
+  /** Leave results in GPU tensors instead of reading them back. */
+  readonly keep?: (name: string, shape: readonly number[]) => Tensor;
+}
+
+export type Result = { readonly shape: readonly number[] } & (
+  | { readonly readback: Readback }
+  | { readonly tensor: Tensor }
+);
+
 /**
- * Collects what a run was asked for. The model offers every activation under its name; only those asked for cost anything.
+ * Collects what a run was asked for and changes what was to be changed. Nothing that nobody asked for costs anything.
  *
  * It is the site of the language model, whose tensors hold `batch` sequences of `length` rows each; tensors that a narrowed
  * last layer computed for the wanted positions alone say so.
  */
 export class Hooks implements Site {
-  readonly results = new Map<string, { readback: Readback; shape: readonly number[] }>();
+  readonly results = new Map<string, Result>();
   readonly range: PositionRange;
   readonly batch: number;
-  readonly #length: number;
+  readonly #request: HookRequest;
   readonly #rec: Recorder;
-  readonly #wanted: ReadonlySet<string>;
+  readonly #start: number;
   #rowIndex: Tensor | undefined;
 
-  constructor(rec: Recorder, wanted: ReadonlySet<string>, length: number, range: PositionRange, batch = 1) {
+  constructor(rec: Recorder, request: HookRequest) {
     this.#rec = rec;
-    this.#wanted = wanted;
-    this.#length = length;
-    this.range = range;
-    this.batch = batch;
+    this.#request = request;
+    this.range = request.range;
+    this.batch = request.batch ?? 1;
+    this.#start = request.start ?? 0;
   }
 
   wants(...names: string[]): boolean {
-    return names.some((name) => this.#wanted.has(name));
+    return names.some((name) => this.#request.names.has(name));
+  }
+
+  edits(...names: string[]): boolean {
+    return names.some((name) => this.#request.edits?.has(name));
+  }
+
+  touches(...names: string[]): boolean {
+    return this.wants(...names) || this.edits(...names);
   }
 
   /** Blocks of the tower that must run for the hooks, whether or not the features need them. */
   get visionLayers(): number {
-    const layers = [...this.#wanted].map((name) => Number(/^vision\.blocks\.(\d+)\./.exec(name)?.[1] ?? -1));
+    const layers = [...this.#request.names].map((name) => Number(/^vision\.blocks\.(\d+)\./.exec(name)?.[1] ?? -1));
     return Math.max(0, ...layers.map((l) => l + 1));
   }
 
@@ -80,83 +117,158 @@ export class Hooks implements Site {
     return this.range.start;
   }
 
-  emit(name: string, tensor: Tensor, narrowed = false): void {
-    if (this.wants(name)) this.read(name, narrowed ? tensor : this.narrow(tensor));
+  pass(name: string, tensor: Tensor, narrowed = false): Tensor {
+    const edited = this.edit(name, tensor, this.#places(narrowed));
+    if (this.wants(name)) this.read(name, narrowed ? edited : this.narrow(edited));
+    return edited;
   }
 
-  emitSquare(name: string, tensor: Tensor): void {
-    if (this.wants(name)) this.read(name, tensor);
+  passSquare(name: string, tensor: Tensor, narrowed = false): Tensor {
+    const { edits } = this.#request;
+    const edited = edits?.applySquare(this.#rec, name, tensor, this.batch, this.#places(narrowed)) ?? tensor;
+    if (this.wants(name)) this.read(name, narrowed ? edited : this.#narrowSquare(edited));
+    return edited;
   }
 
-  emitNorm(name: string, kind: NormKind, eps: number, x: Tensor, normalized: Tensor): void {
-    emitNorm(this, this.#rec, name, kind, eps, x, normalized);
+  passNorm(name: string, kind: NormKind, eps: number, x: Tensor, normalized: Tensor): Tensor {
+    return passNorm(this, this.#rec, name, kind, eps, x, normalized);
   }
 
   /** This site for tensors that hold the wanted rows alone. */
   get narrowed(): Site {
-    return new WholeSite(this, this.#rec, undefined);
+    return new WholeSite(this, this.#rec, { places: this.#places(true) });
+  }
+
+  /** A site for each sequence's last row, which is edited as all others but read by nobody: what generation goes on from. */
+  get last(): Site {
+    const { length } = this.#request;
+    const places = { sequence: (row: number) => row, position: () => this.#start + length - 1 };
+    return new WholeSite(this, this.#rec, { places, silent: true });
   }
 
   /** The site of a tower: `leading` are its tensors' first dimensions in place of their rows, such as [crops, patches]. */
   whole(leading: readonly number[]): Site {
-    return new WholeSite(this, this.#rec, leading);
+    const places = { sequence: () => 0, position: (row: number) => row };
+    return new WholeSite(this, this.#rec, { places, leading, length: elementCount(leading) });
   }
 
   /** The wanted rows of a language-model tensor: a view for one sequence, a gather for several. */
   narrow(tensor: Tensor): Tensor {
     const { start, end } = this.range;
-    if (end - start === this.#length) return tensor;
+    if (end - start === this.#request.length) return tensor;
     if (this.batch === 1) return rows(tensor, start, end);
-    if (!this.#rowIndex) {
-      const index = new Uint32Array(this.batch * (end - start));
-      for (let b = 0, i = 0; b < this.batch; b++) for (let p = start; p < end; p++) index[i++] = b * this.#length + p;
-      this.#rowIndex = this.#rec.input('wanted rows', 'u32', [index.length], index);
-    }
+    this.#rowIndex ??= this.#indexOf(this.batch, 'wanted rows');
     const [count, ...rest] = tensor.shape;
     const flat = reshape(tensor, [count, elementCount(rest)]);
     const gathered = gatherRows(this.#rec, { x: flat, rows: this.#rowIndex, label: `${tensor.label} wanted rows` });
     return reshape(gathered, [this.batch * (end - start), ...rest], tensor.label);
   }
 
-  /** Brings a tensor home under a name, in its own shape. */
+  /** @param tensor [matrices, queries of all positions, keys] */
+  #narrowSquare(tensor: Tensor): Tensor {
+    const { start, end } = this.range;
+    const [matrices, queries, keys] = tensor.shape;
+    if (end - start === queries) return tensor;
+    const index = this.#indexOf(matrices, `${tensor.label} wanted queries`);
+    const flat = reshape(tensor, [matrices * queries, keys]);
+    const gathered = gatherRows(this.#rec, { x: flat, rows: index, label: `${tensor.label} wanted queries` });
+    return reshape(gathered, [matrices, end - start, keys], tensor.label);
+  }
+
+  /** Row numbers of the range in each of `count` stretches of `length` rows. */
+  #indexOf(count: number, label: string): Tensor {
+    const { start, end } = this.range;
+    const { length } = this.#request;
+    const index = new Uint32Array(count * (end - start));
+    for (let b = 0, i = 0; b < count; b++) for (let p = start; p < end; p++) index[i++] = b * length + p;
+    return this.#rec.input(label, 'u32', [index.length], index);
+  }
+
+  #places(narrowed: boolean): RowPlaces {
+    const { start, end } = this.range;
+    const [perSequence, first] = narrowed ? [end - start, this.#start + start] : [this.#request.length, this.#start];
+    return {
+      sequence: (row) => Math.floor(row / perSequence),
+      position: (row) => first + (row % perSequence),
+    };
+  }
+
+  /** @param length what negative positions count from, if not the prompt's end. */
+  edit(name: string, tensor: Tensor, places: RowPlaces, length?: number): Tensor {
+    return this.#request.edits?.apply(this.#rec, name, tensor, places, length) ?? tensor;
+  }
+
+  /** Keeps a tensor under a name, in its own shape: brings it home, or leaves a copy on the GPU. */
   read(name: string, tensor: Tensor): void {
-    this.results.set(name, { readback: this.#rec.read(tensor), shape: tensor.shape });
+    const { shape } = tensor;
+    const { keep } = this.#request;
+    if (!keep) {
+      this.results.set(name, { readback: this.#rec.read(tensor), shape });
+      return;
+    }
+    const copy = keep(name, shape);
+    this.#rec.copy(tensor, copy);
+    this.results.set(name, { tensor: copy, shape });
   }
 }
 
-/** Tensors whose every row is wanted, under the shape that their rows have. */
+interface WholeRows {
+  readonly places: RowPlaces;
+  /** In place of the rows, in results. */
+  readonly leading?: readonly number[];
+  /** What negative positions of edits count from. */
+  readonly length?: number;
+  /** Reads nothing. */
+  readonly silent?: boolean;
+}
+
+/** Tensors whose every row is wanted. */
 class WholeSite implements Site {
   readonly firstRow = 0;
   readonly #hooks: Hooks;
   readonly #rec: Recorder;
-  readonly #leading: readonly number[] | undefined;
+  readonly #rows: WholeRows;
 
-  constructor(hooks: Hooks, rec: Recorder, leading: readonly number[] | undefined) {
+  constructor(hooks: Hooks, rec: Recorder, rows: WholeRows) {
     this.#hooks = hooks;
     this.#rec = rec;
-    this.#leading = leading;
+    this.#rows = rows;
   }
 
   wants(...names: string[]): boolean {
-    return this.#hooks.wants(...names);
+    return !this.#rows.silent && this.#hooks.wants(...names);
   }
 
-  emit(name: string, tensor: Tensor): void {
-    if (!this.wants(name)) return;
-    const [rows, ...rest] = tensor.shape;
-    this.#hooks.read(name, reshape(tensor, [...(this.#leading ?? [rows]), ...rest]));
+  edits(...names: string[]): boolean {
+    return this.#hooks.edits(...names);
   }
 
-  emitSquare(name: string, tensor: Tensor): void {
-    if (!this.wants(name)) return;
+  touches(...names: string[]): boolean {
+    return this.wants(...names) || this.edits(...names);
+  }
+
+  pass(name: string, tensor: Tensor): Tensor {
+    const { places, length, leading } = this.#rows;
+    const edited = this.#hooks.edit(name, tensor, places, length);
+    const [count, ...rest] = edited.shape;
+    if (this.wants(name)) this.#hooks.read(name, reshape(edited, [...(leading ?? [count]), ...rest]));
+    return edited;
+  }
+
+  passSquare(name: string, tensor: Tensor): Tensor {
+    if (this.edits(name))
+      throw new InputError(
+        `edit of ${name}: attention of a tower cannot be edited; edit its hook_z, hook_q, hook_k or hook_v`,
+      );
     const [matrices, queries, keys] = tensor.shape;
-    const sequences = (this.#leading ?? []).slice(0, -1);
+    const sequences = (this.#rows.leading ?? []).slice(0, -1);
     const shape = [...sequences, matrices / elementCount(sequences), queries, keys];
-    this.#hooks.read(name, reshape(tensor, shape));
+    if (this.wants(name)) this.#hooks.read(name, reshape(tensor, shape));
+    return tensor;
   }
 
-  emitNorm(name: string, kind: NormKind, eps: number, x: Tensor, normalized: Tensor): void {
-    emitNorm(this, this.#rec, name, kind, eps, x, normalized);
+  passNorm(name: string, kind: NormKind, eps: number, x: Tensor, normalized: Tensor): Tensor {
+    return passNorm(this, this.#rec, name, kind, eps, x, normalized);
   }
 
   narrow(tensor: Tensor): Tensor {
@@ -164,7 +276,7 @@ class WholeSite implements Site {
   }
 }
 
-function emitNorm(
+function passNorm(
   site: Site,
   rec: Recorder,
   name: string,
@@ -172,8 +284,8 @@ function emitNorm(
   eps: number,
   x: Tensor,
   normalized: Tensor,
-): void {
-  site.emit(`${name}.hook_normalized`, normalized);
+): Tensor {
   const scale = `${name}.hook_scale`;
-  if (site.wants(scale)) site.emit(scale, normScale(rec, { x, eps, kind, label: scale }));
+  if (site.wants(scale)) site.pass(scale, normScale(rec, { x, eps, kind, label: scale }));
+  return site.pass(`${name}.hook_normalized`, normalized);
 }

@@ -14,6 +14,8 @@ export class KvCache {
   readonly values: readonly Tensor[];
   /** Positions filled, in every sequence. */
   length = 0;
+  /** How many of them are the prompt's: what negative positions of edits count from. */
+  promptLength = 0;
   /**
    * What to add to `length` for the rotary position of a sequence's next token, [axes][batch]: pictures take fewer positions
    * than tokens.

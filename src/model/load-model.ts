@@ -1,7 +1,7 @@
 import { openCheckpoint } from '../checkpoint/checkpoint-files.ts';
 import { loadTensors } from '../checkpoint/load.ts';
 import { modelId } from '../checkpoint/model-id.ts';
-import type { TensorSpec } from '../checkpoint/specs.ts';
+import type { TensorSpec, UnreadTensors } from '../checkpoint/specs.ts';
 import type { Gpu } from '../kernels/gpu.ts';
 import type { Tensor, Weight } from '../kernels/tensor.ts';
 import type { Folder } from '../platform/types.ts';
@@ -39,8 +39,7 @@ export async function loadModel(folder: Folder, { gpu, onProgress, signal }: Loa
   const ends = endTokens(json, (await readJson(folder, 'generation_config.json')) ?? {});
   const checkpoint = await openCheckpoint(folder);
   const loaded = await loadTensors(gpu, checkpoint, weightSpecs(config), {
-    visionLayers: config.vision?.nLayers ?? 0,
-    tied: config.text.tieWordEmbeddings ? { 'lm_head.weight': 'language_model.embed_tokens.weight' } : {},
+    ...unreadTensors(config),
     onProgress: ({ loaded, total }) => onProgress?.(loaded, total),
     signal,
   });
@@ -51,6 +50,12 @@ export async function loadModel(folder: Folder, { gpu, onProgress, signal }: Loa
     destroy: () => loaded.destroy(),
   };
 }
+
+/** What a checkpoint may have beside what a model of this config reads. */
+export const unreadTensors = (config: Architecture): UnreadTensors => ({
+  visionLayers: config.vision?.nLayers ?? 0,
+  tied: config.text.tieWordEmbeddings ? { 'lm_head.weight': 'language_model.embed_tokens.weight' } : {},
+});
 
 /** The tensors that a model of this config reads, with their shapes. */
 export const weightSpecs = (config: Architecture): TensorSpec[] => specsOf((source) => modelWeights(config, source));

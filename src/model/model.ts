@@ -7,13 +7,15 @@ import type { Readback, Recorder } from '../kernels/recorder.ts';
 import { keepText, splice } from '../kernels/splice/splice.ts';
 import { rows, type Tensor } from '../kernels/tensor.ts';
 import { decoder, unembed } from './decoder.ts';
+import { type Edit, EditPlan, firstPosition } from './edits.ts';
 import { InputError } from './errors.ts';
 import type { Architecture, VisualEncoder, VisualRows } from './families/family.ts';
 import { type HookPoint, hookPoints, type NamesFilter, selectHooks } from './hook-points.ts';
-import { Hooks, type PosSlice, resolvePosSlice } from './hooks.ts';
+import { type HookRequest, Hooks, type PositionRange, type PosSlice, resolvePosSlice } from './hooks.ts';
 import type { ModelInput, Visual } from './input.ts';
-import type { KvCache } from './kv-cache.ts';
+import { KvCache } from './kv-cache.ts';
 import { inverseFrequencies, mropeAxes, ropeTable } from './rope.ts';
+import { bindable } from './transformer.ts';
 import { type DecoderWeights, decoderWeights, type WeightSource } from './weights.ts';
 
 export interface RunOptions {
@@ -24,6 +26,8 @@ export interface RunOptions {
   /** Run the decoder blocks before this one only. */
   readonly stopAtLayer?: number;
   readonly profiler?: Profiler;
+  /** Changes made on the way, in this order (edits.ts). */
+  readonly edits?: readonly Edit[];
   /** Refuse a run whose results take more bytes than this; 1 GiB by default. */
   readonly maxResultBytes?: number;
 }
@@ -34,6 +38,22 @@ export interface Activation {
 }
 
 export type ActivationCache = ReadonlyMap<string, Activation>;
+
+/** Activations in GPU memory, for kernels of the caller's own; theirs to free. */
+export interface GpuActivations {
+  readonly tensors: ReadonlyMap<string, Tensor>;
+  destroy(): void;
+}
+
+/** What a run costs, known before it. */
+export interface RunPrice {
+  /** Bytes that come back to the host (or stay in tensors of their own). */
+  readonly resultBytes: number;
+  /** Bytes of buffers that it needs beside the weights and the results. */
+  readonly arenaBytes: number;
+  readonly dispatches: number;
+  readonly flops: number;
+}
 
 /** A step of generation: run the inputs, put their keys and values in the cache, choose or return what comes next. */
 export interface StepOptions extends RunOptions {
@@ -97,6 +117,71 @@ export class Model {
     return activations(hooks);
   }
 
+  /** The same, with what is asked for left on the GPU, in tensors that live until they are destroyed. */
+  async runOnGpu(input: ModelInput, options: RunOptions = {}): Promise<GpuActivations> {
+    const rec = this.gpu.record('forward', options);
+    const tensors = new Map<string, Tensor>();
+    const destroy = () => this.gpu.destroy(...tensors.values());
+    try {
+      this.#record(rec, [input], options, undefined, (name, shape) => {
+        const tensor = this.gpu.tensor(name, 'f32', shape);
+        tensors.set(name, tensor);
+        return tensor;
+      });
+      await rec.submit();
+    } catch (e) {
+      destroy();
+      throw e;
+    }
+    return { tensors, destroy };
+  }
+
+  /**
+   * One prompt under several lists of edits, in batches: the pictures are seen once, and so is the part of the prompt before
+   * the first position that any edit touches (keys and values of earlier positions cannot depend on it).
+   * @returns for each list what `runWithCache` with these edits would return, up to rounding.
+   * @throws InputError also for edits of the tower, the projector or `hook_embed`: these need runs of their own.
+   */
+  async runVariations(
+    input: ModelInput,
+    variations: readonly (readonly Edit[])[],
+    options: Omit<RunOptions, 'edits'> = {},
+  ): Promise<ActivationCache[]> {
+    const length = input.inputIds.length;
+    const range = resolvePosSlice(options.posSlice, length);
+    const before = variations.flat().find((each) => /^(vision|projector|hook_embed$|\*)/.test(each.at));
+    if (before)
+      throw new InputError(`edit of ${before.at}: variations share what is before hook_merged_embed; use runWithCache`);
+    const first = Math.min(range.start, length - 1, ...variations.flat().map((each) => firstPosition(each, length)));
+    const { text } = this.config;
+    const prefix = new KvCache(this.gpu, text, Math.max(1, first));
+    const rest = this.gpu.tensor('merged suffix', 'f32', [length - first, text.dModel]);
+    try {
+      const axes = await this.#runPrefix(input, options, prefix, first, rest);
+      const results: ActivationCache[] = [];
+      const size = this.#variationsAtOnce(length - first, length);
+      for (let at = 0; at < variations.length; at += size)
+        results.push(
+          ...(await this.#runSuffixes(variations.slice(at, at + size), options, { prefix, first, rest, axes, range })),
+        );
+      return results;
+    } finally {
+      prefix.destroy();
+      this.gpu.destroy(rest);
+    }
+  }
+
+  /** What `runWithCache` would cost, without running it. @throws InputError as it would. */
+  price(input: ModelInput, options: RunOptions = {}): RunPrice {
+    const rec = this.recorded([input], options);
+    return {
+      resultBytes: rec.resultBytes,
+      arenaBytes: rec.price(),
+      dispatches: rec.dispatches,
+      flops: rec.work.flops,
+    };
+  }
+
   /**
    * Inputs of equal length in as few runs as this adapter can bind: an activation of the widest kind holds the rows of a whole
    * batch. One input is a run, whatever its size.
@@ -125,13 +210,16 @@ export class Model {
    * @param maxLayer the last layer to run; all by default.
    * @returns per input [layers, nHeads, dHead]
    */
-  async headVectors(inputs: readonly ModelInput[], maxLayer = this.config.text.nLayers - 1): Promise<Float32Array[]> {
+  async headVectors(
+    inputs: readonly ModelInput[],
+    { maxLayer = this.config.text.nLayers - 1, edits }: { maxLayer?: number; edits?: readonly Edit[] } = {},
+  ): Promise<Float32Array[]> {
     const { nLayers } = this.config.text;
     if (!(maxLayer >= 0 && maxLayer < nLayers))
       throw new InputError(`maxLayer ${maxLayer}: this model has layers 0 to ${nLayers - 1}`);
     const rec = this.gpu.record('head vectors');
     const namesFilter = Array.from({ length: maxLayer + 1 }, (_, l) => `blocks.${l}.attn.hook_z`);
-    const { hooks } = this.#record(rec, inputs, { namesFilter, posSlice: -1 });
+    const { hooks } = this.#record(rec, inputs, { namesFilter, posSlice: -1, edits });
     await rec.submit();
     return splitHeadVectors(activations(hooks), inputs.length);
   }
@@ -148,12 +236,37 @@ export class Model {
 
   /** One more token of each sequence, u32[batch], taken from the GPU where the step before left it. */
   async stepFrom(tokens: Tensor, options: StepOptions): Promise<StepResult> {
-    const { cache } = options;
+    const { cache, namesFilter = [] } = options;
     const rec = this.gpu.record('decode', options);
-    const hooks = new Hooks(rec, new Set(), 1, { start: 0, end: 1 }, cache.batch);
+    const happens = ({ name }: HookPoint) => !/^(vision|projector)\./.test(name);
+    const names = new Set(
+      selectHooks(this.hookPoints, namesFilter)
+        .filter(happens)
+        .map((p) => p.name),
+    );
+    const hooks = new Hooks(rec, {
+      names,
+      length: 1,
+      range: { start: 0, end: 1 },
+      batch: cache.batch,
+      start: cache.length,
+      edits: this.#plan(options, cache.promptLength),
+    });
     const extent = { layers: this.config.text.nLayers, stopAtHeads: false };
-    const logits = this.#decode(rec, hooks, this.#embed(rec, tokens), this.#following(1, cache), cache, extent);
+    let x = hooks.pass('hook_embed', this.#embed(rec, tokens));
+    x = hooks.pass('hook_merged_embed', x);
+    const logits = this.#decode(rec, hooks, x, this.#following(1, cache), cache, extent);
     return this.#finishStep(rec, hooks, logits!, 1, options);
+  }
+
+  /**
+   * A run as it would be recorded, never to be submitted: what it costs (`price`, `largest`, `work`) and whether its shapes
+   * fit, also of a model whose weights are not there (dry-run.ts).
+   */
+  recorded(inputs: readonly ModelInput[], options: RunOptions = {}, cache?: KvCache): Recorder {
+    const rec = this.gpu.record('dry run');
+    this.#record(rec, inputs, options, cache);
+    return rec;
   }
 
   async #finishStep(
@@ -179,42 +292,124 @@ export class Model {
     inputs: readonly ModelInput[],
     options: RunOptions,
     cache?: KvCache,
+    keep?: HookRequest['keep'],
   ): { hooks: Hooks; logits?: Tensor } {
     const length = inputs[0]?.inputIds.length ?? 0;
     for (const input of inputs) this.#check(input, length, cache);
     if (cache && cache.batch !== inputs.length)
       throw new InputError(`${inputs.length} inputs for a cache of ${cache.batch} sequences`);
     const batch = inputs.length;
-    const visuals = inputs.flatMap((input) => imagesFirst(input.visuals));
-    const { names, layers, stopAtHeads } = this.#extent(options, visuals.length, cache !== undefined);
+    const pictures = inputs.reduce((sum, { visuals }) => sum + visuals.length, 0);
+    const { names, layers, stopAtHeads } = this.#extent(options, pictures, cache !== undefined);
     const range = resolvePosSlice(options.posSlice, length);
-    const hooks = new Hooks(rec, names, length, range, batch);
+    const start = cache?.length ?? 0;
+    if (cache && !start) cache.promptLength = length;
+    const edits = this.#plan(options, cache?.promptLength ?? length);
+    const hooks = new Hooks(rec, { names, length, range, batch, start, edits, keep });
 
-    const ids = new Uint32Array(batch * length);
-    for (const [b, { inputIds }] of inputs.entries()) ids.set(Array.from(inputIds), b * length);
-    let x = this.#embed(rec, rec.input('input_ids', 'u32', [ids.length], ids));
-    hooks.emit('hook_embed', x);
-    if (visuals.length) {
-      const { features, newline, rows } = this.weights.encoder!(rec, visuals, hooks);
-      const source = this.#places(inputs, rows);
-      x = splice(rec, {
-        text: x,
-        features,
-        extra: newline,
-        source: rec.input('visual rows', 'u32', [source.length], source),
-        label: 'merged',
-      });
-    }
-    hooks.emit('hook_merged_embed', x);
+    const x = hooks.pass('hook_merged_embed', this.#merged(rec, hooks, inputs));
     const positions = cache?.length ? this.#following(length, cache) : this.#positions(inputs, cache);
     const logits = this.#decode(rec, hooks, x, positions, cache, { layers, stopAtHeads });
-
-    const limit = options.maxResultBytes ?? 2 ** 30;
-    if (rec.resultBytes > limit)
-      throw new InputError(
-        `the activations asked for take ${rec.resultBytes} bytes, more than ${limit}: ask for fewer names, give posSlice, or raise maxResultBytes`,
-      );
+    checkResultBytes(rec, options);
     return { hooks, logits };
+  }
+
+  /** Token embeddings with those of pictures in their places, [batch * length, dModel]. */
+  #merged(rec: Recorder, hooks: Hooks, inputs: readonly ModelInput[]): Tensor {
+    const length = inputs[0].inputIds.length;
+    const visuals = inputs.flatMap((input) => imagesFirst(input.visuals));
+    const ids = new Uint32Array(inputs.length * length);
+    for (const [b, { inputIds }] of inputs.entries()) ids.set(Array.from(inputIds), b * length);
+    const x = hooks.pass('hook_embed', this.#embed(rec, rec.input('input_ids', 'u32', [ids.length], ids)));
+    if (!visuals.length) return x;
+    const { features, newline, rows } = this.weights.encoder!(rec, visuals, hooks);
+    const source = this.#places(inputs, rows);
+    return splice(rec, {
+      text: x,
+      features,
+      extra: newline,
+      source: rec.input('visual rows', 'u32', [source.length], source),
+      label: 'merged',
+    });
+  }
+
+  /** Merged embeddings of the whole prompt, and keys and values of its first positions. @returns all rotary positions. */
+  async #runPrefix(
+    input: ModelInput,
+    options: RunOptions,
+    prefix: KvCache,
+    first: number,
+    rest: Tensor,
+  ): Promise<readonly ArrayLike<number>[]> {
+    const length = input.inputIds.length;
+    this.#check(input, length, undefined);
+    const rec = this.gpu.record('shared prefix', options);
+    const hooks = new Hooks(rec, { names: new Set(), length, range: { start: 0, end: length } });
+    const x = this.#merged(rec, hooks, [input]);
+    rec.copy(rows(x, first, length), rest);
+    const axes = this.#positions([input], undefined);
+    if (first > 0) {
+      const own = new Hooks(rec, { names: new Set(), length: first, range: { start: 0, end: first } });
+      const positions = axes.map((axis) => Array.from(axis).slice(0, first));
+      const { layers } = this.#extent(options, 0, false);
+      this.#decoder(rec, own, bindable(rec, rows(x, 0, first)), positions, prefix, { layers, stopAtHeads: false });
+    }
+    await rec.submit();
+    return axes;
+  }
+
+  async #runSuffixes(
+    variations: readonly (readonly Edit[])[],
+    options: RunOptions,
+    shared: { prefix: KvCache; first: number; rest: Tensor; axes: readonly ArrayLike<number>[]; range: PositionRange },
+  ): Promise<ActivationCache[]> {
+    const { prefix, first, rest, axes, range } = shared;
+    const { text } = this.config;
+    const batch = variations.length;
+    const [count] = rest.shape;
+    const length = first + count;
+    const cache = new KvCache(this.gpu, text, length, batch);
+    try {
+      const rec = this.gpu.record('variations', options);
+      for (let l = 0; l < text.nLayers && first > 0; l++)
+        for (const which of ['keys', 'values'] as const)
+          for (let b = 0; b < batch; b++)
+            rec.copy(rows(prefix[which][l], 0, first), rows(cache[which][l], b * length, b * length + first));
+      cache.length = first;
+      const { names, layers, stopAtHeads } = this.#extent(options, 0, false);
+      const planned = variations.flatMap((edits, sequence) => edits.map((each) => ({ ...each, sequence })));
+      const hooks = new Hooks(rec, {
+        names,
+        length: count,
+        range: { start: range.start - first, end: range.end - first },
+        batch,
+        start: first,
+        edits: new EditPlan(this.hookPoints, planned, length),
+      });
+      const index = Uint32Array.from({ length: batch * count }, (_, row) => row % count);
+      const repeated = rec.input('suffix rows', 'u32', [index.length], index);
+      const x = hooks.pass('hook_merged_embed', gatherRows(rec, { x: rest, rows: repeated, label: 'suffixes' }));
+      const positions = axes.map((axis) => Array.from(index, (row) => axis[first + row]));
+      const out = this.#decoder(rec, hooks, x, positions, cache, { layers, stopAtHeads });
+      this.#unembedWanted(rec, hooks, out);
+      checkResultBytes(rec, options);
+      await rec.submit();
+      return splitBatch(activations(hooks), batch);
+    } finally {
+      cache.destroy();
+    }
+  }
+
+  /** Variations of which the widest activation can be bound, and whose caches do not take more than the weights of a layer. */
+  #variationsAtOnce(rowsEach: number, length: number): number {
+    const { dMlp, dModel, nHeads, nKvHeads, dHead } = this.config.text;
+    const limit = this.gpu.capabilities.maxStorageBufferBindingSize / 4;
+    const widest = rowsEach * Math.max(dMlp, dModel, nHeads * dHead);
+    return Math.max(1, Math.min(64, Math.floor(limit / Math.max(widest, length * nKvHeads * dHead))));
+  }
+
+  #plan({ edits = [] }: RunOptions, promptLength: number): EditPlan | undefined {
+    return edits.length ? new EditPlan(this.hookPoints, edits, promptLength) : undefined;
   }
 
   #embed(rec: Recorder, ids: Tensor): Tensor {
@@ -276,15 +471,30 @@ export class Model {
     cache: KvCache | undefined,
     extent: { layers: number; stopAtHeads: boolean },
   ): Tensor | undefined {
+    const out = this.#decoder(rec, hooks, x, positions, cache, extent);
+    this.#unembedWanted(rec, hooks, out);
+    // Generation goes on from the last position, whatever the hooks ask for.
+    const { decoder } = this.weights;
+    return cache && unembed(rec, decoder, this.config.text, lastRows(rec, out!, hooks.batch), hooks.last);
+  }
+
+  #decoder(
+    rec: Recorder,
+    hooks: Hooks,
+    x: Tensor,
+    positions: readonly ArrayLike<number>[],
+    cache: KvCache | undefined,
+    extent: { layers: number; stopAtHeads: boolean },
+  ): Tensor | undefined {
     const { text } = this.config;
-    const { batch } = hooks;
     const table = ropeTable(this.#frequencies, positions, this.#axisOf);
     const rope = rec.input('rope', 'f32', [positions[0].length, text.dHead], table);
-    const out = decoder(rec, this.weights.decoder, text, { x, batch, rope, cache, hooks, ...extent });
+    return decoder(rec, this.weights.decoder, text, { x, batch: hooks.batch, rope, cache, hooks, ...extent });
+  }
+
+  #unembedWanted(rec: Recorder, hooks: Hooks, out: Tensor | undefined): void {
     if (hooks.wants('logits', 'ln_final.hook_normalized', 'ln_final.hook_scale'))
-      unembed(rec, this.weights.decoder, text, hooks.narrow(out!), hooks);
-    // Generation goes on from the last position, whatever the hooks ask for.
-    return cache ? unembed(rec, this.weights.decoder, text, lastRows(rec, out!, batch)) : undefined;
+      unembed(rec, this.weights.decoder, this.config.text, hooks.narrow(out!), hooks.narrowed);
   }
 
   /** Which hooks are wanted and how far the run must go for them. */
@@ -336,8 +546,41 @@ export class Model {
   }
 }
 
-function activations(hooks: Hooks): ActivationCache {
-  return new Map([...hooks.results].map(([name, { readback, shape }]) => [name, { data: readback.f32, shape }]));
+/** What a run has brought home. */
+export function activations(hooks: Hooks): ActivationCache {
+  const found = new Map<string, Activation>();
+  for (const [name, result] of hooks.results)
+    if ('readback' in result) found.set(name, { data: result.readback.f32, shape: result.shape });
+  return found;
+}
+
+function checkResultBytes({ resultBytes }: Recorder, { maxResultBytes: limit = 2 ** 30 }: RunOptions): void {
+  if (resultBytes > limit)
+    throw new InputError(
+      `the activations asked for take ${resultBytes} bytes, more than ${limit}: ask for fewer names, give posSlice, or raise maxResultBytes`,
+    );
+}
+
+/** The activations of each sequence of a batch, which hold a share of the first axis each. */
+function splitBatch(activations: ActivationCache, batch: number): ActivationCache[] {
+  return Array.from(
+    { length: batch },
+    (_, b) =>
+      new Map(
+        [...activations].map(
+          ([
+            name,
+            {
+              data,
+              shape: [first, ...rest],
+            },
+          ]) => {
+            const size = data.length / batch;
+            return [name, { data: data.slice(b * size, (b + 1) * size), shape: [first / batch, ...rest] }];
+          },
+        ),
+      ),
+  );
 }
 
 /** `hook_z` of every layer at one position of `batch` prompts, as a [layers, nHeads, dHead] array for each prompt. */

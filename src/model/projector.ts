@@ -24,9 +24,8 @@ export function projector(
   site: Site,
 ): Tensor {
   let hidden: Tensor;
-  if (site.wants('projector.hook_pre')) {
-    const pre = matmul(rec, { x, ...linear1, label: 'projector.linear_1' });
-    site.emit('projector.hook_pre', pre);
+  if (site.touches('projector.hook_pre')) {
+    const pre = site.pass('projector.hook_pre', matmul(rec, { x, ...linear1, label: 'projector.linear_1' }));
     hidden = activation(rec, { x: pre, activation: act, label: 'projector.act' });
   } else hidden = matmul(rec, { x, ...linear1, activation: act, label: 'projector.linear_1' });
   return matmul(rec, { x: hidden, ...linear2, label: 'projector.linear_2' });

@@ -53,8 +53,10 @@ export function textTower(
 ): Tensor {
   const site = hooks.whole([texts, length]);
   const tokens = rec.input('input_ids', 'u32', [ids.length], ids);
-  const embedded = embedding(rec, { ids: tokens, weight: weights.embed, label: 'text.token_embedding' });
-  site.emit('text.hook_embed', embedded);
+  const embedded = site.pass(
+    'text.hook_embed',
+    embedding(rec, { ids: tokens, weight: weights.embed, label: 'text.token_embedding' }),
+  );
   // Without a class token, the image tower's embedding is this one: positions added to each sequence's rows.
   let x = visionEmbedding(rec, {
     patches: embedded,
@@ -62,7 +64,7 @@ export function textTower(
     batch: texts,
     label: 'text.embeddings',
   });
-  site.emit('text.hook_full_embed', x);
+  x = site.pass('text.hook_full_embed', x);
   for (const [l, w] of weights.blocks.entries())
     x = block(rec, w, config, x, { name: `text.blocks.${l}`, site, batch: texts, mask })!;
   // Each row has its own norm, so that all of them are needed only where somebody asks.

@@ -1,6 +1,7 @@
 import type { Activation } from '../kernels/activation/activation.wgsl.ts';
 import { attention } from '../kernels/attention/attention.ts';
 import { attentionPattern, attentionScores } from '../kernels/attention-pattern/attention-pattern.ts';
+import { attentionValues } from '../kernels/attention-values/attention-values.ts';
 import { activation, add, gatedActivation } from '../kernels/elementwise/elementwise.ts';
 import { headResult } from '../kernels/head-result/head-result.ts';
 import { matmul } from '../kernels/matmul/matmul.ts';
@@ -52,20 +53,23 @@ export interface BlockRun {
  * @param x [rows, dModel]
  * @returns [rows, dModel], or nothing with `headsAlone`.
  */
-export function block(rec: Recorder, w: BlockWeights, shape: BlockShape, x: Tensor, run: BlockRun): Tensor | undefined {
+export function block(
+  rec: Recorder,
+  w: BlockWeights,
+  shape: BlockShape,
+  input: Tensor,
+  run: BlockRun,
+): Tensor | undefined {
   const { name, site } = run;
-  site.emit(`${name}.hook_resid_pre`, x);
+  const x = site.pass(`${name}.hook_resid_pre`, input);
   const z = headOutputs(rec, w, shape, norm(rec, w.ln1, shape, x, `${name}.ln1`, site), run);
   if (run.headsAlone) return undefined;
   const flat = reshape(z, [x.shape[0], shape.nHeads * shape.dHead]);
   const attn = { x: flat, ...w.o, residual: x, label: `${name}.attn.o_proj` };
-  const mid = projectOnto(rec, attn, `${name}.hook_attn_out`, site);
-  site.emit(`${name}.hook_resid_mid`, mid);
+  const mid = site.pass(`${name}.hook_resid_mid`, projectOnto(rec, attn, `${name}.hook_attn_out`, site));
   const post = mlpHidden(rec, w, shape, norm(rec, w.ln2, shape, mid, `${name}.ln2`, site), `${name}.mlp`, site);
   const mlp = { x: post, ...w.down, residual: mid, label: `${name}.mlp.down_proj` };
-  const out = projectOnto(rec, mlp, `${name}.hook_mlp_out`, site);
-  site.emit(`${name}.hook_resid_post`, out);
-  return out;
+  return site.pass(`${name}.hook_resid_post`, projectOnto(rec, mlp, `${name}.hook_mlp_out`, site));
 }
 
 /** Layer norm where there is a bias, RMS norm where there is none, and its hooks. */
@@ -80,8 +84,7 @@ export function norm(
   const normed = bias
     ? layerNorm(rec, { x, weight, bias, eps, label: name })
     : rmsNorm(rec, { x, weight, eps, label: name });
-  site?.emitNorm(name, bias ? 'layer' : 'rms', eps, x, normed);
-  return normed;
+  return site?.passNorm(name, bias ? 'layer' : 'rms', eps, x, normed) ?? normed;
 }
 
 /** What goes into the MLP's last projection, [rows, dMlp]. */
@@ -95,18 +98,14 @@ export function mlpHidden(
 ): Tensor {
   let post: Tensor;
   if (gate) {
-    const gated = matmul(rec, { x, ...gate, label: `${name}.gate_proj` });
-    const linear = matmul(rec, { x, ...up, label: `${name}.up_proj` });
-    site.emit(`${name}.hook_pre`, gated);
-    site.emit(`${name}.hook_pre_linear`, linear);
+    const gated = site.pass(`${name}.hook_pre`, matmul(rec, { x, ...gate, label: `${name}.gate_proj` }));
+    const linear = site.pass(`${name}.hook_pre_linear`, matmul(rec, { x, ...up, label: `${name}.up_proj` }));
     post = gatedActivation(rec, { gate: gated, up: linear, activation: act, label: `${name}.act` });
-  } else if (site.wants(`${name}.hook_pre`)) {
-    const pre = matmul(rec, { x, ...up, label: `${name}.up_proj` });
-    site.emit(`${name}.hook_pre`, pre);
+  } else if (site.touches(`${name}.hook_pre`)) {
+    const pre = site.pass(`${name}.hook_pre`, matmul(rec, { x, ...up, label: `${name}.up_proj` }));
     post = activation(rec, { x: pre, activation: act, label: `${name}.act` });
   } else post = matmul(rec, { x, ...up, activation: act, label: `${name}.up_proj` });
-  site.emit(`${name}.hook_post`, post);
-  return post;
+  return site.pass(`${name}.hook_post`, post);
 }
 
 /**
@@ -125,65 +124,69 @@ function headOutputs(
   const pick = (t: Tensor) => (narrow ? bindable(rec, site.narrow(t)) : t);
   const heads = (t: Tensor, n: number) => reshape(t, [t.shape[0], n, dHead]);
 
-  const q = heads(matmul(rec, { x: pick(normed), ...w.q, label: `${name}.q_proj` }), nHeads);
-  const k = heads(matmul(rec, { x: normed, ...w.k, label: `${name}.k_proj` }), nKvHeads);
-  const v = heads(matmul(rec, { x: normed, ...w.v, label: `${name}.v_proj` }), nKvHeads);
-  site.emit(`${name}.hook_q`, q, narrow);
-  site.emit(`${name}.hook_k`, k);
-  site.emit(`${name}.hook_v`, v);
+  const q = site.pass(
+    `${name}.hook_q`,
+    heads(matmul(rec, { x: pick(normed), ...w.q, label: `${name}.q_proj` }), nHeads),
+    narrow,
+  );
+  const k = site.pass(`${name}.hook_k`, heads(matmul(rec, { x: normed, ...w.k, label: `${name}.k_proj` }), nKvHeads));
+  const v = site.pass(`${name}.hook_v`, heads(matmul(rec, { x: normed, ...w.v, label: `${name}.v_proj` }), nKvHeads));
 
+  const rotQ = rope
+    ? site.pass(`${name}.hook_rot_q`, rotaryEmbedding(rec, { x: q, table: pick(rope), label: `${name}.rot_q` }), narrow)
+    : q;
   const start = cache?.start ?? 0;
-  const rotQ = rope ? rotaryEmbedding(rec, { x: q, table: pick(rope), label: `${name}.rot_q` }) : q;
-  const rotate = (into?: Tensor) =>
-    rope
-      ? rotaryEmbedding(rec, { x: k, table: rope, out: into, outRow: into && start, batch, label: `${name}.rot_k` })
-      : k;
-  const rotK = rotate(cache?.keys);
-  if (cache) copyRows(rec, { x: v, out: cache.values, outRow: start, batch, label: `${name}.v cache` });
-  if (rope) {
-    site.emit(`${name}.hook_rot_q`, rotQ, narrow);
-    if (site.wants(`${name}.hook_rot_k`)) site.emit(`${name}.hook_rot_k`, cache ? rotate() : rotK);
-  }
+  const into = { outRow: start, batch };
+  const values = cache?.values ?? v;
+  if (cache) copyRows(rec, { x: v, out: values, ...into, label: `${name}.v cache` });
+  let keys = cache?.keys ?? k;
+  if (rope && cache && !site.touches(`${name}.hook_rot_k`))
+    rotaryEmbedding(rec, { x: k, table: rope, out: keys, ...into, label: `${name}.rot_k` });
+  else if (rope) {
+    const rotK = site.pass(`${name}.hook_rot_k`, rotaryEmbedding(rec, { x: k, table: rope, label: `${name}.rot_k` }));
+    if (cache) copyRows(rec, { x: rotK, out: keys, ...into, label: `${name}.k cache` });
+    else keys = rotK;
+  } else if (cache) copyRows(rec, { x: k, out: keys, ...into, label: `${name}.k cache` });
 
   const how = { batch, ...mask, scale: dHead ** -0.5, keys: start + count / batch };
   // Where the first of some queries stands; without a causal mask that says nothing.
   const at = (row: number) => (mask.causal ? { offset: start + row } : {});
-  const keys = cache?.keys ?? rotK;
-  const values = cache?.values ?? v;
-  if (site.wants(`${name}.hook_attn_scores`, `${name}.hook_pattern`)) {
-    const wanted = narrow ? rotQ : bindable(rec, site.narrow(rotQ));
-    const scores = attentionScores(rec, { q: wanted, k: keys, ...how, ...at(site.firstRow), label: `${name}.scores` });
-    site.emitSquare(`${name}.hook_attn_scores`, scores);
-    if (site.wants(`${name}.hook_pattern`))
-      site.emitSquare(`${name}.hook_pattern`, attentionPattern(rec, { scores, label: `${name}.pattern` }));
+  const first = narrow ? site.firstRow : 0;
+  const [scoresHook, patternHook] = [`${name}.hook_attn_scores`, `${name}.hook_pattern`];
+  /** Scores and pattern as matrices, and as they are after edits. */
+  const matrices = (queries: Tensor, row: number, narrowed: boolean): Tensor | undefined => {
+    const args = { q: queries, k: keys, ...how, ...at(row), label: `${name}.scores` };
+    const scores = site.passSquare(scoresHook, attentionScores(rec, args), narrowed);
+    if (!site.touches(patternHook) && !site.edits(scoresHook)) return undefined;
+    return site.passSquare(patternHook, attentionPattern(rec, { scores, label: `${name}.pattern` }), narrowed);
+  };
+  let z: Tensor;
+  if (site.edits(scoresHook, patternHook)) {
+    const pattern = matrices(rotQ, first, narrow)!;
+    z = attentionValues(rec, { pattern, v: values, heads: nHeads, batch, label: `${name}.z` });
+  } else {
+    if (site.wants(scoresHook, patternHook))
+      matrices(narrow ? rotQ : bindable(rec, site.narrow(rotQ)), site.firstRow, true);
+    z = attention(rec, { q: rotQ, k: keys, v: values, ...how, ...at(first), label: `${name}.z` });
   }
-  const z = attention(rec, {
-    q: rotQ,
-    k: keys,
-    v: values,
-    ...how,
-    ...at(narrow ? site.firstRow : 0),
-    label: `${name}.z`,
-  });
-  site.emit(`${name}.hook_z`, z, narrow);
+  z = site.pass(`${name}.hook_z`, z, narrow);
   if (site.wants(`${name}.hook_result`)) {
     const wanted = narrow ? z : bindable(rec, site.narrow(z));
-    site.emit(`${name}.hook_result`, headResult(rec, { z: wanted, weight: w.o.weight, label: `${name}.result` }), true);
+    site.pass(`${name}.hook_result`, headResult(rec, { z: wanted, weight: w.o.weight, label: `${name}.result` }), true);
   }
   return z;
 }
 
-/** residual + (x · Wᵀ + bias) in one pass, or in two where somebody wants to see what is added. */
+/** residual + (x · Wᵀ + bias) in one pass, or in two where somebody wants to see or change what is added. */
 export function projectOnto(
   rec: Recorder,
   args: Parameters<typeof matmul>[1] & { residual: Tensor },
   hook: string,
   site: Site,
 ): Tensor {
-  if (!site.wants(hook)) return matmul(rec, args);
+  if (!site.touches(hook)) return matmul(rec, args);
   const { residual, ...rest } = args;
-  const added = matmul(rec, rest);
-  site.emit(hook, added);
+  const added = site.pass(hook, matmul(rec, rest));
   return add(rec, { a: residual, b: added, label: `${args.label} + residual` });
 }
 

@@ -1,5 +1,6 @@
 import { decodeImage, decodeVideo } from '#platform';
 import type { Folder, Video, VideoSource } from '../platform/types.ts';
+import type { Edit } from './edits.ts';
 import { InputError } from './errors.ts';
 import { parseConfig } from './families/index.ts';
 import { type GenerateOptions, generate, PromptRun } from './generate.ts';
@@ -140,18 +141,21 @@ export class VisionLanguageModel {
   }
 
   /** `hook_z` at the last prompt token, [layers, nHeads, dHead] (`HeadVectorSource`). */
-  async headVectors(example: Prompt, options: { maxLayer?: number; signal?: AbortSignal } = {}): Promise<Float32Array> {
+  async headVectors(
+    example: Prompt,
+    options: { maxLayer?: number; signal?: AbortSignal; edits?: readonly Edit[] } = {},
+  ): Promise<Float32Array> {
     return (await this.headVectorsOf([example], options))[0];
   }
 
   /** The same for several examples; those whose prompts have the same number of tokens run together. */
   async headVectorsOf(
     examples: readonly Prompt[],
-    { maxLayer, signal }: { maxLayer?: number; signal?: AbortSignal } = {},
+    { maxLayer, signal, edits }: { maxLayer?: number; signal?: AbortSignal; edits?: readonly Edit[] } = {},
   ): Promise<Float32Array[]> {
     return this.#byLength(examples, (inputs) => {
       signal?.throwIfAborted();
-      return this.model.headVectors(inputs, maxLayer);
+      return this.model.headVectors(inputs, { maxLayer, edits });
     });
   }
 

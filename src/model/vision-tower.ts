@@ -53,12 +53,14 @@ export function visionTower(
   hooks: Hooks,
 ): ReadonlyMap<number, Tensor> {
   const crops = pixels.shape[0];
-  const patches = matmul(rec, {
-    x: patchify(rec, { pixels, patch: config.patchSize, label: 'vision.patches' }),
-    ...weights.patchEmbedding,
-    label: 'vision.patch_embedding',
-  });
-  hooks.whole([crops, config.side ** 2]).emit('vision.hook_embed', patches);
+  const patches = hooks.whole([crops, config.side ** 2]).pass(
+    'vision.hook_embed',
+    matmul(rec, {
+      x: patchify(rec, { pixels, patch: config.patchSize, label: 'vision.patches' }),
+      ...weights.patchEmbedding,
+      label: 'vision.patch_embedding',
+    }),
+  );
   const site = hooks.whole([crops, tokensPerCrop(config)]);
   let x = visionEmbedding(rec, {
     patches,
@@ -67,11 +69,8 @@ export function visionTower(
     batch: crops,
     label: 'vision.embeddings',
   });
-  site.emit('vision.hook_full_embed', x);
-  if (weights.lnPre) {
-    x = norm(rec, weights.lnPre, config, x, 'vision.ln_pre');
-    site.emit('vision.hook_ln_pre', x);
-  }
+  x = site.pass('vision.hook_full_embed', x);
+  if (weights.lnPre) x = site.pass('vision.hook_ln_pre', norm(rec, weights.lnPre, config, x, 'vision.ln_pre'));
   const states = new Map([[0, x]]);
   const layers = Math.max(...wanted, hooks.visionLayers);
   for (const [l, w] of weights.blocks.slice(0, layers).entries()) {

@@ -95,6 +95,9 @@ describe('usage', () => {
     [['fit', '--train', 'x', '--out', 'y', '--heads', 'many'], /Give a number of heads, or auto/],
     [['eval', '--train', 'x', '--test', 'y', '--label-prompt', 'a cat'], /Write \{label\} where the label belongs/],
     [['classify', '--classifier', 'x'], /give either --data or a query/],
+    [['inspect', '--image-size', '640'], /Give a width and a height in pixels, as in 640x480/],
+    [['inspect', '--length', '513'], /--length 513: this model has 512 positions/],
+    [['inspect', '--dtype', 'f32'], /--dtype: .* has weights, which say it themselves/],
   ])('exits with 2 for %j', async (args, message) => {
     const { code, stderr } = await headlight(...args);
     expect(stderr).toMatch(message);
@@ -123,9 +126,39 @@ describe('usage', () => {
 
 describe('commands on the embedded checkpoint', () => {
   it('inspect tells what it is, in words and in JSON', async () => {
-    const { stdout } = await headlight('inspect', '--json');
+    const { stdout } = await headlight('inspect', '--json', '--image-size', '20x30', '--length', '100');
     expect(JSON.parse(stdout)).toMatchObject({
-      config: { architecture: 'LlavaForConditionalGeneration', text: { nLayers: 6, nHeads: 8 } },
+      config: { className: 'LlavaForConditionalGeneration', text: { nLayers: 6, nHeads: 8 } },
+      layout: 'hub',
+      dtypes: { f16: expect.any(Number) },
+      images: [{ width: 20, height: 30, tokens: 36, shape: [1, 3, 48, 48] }],
+      kvCache: { positions: 100, bytes: 100 * 2 * 4 * 6 * 8 * 16 },
+      prompts: [{ tokens: 36 + 128 }],
+    });
+    const { stdout: words } = await headlight('inspect');
+    expect(words).toMatch(/^architecture +LlavaForConditionalGeneration \(LLaVA-1\.5\)$/m);
+    expect(words).toMatch(/^ {2}not read +512 bytes: after the tower's last layer/m);
+    expect(words).toMatch(/^adapter +.*a binding, .*a buffer\n {2}fits +every weight fits one binding$/m);
+  });
+
+  it('inspect prices a config.json that has no weights yet', async () => {
+    const name = 'Qwen--Qwen2-VL-7B-Instruct.json';
+    await mkdir(join(folder, 'qwen'), { recursive: true });
+    await cp(join('test/fixtures/geometries', name), join(folder, 'qwen', 'config.json'));
+    const size = ['--model', join(folder, 'qwen'), '--image-size', '640x480', '--image-size', '1920x1080'];
+    const { stdout, code } = await headlight('inspect', ...size);
+    expect(code).toBe(0);
+    expect(stdout).toMatch(/^weights +not there yet; priced at bf16, by config\.json$/m);
+    expect(stdout).toMatch(/^parameters +8291\.38 M, 15\.4 GiB stored/m);
+    expect(stdout).toMatch(/^image of 640x480 +391 tokens, shown as \[1564, 1176\]$/m);
+    expect(stdout).toMatch(/^image of 1920x1080 +\d+ tokens/m);
+    const { stdout: wide } = await headlight('inspect', ...size, '--dtype', 'f32', '--length', '1000', '--json');
+    expect(JSON.parse(wide)).toMatchObject({
+      parameters: 8291375616,
+      bytes: 4 * 8291375616,
+      gpuBytes: 4 * 8291375616,
+      files: [],
+      kvCache: { positions: 1000, bytesPerPosition: 57344 * 2 },
     });
   });
 

@@ -47,7 +47,9 @@ describe('Recorder', () => {
     for (let i = 1; i <= 10; i++) x = add(recorder, x, i);
     const result = recorder.read(x);
     expect(recorder.dispatches).toBe(10);
-    expect(recorder.price()).toBe(2 * 4 * n); // eleven temporaries, two alive at a time
+    // Eleven temporaries, two alive at a time, in buffers of multiples of 256 bytes.
+    expect(recorder.price()).toBe(2 * 256 * Math.ceil((4 * n) / 256));
+    expect(recorder.largest.bytes).toBe(4 * n);
     await recorder.submit();
     expect(result.f32).toEqual(new Float32Array(n).map((_, i) => i + 55));
   });

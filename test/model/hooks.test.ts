@@ -189,7 +189,7 @@ describe('headVectors', () => {
 
   it('runs no deeper than maxLayer', async () => {
     const [all] = await model.model.headVectors([input]);
-    const [first] = await model.model.headVectors([input], 0);
+    const [first] = await model.model.headVectors([input], { maxLayer: 0 });
     expect(first.length).toBe(config.text.nHeads * config.text.dHead);
     expect(relativeError(first, all.subarray(0, first.length))).toBeLessThan(1e-6);
   });

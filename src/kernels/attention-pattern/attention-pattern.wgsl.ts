@@ -62,7 +62,9 @@ var<workgroup> partial: array<f32, 64>;
   workgroupBarrier();
   total = 0.0;
   for (var i = 0u; i < lanes; i++) { total += partial[t - lane + i]; }
-  for (var i = lane; i < keys; i += lanes) { pattern[start + i] = exp(scores[start + i] - peak) / total; }
+  // A query whose every key somebody has masked takes nothing from any.
+  let share = select(1.0 / total, 0.0, peak < -3.4e38);
+  for (var i = lane; i < keys; i += lanes) { pattern[start + i] = exp(scores[start + i] - peak) * share; }
 }`;
 
 export const patternRowsPerWorkgroup = 4;

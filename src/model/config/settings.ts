@@ -49,6 +49,12 @@ export class Settings {
     if (whole % n) this.problem(`${what} ${whole} is not a multiple of ${parts} ${n}`);
   }
 
+  /** A setting for which there is a choice in HF's class, but none here; it may be left out. */
+  only<T extends string | number | boolean>(where: string, found: T | null | undefined, ...supported: T[]): void {
+    if (found != null && !supported.includes(found))
+      this.problem(`${where} ${JSON.stringify(found)} is not supported; supported: ${supported.join(', ')}`);
+  }
+
   unquantised(config: { quantization_config?: unknown }, where: string): void {
     if (config.quantization_config != null)
       this.problem(`${where}quantization_config is not supported; use the F32, F16 or BF16 checkpoint`);

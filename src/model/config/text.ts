@@ -50,6 +50,10 @@ interface Decoder {
   readonly bias: 'config' | 'none' | 'qkv';
   /** `all`: every layer slides where sliding_window is set. `upper`: use_sliding_window and max_window_layers say. */
   readonly sliding: 'none' | 'all' | 'upper';
+  /** `upper`: the first layer that slides. */
+  readonly max_window_layers?: number;
+  /** Positions over time, height and width. */
+  readonly mrope?: true;
 }
 
 const qwen2VlText: Decoder = {
@@ -65,6 +69,8 @@ const qwen2VlText: Decoder = {
   sliding_window: 4096,
   bias: 'qkv',
   sliding: 'upper',
+  max_window_layers: 80,
+  mrope: true,
 };
 
 /** The decoders by model_type: the next one is an entry here. */
@@ -109,6 +115,7 @@ const decoders: Readonly<Record<string, Decoder>> = {
     sliding_window: 4096,
     bias: 'qkv',
     sliding: 'upper',
+    max_window_layers: 28,
   },
   qwen2_vl_text: qwen2VlText,
   qwen2_5_vl_text: qwen2VlText,
@@ -185,7 +192,8 @@ export function parseText(settings: Settings, json: unknown, where: string, defa
   const dHead = t.head_dim ?? Math.floor(dModel / nHeads);
   if (dHead % 2) settings.problem(`${prefix}head_dim ${dHead} is odd, which rotary embedding cannot be`);
   settings.unquantised(t, prefix);
-  const rope = t.rope_scaling ?? t.rope_parameters ?? {};
+  const isSet = (rope: object | null | undefined) => rope != null && Object.keys(rope).length > 0;
+  const rope = (isSet(t.rope_scaling) ? t.rope_scaling : t.rope_parameters) ?? {};
   if ([t.partial_rotary_factor, rope.partial_rotary_factor].some((factor) => factor != null && factor !== 1))
     settings.problem(`${prefix}partial_rotary_factor: only 1 is supported`);
   return {
@@ -201,8 +209,8 @@ export function parseText(settings: Settings, json: unknown, where: string, defa
     eps: t.rms_norm_eps ?? d.rms_norm_eps,
     vocabSize: size('vocab_size'),
     maxPositions,
-    rope: ropeConfig(settings, rope, rope.rope_theta ?? t.rope_theta ?? d.rope_theta, maxPositions, prefix),
-    mropeSections: mropeSections(settings, modelType, rope.mrope_section, dHead, prefix),
+    rope: ropeConfig(settings, rope, rope.rope_theta ?? t.rope_theta ?? d.rope_theta, maxPositions, d, prefix),
+    mropeSections: mropeSections(settings, modelType, d, rope.mrope_section, dHead, prefix),
     qkvBias: d.bias === 'qkv' || (d.bias === 'config' && (t.attention_bias ?? false)),
     oBias: d.bias === 'config' && (t.attention_bias ?? false),
     mlpBias: d.bias === 'config' && (t.mlp_bias ?? false),
@@ -217,16 +225,22 @@ function ropeConfig(
   raw: z.infer<typeof ropeSchema>,
   theta: number,
   maxPositions: number,
+  { mrope }: Decoder,
   prefix: string,
 ): RopeConfig {
   const type = raw.rope_type ?? raw.type ?? 'default';
+  const nested = Object.keys(raw).filter((key) => typeof raw[key] === 'object' && key !== 'mrope_section');
+  if (nested.length)
+    settings.problem(
+      `${prefix}rope_parameters for layers of one type (${nested.join(', ')}) are not supported; supported: one set for all layers`,
+    );
   const need = (key: 'factor' | 'low_freq_factor' | 'high_freq_factor'): number => {
     const value = raw[key];
     if (value === undefined) settings.problem(`${prefix}rope_parameters: ${type} needs ${key}`);
     return value ?? 1;
   };
   // Qwen2-VL's "mrope" is the default table, read at three positions (mrope_section).
-  if (type === 'default' || type === 'mrope') return { type: 'default', theta };
+  if (type === 'default' || (type === 'mrope' && mrope)) return { type: 'default', theta };
   if (type === 'linear') return { type, theta, factor: need('factor') };
   if (type === 'llama3')
     return {
@@ -238,7 +252,7 @@ function ropeConfig(
       originalMaxPositions: raw.original_max_position_embeddings ?? maxPositions,
     };
   settings.problem(
-    `${prefix}rope_parameters: rope_type ${JSON.stringify(type)} is not supported; supported: default, linear, llama3, mrope`,
+    `${prefix}rope_parameters: rope_type ${JSON.stringify(type)} is not supported; supported: default, linear, llama3${mrope ? ', mrope' : ''}`,
   );
   return { type: 'default', theta };
 }
@@ -246,11 +260,12 @@ function ropeConfig(
 function mropeSections(
   settings: Settings,
   modelType: string,
+  { mrope }: Decoder,
   found: readonly [number, number, number] | undefined,
   dHead: number,
   prefix: string,
 ): TextConfig['mropeSections'] {
-  if (!modelType.startsWith('qwen2_vl') && !modelType.startsWith('qwen2_5_vl')) {
+  if (!mrope) {
     if (found) settings.problem(`${prefix}rope_parameters.mrope_section is not supported with ${modelType}`);
     return undefined;
   }
@@ -279,10 +294,16 @@ function windows(
       settings.problem(`${prefix}layer_types: Mistral slides in every layer or in none`);
     return every(() => true);
   }
-  if (!t.use_sliding_window || window === undefined) return every(() => false);
   const types = t.layer_types;
+  if (!t.use_sliding_window || window === undefined) {
+    if (types?.includes('sliding_attention'))
+      settings.problem(
+        `${prefix}layer_types: sliding_attention without ${t.use_sliding_window ? 'sliding_window' : 'use_sliding_window'}`,
+      );
+    return every(() => false);
+  }
   if (types && types.length !== nLayers)
     settings.problem(`${prefix}layer_types has ${types.length} entries for ${nLayers} layers`);
-  const first = t.max_window_layers ?? 28;
+  const first = t.max_window_layers ?? d.max_window_layers!;
   return every((l) => (types ? types[l] === 'sliding_attention' : l >= first));
 }

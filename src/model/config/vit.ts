@@ -53,7 +53,8 @@ const siglipSchema = z.object({
 });
 
 const vitSchema = z.discriminatedUnion('model_type', [clipSchema, siglipSchema], {
-  error: 'supported towers: clip_vision_model, siglip_vision_model',
+  error: ({ input }) =>
+    `${JSON.stringify((input as { model_type?: unknown })?.model_type)} is not a supported tower; supported: clip_vision_model, siglip_vision_model`,
 });
 
 /** What `LlavaConfig` and `LlavaNextConfig` assume of a tower when config.json has no vision_config. */

@@ -1,9 +1,11 @@
 import type { Recorder } from '../../kernels/recorder.ts';
 import type { Tensor } from '../../kernels/tensor.ts';
+import type { Size } from '../anyres.ts';
 import type { TextConfig } from '../config/text.ts';
 import type { HookPoint } from '../hook-points.ts';
 import type { Hooks } from '../hooks.ts';
 import type { ModelInput, Visual } from '../input.ts';
+import type { Settings as PreprocessorFile } from '../processor/settings.ts';
 import type { Processing } from '../processor/visual-processor.ts';
 import type { PatchGrid, TokenGrid } from '../token-grids.ts';
 import type { WeightSource } from '../weights.ts';
@@ -55,9 +57,18 @@ export interface VisionSide {
   tokenGrids(visual: Visual): readonly TokenGrid[];
   /** Where the tower's patches stand, for each of `visuals` in the order in which the tower sees them. */
   patchGrids(visuals: readonly Visual[]): readonly (readonly PatchGrid[])[];
+  /**
+   * What the family's image processor makes of the only image of a prompt.
+   * @param preprocessor of the image processor.
+   * @throws ConfigError for settings that are wrong, InputError for a size that the processor does not take.
+   */
+  imageShape(image: Size, preprocessor: PreprocessorFile): VisualShape;
   /** Rotary positions of a prompt over time, height and width, [3][tokens], where they are not 0, 1, 2, … */
   positions?(input: ModelInput): readonly ArrayLike<number>[];
 }
+
+/** A visual that has no pixels yet. */
+export type VisualShape = Omit<Visual, 'pixels'>;
 
 /** Records the tower and the projector over some pictures. */
 export type VisualEncoder = (rec: Recorder, visuals: readonly Visual[], hooks: Hooks) => VisualRows;

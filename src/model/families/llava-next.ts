@@ -6,7 +6,16 @@ import { parseTiling, pinpointsSchema, type TilingConfig, tileImage } from '../p
 import type { VisualProcessor } from '../processor/visual-processor.ts';
 import { cropGrid, type TokenGrid, tilePlanes } from '../token-grids.ts';
 import type { Family } from './family.ts';
-import { identity, llavaDefaults, llavaSchema, llavaSide, newline, type Packer, parseLlava } from './llava-side.ts';
+import {
+  identity,
+  type LlavaSideOptions,
+  llavaDefaults,
+  llavaSchema,
+  llavaSide,
+  newline,
+  type Packer,
+  parseLlava,
+} from './llava-side.ts';
 
 const schema = llavaSchema.extend({
   image_grid_pinpoints: pinpointsSchema.nullish().transform(
@@ -45,9 +54,7 @@ export const llavaNext: Family = {
           load: ({ image }) =>
             tiles(checkPinpoints(parseTiling(image, 'LlavaNextImageProcessor'), pinpoints, image.file)),
         },
-        pack: packTiles({ pinpoints, imageSize, side }),
-        hasNewline: true,
-        settings: { pinpoints },
+        ...tiledFeatures({ pinpoints, imageSize, side }),
       }),
     };
   },
@@ -82,6 +89,26 @@ export interface TileGrid {
   readonly side: number;
 }
 
+/** The tiles of the resolution that an image is fitted into: how many along its height and width. */
+function tilesOf(image: Size, { pinpoints, imageSize }: TileGrid): readonly [high: number, wide: number] {
+  const { height, width } = selectBestResolution(image, pinpoints);
+  return [Math.floor(height / imageSize), Math.floor(width / imageSize)];
+}
+
+/** The whole image, and its tiles. */
+export function tileCrops(image: Size, grid: TileGrid): number {
+  const [high, wide] = tilesOf(image, grid);
+  return 1 + high * wide;
+}
+
+/** What the model makes of tiles. */
+export const tiledFeatures = (grid: TileGrid): Omit<LlavaSideOptions, 'processing'> => ({
+  pack: packTiles(grid),
+  crops: (image) => tileCrops(image, grid),
+  hasNewline: true,
+  settings: { pinpoints: grid.pinpoints },
+});
+
 /** Resizes a map of features: of `size`, its feature at (y, x) being row `rowOf(y, x)`. Undefined where it stays as it is. */
 export type Resize = (map: Size, rowOf: (y: number, x: number) => number) => { size: Size; taps: Taps } | undefined;
 
@@ -89,7 +116,8 @@ export type Resize = (map: Size, rowOf: (y: number, x: number) => number) => { s
  * The features of the whole image, then those of its tiles put together, row by row, without what shows padding, and a
  * newline after each row. A picture of one crop has its features and one newline (HF `pack_image_features`).
  */
-export function packTiles({ pinpoints, imageSize, side }: TileGrid, resize: Resize = () => undefined): Packer {
+export function packTiles(grid: TileGrid, resize: Resize = () => undefined): Packer {
+  const { side } = grid;
   return (visual, perCrop) => {
     const { shape, size } = visual;
     const whole = cropGrid(visual, 0, perCrop, 'image');
@@ -97,8 +125,7 @@ export function packTiles({ pinpoints, imageSize, side }: TileGrid, resize: Resi
     const [crops] = shape;
     if (crops === 1) return { rows: [...base, newline], grids: [whole] };
     if (!size) throw new InputError(`pixel values: [${shape}] are tiles, but the size of the image is not given`);
-    const best = selectBestResolution(size, pinpoints);
-    const [high, wide] = [Math.floor(best.height / imageSize), Math.floor(best.width / imageSize)];
+    const [high, wide] = tilesOf(size, grid);
     if (crops !== 1 + high * wide || perCrop !== side ** 2)
       throw new InputError(
         `pixel values: ${crops} crops of ${perCrop} features for an image of ${size.width}x${size.height}, expected 1 + ${high} x ${wide} of ${side ** 2}`,

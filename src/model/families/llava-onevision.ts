@@ -11,7 +11,7 @@ import { gridPinpoints, parseTiling, pinpointsSchema, squareImage, type TilingCo
 import type { Processing, VisualProcessor } from '../processor/visual-processor.ts';
 import { cropPlanes, frameLabel } from '../token-grids.ts';
 import type { Architecture, Family } from './family.ts';
-import { checkPinpoints, packTiles, type TileGrid, tiles } from './llava-next.ts';
+import { checkPinpoints, packTiles, type TileGrid, tileCrops, tiles } from './llava-next.ts';
 import {
   type LlavaDefaults,
   type LlavaVisionConfig,
@@ -77,7 +77,8 @@ export function onevision(
   { pinpoints, maxTiles, processing }: { pinpoints: readonly Size[]; maxTiles: number; processing: Processing },
 ): Architecture {
   const { imageSize, side } = vision.tower;
-  const image = packLimited({ pinpoints, imageSize, side }, maxTiles);
+  const grid = { pinpoints, imageSize, side };
+  const image = packLimited(grid, maxTiles);
   return {
     family: llavaOnevision.name,
     className: 'LlavaOnevisionForConditionalGeneration',
@@ -85,6 +86,7 @@ export function onevision(
     vision: llavaSide(vision, text, {
       processing,
       pack: (visual, perCrop) => (visual.kind === 'video' ? packVideo(side) : image)(visual, perCrop),
+      crops: (size) => tileCrops(size, grid),
       hasNewline: true,
       settings: { pinpoints, maxTiles },
     }),

@@ -12,7 +12,7 @@ import { tiling } from '../processor/tiles.ts';
 import type { Processing } from '../processor/visual-processor.ts';
 import type { Architecture, Family } from './family.ts';
 import { oneCrop, pack } from './llava.ts';
-import { packTiles, tiles } from './llava-next.ts';
+import { tiledFeatures, tiles } from './llava-next.ts';
 import { onevision, tilesOrFrames } from './llava-onevision.ts';
 import { type LlavaVisionConfig, llavaSide } from './llava-side.ts';
 
@@ -34,6 +34,11 @@ const schema = z.looseObject({
   mm_projector_type: z.string().default('linear'),
   mm_patch_merge_type: z.string().default('flat'),
   mm_hidden_size: z.int().optional(),
+  mm_resampler_type: z.unknown().optional(),
+  /** Tokens around the image's; LLaVA-1.5 and later have none. */
+  mm_use_im_start_end: z.boolean().nullish(),
+  /** A tower that is shown the picture at several scales. */
+  s2: z.boolean().nullish(),
   mm_newline_position: z.string().nullish(),
   mm_spatial_pool_mode: z.string().nullish(),
   image_aspect_ratio: z.string().nullish(),
@@ -41,10 +46,21 @@ const schema = z.looseObject({
   image_token_index: z.int().max(10_000_000).nullish(),
 });
 
-/** HF's model type of the decoder in a config of the original repositories. */
-function decoderType(raw: { model_type?: string; architectures?: readonly string[] }): keyof typeof originalTemplates {
-  const names = [raw.model_type ?? '', ...(raw.architectures ?? [])].join(' ').toLowerCase();
-  return names.includes('qwen') ? 'qwen2' : names.includes('mistral') ? 'mistral' : 'llama';
+/** HF's model types of the decoders, by the classes of the original repositories. */
+const decoders: Readonly<Record<string, keyof typeof originalTemplates>> = {
+  LlavaLlamaForCausalLM: 'llama',
+  LlavaMistralForCausalLM: 'mistral',
+  LlavaQwenForCausalLM: 'qwen2',
+};
+
+/** Their model_type says less: "llava" is written with any of the decoders. */
+function decoderType(settings: Settings, { architectures }: z.output<typeof schema>): keyof typeof originalTemplates {
+  const [name] = architectures ?? [];
+  if (name !== undefined && Object.hasOwn(decoders, name)) return decoders[name];
+  settings.problem(
+    `architectures ${JSON.stringify(architectures)} is not supported; supported: ${Object.keys(decoders).join(', ')}`,
+  );
+  return 'llama';
 }
 
 /** Whether a config.json is one of the original repositories'. */
@@ -92,7 +108,7 @@ export const llavaOriginal: Family = {
   parse(json, file): Architecture {
     const settings = new Settings(file);
     const raw = settings.read(schema, json);
-    const modelType = decoderType(raw);
+    const modelType = decoderType(settings, raw);
     const text = parseText(settings, { ...raw, model_type: modelType }, '', { modelType });
     const tower = originalTower(settings, raw);
     if (raw.mm_projector_type !== 'mlp2x_gelu')
@@ -126,12 +142,12 @@ export const llavaOriginal: Family = {
       settings.problem(
         `mm_patch_merge_type ${JSON.stringify(merge)} with image_aspect_ratio ${JSON.stringify(aspect)} is not supported; supported: "spatial_unpad" with anyres, "flat" with the others`,
       );
-    for (const [setting, only] of [
-      ['mm_newline_position', 'one_token'],
-      ['mm_spatial_pool_mode', 'bilinear'],
-    ] as const)
-      if ((raw[setting] ?? only) !== only)
-        settings.problem(`${setting} ${JSON.stringify(raw[setting])}: supported: ${JSON.stringify(only)}`);
+    settings.only('mm_newline_position', raw.mm_newline_position, 'one_token');
+    settings.only('mm_spatial_pool_mode', raw.mm_spatial_pool_mode, 'bilinear');
+    if (raw.mm_resampler_type != null)
+      settings.problem(`mm_resampler_type ${JSON.stringify(raw.mm_resampler_type)} is not supported; supported: null`);
+    settings.only('mm_use_im_start_end', raw.mm_use_im_start_end, false);
+    settings.only('s2', raw.s2, false);
     const { imageSize, side } = tower.config;
     const pinpoints = isAnyres ? originalPinpoints(settings, raw.image_grid_pinpoints, imageSize) : [];
     settings.finish();
@@ -161,9 +177,7 @@ export const llavaOriginal: Family = {
         text,
         vision: llavaSide(vision, text, {
           processing: processing(() => tiles(cut())),
-          pack: packTiles({ pinpoints, imageSize, side }),
-          hasNewline: true,
-          settings: { pinpoints },
+          ...tiledFeatures({ pinpoints, imageSize, side }),
         }),
       };
     return {
@@ -173,6 +187,7 @@ export const llavaOriginal: Family = {
       vision: llavaSide(vision, text, {
         processing: processing(() => oneCrop(aspect === 'pad' ? { ...each, padColour } : each)),
         pack,
+        crops: () => 1,
         hasNewline: false,
       }),
     };
@@ -196,7 +211,7 @@ function preprocessing({ classToken: isClip, imageSize }: ViTConfig) {
 /** The tower's settings and the hidden state that is read, as a number from 0. */
 function originalTower(settings: Settings, raw: z.output<typeof schema>) {
   const name = raw.mm_vision_tower.split('/').filter(Boolean).at(-1) ?? '';
-  const known = raw.mm_vision_tower_config ?? towers[name];
+  const known = raw.mm_vision_tower_config ?? (Object.hasOwn(towers, name) ? towers[name] : undefined);
   if (!known)
     settings.problem(
       `mm_vision_tower ${JSON.stringify(raw.mm_vision_tower)} is not supported; supported: ${Object.keys(towers).join(', ')}`,

@@ -7,6 +7,7 @@ import { mixRows } from '../../kernels/mix-rows/mix-rows.ts';
 import type { Recorder } from '../../kernels/recorder.ts';
 import { extraRow } from '../../kernels/splice/splice.ts';
 import type { Tensor } from '../../kernels/tensor.ts';
+import type { Size } from '../anyres.ts';
 import { type Settings, tokenId } from '../config/settings.ts';
 import { parseText, type TextConfig } from '../config/text.ts';
 import { clipLarge336, parseViT, type ViTConfig } from '../config/vit.ts';
@@ -125,6 +126,8 @@ export function parseLlava(
 export interface LlavaSideOptions {
   readonly processing: Processing;
   readonly pack: Packer;
+  /** Crops that the image processor makes of the only image of a prompt. */
+  readonly crops: (image: Size) => number;
   /** The checkpoint has an `image_newline`. */
   readonly hasNewline: boolean;
   /** Further settings, for people. */
@@ -135,7 +138,7 @@ export interface LlavaSideOptions {
 export function llavaSide(
   config: LlavaVisionConfig,
   text: TextConfig,
-  { processing, pack, hasNewline, settings }: LlavaSideOptions,
+  { processing, pack, crops, hasNewline, settings }: LlavaSideOptions,
 ): VisionSide {
   const { tower, features, projectorAct, projectorBias } = config;
   const width = tower.dModel * features.layers.length;
@@ -167,6 +170,11 @@ export function llavaSide(
     },
     tokenGrids: (visual) => pack(visual, perCrop).grids,
     patchGrids: (visuals) => cropPatches(visuals, tower),
+    imageShape: (size) => ({
+      kind: 'image',
+      shape: [crops(size), 3, tower.imageSize, tower.imageSize],
+      size,
+    }),
     encoder(source) {
       const vit = vitWeights(tower, source);
       const weights = {
@@ -177,11 +185,10 @@ export function llavaSide(
       return (rec, visuals, hooks) => {
         const pixels = rec.input('pixel_values', 'f32', ...stackCrops(visuals));
         const states = visionTower(rec, vit, tower, pixels, features.layers, hooks);
-        const selected = selectFeatures(rec, states, features, tokensPerCrop(tower));
         const site = hooks.whole([pixels.shape[0], perCrop]);
-        site.emit('projector.hook_in', selected);
-        const out = projector(rec, weights, projectorAct, selected, site);
-        site.emit('projector.hook_out', out);
+        const selected = selectFeatures(rec, states, features, tokensPerCrop(tower));
+        const input = site.pass('projector.hook_in', selected);
+        const out = site.pass('projector.hook_out', projector(rec, weights, projectorAct, input, site));
         const packings = visuals.map((visual) => pack(visual, perCrop));
         return { ...packed(rec, out, visuals, packings, perCrop), newline: newlineRow };
       };

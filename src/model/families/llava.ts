@@ -20,6 +20,7 @@ export const llava: Family = {
       vision: llavaSide(vision, text, {
         processing: { imageToken: '<image>', load: ({ image }) => oneCrop(parseImageProcessor(image)) },
         pack,
+        crops: () => 1,
         hasNewline: false,
       }),
     };

@@ -10,7 +10,7 @@ import { blockHookPoints, type HookPoint } from '../hook-points.ts';
 import type { Hooks } from '../hooks.ts';
 import type { Visual } from '../input.ts';
 import { parse } from '../json.ts';
-import { parsePatching, patchFrames, patchImage } from '../processor/patches.ts';
+import { parsePatching, patchFrames, patchImage, smartSize } from '../processor/patches.ts';
 import { framesAtRate } from '../processor/sample-frames.ts';
 import type { Processing, ProcessorFiles, VisualProcessor } from '../processor/visual-processor.ts';
 import { projector } from '../projector.ts';
@@ -46,6 +46,11 @@ const common = {
   patch_size: count.default(14),
   spatial_merge_size: count.max(8).default(2),
   temporal_patch_size: count.max(16).default(2),
+  rope_theta: z.number().nullish(),
+  rope_parameters: z.looseObject({ rope_theta: z.number().nullish(), rope_type: z.string().nullish() }).nullish(),
+  head_dim: count.nullish(),
+  num_attention_heads: count.nullish(),
+  quantization_config: z.unknown().optional(),
 };
 
 const qwen2Vision = z.looseObject({
@@ -78,6 +83,7 @@ const schema = z.looseObject({
 });
 
 const towerEps = epsilon.parse(1e-6); // fixed in the HF classes
+const towerTheta = 10000;
 
 /** Qwen2-VL and Qwen2.5-VL (HF `Qwen2VLForConditionalGeneration`, `Qwen2_5_VLForConditionalGeneration`). */
 export const qwen2Vl: Family = {
@@ -143,14 +149,17 @@ function parse25(settings: Settings, json: unknown, text: TextConfig): TowerConf
 
 function tower(
   settings: Settings,
-  v: Pick<
-    z.output<typeof qwen2Vision>,
-    'depth' | 'num_heads' | 'hidden_act' | 'patch_size' | 'temporal_patch_size' | 'spatial_merge_size'
-  >,
+  v: Pick<z.output<typeof qwen2Vision>, keyof typeof common | 'hidden_act'>,
   { dModel, dMlp, gated }: Pick<BlockShape, 'dModel' | 'dMlp' | 'gated'>,
 ): TowerConfig {
   settings.divides('vision_config: the width', dModel, 'num_heads', v.num_heads);
   const dHead = Math.floor(dModel / v.num_heads);
+  settings.unquantised(v, 'vision_config.');
+  const rope = v.rope_parameters;
+  settings.only('vision_config.rope_parameters: rope_theta', rope?.rope_theta ?? v.rope_theta, towerTheta);
+  settings.only('vision_config.rope_parameters: rope_type', rope?.rope_type, 'axial', 'default');
+  settings.only('vision_config.head_dim', v.head_dim, dHead);
+  settings.only('vision_config.num_attention_heads', v.num_attention_heads, v.num_heads);
   if (dHead % 4) settings.problem(`vision_config: a head size of ${dHead} does not split into rows and columns`);
   return {
     dModel,
@@ -224,6 +233,13 @@ function visionSide(config: QwenVisionConfig, text: TextConfig, processing: Proc
         visuals,
         visuals.map((visual) => checkedGrid(config, visual)),
       ),
+    imageShape(image, preprocessor) {
+      const { patchSize, mergeSize } = config;
+      const { minPixels, maxPixels, resize } = parsePatching(preprocessor, 'image');
+      const size = resize ? smartSize(image, patchSize * mergeSize, minPixels, maxPixels) : image;
+      const grid = [1, size.height / patchSize, size.width / patchSize] as const;
+      return { kind: 'image', shape: [elementCount(grid), patchWidth(config)], grid };
+    },
     positions: (input) => mropePositions(input, config),
     encoder(source) {
       const weights = qwenWeights(config, text, source);
@@ -321,8 +337,8 @@ function encode(
   }
   const input = rec.input('pixel_values', 'f32', [patches, patchWidth(config)], pixels);
   const site = hooks.whole([patches]);
-  let x = matmul(rec, { x: input, weight: weights.patchEmbedding, label: 'vision.patch_embedding' });
-  site.emit('vision.hook_embed', x);
+  const embedded = matmul(rec, { x: input, weight: weights.patchEmbedding, label: 'vision.patch_embedding' });
+  let x = site.pass('vision.hook_embed', embedded);
   // Squares of patches that become one token move as one row.
   const squares = (t: Tensor) => reshape(t, [patches / mergeSize ** 2, mergeSize ** 2 * dModel]);
   const permute = (t: Tensor, order: Uint32Array<ArrayBuffer>, label: string) =>
@@ -337,7 +353,7 @@ function encode(
   const frames = within(layout.frames, 'frames');
   const windows = layout.windows && within(layout.windows, 'windows');
   // Both axes turn with the same frequencies, each half of the pairs with one.
-  const axis = inverseFrequencies({ type: 'default', theta: 10000 }, dHead / 2);
+  const axis = inverseFrequencies({ type: 'default', theta: towerTheta }, dHead / 2);
   const frequencies = Float32Array.from([...axis, ...axis]);
   const axisOf = Array.from(frequencies, (_, i) => (i < axis.length ? 0 : 1));
   const rope = rec.input('vision.rope', 'f32', [patches, dHead], ropeTable(frequencies, layout.positions, axisOf));
@@ -348,12 +364,11 @@ function encode(
   }
 
   const tokens = hooks.whole([patches / mergeSize ** 2]);
-  site.emit('projector.hook_in', x);
+  x = site.pass('projector.hook_in', x);
   const normed = norm(rec, weights.merger.norm, { eps: towerEps }, x, 'projector.ln', site);
   const merged = projector(rec, weights.merger, 'gelu', squares(normed), tokens);
   const out = layout.order ? permute(merged, inverse(layout.order), 'projector.out') : merged;
-  tokens.emit('projector.hook_out', out);
-  return out;
+  return tokens.pass('projector.hook_out', out);
 }
 
 function qwenHookPoints(config: QwenVisionConfig, text: TextConfig): HookPoint[] {

@@ -74,14 +74,13 @@ export const siglip: DualFamily = {
       const how = { q: queries, k: keys, batch: images, causal: false, scale: dHead ** -0.5 };
       if (site.wants(`${name}.attn.hook_attn_scores`, `${name}.attn.hook_pattern`)) {
         const scores = attentionScores(rec, { ...how, label: `${name}.attn.scores` });
-        site.emitSquare(`${name}.attn.hook_attn_scores`, scores);
+        site.passSquare(`${name}.attn.hook_attn_scores`, scores);
         const pattern = attentionPattern(rec, { scores, label: `${name}.attn.pattern` });
-        site.emitSquare(`${name}.attn.hook_pattern`, pattern);
+        site.passSquare(`${name}.attn.hook_pattern`, pattern);
       }
-      const z = attention(rec, { ...how, v: values, label: `${name}.attn.z` });
-      site.emit(`${name}.attn.hook_z`, z);
-      const out = matmul(rec, { x: reshape(z, [images, dModel]), ...o, label: `${name}.attn.out_proj` });
-      site.emit(`${name}.hook_attn_out`, out);
+      const z = site.pass(`${name}.attn.hook_z`, attention(rec, { ...how, v: values, label: `${name}.attn.z` }));
+      const attn = matmul(rec, { x: reshape(z, [images, dModel]), ...o, label: `${name}.attn.out_proj` });
+      const out = site.pass(`${name}.hook_attn_out`, attn);
       const hidden = mlpHidden(
         rec,
         { up },

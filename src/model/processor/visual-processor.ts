@@ -65,13 +65,20 @@ export class ProcessorFiles {
 
   /** transformers 5 nests the settings in processor_config.json, which then goes before preprocessor_config.json. */
   get image(): Settings {
-    if (this.processor.image_processor !== undefined)
-      return { json: this.processor.image_processor, file: 'processor_config.json: image_processor' };
-    if (this.#preprocessor === undefined)
+    const found = this.imageIfThere;
+    if (!found)
       throw new ConfigError(
         `preprocessor_config.json: not in ${this.location}, and processor_config.json has no image_processor; download it with the checkpoint`,
       );
-    return { json: this.#preprocessor, file: 'preprocessor_config.json' };
+    return found;
+  }
+
+  get imageIfThere(): Settings | undefined {
+    if (this.processor.image_processor !== undefined)
+      return { json: this.processor.image_processor, file: 'processor_config.json: image_processor' };
+    return this.#preprocessor === undefined
+      ? undefined
+      : { json: this.#preprocessor, file: 'preprocessor_config.json' };
   }
 
   /** Where there are none for videos, those for images. */

@@ -1,0 +1,71 @@
+// Runs of a model whose weights are not there, recorded by the same code as real ones: their shapes and buffers are exact.
+
+import type { Capabilities } from '../kernels/capabilities.ts';
+import { DryGpu } from '../kernels/dry-gpu.ts';
+import { type DType, elementCount, splitRows } from '../kernels/tensor.ts';
+import type { Architecture, VisualShape } from './families/family.ts';
+import type { ModelInput, Visual } from './input.ts';
+import { KvCache } from './kv-cache.ts';
+import { Model, modelWeights } from './model.ts';
+import type { WeightSource } from './weights.ts';
+
+/** @param like the adapter whose kernels are recorded, and whose bindings split the matrices. */
+export function dryModel(config: Architecture, dtype: DType, like?: Capabilities): Model {
+  const gpu = new DryGpu(like);
+  const { maxStorageBufferBindingSize, maxBufferSize } = gpu.capabilities;
+  const limit = Math.min(maxStorageBufferBindingSize, like?.maxBufferSize ?? maxBufferSize);
+  const source: WeightSource = {
+    matrix(name, [rows, ...rest], { of } = { index: 0, of: 1 }) {
+      const shape = [rows / of, elementCount(rest)] as const;
+      const split = splitRows(shape, dtype, limit);
+      const ranges = split.length ? split : [[0, shape[0]]]; // what no binding holds is for `checkAdapter` to name
+      const parts = ranges.map(([start, end]) => gpu.tensor(name, dtype, [end - start, shape[1]]));
+      return { label: name, dtype, shape, parts };
+    },
+    vector: (name, [rows, ...rest], { of } = { index: 0, of: 1 }) => gpu.tensor(name, 'f32', [rows / of, ...rest]),
+  };
+  return new Model(gpu, config, modelWeights(config, source));
+}
+
+/** A visual of no particular content. */
+export const blank = (shape: VisualShape): Visual => ({
+  ...shape,
+  pixels: new Float32Array(elementCount(shape.shape)),
+});
+
+/** Tokens that an image of this shape stands for. */
+export const imageTokens = ({ vision }: Architecture, shape: VisualShape): number => vision!.tokens(blank(shape));
+
+export interface RunPrice {
+  /** Of the prompt, the image's included. */
+  readonly tokens: number;
+  /** Bytes of buffers for activations. */
+  readonly arenaBytes: number;
+  readonly largest: { readonly label: string; readonly bytes: number };
+  readonly dispatches: number;
+  readonly flops: number;
+}
+
+/**
+ * The first step of a generation: a prompt of at most one image and some tokens of text, with the logits of its last token.
+ * @throws InputError where the prompt exceeds the model's positions.
+ */
+export function pricePrefill(model: Model, textTokens: number, image?: VisualShape): RunPrice {
+  const { text, vision } = model.config;
+  const input: ModelInput = {
+    inputIds: [
+      ...Array<number>(image ? imageTokens(model.config, image) : 0).fill(vision?.imageTokenId ?? 0),
+      ...Array<number>(textTokens).fill(0),
+    ],
+    visuals: image ? [blank(image)] : [],
+  };
+  const tokens = input.inputIds.length;
+  const rec = model.recorded([input], {}, new KvCache(model.gpu, text, tokens));
+  return {
+    tokens,
+    arenaBytes: rec.price(),
+    largest: rec.largest,
+    dispatches: rec.dispatches,
+    flops: rec.work.flops,
+  };
+}

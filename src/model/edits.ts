@@ -1,0 +1,242 @@
+import { edit, keptRow } from '../kernels/edit/edit.ts';
+import type { Recorder } from '../kernels/recorder.ts';
+import { elementCount, reshape, type Tensor } from '../kernels/tensor.ts';
+import { InputError } from './errors.ts';
+import { type HookPoint, selectHooks } from './hook-points.ts';
+import type { PosSlice } from './hooks.ts';
+
+/** Positions of an edit: one, a half-open range, or a list. Negative numbers count from the end of the prompt. */
+export type EditPositions = PosSlice | { readonly at: readonly number[] };
+
+/**
+ * A change to activations, declared before the run and applied on the GPU where the activation comes into being: what follows
+ * is computed from what it leaves. Edits of one hook point apply in the order of the list; names read what all of them leave.
+ */
+export interface Edit {
+  /** A hook point's name, or a glob. Not `hook_result` (edit `hook_z`) and not `hook_scale` (edit `hook_normalized`). */
+  readonly at: string;
+  /** Of activations that have heads; all by default. */
+  readonly heads?: readonly number[];
+  /**
+   * All by default, generated ones included; a range without an end reaches into them too. Of the tower and the projector:
+   * rows, all crops' or pictures' after one another.
+   */
+  readonly positions?: EditPositions;
+  /** Of `hook_attn_scores` and `hook_pattern`: the keys; all by default. */
+  readonly keys?: EditPositions;
+  /** The value times this … */
+  readonly scale?: number;
+  /** … plus this: a number, a vector for every position, or one for each of the positions, [positions, (heads,) width]. */
+  readonly add?: number | Float32Array;
+  /** Or replaced by this, of the same forms. */
+  readonly set?: number | Float32Array;
+}
+
+/** What somebody means by an edit for one sequence of a batch alone. */
+export interface PlannedEdit extends Edit {
+  readonly sequence?: number;
+}
+
+/** Where the rows of an activation stand. */
+export interface RowPlaces {
+  readonly sequence: (row: number) => number;
+  readonly position: (row: number) => number;
+}
+
+/** The edits of a run, by hook point. */
+export class EditPlan {
+  readonly #byName = new Map<string, PlannedEdit[]>();
+  /** Tokens of the prompt: what negative positions count from, in generated steps too. */
+  readonly #promptLength: number;
+
+  /** @throws InputError for names that are none or cannot be edited, and for edits that say nothing or too much. */
+  constructor(points: readonly HookPoint[], edits: readonly PlannedEdit[], promptLength: number) {
+    this.#promptLength = promptLength;
+    for (const each of edits) {
+      checkEdit(each);
+      for (const { name } of selectHooks(points, each.at)) {
+        const refusal = /\.hook_(result|scale)$/.exec(name)?.[1];
+        if (refusal && !each.at.includes('*'))
+          throw new InputError(
+            `${name} cannot be edited; edit ${refusal === 'result' ? 'hook_z or hook_attn_out' : 'hook_normalized'}`,
+          );
+        if (!refusal) this.#byName.set(name, [...(this.#byName.get(name) ?? []), each]);
+      }
+    }
+  }
+
+  has(name: string): boolean {
+    return this.#byName.has(name);
+  }
+
+  /** @param tensor [rows, …] @param length what negative positions count from, if not the prompt's end. */
+  apply(rec: Recorder, name: string, tensor: Tensor, places: RowPlaces, length = this.#promptLength): Tensor {
+    let x = tensor;
+    for (const each of this.#byName.get(name) ?? []) x = applyRows(rec, each, name, x, places, length);
+    return x;
+  }
+
+  /** @param tensor [sequences * heads, queries, keys] @param places of the queries. */
+  applySquare(rec: Recorder, name: string, tensor: Tensor, sequences: number, places: RowPlaces): Tensor {
+    let x = tensor;
+    for (const each of this.#byName.get(name) ?? [])
+      x = applyMatrix(rec, each, name, x, sequences, places, this.#promptLength);
+    return x;
+  }
+}
+
+function checkEdit({ at, scale, add, set }: Edit): void {
+  if ((set === undefined) === (scale === undefined && add === undefined))
+    throw new InputError(`edit of ${at}: give either set, or scale or add or both`);
+  for (const number of [scale, add, set])
+    if (typeof number === 'number' && !Number.isFinite(number))
+      throw new InputError(`edit of ${at}: ${number} is not a finite number`);
+}
+
+function applyRows(
+  rec: Recorder,
+  each: PlannedEdit,
+  name: string,
+  x: Tensor,
+  { sequence, position }: RowPlaces,
+  length: number,
+): Tensor {
+  if (each.keys) throw new InputError(`edit of ${name}: keys are of hook_attn_scores and hook_pattern alone`);
+  const [count, ...rest] = x.shape;
+  const heads = rest.length > 1 ? rest[0] : 1;
+  if (each.heads && rest.length === 1)
+    throw new InputError(`edit of ${name}: it has no heads, its rows are of ${rest[0]} numbers`);
+  const chosen = chosenHeads(each, name, heads);
+  const values = each.set ?? each.add;
+  const unit = elementCount(rest) / heads;
+  const given = typeof values === 'object' ? expand(values, name, chosen, unit) : undefined;
+  const index = ordinals(name, each.positions, length, given?.rows ?? 1);
+  const rows = Uint32Array.from({ length: count }, (_, row) => {
+    if (each.sequence !== undefined && each.sequence !== sequence(row)) return keptRow;
+    const ordinal = index(position(row));
+    return ordinal === undefined ? keptRow : given?.rows === 1 ? 0 : ordinal;
+  });
+  if (rows.every((row) => row === keptRow)) return x;
+  return edit(rec, {
+    x,
+    rows: rec.input(`${name} edited rows`, 'u32', [count], rows),
+    columns: rec.input(`${name} edited heads`, 'u32', [heads], Uint32Array.from(chosen, Number)),
+    scale: each.set === undefined ? (each.scale ?? 1) : undefined,
+    values: given && rec.input(`${name} values`, 'f32', [given.rows, ...rest], given.data),
+    constant: typeof values === 'number' ? values : undefined,
+    label: `${name} edited`,
+  });
+}
+
+function applyMatrix(
+  rec: Recorder,
+  each: PlannedEdit,
+  name: string,
+  x: Tensor,
+  sequences: number,
+  { sequence, position }: RowPlaces,
+  length: number,
+): Tensor {
+  const [matrices, queries, keys] = x.shape;
+  const heads = matrices / sequences;
+  if (typeof (each.set ?? each.add) === 'object')
+    throw new InputError(`edit of ${name}: give a number; a matrix of queries and keys takes no vectors`);
+  const chosen = chosenHeads(each, name, heads);
+  const query = ordinals(name, each.positions, length, 1);
+  const key = ordinals(name, each.keys, length, 1);
+  const rows = Uint32Array.from({ length: matrices * queries }, (_, row) => {
+    const matrix = Math.floor(row / queries);
+    const place = Math.floor(matrix / heads) * queries + (row % queries); // among all sequences' queries
+    const ours = each.sequence === undefined || each.sequence === sequence(place);
+    return ours && chosen[matrix % heads] && query(position(place)) !== undefined ? 0 : keptRow;
+  });
+  const columns = Uint32Array.from({ length: keys }, (_, k) => (key(k) === undefined ? 0 : 1));
+  if (rows.every((row) => row === keptRow) || !columns.includes(1)) return x;
+  const edited = edit(rec, {
+    x: reshape(x, [matrices * queries, keys]),
+    rows: rec.input(`${name} edited queries`, 'u32', [rows.length], rows),
+    columns: rec.input(`${name} edited keys`, 'u32', [keys], columns),
+    scale: each.set === undefined ? (each.scale ?? 1) : undefined,
+    constant: (each.set ?? each.add) as number | undefined,
+    label: `${name} edited`,
+  });
+  return reshape(edited, x.shape);
+}
+
+/** For each head whether it is edited. */
+function chosenHeads({ heads: wanted }: Edit, name: string, heads: number): boolean[] {
+  const wrong = wanted?.find((h) => !(Number.isInteger(h) && h >= 0 && h < heads));
+  if (wrong !== undefined) throw new InputError(`edit of ${name}: head ${wrong}, there are 0 to ${heads - 1}`);
+  return Array.from({ length: heads }, (_, h) => !wanted || wanted.includes(h));
+}
+
+/** Vectors for the chosen heads, put where they belong among all heads. */
+function expand(values: Float32Array, name: string, chosen: readonly boolean[], unit: number) {
+  const count = chosen.filter(Boolean).length;
+  const rows = values.length / (count * unit);
+  if (!(Number.isInteger(rows) && rows >= 1))
+    throw new InputError(
+      `edit of ${name}: ${values.length} numbers are no rows of ${count === 1 ? unit : `${count} x ${unit}`}`,
+    );
+  const data = new Float32Array(rows * chosen.length * unit);
+  let from = 0;
+  for (let row = 0; row < rows; row++)
+    for (const [h, isChosen] of chosen.entries()) {
+      if (!isChosen) continue;
+      data.set(values.subarray(from, from + unit), (row * chosen.length + h) * unit);
+      from += unit;
+    }
+  return { rows, data };
+}
+
+/** The first position of a prompt of `length` tokens that an edit can touch. */
+export function firstPosition({ positions }: Edit, length: number): number {
+  const absolute = (n: number) => Math.max(0, n < 0 ? n + length : n);
+  if (positions === undefined) return 0;
+  if (isList(positions)) return Math.min(length, ...positions.at.map(absolute));
+  return absolute(typeof positions === 'number' ? positions : positions[0]);
+}
+
+/** An array has an `at` too, which is a function. */
+const isList = (positions: EditPositions | undefined): positions is { readonly at: readonly number[] } =>
+  typeof positions === 'object' && !Array.isArray(positions);
+
+/**
+ * Which of an edit's positions a position is, or undefined.
+ * @param rows vectors that come with the edit: with several, the positions must be as many.
+ * @throws InputError for positions that the prompt does not have, or are not as many as the vectors.
+ */
+function ordinals(
+  name: string,
+  positions: EditPositions | undefined,
+  length: number,
+  rows: number,
+): (position: number) => number | undefined {
+  const absolute = (n: number): number => {
+    const at = n < 0 ? n + length : n;
+    if (!(Number.isInteger(n) && at >= 0))
+      throw new InputError(`edit of ${name}: position ${n} does not lie within the ${length} of this input`);
+    return at;
+  };
+  const expectCount = (count: number) => {
+    if (rows > 1 && rows !== count)
+      throw new InputError(`edit of ${name}: ${rows} vectors for ${count} positions; give one, or one for each`);
+  };
+  if (isList(positions)) {
+    const at = new Map(positions.at.map((n, i) => [absolute(n), i]));
+    expectCount(positions.at.length);
+    return (position) => at.get(position);
+  }
+  if (typeof positions === 'number') {
+    const at = absolute(positions);
+    expectCount(1);
+    return (position) => (position === at ? 0 : undefined);
+  }
+  const start = absolute(positions?.[0] ?? 0);
+  const given = positions?.[1];
+  // Vectors of their own are for positions of the prompt; one for all goes on through what is generated.
+  const end = given !== undefined ? absolute(given) : rows > 1 ? length : Number.POSITIVE_INFINITY;
+  if (!(end > start)) throw new InputError(`edit of ${name}: positions ${start} to ${end} are none`);
+  expectCount(end - start);
+  return (position) => (position >= start && position < end ? position - start : undefined);
+}

@@ -1,0 +1,47 @@
+import { expect, it } from 'vitest';
+import { openFolder } from '#platform';
+import { openCheckpoint } from '../../src/checkpoint/checkpoint-files.ts';
+import { loadTensors } from '../../src/checkpoint/load.ts';
+import { DryGpu } from '../../src/kernels/dry-gpu.ts';
+import { openGpu } from '../../src/kernels/gpu.ts';
+import type { DType } from '../../src/kernels/tensor.ts';
+import { dryModel } from '../../src/model/dry-run.ts';
+import { parseConfig } from '../../src/model/families/index.ts';
+import { KvCache } from '../../src/model/kv-cache.ts';
+import { weightSpecs } from '../../src/model/load-model.ts';
+import { Model, modelWeights } from '../../src/model/model.ts';
+import { priceWeights } from '../../src/model/price.ts';
+import { fixturePath, modelInput, readJsonFixture, readTensors } from '../fixtures.ts';
+
+it.each([
+  ['checkpoints/llava-bf16', 'bf16'],
+  ['families/onevision-f32', 'f32'],
+  ['families/qwen2_5-vl-f32', 'f32'],
+] as [string, DType][])('%s takes on a GPU what its dry run says', async (name, dtype) => {
+  const { whole } = readJsonFixture<{ whole: string }>(`${name}/expected.json`);
+  const tensors = [...readTensors(`${name}/expected.safetensors`)];
+  const ofWhole = tensors.filter(([key]) => key.startsWith(`${whole}/`));
+  const input = modelInput(new Map(ofWhole.map(([key, t]) => [key.slice(whole.length + 1), t])));
+  const config = parseConfig(readJsonFixture(`${name}/config.json`));
+  const gpu = await openGpu();
+  try {
+    const checkpoint = await openCheckpoint(await openFolder(fixturePath(name)));
+    const loaded = await loadTensors(gpu, checkpoint, weightSpecs(config), { visionLayers: 0 });
+    expect(priceWeights(config, () => dtype).gpuBytes).toBe(loaded.bytes);
+
+    const real = new Model(gpu, config, modelWeights(config, loaded));
+    const dry = dryModel(config, dtype, gpu.capabilities);
+    const cacheFor = (model: Model) => new KvCache(model.gpu, config.text, input.inputIds.length);
+    await real.step([input], { cache: cacheFor(real) });
+    expect(dry.recorded([input], {}, cacheFor(dry)).price()).toBe(gpu.pool.bytes);
+  } finally {
+    gpu.dispose();
+  }
+});
+
+it('a dry run cannot be submitted', async () => {
+  const gpu = new DryGpu();
+  const rec = gpu.record('dry');
+  rec.read(rec.input('x', 'f32', [4], new Float32Array(4)));
+  await expect(rec.submit()).rejects.toThrow('a dry run has no device: it can be recorded and priced, not submitted');
+});

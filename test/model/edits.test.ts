@@ -1,0 +1,296 @@
+// Edits against what they must equal: other weights, other runs, arithmetic.
+import { afterAll, beforeAll, describe, expect, it } from 'vitest';
+import { openFolder } from '#platform';
+import type { Tensor } from '../../src/kernels/tensor.ts';
+import type { Edit } from '../../src/model/edits.ts';
+import { generate } from '../../src/model/generate.ts';
+import type { ModelInput } from '../../src/model/input.ts';
+import { type LoadedModel, loadModel } from '../../src/model/load-model.ts';
+import type { ActivationCache } from '../../src/model/model.ts';
+import { fixturePath, modelInput, readTensors } from '../fixtures.ts';
+import { useGpu } from '../gpu.ts';
+import { random, relativeError } from '../kernels/check.ts';
+
+const gpu = useGpu();
+
+interface Subject {
+  loaded: LoadedModel;
+  input: ModelInput;
+  other: ModelInput;
+}
+
+async function open(checkpoint: string, name: string): Promise<Subject> {
+  const tensors = readTensors(`${checkpoint}/expected.safetensors`);
+  const own = [...tensors]
+    .filter(([key]) => key.startsWith(`${name}/`))
+    .map(([key, t]) => [key.slice(name.length + 1), t]);
+  const input = modelInput(new Map(own as never));
+  const other = {
+    ...input,
+    visuals: input.visuals.map((visual) => ({ ...visual, pixels: visual.pixels.map((x) => -x) })),
+  };
+  return { loaded: await loadModel(await openFolder(fixturePath(checkpoint)), { gpu: gpu() }), input, other };
+}
+
+const bits = (data: Float32Array) => Array.from(new Uint32Array(data.buffer, data.byteOffset, data.length));
+const data = (cache: ActivationCache, name: string) => cache.get(name)!.data;
+
+// GQA, head size of its own; Qwen2 decoder with a picture of many tiles; rotary positions of three axes.
+describe.each([
+  ['checkpoints/llava-f32', 'scene'],
+  ['families/onevision-f32', 'wide'],
+  ['families/qwen2_5-vl-f32', 'scene'],
+  ['families/mistral-text-bf16', 'turns'],
+])('%s', (checkpoint, name) => {
+  let s: Subject;
+  beforeAll(async () => {
+    s = await open(checkpoint, name);
+  });
+  afterAll(() => s?.loaded.destroy());
+  const run = (edits: Edit[], namesFilter: string | string[] = 'logits', input = s.input) =>
+    s.loaded.model.runWithCache(input, { edits, namesFilter });
+
+  it('hooks leave the outputs alone, bit for bit', async () => {
+    const plain = await run([], 'logits');
+    const watched = await run(
+      [],
+      ['blocks.*.attn.hook_z', 'blocks.*.hook_resid_pre', 'blocks.*.attn.hook_q', 'logits'],
+    );
+    expect(bits(data(watched, 'logits'))).toEqual(bits(data(plain, 'logits')));
+  });
+
+  it('an edit that changes nothing changes nothing', async () => {
+    const plain = data(await run([]), 'logits');
+    const same = await run([{ at: 'blocks.1.attn.hook_z', scale: 1 }]);
+    expect(bits(data(same, 'logits'))).toEqual(bits(plain));
+    // scores and patterns go through matrices then: the same numbers, differently rounded
+    for (const at of ['blocks.0.attn.hook_attn_scores', 'blocks.*.attn.hook_pattern'])
+      expect(relativeError(data(await run([{ at, scale: 1 }]), 'logits'), plain), at).toBeLessThan(1e-5);
+  });
+
+  it('zeroing a head equals zeroing its columns of W_O', async () => {
+    const { nHeads, dHead } = s.loaded.model.config.text;
+    const [layer, head] = [0, nHeads - 1];
+    const zeroed = data(await run([{ at: `blocks.${layer}.attn.hook_z`, heads: [head], set: 0 }]), 'logits');
+    const plain = data(await run([]), 'logits');
+    expect(relativeError(zeroed, plain)).toBeGreaterThan(1e-2);
+    const { weight } = s.loaded.model.weights.decoder.blocks[layer].o;
+    const stored = await Promise.all(weight.parts.map(words));
+    const columns = nHeads * dHead;
+    const cut = stored.map((bytes, part) => {
+      const copy = bytes.slice();
+      const size = copy.length / weight.parts[part].shape[0] / columns;
+      for (let row = 0; row < weight.parts[part].shape[0]; row++)
+        copy.fill(0, (row * columns + head * dHead) * size, (row * columns + (head + 1) * dHead) * size);
+      return copy;
+    });
+    try {
+      for (const [i, bytes] of cut.entries()) gpu().write(weight.parts[i], bytes);
+      expect(bits(data(await run([]), 'logits'))).toEqual(bits(zeroed));
+    } finally {
+      for (const [i, bytes] of stored.entries()) gpu().write(weight.parts[i], bytes);
+    }
+  });
+
+  it('patching the whole residual stream of another run reproduces it', async () => {
+    const other = s.input.visuals.length ? s.other : { ...s.input, inputIds: Array.from(s.input.inputIds).reverse() };
+    const theirs = await run([], ['blocks.1.hook_resid_pre', 'logits'], other);
+    const patched = await run([{ at: 'blocks.1.hook_resid_pre', set: data(theirs, 'blocks.1.hook_resid_pre') }]);
+    expect(bits(data(patched, 'logits'))).toEqual(bits(data(theirs, 'logits')));
+    expect(relativeError(data(await run([]), 'logits'), data(theirs, 'logits'))).toBeGreaterThan(1e-2);
+  });
+
+  it('applies edits in order, to the positions and heads they name, and names read what is left', async () => {
+    const { dHead, nHeads } = s.loaded.model.config.text;
+    const z = 'blocks.1.attn.hook_z';
+    const plain = data(await run([], z), z);
+    const vector = random(dHead, 5);
+    const edits: Edit[] = [
+      { at: z, heads: [0], positions: [2, 5], scale: 2 },
+      { at: z, heads: [0], positions: { at: [3] }, add: vector },
+      { at: z, heads: [0], positions: -1, set: 7 },
+    ];
+    const found = data(await run(edits, z), z);
+    const length = s.input.inputIds.length;
+    const wanted = plain.map((x, i) => {
+      const [p, h, d] = [Math.floor(i / nHeads / dHead), Math.floor(i / dHead) % nHeads, i % dHead];
+      if (h !== 0) return x;
+      if (p === length - 1) return 7;
+      return (p >= 2 && p < 5 ? x * 2 : x) + (p === 3 ? vector[d] : 0);
+    });
+    expect(relativeError(found, wanted)).toBeLessThan(1e-6);
+    const reversed = data(await run([edits[1], edits[0]], z), z);
+    const at = (3 * nHeads + 0) * dHead;
+    expect(reversed[at]).toBeCloseTo((plain[at] + vector[0]) * 2, 4);
+  });
+
+  it('what stands before an edited position stays as it is, bit for bit', async () => {
+    const length = s.input.inputIds.length;
+    const names = ['blocks.*.hook_resid_post', 'logits'];
+    const plain = await run([], names);
+    const steered = await run([{ at: 'blocks.0.hook_resid_post', positions: -3, add: 0.5 }], names);
+    for (const [key, { data: all, shape }] of plain) {
+      const before = ((length - 3) * all.length) / shape[0];
+      expect(bits(data(steered, key).subarray(0, before)), key).toEqual(bits(all.subarray(0, before)));
+      expect(relativeError(data(steered, key).subarray(before), all.subarray(before)), key).toBeGreaterThan(1e-4);
+    }
+  });
+
+  it('knocks attention out between positions', async () => {
+    const { nHeads } = s.loaded.model.config.text;
+    const length = s.input.inputIds.length;
+    const [scores, pattern, z] = ['hook_attn_scores', 'hook_pattern', 'hook_z'].map((h) => `blocks.1.attn.${h}`);
+    const plain = data(await run([], pattern), pattern);
+    const edits: Edit[] = [{ at: scores, heads: [1], positions: -1, keys: [0, length - 3], set: -3.4028235e38 }];
+    const cut = await run(edits, [pattern, z]);
+    const found = data(cut, pattern);
+    const row = (all: Float32Array, h: number) =>
+      Array.from(all.subarray((h * length + length - 1) * length, (h * length + length) * length));
+    const kept = row(plain, 1).slice(length - 3);
+    const total = kept.reduce((a, b) => a + b, 0);
+    expect(row(found, 1).slice(0, length - 3)).toEqual(new Array(length - 3).fill(0));
+    expect(
+      relativeError(
+        row(found, 1).slice(length - 3),
+        kept.map((p) => p / total),
+      ),
+    ).toBeLessThan(1e-4);
+    for (let h = 0; h < nHeads; h++)
+      if (h !== 1) expect(relativeError(row(found, h), row(plain, h))).toBeLessThan(1e-5);
+    // a query that sees nothing takes nothing
+    const blind = await run([{ at: scores, positions: -1, set: -3.4028235e38 }], z);
+    const { data: values, shape } = blind.get(z)!;
+    expect(values.subarray((length - 1) * shape[1] * shape[2]).every((x) => x === 0)).toBe(true);
+  });
+
+  it('goes on in generated steps, with positions right across the cache', async () => {
+    const cut: Edit = { at: 'blocks.0.attn.hook_z', heads: [0], set: 0 };
+    const ids = async (edits: Edit[]) => {
+      const found: number[] = [];
+      const options = { maxNewTokens: 6, endTokens: new Set<number>(), edits };
+      for await (const id of generate(s.loaded.model, s.input, options)) found.push(id);
+      return found;
+    };
+    const generated = await ids([cut]);
+    // The same text, read as a prompt: every token must be the likeliest after those before it.
+    const whole = { ...s.input, inputIds: [...Array.from(s.input.inputIds), ...generated] };
+    const { data: logits, shape } = (await run([cut], 'logits', whole)).get('logits')!;
+    const start = s.input.inputIds.length;
+    for (const [i, id] of generated.entries()) {
+      const row = logits.subarray((start + i - 1) * shape[1], (start + i) * shape[1]);
+      expect(row.indexOf(Math.max(...row)), `token ${i}`).toBe(id);
+    }
+    // Only what is generated: the first token, which the prompt decides, stays.
+    const later = await ids([{ ...cut, at: 'blocks.*.hook_resid_post', heads: undefined, positions: [start], set: 0 }]);
+    expect(later[0]).toBe((await ids([]))[0]);
+  });
+
+  it('runs variations as if each ran alone', async () => {
+    const length = s.input.inputIds.length;
+    const variations: Edit[][] = [
+      [],
+      [{ at: 'blocks.0.attn.hook_z', heads: [0], positions: -2, set: 0 }],
+      [{ at: 'blocks.1.hook_resid_pre', positions: [length - 4, -1], add: 0.25 }],
+      [
+        { at: 'blocks.1.attn.hook_z', heads: [1], positions: -1, scale: -1 },
+        { at: 'blocks.0.hook_mlp_out', positions: { at: [length - 3] }, set: 0 },
+      ],
+      [{ at: 'blocks.0.attn.hook_pattern', positions: -1, keys: [1, 3], set: 0 }],
+    ];
+    const options = { namesFilter: ['logits', 'blocks.*.attn.hook_z', 'blocks.1.attn.hook_pattern'], posSlice: -1 };
+    const together = await s.loaded.model.runVariations(s.input, variations, options);
+    for (const [i, edits] of variations.entries()) {
+      const alone = await s.loaded.model.runWithCache(s.input, { ...options, edits });
+      expect([...together[i].keys()]).toEqual([...alone.keys()]);
+      for (const [key, { data: wanted, shape }] of alone) {
+        expect(together[i].get(key)!.shape, key).toEqual(shape);
+        expect(relativeError(data(together[i], key), wanted), `${i} ${key}`).toBeLessThan(1e-5);
+      }
+    }
+    expect(relativeError(data(together[1], 'logits'), data(together[0], 'logits'))).toBeGreaterThan(1e-4);
+    // from the first position on, too
+    const [first] = await s.loaded.model.runVariations(
+      s.input,
+      [[{ at: 'blocks.0.hook_resid_pre', scale: 2 }]],
+      options,
+    );
+    const alone = await s.loaded.model.runWithCache(s.input, {
+      ...options,
+      edits: [{ at: 'blocks.0.hook_resid_pre', scale: 2 }],
+    });
+    expect(relativeError(data(first, 'logits'), data(alone, 'logits'))).toBeLessThan(1e-5);
+  });
+
+  it('leaves results on the GPU, and knows the price before', async () => {
+    const options = { namesFilter: ['blocks.*.attn.hook_z', 'logits'], posSlice: -1 };
+    const { model } = s.loaded;
+    const home = await model.runWithCache(s.input, options);
+    const there = await model.runOnGpu(s.input, options);
+    for (const [key, tensor] of there.tensors) {
+      const rec = gpu().record('read');
+      const read = rec.read(tensor);
+      await rec.submit();
+      expect(bits(read.f32), key).toEqual(bits(data(home, key)));
+    }
+    there.destroy();
+    const bytes = [...home.values()].reduce((sum, { data: d }) => sum + d.byteLength, 0);
+    expect(model.price(s.input, options).resultBytes).toBe(bytes);
+    // Nothing that nobody asked for is launched; an edit is one dispatch.
+    const launches = (edits: Edit[], namesFilter: string[] = ['logits']) =>
+      model.price(s.input, { edits, namesFilter }).dispatches;
+    expect(launches([], ['logits', 'blocks.0.attn.hook_z', 'blocks.0.hook_resid_pre'])).toBe(launches([]));
+    expect(launches([{ at: 'blocks.0.attn.hook_z', set: 0 }])).toBe(launches([]) + 1);
+  });
+});
+
+describe('edits that mean nothing are refused', () => {
+  let s: Subject;
+  beforeAll(async () => {
+    s = await open('checkpoints/llava-f32', 'scene');
+  });
+  afterAll(() => s?.loaded.destroy());
+
+  it.each<[Edit, RegExp]>([
+    [{ at: 'blocks.0.attn.hook_zz', set: 0 }, /no hook point is named/],
+    [{ at: 'blocks.0.attn.hook_z' }, /give either set, or scale or add/],
+    [{ at: 'blocks.0.attn.hook_z', set: 0, scale: 1 }, /give either set, or scale or add/],
+    [{ at: 'blocks.0.attn.hook_z', scale: Number.NaN }, /NaN is not a finite number/],
+    [{ at: 'blocks.0.attn.hook_z', heads: [4], set: 0 }, /head 4, there are 0 to 3/],
+    [{ at: 'blocks.0.hook_resid_pre', heads: [0], set: 0 }, /it has no heads/],
+    [{ at: 'blocks.0.attn.hook_result', set: 0 }, /edit hook_z or hook_attn_out/],
+    [{ at: 'blocks.0.ln1.hook_scale', set: 0 }, /edit hook_normalized/],
+    [{ at: 'blocks.0.attn.hook_z', positions: -1000, set: 0 }, /position -1000 does not lie within/],
+    [{ at: 'blocks.0.attn.hook_z', positions: [5, 5], set: 0 }, /positions 5 to 5 are none/],
+    [{ at: 'blocks.0.attn.hook_z', heads: [0], set: new Float32Array(25) }, /25 numbers are no rows of 24/],
+    [{ at: 'blocks.0.attn.hook_z', positions: [0, 3], set: new Float32Array(2 * 96) }, /2 vectors for 3 positions/],
+    [{ at: 'blocks.0.attn.hook_z', keys: [0, 1], set: 0 }, /keys are of hook_attn_scores/],
+    [{ at: 'blocks.0.attn.hook_pattern', set: new Float32Array(3) }, /takes no vectors/],
+    [{ at: 'vision.blocks.0.attn.hook_pattern', set: 0 }, /attention of a tower cannot be edited/],
+  ])('%j', async (edit, message) => {
+    await expect(s.loaded.model.runWithCache(s.input, { edits: [edit], namesFilter: 'logits' })).rejects.toThrow(
+      message,
+    );
+  });
+
+  it('of what variations share', async () => {
+    const edits: Edit[] = [{ at: 'projector.hook_out', set: 0 }];
+    await expect(s.loaded.model.runVariations(s.input, [edits], { namesFilter: 'logits' })).rejects.toThrow(
+      'variations share what is before hook_merged_embed',
+    );
+  });
+
+  it('patches one picture’s features into another’s run', async () => {
+    const theirs = await s.loaded.model.runWithCache(s.other, { namesFilter: ['projector.hook_out', 'logits'] });
+    const edits: Edit[] = [{ at: 'projector.hook_out', set: theirs.get('projector.hook_out')!.data }];
+    const patched = await s.loaded.model.runWithCache(s.input, { namesFilter: 'logits', edits });
+    expect(bits(patched.get('logits')!.data)).toEqual(bits(theirs.get('logits')!.data));
+  });
+});
+
+/** A stored tensor's bytes. */
+async function words(tensor: Tensor): Promise<Uint8Array<ArrayBuffer>> {
+  const rec = gpu().record('read a weight');
+  const read = rec.read(tensor);
+  await rec.submit();
+  return new Uint8Array(read.u32.buffer as ArrayBuffer);
+}
