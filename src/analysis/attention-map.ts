@@ -1,5 +1,5 @@
 import type { ModelInput } from '../model/input.ts';
-import type { Model } from '../model/model.ts';
+import type { Model, RunOptions } from '../model/model.ts';
 import { checkHeads, type Head, layersOf } from './heads.ts';
 import { type PlacedGrid, placedGrids, resolvePosition } from './positions.ts';
 
@@ -18,7 +18,7 @@ export interface AttentionMaps {
   readonly maps: readonly AttentionMap[];
 }
 
-export interface AttentionOptions {
+export interface AttentionOptions extends Pick<RunOptions, 'edits'> {
   readonly heads: readonly Head[];
   /** Whose attention; negative numbers count from the end. Default: the last position. */
   readonly position?: number;
@@ -31,12 +31,12 @@ export interface AttentionOptions {
 export async function attentionMaps(
   model: Model,
   input: ModelInput,
-  { heads, position = -1 }: AttentionOptions,
+  { heads, position = -1, edits }: AttentionOptions,
 ): Promise<AttentionMaps> {
   checkHeads(model.config.text, heads);
   const at = resolvePosition(position, input.inputIds.length);
   const name = (layer: number) => `blocks.${layer}.attn.hook_pattern`;
-  const cache = await model.runWithCache(input, { namesFilter: layersOf(heads).map(name), posSlice: at });
+  const cache = await model.runWithCache(input, { namesFilter: layersOf(heads).map(name), posSlice: at, edits });
   const grids = placedGrids(model.config, input);
   const maps = heads.map(({ layer, head }) => {
     const { data, shape } = cache.get(name(layer))!; // [nHeads, 1, keys]

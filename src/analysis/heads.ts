@@ -28,3 +28,6 @@ export function checkHeads({ nLayers, nHeads }: Pick<TextConfig, 'nLayers' | 'nH
 /** The layers of some heads, each once, in order. */
 export const layersOf = (heads: readonly Head[]): number[] =>
   [...new Set(heads.map(({ layer }) => layer))].sort((a, b) => a - b);
+
+/** Activations of all layers are brought home for as many layers at once as this holds. */
+export const maxResultBytes: number = 2 ** 28;

@@ -2,11 +2,11 @@
 
 import { type PosSlice, resolvePosSlice } from '../model/hooks.ts';
 import type { ModelInput } from '../model/input.ts';
-import type { Model } from '../model/model.ts';
+import type { Model, RunOptions } from '../model/model.ts';
 import { logSumExp, rankOf, topK } from './rank.ts';
 import { unembedRows } from './unembed.ts';
 
-export interface LensOptions {
+export interface LensOptions extends Pick<RunOptions, 'edits'> {
   /** Positions, image tokens included; default: the last. */
   readonly posSlice?: PosSlice;
   /** Layers; default: all. */
@@ -41,12 +41,12 @@ export interface LensRow {
 /** @returns a row for each layer and position, layer by layer. */
 export async function logitLens(model: Model, input: ModelInput, options: LensOptions = {}): Promise<LensRow[]> {
   const { nLayers, dModel } = model.config.text;
-  const { posSlice = -1, k = 5, tokens = [], signal, onProgress } = options;
+  const { posSlice = -1, k = 5, tokens = [], edits, signal, onProgress } = options;
   const layers = options.layers ?? Array.from({ length: nLayers }, (_, l) => l);
   const { start, end } = resolvePosSlice(posSlice, input.inputIds.length);
   const positions = end - start;
   const name = (layer: number) => `blocks.${layer}.hook_resid_post`;
-  const cache = await model.runWithCache(input, { namesFilter: layers.map(name), posSlice: [start, end] });
+  const cache = await model.runWithCache(input, { namesFilter: layers.map(name), posSlice: [start, end], edits });
   const rows = new Float32Array(layers.length * positions * dModel);
   for (const [i, layer] of layers.entries()) rows.set(cache.get(name(layer))!.data, i * positions * dModel);
   const found: LensRow[] = [];

@@ -2,12 +2,13 @@
 // on from layer to layer. A layer's matrix is the mean over its heads, half of it replaced by the identity for the residual
 // stream; the product over layers says how much of each input position reaches each output position.
 import type { ModelInput } from '../model/input.ts';
-import type { Activation, Model } from '../model/model.ts';
+import type { Activation, Model, RunOptions } from '../model/model.ts';
 import type { PatchGrid } from '../model/token-grids.ts';
 import { layOver, mapOf } from './attention-map.ts';
+import { maxResultBytes } from './heads.ts';
 import { type PlacedGrid, placedGrids, resolvePosition } from './positions.ts';
 
-export interface RolloutOptions {
+export interface RolloutOptions extends Pick<RunOptions, 'edits'> {
   /** The share of the identity in each layer; 0.5 by default, as published. */
   readonly residual?: number;
   /** Layers before this one; all by default. */
@@ -15,9 +16,6 @@ export interface RolloutOptions {
   readonly signal?: AbortSignal;
   readonly onProgress?: (done: number, total: number) => void;
 }
-
-/** A run's attention matrices are brought home for as many layers at once as this holds. */
-const maxPatternBytes = 2 ** 28;
 
 /**
  * One layer further down: how much `flow` out of a layer's positions draws on each position that goes into it.
@@ -116,15 +114,15 @@ async function fromTheTop(
   blocks: string,
   layers: number,
   bytesPerLayer: number,
-  { signal, onProgress }: RolloutOptions,
+  { edits, signal, onProgress }: RolloutOptions,
   visit: (pattern: Activation) => void,
 ): Promise<void> {
-  const atOnce = Math.max(1, Math.floor(maxPatternBytes / bytesPerLayer));
+  const atOnce = Math.max(1, Math.floor(maxResultBytes / bytesPerLayer));
   for (let end = layers; end > 0; end -= atOnce) {
     signal?.throwIfAborted();
     const start = Math.max(0, end - atOnce);
     const names = Array.from({ length: end - start }, (_, i) => `${blocks}.${end - 1 - i}.attn.hook_pattern`);
-    const cache = await model.runWithCache(input, { namesFilter: names });
+    const cache = await model.runWithCache(input, { namesFilter: names, edits });
     for (const name of names) visit(cache.get(name)!);
     onProgress?.(layers - start, layers);
   }
