@@ -47,15 +47,17 @@ export async function sweepTarget(
   return found;
 }
 
-/** The head vectors at the last position under each list of edits: what SAVs read, each [layers, nHeads, dHead]. */
+/** The head vectors at the last position under each list of edits: what SAVs read, each [maxLayer + 1, nHeads, dHead]. */
 export async function sweepHeadVectors(
   model: Model,
   input: ModelInput,
   variations: readonly (readonly Edit[])[],
-  options: SweepOptions = {},
+  options: SweepOptions & { readonly maxLayer?: number } = {},
 ): Promise<Float32Array[]> {
+  const { maxLayer = model.config.text.nLayers - 1 } = options;
   const found: Float32Array[] = [];
-  const which = { namesFilter: 'blocks.*.attn.hook_z', posSlice: -1 };
+  const names = Array.from({ length: maxLayer + 1 }, (_, layer) => `blocks.${layer}.attn.hook_z`);
+  const which = { namesFilter: names, posSlice: -1 };
   for (const { some } of chunks(variations, options))
     for (const cache of await model.runVariations(input, some, which)) found.push(splitHeadVectors(cache, 1)[0]);
   return found;
