@@ -184,7 +184,7 @@ describe('usage', () => {
     [['similarity', '--data', 'one.jsonl'], /give --data twice/],
   ] as const)(
     '%j',
-    async (args, message, code) => {
+    async (args, message) => {
       const found = await headlight(...args);
       expect(found.stderr).toMatch(message);
       expect(found.code).toBe(2);
