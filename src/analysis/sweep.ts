@@ -15,6 +15,8 @@ export interface Target {
 }
 
 export interface SweepOptions {
+  /** Variations between two looks for Ctrl-C; 64 by default. Each time, the pictures and the common prefix are run once. */
+  readonly atOnce?: number;
   readonly signal?: AbortSignal;
   readonly onProgress?: (done: number, total: number) => void;
 }
@@ -26,9 +28,6 @@ export function measure(logits: Float32Array, { token, against, metric = 'logit'
   if (against !== undefined) return logits[token] - logits[against];
   return logits[token] - (metric === 'logit' ? 0 : logSumExp(logits));
 }
-
-/** Between two of these, Ctrl-C is heard and progress is seen. Each costs the pictures and the common prefix once. */
-const atOnce = 64;
 
 /** The target's measure at the last position under each list of edits. */
 export async function sweepTarget(
@@ -63,7 +62,7 @@ export async function sweepHeadVectors(
   return found;
 }
 
-function* chunks<T>(all: readonly T[], { signal, onProgress }: SweepOptions) {
+function* chunks<T>(all: readonly T[], { signal, onProgress, atOnce = 64 }: SweepOptions) {
   for (let first = 0; first < all.length; first += atOnce) {
     signal?.throwIfAborted();
     yield { first, some: all.slice(first, first + atOnce) };

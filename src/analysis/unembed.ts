@@ -6,12 +6,11 @@ import { rmsNorm } from '../kernels/norm/norm.ts';
 import { InputError } from '../model/errors.ts';
 import type { Model } from '../model/model.ts';
 
-/** Logits are brought home for as many rows at once as this holds: a vocabulary of 152,000 takes 0.6 MB a row. */
-const maxLogitBytes = 2 ** 26;
-
 export interface UnembedOptions {
   /** Apply the final norm first. Without it, rows are taken to be normalised already. */
   readonly norm: boolean;
+  /** Logits are brought home for as many rows at once as this holds; 64 MiB by default. 152,000 tokens take 0.6 MB a row. */
+  readonly maxBytes?: number;
   readonly signal?: AbortSignal;
 }
 
@@ -23,13 +22,13 @@ export interface UnembedOptions {
 export async function unembedRows(
   model: Model,
   rows: Float32Array,
-  { norm, signal }: UnembedOptions,
+  { norm, maxBytes = 2 ** 26, signal }: UnembedOptions,
   visit: (row: number, logits: Float32Array) => void,
 ): Promise<void> {
   const { dModel, vocabSize, eps } = model.config.text;
   const { lnFinal, lmHead } = model.weights.decoder;
   const count = rows.length / dModel;
-  const limit = Math.min(maxLogitBytes, model.gpu.capabilities.maxStorageBufferBindingSize);
+  const limit = Math.min(maxBytes, model.gpu.capabilities.maxStorageBufferBindingSize);
   const atOnce = Math.max(1, Math.floor(limit / (4 * vocabSize)));
   for (let first = 0; first < count; first += atOnce) {
     signal?.throwIfAborted();

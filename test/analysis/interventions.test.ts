@@ -24,7 +24,11 @@ describe.each(analysed)('%s', (checkpoint) => {
 
   it('ablates every head, by zero and by its mean', async () => {
     const { vlm, clean, corrupted, expected } = the();
-    const zero = await ablateHeads(vlm.model, clean, target());
+    const done: number[] = [];
+    const onProgress = (count: number) => done.push(count);
+    const zero = await ablateHeads(vlm.model, clean, target(), { atOnce: 2, onProgress });
+    expect(done.at(-1)).toBe(zero.heads.length + 1);
+    expect(done.length).toBeGreaterThan(2);
     expect(relativeError(zero.values, expected('ablation/zero').data)).toBeLessThan(1e-4);
     expect(relativeError([zero.baseline], expected('patching/clean').data)).toBeLessThan(1e-4);
     const means = await meanOutputs(vlm.model, [clean, corrupted]);

@@ -5,6 +5,7 @@ import { attributeLogit } from '../../src/analysis/attribution.ts';
 import { allHeads } from '../../src/analysis/heads.ts';
 import { logitLens } from '../../src/analysis/logit-lens.ts';
 import { decoderRollout, towerRollout } from '../../src/analysis/rollout.ts';
+import { unembedRows } from '../../src/analysis/unembed.ts';
 import { headOutputs, headWords, meanHeadOutputs } from '../../src/analysis/words.ts';
 import { InputError } from '../../src/model/errors.ts';
 import { relativeError } from '../kernels/check.ts';
@@ -73,6 +74,28 @@ describe.each(analysed)('%s', (checkpoint) => {
         expected('lens/entropy').data,
       ),
     ).toBeLessThan(1e-4);
+  });
+
+  it('unembeds rows a slice at a time', async () => {
+    const { vlm, clean } = the();
+    const { vocabSize } = vlm.model.config.text;
+    const name = 'blocks.1.hook_resid_post';
+    const { data } = (await vlm.runWithCache(clean, { namesFilter: name, posSlice: [-5] })).get(name)!;
+    const read = async (maxBytes?: number) => {
+      const found: [number, number][] = [];
+      await unembedRows(vlm.model, data, { norm: true, maxBytes }, (row, logits) => found.push([row, logits[7]]));
+      return found;
+    };
+    const whole = await read();
+    expect(whole.map(([row]) => row)).toEqual([0, 1, 2, 3, 4]);
+    const slices = await read(2 * 4 * vocabSize); // two rows each, the last slice one
+    expect(slices.map(([row]) => row)).toEqual([0, 1, 2, 3, 4]);
+    expect(
+      relativeError(
+        slices.map(([, logit]) => logit),
+        whole.map(([, logit]) => logit),
+      ),
+    ).toBeLessThan(1e-5);
   });
 
   it('takes some layers and positions of the lens', async () => {
