@@ -1,5 +1,18 @@
 // The public API, and nothing else.
 export { decodeImage, decodeVideo, openFolder } from '#platform';
+export { type Ablation, type AblationOptions, ablate, ablateHeads, meanOutputs } from './analysis/ablation.ts';
+export { type AttentionMap, type AttentionMaps, attentionMaps } from './analysis/attention-map.ts';
+export { type Attribution, attributeLogit } from './analysis/attribution.ts';
+export { type Head, headName } from './analysis/heads.ts';
+export { type Knockout, knockOutImages } from './analysis/knockout.ts';
+export { type LensOptions, type LensRow, logitLens } from './analysis/logit-lens.ts';
+export { type Patching, patchHeads, patchResidual, type ResidualPatching } from './analysis/patching.ts';
+export { placedGrids, visualPositions } from './analysis/positions.ts';
+export { decoderRollout, type Rollout, towerRollout } from './analysis/rollout.ts';
+export { centroidCosines, headOverlap, linearCka } from './analysis/similarity.ts';
+export { sweepHeadVectors, sweepTarget, type Target } from './analysis/sweep.ts';
+export { tokenDirections, unembedRows } from './analysis/unembed.ts';
+export { type HeadOutput, type HeadWords, headOutputs, headWords, meanHeadOutputs } from './analysis/words.ts';
 export { CheckpointError } from './checkpoint/errors.ts';
 export { writeSafetensors } from './checkpoint/safetensors-writer.ts';
 export { type AttentionReference, type AttentionRow, softmax } from './kernels/attention/reference.ts';
@@ -21,6 +34,7 @@ export type { ModelInput, Visual } from './model/input.ts';
 export { Model } from './model/model.ts';
 export type { PosSlice } from './model/positions.ts';
 export type { Activation, ActivationCache, GpuActivations, RunOptions, RunPrice } from './model/run.ts';
+export type { Grid, PatchGrid, TokenGrid } from './model/token-grids.ts';
 export { type Prompt, type TextOptions, VisionLanguageModel } from './model/vision-language-model.ts';
 export { FileError, ImageError, NoAdapterError, VideoError } from './platform/errors.ts';
 export type { RgbImage, VideoSource } from './platform/types.ts';

@@ -61,7 +61,8 @@ function names(value: string, before: string[] = []): string[] {
   return [...before, ...value.split(',').map((s) => s.trim())];
 }
 
-function position(text: string): PosSlice {
+/** For commander: last, a position, or start:end. */
+export function position(text: string): PosSlice {
   if (text === 'last') return -1;
   const parts = text.split(':');
   const numbers = parts.map((p) => (p === '' ? undefined : Number(p)));

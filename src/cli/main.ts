@@ -1,5 +1,8 @@
 #!/usr/bin/env node
 import { Command, CommanderError } from 'commander';
+import { ablateCommand } from './ablate.ts';
+import { attentionCommand } from './attention.ts';
+import { attributeCommand } from './attribute.ts';
 import { benchCommand } from './bench.ts';
 import { captureCommand } from './capture.ts';
 import { classifyCommand } from './classify.ts';
@@ -13,7 +16,12 @@ import { evalCommand } from './eval.ts';
 import { fitCommand } from './fit.ts';
 import { generateCommand } from './generate.ts';
 import { inspectCommand } from './inspect.ts';
+import { knockoutCommand } from './knockout.ts';
+import { lensCommand } from './lens.ts';
 import { version } from './package-info.ts';
+import { patchCommand } from './patch.ts';
+import { similarityCommand } from './similarity.ts';
+import { wordsCommand } from './words.ts';
 
 const commands: Register[] = [
   demoCommand,
@@ -22,6 +30,14 @@ const commands: Register[] = [
   evalCommand,
   generateCommand,
   captureCommand,
+  attentionCommand,
+  lensCommand,
+  attributeCommand,
+  wordsCommand,
+  ablateCommand,
+  patchCommand,
+  knockoutCommand,
+  similarityCommand,
   inspectCommand,
   benchCommand,
   dumpWgslCommand,

@@ -7,6 +7,7 @@ import type { Hooks } from '../hooks.ts';
 import type { ModelInput, Visual } from '../input.ts';
 import type { Settings as PreprocessorFile } from '../processor/settings.ts';
 import type { Processing } from '../processor/visual-processor.ts';
+import type { PatchGrid, TokenGrid } from '../token-grids.ts';
 import type { WeightSource } from '../weights.ts';
 
 /** A kind of checkpoint: what in config.json tells it, and how that file is read. The next family is one such object. */
@@ -52,6 +53,10 @@ export interface VisionSide {
   readonly widest: number;
   /** Tokens that a visual stands for. @throws InputError for a visual of the wrong shape, or on a kind it does not take. */
   tokens(visual: Visual): number;
+  /** Where a visual's tokens stand in it: a grid for the image, one for its tiles, or one for each frame. */
+  tokenGrids(visual: Visual): readonly TokenGrid[];
+  /** Where the tower's patches stand, for each of `visuals` in the order in which the tower sees them. */
+  patchGrids(visuals: readonly Visual[]): readonly (readonly PatchGrid[])[];
   /**
    * What the family's image processor makes of the only image of a prompt.
    * @param preprocessor of the image processor.

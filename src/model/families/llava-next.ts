@@ -4,6 +4,7 @@ import { Settings } from '../config/settings.ts';
 import { ConfigError, InputError } from '../errors.ts';
 import { parseTiling, pinpointsSchema, type TilingConfig, tileImage } from '../processor/tiles.ts';
 import type { VisualProcessor } from '../processor/visual-processor.ts';
+import { cropGrid, type TokenGrid, tilePlanes } from '../token-grids.ts';
 import type { Family } from './family.ts';
 import {
   identity,
@@ -117,10 +118,12 @@ export type Resize = (map: Size, rowOf: (y: number, x: number) => number) => { s
  */
 export function packTiles(grid: TileGrid, resize: Resize = () => undefined): Packer {
   const { side } = grid;
-  return ({ shape, size }, perCrop) => {
+  return (visual, perCrop) => {
+    const { shape, size } = visual;
+    const whole = cropGrid(visual, 0, perCrop, 'image');
     const base = Array.from({ length: perCrop }, (_, i) => i);
     const [crops] = shape;
-    if (crops === 1) return { rows: [...base, newline] };
+    if (crops === 1) return { rows: [...base, newline], grids: [whole] };
     if (!size) throw new InputError(`pixel values: [${shape}] are tiles, but the size of the image is not given`);
     const [high, wide] = tilesOf(size, grid);
     if (crops !== 1 + high * wide || perCrop !== side ** 2)
@@ -140,7 +143,15 @@ export function packTiles(grid: TileGrid, resize: Resize = () => undefined): Pac
       for (let x = 0; x < width; x++) rows.push(resized ? perCrop + y * width + x : rowOf(y, x));
       rows.push(newline);
     }
-    return resized ? { rows, taps: joinTaps(identity(perCrop), resized.taps) } : { rows };
+    const tiled: TokenGrid = {
+      label: 'tiles',
+      rows: height,
+      columns: width,
+      tokenOf: (y, x) => perCrop + y * (width + 1) + x, // a newline ends each row
+      picture: () => tilePlanes(visual, { wide, side, shown }),
+    };
+    const grids = [whole, tiled];
+    return resized ? { rows, grids, taps: joinTaps(identity(perCrop), resized.taps) } : { rows, grids };
   };
 }
 

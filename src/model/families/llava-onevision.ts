@@ -9,6 +9,7 @@ import { type ImageProcessorConfig, parseFrameProcessor, processFrames } from '.
 import { uniformFrames } from '../processor/sample-frames.ts';
 import { gridPinpoints, parseTiling, pinpointsSchema, squareImage, type TilingConfig } from '../processor/tiles.ts';
 import type { Processing, VisualProcessor } from '../processor/visual-processor.ts';
+import { cropPlanes, frameLabel } from '../token-grids.ts';
 import type { Architecture, Family } from './family.ts';
 import { checkPinpoints, packTiles, type TileGrid, tileCrops, tiles } from './llava-next.ts';
 import {
@@ -116,7 +117,8 @@ function packLimited(grid: TileGrid, maxTiles: number): Packer {
 
 /** Every frame's map at half its side, and one newline after the last (HF `get_video_features`, `apply_pooling`). */
 function packVideo(side: number): Packer {
-  return ({ shape }, perCrop) => {
+  return (visual, perCrop) => {
+    const { shape } = visual;
     if (perCrop !== side ** 2)
       throw new InputError(
         `a frame has ${perCrop} features, expected ${side} x ${side}: vision_feature_select_strategy`,
@@ -127,6 +129,13 @@ function packVideo(side: number): Packer {
     );
     return {
       rows: [...Array.from({ length: shape[0] * half ** 2 }, (_, i) => i), newline],
+      grids: frames.map((_, frame) => ({
+        label: frameLabel('video', frame, shape[0]),
+        rows: half,
+        columns: half,
+        tokenOf: (y, x) => frame * half ** 2 + y * half + x,
+        picture: () => cropPlanes(visual, frame),
+      })),
       taps: {
         indices: Uint32Array.from(frames.flatMap(({ indices }) => Array.from(indices))),
         weights: Float32Array.from(frames.flatMap(({ weights }) => Array.from(weights))),

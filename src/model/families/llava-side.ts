@@ -17,6 +17,7 @@ import { type HookPoint, vitHookPoints } from '../hook-points.ts';
 import type { Visual } from '../input.ts';
 import type { Processing } from '../processor/visual-processor.ts';
 import { projector } from '../projector.ts';
+import { cropPlanes, frameLabel, type PatchGrid, type TokenGrid } from '../token-grids.ts';
 import { type FeatureSelection, selectFeatures, visionTower, vitWeights } from '../vision-tower.ts';
 import { linear } from '../weights.ts';
 import type { VisionSide } from './family.ts';
@@ -37,6 +38,8 @@ export interface Packing {
   readonly rows: ArrayLike<number>;
   /** Weighted sums of four of the crops' rows each, made first where a map is resized. */
   readonly taps?: Taps;
+  /** Where the tokens stand in the picture. */
+  readonly grids: readonly TokenGrid[];
 }
 
 export const newline: number = extraRow;
@@ -165,6 +168,8 @@ export function llavaSide(
         throw new InputError('this model takes no videos: give their frames as images');
       return pack(visual, perCrop).rows.length;
     },
+    tokenGrids: (visual) => pack(visual, perCrop).grids,
+    patchGrids: (visuals) => cropPatches(visuals, tower),
     imageShape: (size) => ({
       kind: 'image',
       shape: [crops(size), 3, tower.imageSize, tower.imageSize],
@@ -189,6 +194,26 @@ export function llavaSide(
       };
     },
   };
+}
+
+/** The patches of each crop: a sequence of its own in the tower. */
+function cropPatches(visuals: readonly Visual[], { side, classToken }: ViTConfig): PatchGrid[][] {
+  const first = classToken ? 1 : 0;
+  let sequence = 0;
+  return visuals.map((visual) =>
+    Array.from({ length: visual.shape[0] }, (_, crop) => ({
+      label:
+        visual.kind === 'video' || crop === 0
+          ? frameLabel(visual.kind, crop, visual.kind === 'video' ? visual.shape[0] : 1)
+          : `tile ${crop}`,
+      rows: side,
+      columns: side,
+      sequence: sequence++,
+      rowOf: (y, x) => first + y * side + x,
+      ...(classToken && { classRow: 0 }),
+      picture: () => cropPlanes(visual, crop),
+    })),
+  );
 }
 
 /** Numbers the rows of all visuals in one tensor; resizes maps first where a visual needs that. */

@@ -1,6 +1,7 @@
 import { Settings } from '../config/settings.ts';
 import { type ImageProcessorConfig, parseImageProcessor, processImage } from '../processor/image-processor.ts';
 import type { VisualProcessor } from '../processor/visual-processor.ts';
+import { cropGrid } from '../token-grids.ts';
 import type { Family } from './family.ts';
 import { llavaDefaults, llavaSchema, llavaSide, type Packer, parseLlava } from './llava-side.ts';
 
@@ -32,4 +33,7 @@ export const oneCrop = (config: ImageProcessorConfig): VisualProcessor => ({
 });
 
 /** … and a token for each of its features. */
-export const pack: Packer = ({ shape }, perCrop) => ({ rows: Array.from({ length: shape[0] * perCrop }, (_, i) => i) });
+export const pack: Packer = (visual, perCrop) => ({
+  rows: Array.from({ length: visual.shape[0] * perCrop }, (_, i) => i),
+  grids: Array.from({ length: visual.shape[0] }, (_, crop) => cropGrid(visual, crop, perCrop, 'image')),
+});

@@ -21,6 +21,7 @@ import { type BlockWeights, layerNorm, linear, rmsNorm, type WeightSource } from
 import type { Architecture, Family, VisionSide } from './family.ts';
 import { type Grid, layPatches, type PatchLayout, type Segments } from './qwen2-vl-grid.ts';
 import { mropePositions } from './qwen2-vl-positions.ts';
+import { inverse, squareGrids, towerGrids } from './qwen2-vl-token-grids.ts';
 
 /** Qwen2-VL's tower (HF `Qwen2VLVisionConfig`, `Qwen2_5_VLVisionConfig`). */
 export interface QwenVisionConfig extends BlockShape {
@@ -226,6 +227,13 @@ function visionSide(config: QwenVisionConfig, text: TextConfig, processing: Proc
     rows: ({ shape }) => shape[0],
     widest: Math.max(config.dMlp, config.dModel, patchWidth(config)),
     tokens: (visual) => elementCount(checkedGrid(config, visual)) / merged,
+    tokenGrids: (visual) => squareGrids(config, visual, checkedGrid(config, visual)),
+    patchGrids: (visuals) =>
+      towerGrids(
+        config,
+        visuals,
+        visuals.map((visual) => checkedGrid(config, visual)),
+      ),
     imageShape(image, preprocessor) {
       const { patchSize, mergeSize } = config;
       const { minPixels, maxPixels, resize } = parsePatching(preprocessor, 'image');
@@ -362,12 +370,6 @@ function encode(
   const merged = projector(rec, weights.merger, 'gelu', squares(normed), tokens);
   const out = layout.order ? permute(merged, inverse(layout.order), 'projector.out') : merged;
   return tokens.pass('projector.hook_out', out);
-}
-
-function inverse(order: Uint32Array): Uint32Array<ArrayBuffer> {
-  const back = new Uint32Array(order.length);
-  for (const [to, from] of order.entries()) back[from] = to;
-  return back;
 }
 
 function qwenHookPoints(config: QwenVisionConfig, text: TextConfig): HookPoint[] {

@@ -173,6 +173,24 @@ export class Processor {
     return this.#architecture.vision?.tokens(visual) ?? this.#refuse(visual.kind);
   }
 
+  /**
+   * What black and white become, by channel: the way back from pixel values to colours, whatever the checkpoint's mean and
+   * deviation are.
+   * @throws InputError for a model that takes no pictures.
+   */
+  get blackAndWhite(): readonly [black: readonly number[], white: readonly number[]] {
+    const shown = (value: number) => {
+      const side = 64;
+      const data = new Uint8Array(side * side * 3).fill(value);
+      const { pixels, shape } = this.#visuals?.image({ width: side, height: side, data }, 1) ?? this.#refuse('image');
+      // The middle of each channel of the first crop, or of a patch: [crops, 3, height, width] or [patches, 3 * …].
+      const planes = shape.length === 4 ? shape[2] * shape[3] : shape[1] / 3;
+      const middle = shape.length === 4 ? Math.floor(shape[2] / 2) * shape[3] + Math.floor(shape[3] / 2) : 0;
+      return [0, 1, 2].map((c) => pixels[c * planes + middle]);
+    };
+    return [shown(0), shown(255)];
+  }
+
   /** The model's id of a token: a tokenizer of the original repositories may know placeholders under ids of its own. */
   #modelId(id: number): number {
     if (id === this.image?.id) return this.#architecture.vision!.imageTokenId;

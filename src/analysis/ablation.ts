@@ -1,0 +1,78 @@
+// What a head is good for: the answer without it.
+import type { Edit, EditPositions } from '../model/edits.ts';
+import { InputError } from '../model/errors.ts';
+import type { ModelInput } from '../model/input.ts';
+import type { Model } from '../model/model.ts';
+import { allHeads, checkHeads, type Head, maxResultBytes } from './heads.ts';
+import { type SweepOptions, sweepTarget, type Target } from './sweep.ts';
+
+export interface AblationOptions extends SweepOptions {
+  /** Each by itself; default: all. */
+  readonly heads?: readonly Head[];
+  /** What a head's output is replaced by, [layers, nHeads, dHead] (`meanOutputs`); default: zero. */
+  readonly means?: Float32Array;
+  /** Where; default: everywhere. */
+  readonly positions?: EditPositions;
+}
+
+export interface Ablation {
+  readonly heads: readonly Head[];
+  /** The target with every head in its place, … */
+  readonly baseline: number;
+  /** … and without each of `heads`. */
+  readonly values: Float64Array;
+}
+
+/** The edit that takes one head out. */
+export function ablate(model: Model, { layer, head }: Head, { means, positions }: AblationOptions = {}): Edit {
+  const { nHeads, dHead } = model.config.text;
+  const start = (layer * nHeads + head) * dHead;
+  const set = means ? means.slice(start, start + dHead) : 0;
+  return { at: `blocks.${layer}.attn.hook_z`, heads: [head], positions, set };
+}
+
+/** @throws InputError for heads or tokens that are not there. */
+export async function ablateHeads(
+  model: Model,
+  input: ModelInput,
+  target: Target,
+  options: AblationOptions = {},
+): Promise<Ablation> {
+  const { heads = allHeads(model.config.text) } = options;
+  checkHeads(model.config.text, heads);
+  const variations = [[], ...heads.map((head) => [ablate(model, head, options)])];
+  const [baseline, ...values] = await sweepTarget(model, input, variations, target, options);
+  return { heads, baseline, values: Float64Array.from(values) };
+}
+
+/**
+ * The mean of every head's output over all positions of some prompts: what takes a head's information away and leaves its
+ * usual size.
+ * @returns [layers, nHeads, dHead]
+ */
+export async function meanOutputs(
+  model: Model,
+  inputs: readonly ModelInput[],
+  { signal, onProgress }: SweepOptions = {},
+): Promise<Float32Array> {
+  if (!inputs.length) throw new InputError('the mean of no prompts: give at least one');
+  const { nLayers, nHeads, dHead } = model.config.text;
+  const width = nHeads * dHead;
+  const sum = new Float64Array(nLayers * width);
+  let rows = 0;
+  for (const [i, input] of inputs.entries()) {
+    const { length } = input.inputIds;
+    const layersAtOnce = Math.max(1, Math.floor(maxResultBytes / (4 * length * width)));
+    for (let first = 0; first < nLayers; first += layersAtOnce) {
+      signal?.throwIfAborted();
+      const layers = Array.from({ length: Math.min(layersAtOnce, nLayers - first) }, (_, l) => first + l);
+      const name = (layer: number) => `blocks.${layer}.attn.hook_z`;
+      const cache = await model.runWithCache(input, { namesFilter: layers.map(name) });
+      for (const layer of layers)
+        for (const [j, x] of cache.get(name(layer))!.data.entries()) sum[layer * width + (j % width)] += x;
+    }
+    rows += length;
+    onProgress?.(i + 1, inputs.length);
+  }
+  return Float32Array.from(sum, (x) => x / rows);
+}

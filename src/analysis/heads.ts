@@ -1,0 +1,33 @@
+import type { TextConfig } from '../model/config/text.ts';
+import { InputError } from '../model/errors.ts';
+
+/** An attention head of the decoder. */
+export interface Head {
+  readonly layer: number;
+  readonly head: number;
+}
+
+/** `2.5`: head 5 of layer 2. */
+export const headName = ({ layer, head }: Head): string => `${layer}.${head}`;
+
+/** Every head, layer by layer: the order of all arrays over [layers, heads] here. */
+export function allHeads({ nLayers, nHeads }: Pick<TextConfig, 'nLayers' | 'nHeads'>): Head[] {
+  return Array.from({ length: nLayers * nHeads }, (_, i) => ({ layer: Math.floor(i / nHeads), head: i % nHeads }));
+}
+
+/** @throws InputError for a head or layer that the model has not. */
+export function checkHeads({ nLayers, nHeads }: Pick<TextConfig, 'nLayers' | 'nHeads'>, heads: readonly Head[]): void {
+  const inside = (n: number, count: number) => Number.isInteger(n) && n >= 0 && n < count;
+  const wrong = heads.find(({ layer, head }) => !inside(layer, nLayers) || !inside(head, nHeads));
+  if (wrong)
+    throw new InputError(
+      `head ${headName(wrong)}: this model has layers 0 to ${nLayers - 1} of heads 0 to ${nHeads - 1}`,
+    );
+}
+
+/** The layers of some heads, each once, in order. */
+export const layersOf = (heads: readonly Head[]): number[] =>
+  [...new Set(heads.map(({ layer }) => layer))].sort((a, b) => a - b);
+
+/** Activations of all layers are brought home for as many layers at once as this holds. */
+export const maxResultBytes: number = 2 ** 28;

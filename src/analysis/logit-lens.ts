@@ -1,0 +1,79 @@
+// The logit lens (nostalgebraist 2020): what each layer's residual stream would say next, were the layer the last.
+
+import type { ModelInput } from '../model/input.ts';
+import type { Model } from '../model/model.ts';
+import { type PosSlice, resolvePosSlice } from '../model/positions.ts';
+import type { RunOptions } from '../model/run.ts';
+import { logSumExp, rankOf, topK } from './rank.ts';
+import { unembedRows } from './unembed.ts';
+
+export interface LensOptions extends Pick<RunOptions, 'edits'> {
+  /** Positions, image tokens included; default: the last. */
+  readonly posSlice?: PosSlice;
+  /** Layers; default: all. */
+  readonly layers?: readonly number[];
+  /** How many of the likeliest tokens of each row; 5 by default. */
+  readonly k?: number;
+  /** Tokens whose place is wanted in every row, whether or not they are likely. */
+  readonly tokens?: readonly number[];
+  readonly signal?: AbortSignal;
+  readonly onProgress?: (done: number, total: number) => void;
+}
+
+export interface LensToken {
+  readonly id: number;
+  readonly logit: number;
+  readonly probability: number;
+  /** 0 for the likeliest. */
+  readonly rank: number;
+}
+
+/** One layer at one position. */
+export interface LensRow {
+  readonly layer: number;
+  readonly position: number;
+  readonly top: readonly LensToken[];
+  /** In the order of `options.tokens`. */
+  readonly tokens: readonly LensToken[];
+  /** Of the distribution, in nats. */
+  readonly entropy: number;
+}
+
+/** @returns a row for each layer and position, layer by layer. */
+export async function logitLens(model: Model, input: ModelInput, options: LensOptions = {}): Promise<LensRow[]> {
+  const { nLayers, dModel } = model.config.text;
+  const { posSlice = -1, k = 5, tokens = [], edits, signal, onProgress } = options;
+  const layers = options.layers ?? Array.from({ length: nLayers }, (_, l) => l);
+  const { start, end } = resolvePosSlice(posSlice, input.inputIds.length);
+  const positions = end - start;
+  const name = (layer: number) => `blocks.${layer}.hook_resid_post`;
+  const cache = await model.runWithCache(input, { namesFilter: layers.map(name), posSlice: [start, end], edits });
+  const rows = new Float32Array(layers.length * positions * dModel);
+  for (const [i, layer] of layers.entries()) rows.set(cache.get(name(layer))!.data, i * positions * dModel);
+  const found: LensRow[] = [];
+  await unembedRows(model, rows, { norm: true, signal }, (row, logits) => {
+    const layer = layers[Math.floor(row / positions)];
+    found.push({ layer, position: start + (row % positions), ...readLogits(logits, k, tokens) });
+    onProgress?.(row + 1, layers.length * positions);
+  });
+  return found;
+}
+
+/** The likeliest tokens of a distribution, some others, and its entropy. */
+export function readLogits(logits: Float32Array, k: number, tokens: readonly number[]) {
+  const total = logSumExp(logits);
+  const probability = (id: number) => Math.exp(logits[id] - total);
+  let entropy = 0;
+  for (const logit of logits) {
+    const log = logit - total;
+    if (log > -700) entropy -= log * Math.exp(log); // beyond, exp is 0
+  }
+  const top = topK(logits, k).map((id, rank) => ({ id, logit: logits[id], probability: probability(id), rank }));
+  const others = tokens.map((id) => ({
+    id,
+    logit: logits[id],
+    probability: probability(id),
+    rank: rankOf(logits, id),
+  }));
+  return { top, tokens: others, entropy };
+}

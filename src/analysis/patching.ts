@@ -1,0 +1,116 @@
+// Activation patching: a corrupted prompt's run is given one activation of the clean prompt's run at a time, to see which of
+// them carry the difference between the two answers.
+import type { Edit } from '../model/edits.ts';
+import { InputError } from '../model/errors.ts';
+import type { ModelInput } from '../model/input.ts';
+import type { Model } from '../model/model.ts';
+import { allHeads } from './heads.ts';
+import { resolvePosition } from './positions.ts';
+import { type SweepOptions, sweepTarget, type Target } from './sweep.ts';
+
+/** Two prompts of as many tokens that the model answers differently. */
+export interface Pair {
+  readonly clean: ModelInput;
+  readonly corrupted: ModelInput;
+}
+
+export interface Patching {
+  /** The target in the two runs as they are. */
+  readonly clean: number;
+  readonly corrupted: number;
+  /** The target after each patch. */
+  readonly values: Float64Array;
+  /** The same with the corrupted run's as 0 and the clean run's as 1. */
+  readonly restored: Float64Array;
+}
+
+export interface ResidualPatching extends Patching {
+  readonly layers: readonly number[];
+  /** `values` is [layers, positions]. */
+  readonly positions: readonly number[];
+}
+
+/** Patches `hook_resid_pre`, the stream that goes into each layer, at one position at a time. */
+export async function patchResidual(
+  model: Model,
+  pair: Pair,
+  target: Target,
+  options: SweepOptions & { readonly layers?: readonly number[]; readonly positions?: readonly number[] } = {},
+): Promise<ResidualPatching> {
+  const length = checkPair(pair);
+  const { nLayers, dModel } = model.config.text;
+  const layers = options.layers ?? Array.from({ length: nLayers }, (_, l) => l);
+  const positions = (options.positions ?? Array.from({ length }, (_, p) => p)).map((p) => resolvePosition(p, length));
+  const name = (layer: number) => `blocks.${layer}.hook_resid_pre`;
+  const cache = await model.runWithCache(pair.clean, { namesFilter: layers.map(name) });
+  const ends = await endsOf(model, pair, target);
+  const values = new Float64Array(layers.length * positions.length);
+  // Position by position: what stands before it is run once for all layers.
+  for (const [column, position] of positions.entries()) {
+    const variations = layers.map((layer): Edit[] => {
+      const set = cache.get(name(layer))!.data.slice(position * dModel, (position + 1) * dModel);
+      return [{ at: name(layer), positions: { at: [position] }, set }];
+    });
+    const found = await sweepTarget(model, pair.corrupted, variations, target, { signal: options.signal });
+    for (const [row, value] of found.entries()) values[row * positions.length + column] = value;
+    options.onProgress?.(column + 1, positions.length);
+  }
+  return { ...ends, layers, positions, values, restored: restoredShare(values, ends) };
+}
+
+/**
+ * Patches each head's output, `hook_z`.
+ * @param options.position where; default: the last. `all`: everywhere at once.
+ * @returns values [layers, nHeads]
+ */
+export async function patchHeads(
+  model: Model,
+  pair: Pair,
+  target: Target,
+  options: SweepOptions & { readonly position?: number | 'all' } = {},
+): Promise<Patching> {
+  const length = checkPair(pair);
+  const { position = -1 } = options;
+  const { text } = model.config;
+  const [start, end] = position === 'all' ? [0, length] : [resolvePosition(position, length), undefined];
+  const range = [start, end ?? start + 1] as const;
+  const cache = await model.runWithCache(pair.clean, { namesFilter: 'blocks.*.attn.hook_z', posSlice: range });
+  const variations = allHeads(text).map(({ layer, head }): Edit[] => {
+    const at = `blocks.${layer}.attn.hook_z`;
+    const { data } = cache.get(at)!; // [positions, nHeads, dHead]
+    const set = new Float32Array((range[1] - range[0]) * text.dHead);
+    for (let p = 0; p < range[1] - range[0]; p++) {
+      const from = (p * text.nHeads + head) * text.dHead;
+      set.set(data.subarray(from, from + text.dHead), p * text.dHead);
+    }
+    return [{ at, heads: [head], positions: range, set }];
+  });
+  const ends = await endsOf(model, pair, target);
+  const values = await sweepTarget(model, pair.corrupted, variations, target, options);
+  return { ...ends, values, restored: restoredShare(values, ends) };
+}
+
+/** @throws InputError where patches could not be put anywhere. */
+function checkPair({ clean, corrupted }: Pair): number {
+  const [a, b] = [clean.inputIds.length, corrupted.inputIds.length];
+  if (a !== b)
+    throw new InputError(
+      `the clean prompt has ${a} tokens, the corrupted one ${b}: patching needs as many, so that positions correspond`,
+    );
+  return a;
+}
+
+async function endsOf(model: Model, { clean, corrupted }: Pair, target: Target) {
+  const [[a], [b]] = [await sweepTarget(model, clean, [[]], target), await sweepTarget(model, corrupted, [[]], target)];
+  return { clean: a, corrupted: b };
+}
+
+/** @throws InputError where the two runs do not differ: there is nothing to restore. */
+function restoredShare(values: Float64Array, { clean, corrupted }: { clean: number; corrupted: number }): Float64Array {
+  const gap = clean - corrupted;
+  if (Math.abs(gap) < 1e-6 * Math.max(1, Math.abs(clean)))
+    throw new InputError(
+      `the clean and the corrupted prompt give the same ${clean.toFixed(4)}: choose prompts or tokens whose answers differ`,
+    );
+  return values.map((value) => (value - corrupted) / gap);
+}

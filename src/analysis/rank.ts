@@ -1,0 +1,30 @@
+// What logits say about tokens.
+
+/** Numbers of the `k` greatest values, the greatest first; of equals, the first. */
+export function topK(values: ArrayLike<number>, k: number): number[] {
+  const best: number[] = [];
+  for (let i = 0; i < values.length; i++) {
+    if (best.length === k && !(values[i] > values[best[k - 1]])) continue;
+    let at = best.length;
+    while (at > 0 && values[i] > values[best[at - 1]]) at--;
+    best.splice(at, 0, i);
+    if (best.length > k) best.pop();
+  }
+  return best;
+}
+
+/** log Σ exp(x), in float64. */
+export function logSumExp(logits: ArrayLike<number>): number {
+  let greatest = Number.NEGATIVE_INFINITY;
+  for (let i = 0; i < logits.length; i++) if (logits[i] > greatest) greatest = logits[i];
+  let sum = 0;
+  for (let i = 0; i < logits.length; i++) sum += Math.exp(logits[i] - greatest);
+  return greatest + Math.log(sum);
+}
+
+/** How many values are greater than that of `id`: 0 for the most likely token. */
+export function rankOf(values: ArrayLike<number>, id: number): number {
+  let rank = 0;
+  for (let i = 0; i < values.length; i++) if (values[i] > values[id]) rank++;
+  return rank;
+}

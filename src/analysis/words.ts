@@ -1,0 +1,109 @@
+// Words of a head: which tokens its output makes likelier, read through W_O and the unembedding.
+import { matmul } from '../kernels/matmul/matmul.ts';
+import { InputError } from '../model/errors.ts';
+import type { ModelInput } from '../model/input.ts';
+import type { Model } from '../model/model.ts';
+import type { RunOptions } from '../model/run.ts';
+import { checkHeads, type Head, layersOf } from './heads.ts';
+import { resolvePosition } from './positions.ts';
+import { topK } from './rank.ts';
+import { finalNormWeight, unembedRows } from './unembed.ts';
+
+/** A head's output before W_O, [dHead]: at a position, or a mean over many. */
+export interface HeadOutput extends Head {
+  readonly z: Float32Array;
+}
+
+export interface Word {
+  readonly id: number;
+  /** What the head adds to the token's logit, times the final norm's scale. */
+  readonly value: number;
+}
+
+export interface HeadWords extends Head {
+  /** The tokens that it makes likeliest, and those that it makes least likely. */
+  readonly promoted: readonly Word[];
+  readonly suppressed: readonly Word[];
+}
+
+/** `hook_z` of some heads at one position. */
+export async function headOutputs(
+  model: Model,
+  input: ModelInput,
+  { heads, position = -1, edits }: { heads: readonly Head[]; position?: number } & Pick<RunOptions, 'edits'>,
+): Promise<HeadOutput[]> {
+  const { dHead } = model.config.text;
+  checkHeads(model.config.text, heads);
+  const posSlice = resolvePosition(position, input.inputIds.length);
+  const name = (layer: number) => `blocks.${layer}.attn.hook_z`;
+  const cache = await model.runWithCache(input, { namesFilter: layersOf(heads).map(name), posSlice, edits });
+  return heads.map(({ layer, head }) => {
+    const { data } = cache.get(name(layer))!; // [1, nHeads, dHead]
+    return { layer, head, z: data.slice(head * dHead, (head + 1) * dHead) };
+  });
+}
+
+/**
+ * The mean of head vectors [layers, nHeads, dHead] of many examples, head by head.
+ * @throws InputError without examples, or for a head that they do not hold.
+ */
+export function meanHeadOutputs(
+  vectors: readonly Float32Array[],
+  { nHeads, dHead }: { readonly nHeads: number; readonly dHead: number },
+  heads: readonly Head[],
+): HeadOutput[] {
+  if (!vectors.length) throw new InputError('the mean of no examples: give at least one');
+  return heads.map(({ layer, head }) => {
+    const start = (layer * nHeads + head) * dHead;
+    if (start + dHead > vectors[0].length)
+      throw new InputError(`head ${layer}.${head} lies beyond the ${vectors[0].length / dHead} heads of the examples`);
+    const z = Float32Array.from(
+      { length: dHead },
+      (_, d) => vectors.reduce((sum, vector) => sum + vector[start + d], 0) / vectors.length,
+    );
+    return { layer, head, z };
+  });
+}
+
+/**
+ * W_U (w_final ⊙ W_O^h z): the final norm's scale, one number for all tokens, is left out, so that the order of tokens is
+ * that of the head's direct effect on the logits.
+ */
+export async function headWords(
+  model: Model,
+  outputs: readonly HeadOutput[],
+  { k = 10, signal }: { k?: number; signal?: AbortSignal } = {},
+): Promise<HeadWords[]> {
+  checkHeads(model.config.text, outputs);
+  const { dModel } = model.config.text;
+  const [weight, written] = [await finalNormWeight(model), await throughOutput(model, outputs)];
+  const rows = written.map((x, i) => x * weight[i % dModel]);
+  const found: HeadWords[] = [];
+  await unembedRows(model, rows, { norm: false, signal }, (row, logits) => {
+    const { layer, head } = outputs[row];
+    const words = (values: Float32Array) => topK(values, k).map((id): Word => ({ id, value: logits[id] }));
+    found.push({ layer, head, promoted: words(logits), suppressed: words(logits.map((x) => -x)) });
+  });
+  return found;
+}
+
+/** What heads write into the residual stream, W_O^h z without bias: [outputs, dModel]. */
+export async function throughOutput(model: Model, outputs: readonly HeadOutput[]): Promise<Float32Array> {
+  const { nHeads, dHead, dModel } = model.config.text;
+  const rec = model.gpu.record('head outputs through W_O');
+  const reads = layersOf(outputs).map((layer) => {
+    const mine = outputs.flatMap((output, i) => (output.layer === layer ? [i] : []));
+    const z = new Float32Array(mine.length * nHeads * dHead); // the other heads' places stay zero
+    for (const [row, i] of mine.entries()) z.set(outputs[i].z, (row * nHeads + outputs[i].head) * dHead);
+    const x = rec.input(`blocks.${layer} z`, 'f32', [mine.length, nHeads * dHead], z);
+    const { weight } = model.weights.decoder.blocks[layer].o;
+    return { mine, read: rec.read(matmul(rec, { x, weight, label: `blocks.${layer}.attn.o_proj` })) };
+  });
+  await rec.submit();
+  const written = new Float32Array(outputs.length * dModel);
+  for (const { mine, read } of reads) {
+    const rows = read.f32;
+    for (const [row, i] of mine.entries()) written.set(rows.subarray(row * dModel, (row + 1) * dModel), i * dModel);
+  }
+  return written;
+}

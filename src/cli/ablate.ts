@@ -1,0 +1,195 @@
+import { readFileBytes } from '#platform';
+import { ablate, ablateHeads, meanOutputs } from '../analysis/ablation.ts';
+import { heatMap } from '../analysis/charts/heat-map.ts';
+import { allHeads, checkHeads, type Head, headName } from '../analysis/heads.ts';
+import { sweepHeadVectors } from '../analysis/sweep.ts';
+import type { VisionLanguageModel } from '../model/vision-language-model.ts';
+import { decodeClassifier } from '../sav/classifier-file.ts';
+import { show } from '../sav/features.ts';
+import { type PromptSetName, promptSetByName } from '../sav/prompt-sets.ts';
+import {
+  type CsvRow,
+  type HeadChoice,
+  headChoice,
+  numbers,
+  type OutputOptions,
+  readTarget,
+  short,
+  type TargetOptions,
+  withOutputOptions,
+  withProgress,
+  withTargetOptions,
+  writeResults,
+} from './analysis.ts';
+import type { Register } from './command.ts';
+import { type Context, UsageError } from './context.ts';
+import { type DataOptions, oneOf, readData, withDataOptions } from './data.ts';
+import { percent, table } from './experiments.ts';
+import { integer, type ModelOptions, openModel, withCommonOptions } from './model.ts';
+import { openPrompt, type PictureOptions, withPictureOptions } from './prompt.ts';
+
+interface Options extends ModelOptions, PictureOptions, DataOptions, OutputOptions, TargetOptions {
+  prompt?: string;
+  rawPrompt?: boolean;
+  heads?: HeadChoice;
+  mean?: string;
+  position: 'all' | 'last';
+  classifier?: string;
+  data?: string;
+  top: number;
+}
+
+export const ablateCommand: Register = (program, run) => {
+  const command = withPictureOptions(withDataOptions(withCommonOptions(program.command('ablate'))));
+  withOutputOptions(withTargetOptions(command))
+    .description(
+      'What each head is good for: the answer, or a classifier’s accuracy, with one head taken out at a time.',
+    )
+    .option('--prompt <text>', 'a question: measures the answer’s logit')
+    .option('--raw-prompt', 'take the prompt as it is, with the checkpoint’s own placeholders in it')
+    .option('--classifier <file>', 'instead: measures the accuracy of what fit has written …')
+    .option('--data <file>', '… on these labelled queries, JSON Lines {image, question, label}')
+    .option('--heads <list>', 'layer.head, separated by commas; 2.* for a layer; all', headChoice)
+    .option('--mean <file>', 'replace a head’s output by its mean over these examples, JSON Lines, instead of by zero')
+    .option('--position <where>', 'take heads out at all positions, or at the last', oneOf('all', 'last'), 'all')
+    .option('--top <n>', 'heads to print, those that change most', integer(1), 10)
+    .addHelpText(
+      'after',
+      `
+Below zero, red or blue by the colour bar, a head speaks for the answer: without it the measure falls.
+Examples:
+  headlight ablate --image scene.png --prompt 'Warm or cool?' --token warm --against cool --out ablation.png
+  headlight ablate --image scene.png --prompt 'What is in the image?' --mean train.jsonl --csv ablation.csv
+  headlight ablate --classifier pets.safetensors --data queries.jsonl --heads 2.*,3.*`,
+    )
+    .action(
+      run<Options>(async (context, options) => {
+        const { prompt, classifier, data } = options;
+        if ((classifier === undefined) !== (data === undefined))
+          throw new UsageError('--classifier and --data go together');
+        if ((prompt === undefined) === (classifier === undefined))
+          throw new UsageError('give either --prompt, or --classifier and --data (see --help)');
+        if (prompt !== undefined) await ofAnswer(context, { ...options, prompt });
+        else await ofClassifier(context, { ...options, classifier: classifier!, data: data! });
+      }),
+    );
+};
+
+async function ofAnswer(context: Context, options: Options & { prompt: string }): Promise<void> {
+  const { model, input } = await openPrompt(context, options);
+  const { text } = model.model.config;
+  const { target, name, tokens } = await readTarget(context, model, input, options);
+  const means = await readMeans(context, model, options);
+  const found = await withProgress(context, 'taking heads out', (progress) =>
+    ablateHeads(model.model, input, target, { heads: options.heads?.(text), ...how(options, means), ...progress }),
+  );
+  await report(context, model, options, {
+    ...found,
+    measured: name,
+    digits: short,
+    json: { ...tokens },
+    title: `Without one head: the ${name}`,
+  });
+}
+
+/** Every query once for each head, from one look at its pictures. */
+async function ofClassifier(context: Context, options: Options & { classifier: string; data: string }): Promise<void> {
+  const bytes = await readFileBytes(options.classifier);
+  const model = await openModel(context, options);
+  const classifier = decodeClassifier(bytes, options.classifier, model);
+  const { maxLayer } = classifier;
+  const set = promptSetByName(classifier.data.promptSet).name as PromptSetName;
+  const queries = await readData(options.data, { ...options, promptSet: set });
+  const { text } = model.model.config;
+  const heads = (options.heads ?? allHeads)(text).filter(({ layer }) => layer <= maxLayer);
+  checkHeads(text, heads);
+  if (!heads.length) throw new UsageError(`the classifier reads layers 0 to ${maxLayer}: no head lies there`);
+  const means = await readMeans(context, model, options);
+  const variations = [[], ...heads.map((head) => [ablate(model.model, head, how(options, means))])];
+  const right = new Float64Array(variations.length);
+  await withProgress(context, 'taking heads out', async ({ signal, onProgress }) => {
+    for (const [i, query] of queries.entries()) {
+      const input = await model.input(await show(query));
+      const vectors = await sweepHeadVectors(model.model, input, variations, { maxLayer, signal });
+      for (const [v, vector] of vectors.entries()) {
+        const { label } = classifier.classify(vector, { candidates: query.candidates });
+        if (label === query.label) right[v]++;
+      }
+      onProgress(i + 1, queries.length);
+    }
+  });
+  const [baseline, ...values] = Array.from(right, (n) => n / queries.length);
+  await report(context, model, options, {
+    heads,
+    baseline,
+    values,
+    measured: 'accuracy',
+    digits: percent,
+    json: { queries: queries.length },
+    title: `Without one head: accuracy on ${queries.length} queries`,
+  });
+}
+
+const how = ({ position }: Options, means: Float32Array | undefined) => ({
+  means,
+  ...(position === 'last' && { positions: -1 }),
+});
+
+async function readMeans(
+  context: Context,
+  model: VisionLanguageModel,
+  options: Options,
+): Promise<Float32Array | undefined> {
+  if (options.mean === undefined) return undefined;
+  const examples = await readData(options.mean, options, 'optional');
+  return withProgress(context, 'mean outputs', async (progress) => {
+    const inputs = await Promise.all(examples.map(async (example) => model.input(await show(example))));
+    return meanOutputs(model.model, inputs, progress);
+  });
+}
+
+interface Report {
+  readonly heads: readonly Head[];
+  readonly baseline: number;
+  readonly values: ArrayLike<number>;
+  readonly measured: string;
+  readonly digits: (x: number) => string;
+  readonly json: object;
+  readonly title: string;
+}
+
+async function report(
+  context: Context,
+  { model }: VisionLanguageModel,
+  options: Options,
+  { heads, baseline, values, measured, digits, json, title }: Report,
+): Promise<void> {
+  const { nLayers, nHeads } = model.config.text;
+  const rows = heads.map(({ layer, head }, i) => ({ layer, head, value: values[i], change: values[i] - baseline }));
+  const most = [...rows].sort((a, b) => Math.abs(b.change) - Math.abs(a.change)).slice(0, options.top);
+  context.print(`${measured}: ${digits(baseline)} with every head`);
+  context.print(
+    table(
+      ['without', measured, 'change'],
+      most.map((row) => [headName(row), digits(row.value), digits(row.change)]),
+    ),
+  );
+  const replaced = options.mean ? 'its mean' : 'zero';
+  await writeResults(context, options, {
+    json: { ...json, measured, replacedBy: replaced, position: options.position, baseline, heads: rows },
+    rows: rows.map((row): CsvRow => row),
+    plot: () => {
+      const changes = new Float64Array(nLayers * nHeads).fill(Number.NaN);
+      for (const { layer, head, change } of rows) changes[layer * nHeads + head] = change;
+      return heatMap({
+        title,
+        subtitle: `${digits(baseline)} with every head. Each head in turn is replaced by ${replaced} ${options.position === 'all' ? 'at all positions' : 'at the last position'}.`,
+        values: changes,
+        rows: { title: 'layer', labels: numbers(nLayers) },
+        columns: { title: 'head', labels: numbers(nHeads) },
+        legend: 'change',
+        scale: 'diverging',
+      });
+    },
+  });
+}

@@ -1,0 +1,85 @@
+import { attributeLogit } from '../analysis/attribution.ts';
+import { attributionChart } from '../analysis/charts/attribution-chart.ts';
+import { allHeads, headName } from '../analysis/heads.ts';
+import {
+  type CsvRow,
+  type OutputOptions,
+  onePosition,
+  readTarget,
+  short,
+  type TargetOptions,
+  withOutputOptions,
+  withTargetOptions,
+  writeResults,
+} from './analysis.ts';
+import type { Register } from './command.ts';
+import { UsageError } from './context.ts';
+import { table } from './experiments.ts';
+import { integer } from './model.ts';
+import { openPrompt, type PromptOptions, withPromptOptions } from './prompt.ts';
+
+interface Options extends PromptOptions, OutputOptions, TargetOptions {
+  position: number;
+  top: number;
+}
+
+export const attributeCommand: Register = (program, run) => {
+  withOutputOptions(withTargetOptions(withPromptOptions(program.command('attribute'))))
+    .description('Direct logit attribution: what every head and layer adds to the logit of an answer.')
+    .option('--position <p>', 'whose logits: last, or a position, negative from the end', onePosition, -1)
+    .option('--top <n>', 'parts to print, those that add or take most', integer(1), 12)
+    .addHelpText(
+      'after',
+      `
+The final norm's scale is held fast, so that the parts add up to the logit. What a head does by way of later layers is
+not in its part: see headlight ablate for that.
+Examples:
+  headlight attribute --image scene.png --prompt 'Is it warm or cool?' --token warm --against cool --out warm.png
+  headlight attribute --image scene.png --prompt 'What is in the image?' --csv parts.csv`,
+    )
+    .action(
+      run<Options>(async (context, options) => {
+        if (options.logProbability)
+          throw new UsageError('a log probability is no sum of parts: leave --log-probability out');
+        const { model, input } = await openPrompt(context, options);
+        const { target, name, tokens } = await readTarget(context, model, input, options);
+        const { token, against } = target;
+        const found = await attributeLogit(model.model, input, { token, against, position: options.position });
+        const heads = allHeads(model.model.config.text);
+        const parts: CsvRow[] = [
+          { part: 'embed', layer: '', head: '', value: found.embed },
+          ...heads.map(({ layer, head }, i) => ({ part: 'head', layer, head, value: found.heads[i] })),
+          ...Array.from(found.attentionBias, (value, layer) => ({ part: 'attention bias', layer, head: '', value })),
+          ...Array.from(found.mlp, (value, layer) => ({ part: 'mlp', layer, head: '', value })),
+        ];
+        const size = ({ value }: CsvRow) => Math.abs(value as number);
+        const largest = [...parts].sort((a, b) => size(b) - size(a)).slice(0, options.top);
+        const nameOf = ({ part, layer, head }: CsvRow) =>
+          part === 'head'
+            ? `head ${headName({ layer: Number(layer), head: Number(head) })}`
+            : `${part} ${layer}`.trim();
+        context.print(`${name}: ${short(found.logit)}`);
+        context.print(
+          table(
+            ['part', 'adds', ''],
+            largest.map((part) => [nameOf(part), short(part.value as number), '']),
+          ),
+        );
+        await writeResults(context, options, {
+          json: {
+            ...tokens,
+            ...found,
+            heads: Array.from(found.heads),
+            attentionBias: Array.from(found.attentionBias),
+            mlp: Array.from(found.mlp),
+          },
+          rows: parts,
+          plot: () =>
+            attributionChart(found, {
+              title: `What adds to the ${name}`,
+              subtitle: `Position ${found.position}; all parts add up to ${short(found.total)}.`,
+            }),
+        });
+      }),
+    );
+};

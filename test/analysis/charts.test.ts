@@ -1,0 +1,201 @@
+// Figures: well-formed, complete, and safe whatever texts and numbers go into them.
+import { describe, expect, it } from 'vitest';
+import { attributionChart } from '../../src/analysis/charts/attribution-chart.ts';
+import { heatMap } from '../../src/analysis/charts/heat-map.ts';
+import { lineChart } from '../../src/analysis/charts/line-chart.ts';
+import { overlay } from '../../src/analysis/charts/overlay.ts';
+import { encodePng } from '../../src/analysis/charts/png.ts';
+import { textGrid } from '../../src/analysis/charts/text-grid.ts';
+import { everyNth } from '../../src/analysis/charts/vega.ts';
+import { tokenText, visible } from '../../src/analysis/token-text.ts';
+import { decodePng } from '../../src/platform/png.ts';
+
+const hostile = ['<script>x', '"]; x()//', "';\\", 'a\u2028b', '&amp;', '%20', '😀'];
+
+/** Rasterised by librsvg, which refuses what is no XML. */
+async function raster(svg: string) {
+  const { default: sharp } = await import('sharp');
+  return sharp(Buffer.from(svg)).raw().toBuffer({ resolveWithObject: true });
+}
+
+/** Texts of an SVG, entities resolved. */
+const textsOf = (svg: string): string[] =>
+  [...svg.matchAll(/<text[^>]*>(.*?)<\/text>/gs)].map(([, text]) =>
+    text
+      .replace(/<[^>]*>/g, '')
+      .replaceAll('&lt;', '<')
+      .replaceAll('&gt;', '>')
+      .replaceAll('&quot;', '"')
+      .replaceAll('&amp;', '&'),
+  );
+
+describe('heat map', () => {
+  const labels = { title: 'head', labels: ['0', '1', '2'] };
+  const map = {
+    title: 'Title <of> it',
+    values: [0, 1, -4, 2, Number.NaN, 3],
+    rows: { title: 'layer', labels: ['0', '1'] },
+    columns: labels,
+    legend: 'change',
+  };
+
+  it('draws a cell a value, with titles and labels, white at zero', async () => {
+    const svg = await heatMap({ ...map, scale: 'diverging' });
+    for (const text of ['Title <of> it', 'layer', 'head', 'change']) expect(textsOf(svg)).toContain(text);
+    const cells = [...svg.matchAll(/fill="rgb\(([\d, ]+)\)" stroke="#fff"/g)].map(([, rgb]) => rgb);
+    expect(cells).toHaveLength(5); // what was not measured stays empty
+    expect(cells[0]).toBe('247, 247, 247'); // 0 is white
+    expect(cells[2]).toBe('33, 102, 172'); // -4, the greatest of all, the deepest blue
+    const [red, , blue] = cells[4].split(', ').map(Number); // 3 is red, but not the deepest
+    expect(red).toBeGreaterThan(blue);
+    expect(red).toBeGreaterThan(178);
+    await raster(svg);
+  });
+
+  it('draws columns named by any text', async () => {
+    const svg = await heatMap({
+      ...map,
+      values: hostile.map((_, i) => i),
+      rows: { title: 'row', labels: ['0'] },
+      columns: { title: 'position', labels: hostile },
+      scale: 'sequential',
+    });
+    expect(svg).not.toContain('<script');
+    for (const text of hostile) expect(textsOf(svg)).toContain(text);
+    await raster(svg);
+  });
+
+  it('draws nothing but equal values', async () => {
+    await raster(await heatMap({ ...map, values: [0, 0, 0, 0, 0, 0], scale: 'diverging' }));
+    await raster(await heatMap({ ...map, values: [1, 1, 1, 1, 1, 1], scale: 'sequential' }));
+  });
+
+  it('labels every so many of many', () => {
+    expect(everyNth([0, 1, 2], 3)).toEqual([0, 1, 2]);
+    expect(
+      everyNth(
+        Array.from({ length: 9 }, (_, i) => i),
+        5,
+      ),
+    ).toEqual([0, 2, 4, 6, 8]);
+    expect(
+      everyNth(
+        Array.from({ length: 5000 }, (_, i) => i),
+        10,
+      ).length,
+    ).toBeLessThanOrEqual(10);
+  });
+});
+
+describe('text grid', () => {
+  it('writes every text', async () => {
+    const texts = hostile.map((text) => Array.from(text).slice(0, 10).join(''));
+    const svg = await textGrid({
+      title: 'Lens',
+      values: texts.map((_, i) => i / 10),
+      texts,
+      rows: { title: 'layer', labels: ['0'] },
+      columns: { title: 'position', labels: texts },
+      legend: 'probability',
+      scale: 'sequential',
+    });
+    for (const text of texts) expect(textsOf(svg).filter((t) => t === text)).toHaveLength(2); // cell and label
+    await raster(svg);
+  });
+
+  it('shows what cannot be seen, and nothing that XML does not take', async () => {
+    expect(visible(' a b ')).toBe('␣a b␣');
+    expect(visible('\n\t\u0000\u001b\u0085\ud800\uffff')).toBe('⏎⇥␀␛\ufffd\ufffd\ufffd');
+    const llama = {
+      decode: (ids: ArrayLike<number>) =>
+        Array.from(ids, () => ' red')
+          .join('')
+          .replace(/^ /, ''),
+    };
+    expect(tokenText(llama, 5)).toBe('␣red'); // the blank that a text's beginning loses
+    expect(tokenText({ decode: () => '' }, 5)).toBe('#5');
+    const texts = Array.from({ length: 160 }, (_, i) => visible(String.fromCharCode(i)));
+    const columns = { title: 'token', labels: texts };
+    const rows = { title: 'row', labels: ['0'] };
+    const shown = { title: 'All', values: texts.map(() => 1), texts, rows, columns, legend: 'n' };
+    await raster(await textGrid({ ...shown, scale: 'sequential' }));
+  });
+});
+
+describe('overlay', () => {
+  const picture = () => ({
+    height: 2,
+    width: 4,
+    data: Float32Array.from({ length: 24 }, (_, i) => (i % 8 < 4 ? -1 : 1)),
+  });
+  const grid = { rows: 1, columns: 2, picture };
+  const figure = {
+    title: 'Heads & <pictures>',
+    columns: 2,
+    blackAndWhite: [
+      [-1, -1, -1],
+      [1, 1, 1],
+    ] as const,
+    legend: 'of attention',
+  };
+
+  it('lays weights over the picture, the deepest over the most', async () => {
+    const svg = await overlay({
+      ...figure,
+      panels: [
+        { title: 'picture', grid },
+        { title: 'head 1.2', grid, values: [0, 0.25] },
+      ],
+    });
+    expect(textsOf(svg)).toEqual(['Heads & <pictures>', 'picture', 'head 1.2', '0', '25 % of attention']);
+    const { data, info } = await raster(svg);
+    const at = (x: number, y: number) => Array.from(data.subarray((y * info.width + x) * info.channels).subarray(0, 3));
+    // The second panel: its left half is the grey picture, dark above and light below; its right half is red.
+    const left = 16 + 232;
+    const top = 16 + 20 + 8 + 22;
+    const [dark, light, most] = [at(left + 50, top + 20), at(left + 50, top + 90), at(left + 160, top + 20)];
+    expect(dark[0]).toBe(dark[2]);
+    expect(light[0]).toBeGreaterThan(dark[0] + 100);
+    expect(most[0]).toBeGreaterThan(most[1] + 100);
+    expect(most[0]).toBeGreaterThan(most[2] + 100);
+  });
+
+  it('draws weights that are all zero', async () => {
+    await raster(await overlay({ ...figure, panels: [{ title: 'none', grid, values: [0, 0] }] }));
+  });
+});
+
+describe('other figures', () => {
+  it('draw parts and lines', async () => {
+    const found = {
+      position: 3,
+      embed: 0.5,
+      heads: Float64Array.of(1, -2, 0, 0.25),
+      attentionBias: Float64Array.of(0, 0),
+      mlp: Float64Array.of(2, -1),
+      total: 0.75,
+      logit: 0.75,
+    };
+    const parts = await attributionChart(found, { title: 'Parts' });
+    for (const text of ['Parts', 'by head', 'by layer', 'attention', 'MLP']) expect(textsOf(parts)).toContain(text);
+    await raster(parts);
+    const line = await lineChart({
+      title: 'Line',
+      x: { title: 'layer', labels: ['0', '1–2'] },
+      y: 'logit',
+      values: [1, 2],
+      levels: [{ name: 'baseline', value: 1.5 }],
+    });
+    for (const text of ['Line', 'layer', 'logit', 'baseline', '1–2']) expect(textsOf(line)).toContain(text);
+    await raster(line);
+  });
+
+  it('hold pictures that decode to what went in', async () => {
+    const rgb = Uint8Array.from({ length: 7 * 5 * 3 }, (_, i) => (i * 37) % 256);
+    const { width, height, data } = await decodePng(await encodePng(7, 5, rgb), 'made');
+    expect([width, height]).toEqual([7, 5]);
+    expect(data).toEqual(rgb);
+    const { data: again } = await raster(Buffer.from(await encodePng(7, 5, rgb)) as unknown as string);
+    expect(new Uint8Array(again)).toEqual(rgb);
+  });
+});

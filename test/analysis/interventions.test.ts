@@ -1,0 +1,100 @@
+// Sweeps over edited runs, against transformers' models with the same done to their modules (test/reference/analysis.py).
+import { describe, expect, it } from 'vitest';
+import { ablate, ablateHeads, meanOutputs } from '../../src/analysis/ablation.ts';
+import { knockOutImages } from '../../src/analysis/knockout.ts';
+import { patchHeads, patchResidual } from '../../src/analysis/patching.ts';
+import { measure, sweepHeadVectors } from '../../src/analysis/sweep.ts';
+import { relativeError } from '../kernels/check.ts';
+import { analysed, useAnalysed } from './models.ts';
+
+describe('measure', () => {
+  const logits = Float32Array.of(0, Math.log(2), Math.log(5));
+
+  it('is a logit, a log probability or a difference', () => {
+    expect(measure(logits, { token: 1 })).toBeCloseTo(Math.log(2), 6);
+    expect(measure(logits, { token: 1, metric: 'log-probability' })).toBeCloseTo(Math.log(2 / 8), 6);
+    expect(measure(logits, { token: 2, against: 1 })).toBeCloseTo(Math.log(2.5), 6);
+    expect(() => measure(logits, { token: 3 })).toThrow(/token id 3 is not in the vocabulary of 3/);
+  });
+});
+
+describe.each(analysed)('%s', (checkpoint) => {
+  const the = useAnalysed(checkpoint);
+  const target = () => ({ token: the().tokens[0], against: the().tokens[1] });
+
+  it('ablates every head, by zero and by its mean', async () => {
+    const { vlm, clean, corrupted, expected } = the();
+    const done: number[] = [];
+    const onProgress = (count: number) => done.push(count);
+    const zero = await ablateHeads(vlm.model, clean, target(), { atOnce: 2, onProgress });
+    expect(done.at(-1)).toBe(zero.heads.length + 1);
+    expect(done.length).toBeGreaterThan(2);
+    expect(relativeError(zero.values, expected('ablation/zero').data)).toBeLessThan(1e-4);
+    expect(relativeError([zero.baseline], expected('patching/clean').data)).toBeLessThan(1e-4);
+    const means = await meanOutputs(vlm.model, [clean, corrupted]);
+    const mean = await ablateHeads(vlm.model, clean, target(), { means });
+    expect(relativeError(mean.values, expected('ablation/mean').data)).toBeLessThan(1e-4);
+  });
+
+  it('ablates some heads at some positions', async () => {
+    const { vlm, clean } = the();
+    const heads = [{ layer: 1, head: 1 }];
+    const some = await ablateHeads(vlm.model, clean, target(), { heads, positions: -1 });
+    const edits = [ablate(vlm.model, heads[0], { positions: -1 })];
+    const cache = await vlm.runWithCache(clean, { namesFilter: 'logits', posSlice: -1, edits });
+    expect(relativeError(some.values, [measure(cache.get('logits')!.data, target())])).toBeLessThan(1e-5);
+  });
+
+  it('sweeps head vectors', async () => {
+    const { vlm, clean } = the();
+    const variations = [[], [ablate(vlm.model, { layer: 0, head: 1 })]];
+    const [plain, without] = await sweepHeadVectors(vlm.model, clean, variations);
+    const [wanted] = await vlm.model.headVectors([clean]);
+    expect(relativeError(plain, wanted)).toBeLessThan(1e-4);
+    const [cut] = await vlm.model.headVectors([clean], { edits: variations[1] });
+    expect(relativeError(without, cut)).toBeLessThan(1e-4);
+    expect(relativeError(without, wanted)).toBeGreaterThan(1e-2);
+  });
+
+  it('patches the residual stream, layer by position', async () => {
+    const { vlm, clean, corrupted, expected } = the();
+    const found = await patchResidual(vlm.model, { clean, corrupted }, target());
+    expect(relativeError(found.values, expected('patching/residual').data)).toBeLessThan(1e-4);
+    expect(relativeError([found.corrupted], expected('patching/corrupted').data)).toBeLessThan(1e-4);
+    const gap = found.clean - found.corrupted;
+    expect(found.restored[3]).toBeCloseTo((found.values[3] - found.corrupted) / gap, 9);
+    const one = await patchResidual(vlm.model, { clean, corrupted }, target(), { layers: [1], positions: [-1] });
+    expect(one.values[0]).toBeCloseTo(found.values[2 * found.positions.length - 1], 4);
+  });
+
+  it('patches heads', async () => {
+    const { vlm, clean, corrupted, expected } = the();
+    const found = await patchHeads(vlm.model, { clean, corrupted }, target());
+    expect(relativeError(found.values, expected('patching/heads').data)).toBeLessThan(1e-4);
+    const all = await patchHeads(vlm.model, { clean, corrupted }, target(), { position: 'all' });
+    expect(relativeError(all.values, found.values)).toBeGreaterThan(1e-3); // earlier positions matter too
+  });
+
+  it('hides the picture from the last position and from all text', async () => {
+    const { vlm, clean, expected } = the();
+    for (const queries of ['last', 'text'] as const) {
+      const { windows, everywhere } = await knockOutImages(vlm.model, clean, target(), { queries });
+      const values = [...windows.map(({ value }) => value), everywhere];
+      expect(relativeError(values, expected(`knockout/${queries}`).data), queries).toBeLessThan(1e-4);
+    }
+    const { nLayers } = vlm.model.config.text;
+    const { windows, everywhere } = await knockOutImages(vlm.model, clean, target(), { window: nLayers });
+    expect(windows).toEqual([{ start: 0, end: nLayers, value: expect.closeTo(everywhere, 5) }]);
+  });
+
+  it('refuses what cannot be compared', async () => {
+    const { vlm, clean, corrupted } = the();
+    const longer = { ...corrupted, inputIds: [...Array.from(corrupted.inputIds), 5] };
+    await expect(patchHeads(vlm.model, { clean, corrupted: longer }, target())).rejects.toThrow(/positions correspond/);
+    await expect(patchHeads(vlm.model, { clean, corrupted: clean }, target())).rejects.toThrow(/give the same/);
+    await expect(knockOutImages(vlm.model, { inputIds: [5, 6], visuals: [] }, target())).rejects.toThrow(/no images/);
+    await expect(knockOutImages(vlm.model, clean, target(), { window: 99 })).rejects.toThrow(/a window of 99 layers/);
+    const stopped = AbortSignal.abort(new Error('interrupted'));
+    await expect(ablateHeads(vlm.model, clean, target(), { signal: stopped })).rejects.toThrow('interrupted');
+  });
+});

@@ -1,0 +1,167 @@
+// What is read from a run, against the same read from transformers' (test/reference/analysis.py).
+import { describe, expect, it } from 'vitest';
+import { attentionMaps } from '../../src/analysis/attention-map.ts';
+import { attributeLogit } from '../../src/analysis/attribution.ts';
+import { allHeads } from '../../src/analysis/heads.ts';
+import { logitLens } from '../../src/analysis/logit-lens.ts';
+import { decoderRollout, towerRollout } from '../../src/analysis/rollout.ts';
+import { unembedRows } from '../../src/analysis/unembed.ts';
+import { headOutputs, headWords, meanHeadOutputs } from '../../src/analysis/words.ts';
+import { InputError } from '../../src/model/errors.ts';
+import { relativeError } from '../kernels/check.ts';
+import { analysed, useAnalysed } from './models.ts';
+
+describe.each(analysed)('%s', (checkpoint) => {
+  const the = useAnalysed(checkpoint);
+
+  it('lays a head’s attention over the picture', async () => {
+    const { vlm, clean } = the();
+    const heads = [
+      { layer: 1, head: 1 },
+      { layer: 0, head: 0 },
+    ];
+    const position = clean.inputIds.length - 2;
+    const { grids, maps } = await attentionMaps(vlm.model, clean, { heads, position: -2 });
+    const cache = await vlm.runWithCache(clean, { namesFilter: 'blocks.*.attn.hook_pattern' });
+    const { imageTokenId } = vlm.model.config.vision!;
+    const places = Array.from(clean.inputIds).flatMap((id, i) => (id === imageTokenId ? [i] : []));
+    expect(grids.map(({ rows, columns }) => rows * columns)).toEqual([places.length]);
+    for (const [i, { layer, head }] of heads.entries()) {
+      const { data, shape } = cache.get(`blocks.${layer}.attn.hook_pattern`)!;
+      const row = data.subarray((head * shape[1] + position) * shape[2]);
+      const wanted = places.map((p) => row[p]); // both families number the patches of a token grid row by row
+      expect(relativeError(maps[i].grids[0], wanted)).toBeLessThan(1e-5);
+      expect(maps[i].share).toBeCloseTo(
+        wanted.reduce((sum, x) => sum + x, 0),
+        5,
+      );
+    }
+  });
+
+  it('rolls attention out over the decoder and the tower', async () => {
+    const { vlm, clean, expected } = the();
+    const decoder = await decoderRollout(vlm.model, clean);
+    expect(relativeError(decoder.flow, expected('rollout/decoder').data)).toBeLessThan(1e-4);
+    expect(decoder.flow.reduce((sum, x) => sum + x, 0)).toBeCloseTo(1, 5);
+    const tower = await towerRollout(vlm.model, clean);
+    expect(relativeError(tower.values[0], expected('rollout/vision').data)).toBeLessThan(1e-4);
+  });
+
+  it('reads every layer and position through the unembedding', async () => {
+    const { vlm, clean, expected, tokens } = the();
+    const rows = await logitLens(vlm.model, clean, { posSlice: [0], k: 3, tokens });
+    const { nLayers } = vlm.model.config.text;
+    expect(rows.length).toBe(nLayers * clean.inputIds.length);
+    const all = <T>(value: (token: (typeof rows)[number]['tokens'][number]) => T) =>
+      rows.flatMap((row) => row.tokens.map(value));
+    expect(
+      relativeError(
+        all((t) => t.logit),
+        expected('lens/logits').data,
+      ),
+    ).toBeLessThan(1e-4);
+    expect(
+      relativeError(
+        all((t) => t.probability),
+        expected('lens/probabilities').data,
+      ),
+    ).toBeLessThan(1e-4);
+    expect(all((t) => t.rank)).toEqual(Array.from(expected('lens/ranks').data));
+    expect(rows.flatMap((row) => row.top.map(({ id }) => id))).toEqual(Array.from(expected('lens/top').data));
+    expect(
+      relativeError(
+        rows.map((row) => row.entropy),
+        expected('lens/entropy').data,
+      ),
+    ).toBeLessThan(1e-4);
+  });
+
+  it('unembeds rows a slice at a time', async () => {
+    const { vlm, clean } = the();
+    const { vocabSize } = vlm.model.config.text;
+    const name = 'blocks.1.hook_resid_post';
+    const { data } = (await vlm.runWithCache(clean, { namesFilter: name, posSlice: [-5] })).get(name)!;
+    const read = async (maxBytes?: number) => {
+      const found: [number, number][] = [];
+      await unembedRows(vlm.model, data, { norm: true, maxBytes }, (row, logits) => found.push([row, logits[7]]));
+      return found;
+    };
+    const whole = await read();
+    expect(whole.map(([row]) => row)).toEqual([0, 1, 2, 3, 4]);
+    const slices = await read(2 * 4 * vocabSize); // two rows each, the last slice one
+    expect(slices.map(([row]) => row)).toEqual([0, 1, 2, 3, 4]);
+    expect(
+      relativeError(
+        slices.map(([, logit]) => logit),
+        whole.map(([, logit]) => logit),
+      ),
+    ).toBeLessThan(1e-5);
+  });
+
+  it('takes some layers and positions of the lens', async () => {
+    const { vlm, clean } = the();
+    const rows = await logitLens(vlm.model, clean, { posSlice: [2, 4], layers: [1], k: 1 });
+    expect(rows.map(({ layer, position }) => [layer, position])).toEqual([
+      [1, 2],
+      [1, 3],
+    ]);
+  });
+
+  it('takes a logit difference apart into what sums up to it', async () => {
+    const { vlm, clean, expected, tokens } = the();
+    const found = await attributeLogit(vlm.model, clean, { token: tokens[0], against: tokens[1] });
+    expect(relativeError(found.heads, expected('attribution/heads').data)).toBeLessThan(1e-4);
+    expect(relativeError(found.mlp, expected('attribution/mlp').data)).toBeLessThan(1e-4);
+    expect(relativeError([found.embed], expected('attribution/embed').data)).toBeLessThan(1e-4);
+    expect(relativeError([found.total], expected('attribution/logit').data)).toBeLessThan(1e-4);
+    expect(relativeError([found.total], [found.logit])).toBeLessThan(1e-4);
+  });
+
+  it('reads the words that heads write', async () => {
+    const { vlm, clean, expected } = the();
+    const heads = allHeads(vlm.model.config.text).reverse(); // any order, several of a layer
+    const outputs = await headOutputs(vlm.model, clean, { heads });
+    const words = await headWords(vlm.model, outputs, { k: 4 });
+    const { data, shape } = expected('words/values');
+    for (const [i, { layer, head }] of heads.entries()) {
+      const row = Array.from(data.slice((heads.length - 1 - i) * shape[1]).slice(0, shape[1]));
+      const order = row.map((_, id) => id).sort((a, b) => row[b] - row[a]);
+      expect(words[i]).toMatchObject({ layer, head });
+      expect(words[i].promoted.map(({ id }) => id)).toEqual(order.slice(0, 4));
+      expect(words[i].suppressed.map(({ id }) => id)).toEqual(order.reverse().slice(0, 4));
+      const values = words[i].promoted.map(({ value }) => value);
+      expect(
+        relativeError(
+          values,
+          words[i].promoted.map(({ id }) => row[id]),
+        ),
+      ).toBeLessThan(1e-4);
+    }
+  });
+
+  it('averages head outputs over examples', async () => {
+    const { vlm, clean, corrupted } = the();
+    const { text } = vlm.model.config;
+    const vectors = await vlm.model.headVectors([clean, corrupted]);
+    const head = { layer: 1, head: 1 };
+    const [mean] = meanHeadOutputs(vectors, text, [head]);
+    const [a, b] = await Promise.all(
+      [clean, corrupted].map((input) => headOutputs(vlm.model, input, { heads: [head] })),
+    );
+    expect(
+      relativeError(
+        mean.z,
+        a[0].z.map((x, i) => (x + b[0].z[i]) / 2),
+      ),
+    ).toBeLessThan(1e-5);
+  });
+
+  it('refuses what is not there', async () => {
+    const { vlm, clean } = the();
+    await expect(attentionMaps(vlm.model, clean, { heads: [{ layer: 9, head: 0 }] })).rejects.toThrow(
+      /head 9\.0: this/,
+    );
+    await expect(decoderRollout(vlm.model, clean, { position: 99 })).rejects.toThrow(InputError);
+    await expect(attributeLogit(vlm.model, clean, { token: 1e6 })).rejects.toThrow(/token id 1000000 is not in the/);
+  });
+});

@@ -1,0 +1,195 @@
+// The commands of analyses as their users meet them, and what they share.
+import { execFile } from 'node:child_process';
+import { mkdtemp, readdir, readFile, rm, writeFile } from 'node:fs/promises';
+import { tmpdir } from 'node:os';
+import { join, resolve } from 'node:path';
+import { afterAll, beforeAll, describe, expect, it } from 'vitest';
+import { headChoice, onePosition, toCsv } from '../../src/cli/analysis.ts';
+
+const tasks = resolve('weights/tiny-llava/tasks');
+const picture = join(tasks, 'images/warm-cool/test-000.png'); // pink shapes
+const other = join(tasks, 'images/warm-cool/test-001.png'); // purple ones
+const question = 'What color is the object?';
+let folder: string;
+beforeAll(async () => {
+  folder = await mkdtemp(join(tmpdir(), 'headlight-analysis-'));
+});
+afterAll(() => rm(folder, { recursive: true, force: true }));
+
+interface Outcome {
+  code: number;
+  stdout: string;
+  stderr: string;
+}
+
+function headlight(...args: string[]): Promise<Outcome> {
+  const command = ['--import', 'tsx', '-C', 'development', 'src/cli/main.ts', ...args];
+  return new Promise((done) => {
+    execFile(process.execPath, command, { maxBuffer: 1 << 26 }, (error, stdout, stderr) => {
+      done({ code: error ? Number(error.code ?? 1) : 0, stdout, stderr });
+    });
+  });
+}
+
+async function result(...args: string[]) {
+  const { code, stdout, stderr } = await headlight(...args, '--json');
+  expect(code, stderr).toBe(0);
+  return JSON.parse(stdout);
+}
+
+const asked = ['--image', picture, '--prompt', question];
+const csvOf = async (file: string) => (await readFile(file, 'utf8')).trim().split('\n');
+
+describe('what the commands share', () => {
+  it('reads heads', () => {
+    const config = { nLayers: 4, nHeads: 2 };
+    expect(headChoice('2.1,0.*')(config)).toEqual([
+      { layer: 2, head: 1 },
+      { layer: 0, head: 0 },
+      { layer: 0, head: 1 },
+    ]);
+    expect(headChoice('all')(config)).toHaveLength(8);
+    for (const wrong of ['2', '2.x', '', '1.1,', '-1.0']) expect(() => headChoice(wrong), wrong).toThrow(/layer\.head/);
+    expect([onePosition('last'), onePosition('-3'), onePosition('0')]).toEqual([-1, -3, 0]);
+    expect(() => onePosition('end')).toThrow(/Give last/);
+  });
+
+  it('writes CSV that any reader takes', () => {
+    const rows = [
+      { token: 'a,b', value: 1 },
+      { token: 'say "x"\n', value: -0.5 },
+    ];
+    expect(toCsv(rows)).toBe('token,value\n"a,b",1\n"say ""x""\n",-0.5\n');
+  });
+});
+
+describe('commands', () => {
+  it('attention: maps as numbers and pictures, chosen heads or those that look most', async () => {
+    const [out, csv] = [join(folder, 'attention.png'), join(folder, 'attention.csv')];
+    const { heads, grids, token } = await result('attention', ...asked, '--heads', '2.6', '--out', out, '--csv', csv);
+    expect(grids).toEqual([{ label: 'image', rows: 6, columns: 6, visual: 0 }]);
+    expect(token).toBe(':');
+    expect(heads).toHaveLength(1);
+    const [values] = heads[0].values;
+    expect(values.reduce((sum: number, x: number) => sum + x, 0)).toBeCloseTo(heads[0].share, 5);
+    const rows = await csvOf(csv);
+    expect(rows[0]).toBe('layer,head,grid,row,column,attention');
+    expect(rows).toHaveLength(37);
+    expect((await readFile(out)).subarray(1, 4).toString()).toBe('PNG');
+    expect((await readdir(folder)).filter((name) => name.endsWith('.part'))).toEqual([]);
+    const most = await result('attention', ...asked, '--top', '3');
+    const shares = most.heads.map(({ share }: { share: number }) => share);
+    expect(shares).toHaveLength(3);
+    expect(shares).toEqual([...shares].sort((a, b) => b - a));
+  }, 120_000);
+
+  it('attention: rollout over the decoder and the tower', async () => {
+    const out = join(folder, 'rollout.svg');
+    const decoder = await result('attention', ...asked, '--rollout', 'decoder', '--out', out);
+    expect(decoder.share).toBeGreaterThan(0.1);
+    expect(await readFile(out, 'utf8')).toMatch(/^<svg[\s\S]*Attention rollout of the decoder[\s\S]*data:image\/png/);
+    const tower = await result('attention', ...asked, '--rollout', 'vision');
+    expect(tower.values[0]).toHaveLength(36);
+  }, 120_000);
+
+  it('lens: ends in the model’s own answer', async () => {
+    const csv = join(folder, 'lens.csv');
+    const { rows } = await result('lens', ...asked, '--pos', '-2:', '--token', 'red', '--csv', csv);
+    expect(rows).toHaveLength(12);
+    expect(rows.at(-1)).toMatchObject({ layer: 5, text: ':', top: [{ text: '␣pink', rank: 0 }, {}, {}, {}, {}] });
+    expect(rows.at(-1).tokens[0]).toMatchObject({ text: '␣red' });
+    expect(await csvOf(csv)).toHaveLength(1 + 12 * 6);
+  }, 120_000);
+
+  it('attribute: parts that add up, those of the colour in the layer that reads it', async () => {
+    const { total, logit, heads, token } = await result('attribute', ...asked, '--out', join(folder, 'parts.svg'));
+    expect(token).toBe('␣pink');
+    expect(Math.abs(total - logit)).toBeLessThan(1e-4 * Math.abs(logit));
+    expect(heads.indexOf(Math.max(...heads))).toBe(8 + 5); // head 1.5
+  }, 120_000);
+
+  it('words: what that head writes', async () => {
+    const { heads } = await result(
+      'words',
+      ...asked,
+      '--heads',
+      '1.5',
+      '--top',
+      '2',
+      '--out',
+      join(folder, 'words.svg'),
+    );
+    expect(heads[0].promoted[0].text).toBe('␣pink');
+    expect(heads[0].suppressed).toHaveLength(2);
+  }, 120_000);
+
+  it('ablate: the answer without it', async () => {
+    const options = ['--heads', '1.5,5.0', '--out', join(folder, 'ablate.png')];
+    const { baseline, heads } = await result('ablate', ...asked, ...options);
+    expect(baseline).toBeGreaterThan(10);
+    expect(heads[0]).toMatchObject({ layer: 1, head: 5 });
+    expect(heads[0].change).toBeLessThan(-1);
+    expect(Math.abs(heads[1].change)).toBeLessThan(1);
+  }, 120_000);
+
+  it('ablate: a classifier’s accuracy, and means of examples', async () => {
+    const lines = (await readFile(join(tasks, 'warm-cool.train.jsonl'), 'utf8')).split('\n').slice(0, 8);
+    const data = join(folder, 'few.jsonl');
+    await writeFile(data, lines.join('\n'));
+    const images = ['--image-folder', tasks];
+    const file = join(folder, 'few.safetensors');
+    expect((await headlight('fit', '--train', data, ...images, '--heads', '3', '--out', file)).code).toBe(0);
+    const found = await result('ablate', '--classifier', file, '--data', data, ...images, '--heads', '0.0,1.5');
+    expect(found).toMatchObject({ queries: 8, measured: 'accuracy', replacedBy: 'zero' });
+    for (const { value } of found.heads) expect([...Array(9).keys()].map((n) => n / 8)).toContain(value);
+    const mean = await result('ablate', ...asked, '--mean', data, ...images, '--heads', '1.5', '--position', 'last');
+    expect(mean).toMatchObject({ replacedBy: 'its mean', position: 'last' });
+    expect(mean.heads[0].change).toBeLessThan(0);
+    const same = await result('similarity', '--data', data, '--data', data, ...images, '--select', '2');
+    expect(same).toMatchObject({ jaccard: 1 });
+    for (const { similarity } of same.heads) expect(similarity).toBeCloseTo(1, 5);
+  }, 240_000);
+
+  it('patch: the last position carries the answer after that layer', async () => {
+    const options = ['--corrupted-image', other, '--pos', '-2:', '--out', join(folder, 'patch.png')];
+    const { patches, clean, corrupted } = await result('patch', ...asked, ...options);
+    expect(clean).toBeGreaterThan(0);
+    expect(corrupted).toBeLessThan(0);
+    expect(patches).toHaveLength(12);
+    const last = patches.filter(({ at }: { at: string }) => at === ':').map((p: { restored: number }) => p.restored);
+    expect(last[0]).toBeCloseTo(0, 1);
+    expect(last[5]).toBeCloseTo(1, 1);
+    const heads = await result('patch', ...asked, '--corrupted-image', other, '--what', 'heads');
+    const best = heads.patches.reduce((a: { restored: number }, b: { restored: number }) =>
+      b.restored > a.restored ? b : a,
+    );
+    expect(best).toMatchObject({ layer: 1, head: 5 });
+  }, 240_000);
+
+  it('knockout: the layer that reads the picture', async () => {
+    const { baseline, windows } = await result('knockout', ...asked, '--out', join(folder, 'knockout.svg'));
+    const lost = windows.map(({ value }: { value: number }) => baseline - value);
+    expect(lost.indexOf(Math.max(...lost))).toBe(1);
+  }, 120_000);
+});
+
+describe('usage', () => {
+  it.each([
+    [['attention', '--prompt', 'x'], /no picture to look at/],
+    [['attention', ...asked, '--rollout', 'decoder', '--heads', '1.1'], /leave --heads out/],
+    [['lens', ...asked, '--out', 'lens.pdf'], /\.svg or \.png/],
+    [['words', '--heads', '1.1'], /give either --prompt or --data/],
+    [['ablate', '--prompt', 'x', '--classifier', 'y'], /go together/],
+    [['patch', ...asked], /--corrupted-image or --corrupted-prompt/],
+    [['similarity', '--data', 'one.jsonl'], /give --data twice/],
+  ] as const)(
+    '%j',
+    async (args, message) => {
+      const found = await headlight(...args);
+      expect(found.stderr).toMatch(message);
+      expect(found.code).toBe(2);
+      expect(found.stdout).toBe('');
+    },
+    60_000,
+  );
+});
