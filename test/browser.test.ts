@@ -2,15 +2,36 @@
 import { readFileSync } from 'node:fs';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
 import { openFolder } from '#platform';
+import type { Edit } from '../src/model/edits.ts';
 import { VisionLanguageModel } from '../src/model/vision-language-model.ts';
 import { chromiumPath, RepositoryPage } from './chromium.ts';
 import { useGpu } from './gpu.ts';
 import { relativeError } from './kernels/check.ts';
 
-const checkpoint = 'weights/tiny-llava';
-const task = readFileSync(`${checkpoint}/tasks/novel-words.test.jsonl`, 'utf8').split('\n')[0];
-const image = `${checkpoint}/tasks/${JSON.parse(task).image}`;
-const prompt = 'What is in the image?';
+const task = readFileSync('weights/tiny-llava/tasks/novel-words.test.jsonl', 'utf8').split('\n')[0];
+const pictures = ['scene', 'wide'].map((name) => `test/fixtures/images/${name}.png`);
+
+interface Case {
+  checkpoint: string;
+  images: string[];
+  prompt: string;
+  edits: Edit[];
+}
+const cases: Case[] = [
+  {
+    checkpoint: 'weights/tiny-llava',
+    images: [`weights/tiny-llava/tasks/${JSON.parse(task).image}`],
+    prompt: 'What is in the image?',
+    edits: [],
+  },
+  // tiles, newlines, a resized map; frames, windows, positions of three axes: with pictures amid the text, and a head cut
+  ...['onevision-f32', 'qwen2_5-vl-f32'].map((name) => ({
+    checkpoint: `test/fixtures/families/${name}`,
+    images: pictures.slice(0, name.startsWith('qwen') ? 2 : 1),
+    prompt: name.startsWith('qwen') ? 'Is <image> the same as <image>?' : 'What is in <image>?',
+    edits: [{ at: 'blocks.0.attn.hook_z', heads: [0], set: 0 }],
+  })),
+];
 const namesFilter = 'blocks.*.attn.hook_z';
 
 const title = 'the library in Chromium';
@@ -22,30 +43,40 @@ describe.skipIf(!chromiumPath)(chromiumPath ? title : `${title} (skipped: no Chr
   });
   afterAll(() => browser?.close());
 
-  it('gives Node’s head outputs and Node’s text', async () => {
-    const model = await VisionLanguageModel.load(await openFolder(checkpoint), { gpu: gpu() });
-    const input = await model.input({ images: [new Uint8Array(readFileSync(image))], prompt });
-    const expected = await model.runWithCache(input, { namesFilter });
-    let text = '';
-    for await (const piece of model.generate(input, { maxNewTokens: 24 })) text += piece;
+  it.each(cases)(
+    'gives Node’s head outputs and Node’s text: $checkpoint',
+    async ({ checkpoint, images, prompt, edits }) => {
+      const model = await VisionLanguageModel.load(await openFolder(checkpoint), { gpu: gpu() });
+      const input = await model.input({ images: images.map((file) => new Uint8Array(readFileSync(file))), prompt });
+      const expected = await model.runWithCache(input, { namesFilter, edits });
+      let text = '';
+      for await (const piece of model.generate(input, { maxNewTokens: 24, edits })) text += piece;
 
-    // As text: Vitest would rewrite the imports of a function.
-    const found = await browser.page.evaluate<{ ids: number[]; z: [string, number[]][]; text: string }>(`(async () => {
+      // As text: Vitest would rewrite the imports of a function.
+      const found = await browser.page.evaluate<{
+        ids: number[];
+        z: [string, number[]][];
+        text: string;
+      }>(`(async () => {
       const { openFolder, openGpu, VisionLanguageModel } = await import('/src/index.ts');
       const model = await VisionLanguageModel.load(await openFolder('/${checkpoint}'), { gpu: await openGpu() });
-      const bytes = new Uint8Array(await (await fetch('/${image}')).arrayBuffer());
-      const input = await model.input({ images: [bytes], prompt: ${JSON.stringify(prompt)} });
-      const cache = await model.runWithCache(input, { namesFilter: '${namesFilter}' });
+      const images = await Promise.all(${JSON.stringify(images)}.map(async (file) =>
+        new Uint8Array(await (await fetch('/' + file)).arrayBuffer())));
+      const edits = ${JSON.stringify(edits)};
+      const input = await model.input({ images, prompt: ${JSON.stringify(prompt)} });
+      const cache = await model.runWithCache(input, { namesFilter: '${namesFilter}', edits });
       let text = '';
-      for await (const piece of model.generate(input, { maxNewTokens: 24 })) text += piece;
+      for await (const piece of model.generate(input, { maxNewTokens: 24, edits })) text += piece;
       return { ids: [...input.inputIds], z: [...cache].map(([name, { data }]) => [name, [...data]]), text };
     })()`);
 
-    expect(found.ids).toEqual([...Array.from(input.inputIds)]);
-    expect(found.z.map(([name]) => name)).toEqual([...expected.keys()]);
-    for (const [name, data] of found.z) expect(relativeError(data, expected.get(name)!.data), name).toBeLessThan(1e-4);
-    expect(found.text).toBe(text);
-    expect(text.length).toBeGreaterThan(5);
-    model.destroy();
-  });
+      expect(found.ids).toEqual([...Array.from(input.inputIds)]);
+      expect(found.z.map(([name]) => name)).toEqual([...expected.keys()]);
+      for (const [name, data] of found.z)
+        expect(relativeError(data, expected.get(name)!.data), name).toBeLessThan(1e-4);
+      expect(found.text).toBe(text);
+      expect(text.length).toBeGreaterThan(5);
+      model.destroy();
+    },
+  );
 });

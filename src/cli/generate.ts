@@ -1,8 +1,9 @@
 import type { Register } from './command.ts';
+import { type EditOptions, readEdits, withEditOptions } from './edits.ts';
 import { integer, number } from './model.ts';
 import { openPrompt, type PromptOptions, withPromptOptions } from './prompt.ts';
 
-interface Options extends PromptOptions {
+interface Options extends PromptOptions, EditOptions {
   maxNewTokens: number;
   temperature: number;
   topP: number;
@@ -10,7 +11,7 @@ interface Options extends PromptOptions {
 }
 
 export const generateCommand: Register = (program, run) => {
-  withPromptOptions(program.command('generate'))
+  withEditOptions(withPromptOptions(program.command('generate')))
     .description('Answer a prompt about images, streamed; greedy unless a temperature is given.')
     .option('--max-new-tokens <n>', 'at most this many tokens', integer(1), 256)
     .option('--temperature <t>', '0 is greedy', number(0), 0)
@@ -22,16 +23,20 @@ export const generateCommand: Register = (program, run) => {
 Examples:
   headlight generate --image scene.png --prompt 'What is in the image?'
   headlight generate --image a.jpg --image b.jpg --prompt 'What differs?' --temperature 0.7 --seed 1
+  headlight generate --video clip.mp4 --prompt 'What happens?' --model ~/models/Qwen2.5-VL-7B-Instruct
+  headlight generate --image a.jpg --prompt 'What is this?' --edits edits.json   # [{"at": "blocks.3.attn.hook_z", "heads": [5], "set": 0}]
   headlight generate --image a.jpg --raw-prompt --prompt 'USER: <image>\\nWhat is this? ASSISTANT:' --json`,
     )
     .action(
       run<Options>(async (context, options) => {
+        const edits = await readEdits(options);
         const { model, input } = await openPrompt(context, options);
         let text = '';
         const ids: number[] = [];
         const started = performance.now();
         for await (const piece of model.generate(input, {
           ...options,
+          edits,
           signal: context.signal,
           onToken: (id) => ids.push(id),
         })) {

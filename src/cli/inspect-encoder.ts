@@ -3,13 +3,21 @@ import { layoutDescriptions } from '../checkpoint/names.ts';
 import { elementCount } from '../kernels/tensor.ts';
 import type { TextTowerConfig } from '../model/config/text-tower.ts';
 import type { ViTConfig } from '../model/config/vit.ts';
+import { dualHookPoints } from '../model/families/dual.ts';
 import { parseDualConfig } from '../model/families/index.ts';
 import type { Folder } from '../platform/types.ts';
 import type { Context } from './context.ts';
+import { hookShapes, printHooks } from './inspect-hooks.ts';
 
 /** What a CLIP or SigLIP is. */
-export async function inspectEncoder(context: Context, folder: Folder, json: unknown): Promise<void> {
-  const { family, vision, text, embeddingSize } = parseDualConfig(json, `${folder.location}/config.json`);
+export async function inspectEncoder(
+  context: Context,
+  folder: Folder,
+  json: unknown,
+  options: { hooks?: true },
+): Promise<void> {
+  const parsed = parseDualConfig(json, `${folder.location}/config.json`);
+  const { family, vision, text, embeddingSize } = parsed;
   const { tensors, files, bytes, layout } = await openCheckpoint(folder);
   const stored = [...tensors.values()];
   const parts: Record<string, number> = {};
@@ -32,7 +40,10 @@ export async function inspectEncoder(context: Context, folder: Folder, json: unk
     ['embeddings', `${embeddingSize} numbers; a baseline for SAVs: headlight eval --baseline-encoder`],
   ];
   for (const [key, value] of rows) context.print(`${key.padEnd(24)}${value}`);
+  const one = { pos: text.maxPositions, keys: text.maxPositions, crops: 1, patches: 0, texts: 1 };
+  const hooks = options.hooks && hookShapes(dualHookPoints(parsed), one);
+  if (hooks) printHooks(context, hooks);
   const { className, name, modelType } = family;
   const config = { className, family: name, modelType, vision, text, embeddingSize };
-  context.result({ config, layout, files, parameters, parts, dtypes, bytes });
+  context.result({ config, layout, files, parameters, parts, dtypes, bytes, ...(hooks && { hooks }) });
 }

@@ -11,6 +11,7 @@ import type { Size } from '../model/anyres.ts';
 import { dryModel, imageTokens, pricePrefill, type RunPrice } from '../model/dry-run.ts';
 import type { Architecture, VisualShape } from '../model/families/family.ts';
 import { isDual, parseConfig } from '../model/families/index.ts';
+import type { RunSize } from '../model/hook-points.ts';
 import { requireJson } from '../model/json.ts';
 import { KvCache } from '../model/kv-cache.ts';
 import { unreadTensors, weightSpecs } from '../model/load-model.ts';
@@ -22,6 +23,7 @@ import { openCheckpointFolder } from './checkpoint-folder.ts';
 import type { Register } from './command.ts';
 import { type Context, UsageError } from './context.ts';
 import { inspectEncoder } from './inspect-encoder.ts';
+import { hookShapes, printHooks } from './inspect-hooks.ts';
 import { integer, type ModelOptions, withCommonOptions } from './model.ts';
 
 interface InspectOptions extends ModelOptions {
@@ -29,6 +31,7 @@ interface InspectOptions extends ModelOptions {
   textTokens: number;
   length?: number;
   dtype?: DType;
+  hooks?: true;
 }
 
 export const inspectCommand: Register = (program, run) => {
@@ -39,6 +42,7 @@ export const inspectCommand: Register = (program, run) => {
     .option('--image-size <WxH>', 'price images of this size, in pixels; may be repeated (default: 640x480)', sizes)
     .option('--text-tokens <n>', 'tokens of text beside an image', integer(1), 128)
     .option('--length <n>', "positions of the key/value cache (default: the model's most)", integer(1))
+    .option('--hooks', "list the model's hook points and their shapes in the first prompt below")
     .addOption(
       new Option('--dtype <dtype>', 'precision to price a config.json without weights at').choices([
         'f32',
@@ -56,7 +60,7 @@ export const inspectCommand: Register = (program, run) => {
 async function inspect(context: Context, options: InspectOptions): Promise<void> {
   const folder = await openCheckpointFolder(options.model);
   const json = await requireJson(folder, 'config.json');
-  if (isDual(json)) return inspectEncoder(context, folder, json);
+  if (isDual(json)) return inspectEncoder(context, folder, json, options);
   const config = parseConfig(json, `${folder.location}/config.json`);
   const { text } = config;
   const length = options.length ?? text.maxPositions;
@@ -107,6 +111,8 @@ async function inspect(context: Context, options: InspectOptions): Promise<void>
     ...adapterRows(adapter, checks),
   ];
   for (const [key, value] of rows) context.print(`${key.padEnd(24)}${value}`);
+  const hooks = options.hooks && hookShapes(model.hookPoints, sizeOf(runs[0].price.tokens, shapes[0]?.shape));
+  if (hooks) printHooks(context, hooks);
   context.result({
     config: { ...config, vision: config.vision?.config },
     layout: stored.checkpoint?.layout,
@@ -121,6 +127,7 @@ async function inspect(context: Context, options: InspectOptions): Promise<void>
     prompts: runs.map(({ name, price }) => ({ name, ...price })),
     adapter: adapter ?? null,
     checks: checks ?? null,
+    ...(hooks && { hooks }),
   });
 }
 
@@ -128,6 +135,14 @@ const defaultsRow: [string, string] = [
   'image processor',
   "preprocessor_config.json is not there yet; sizes of images are by transformers' defaults, which the checkpoint's may exceed",
 ];
+
+/** Crops and patches are both a visual's rows. */
+const sizeOf = (tokens: number, { shape: [count] }: VisualShape = { kind: 'image', shape: [0] }): RunSize => ({
+  pos: tokens,
+  keys: tokens,
+  crops: count,
+  patches: count,
+});
 
 interface Storage {
   readonly checkpoint?: Checkpoint;

@@ -4,9 +4,10 @@ import type { Capabilities } from '../kernels/capabilities.ts';
 import { DryGpu } from '../kernels/dry-gpu.ts';
 import { type DType, elementCount, splitRows } from '../kernels/tensor.ts';
 import type { Architecture, VisualShape } from './families/family.ts';
+import { modelWeights } from './forward.ts';
 import type { ModelInput, Visual } from './input.ts';
 import { KvCache } from './kv-cache.ts';
-import { Model, modelWeights } from './model.ts';
+import { Model } from './model.ts';
 import type { WeightSource } from './weights.ts';
 
 /** @param like the adapter whose kernels are recorded, and whose bindings split the matrices. */

@@ -7,6 +7,7 @@ import { matmul } from '../kernels/matmul/matmul.ts';
 import type { Readback, Recorder } from '../kernels/recorder.ts';
 import type { Tensor } from '../kernels/tensor.ts';
 import type { Folder } from '../platform/types.ts';
+import { tokensPerCrop } from './config/vit.ts';
 import { checkCrops, stackCrops } from './crops.ts';
 import { InputError } from './errors.ts';
 import { type DualEncoderConfig, dualHookPoints, type ImageHead } from './families/dual.ts';
@@ -16,10 +17,10 @@ import { Hooks } from './hooks.ts';
 import type { Visual } from './input.ts';
 import { requireJson } from './json.ts';
 import { type LoadModelOptions, specsOf } from './load-model.ts';
-import { type ActivationCache, activations } from './model.ts';
 import { DualProcessor } from './processor/dual-processor.ts';
+import { type ActivationCache, activations } from './run.ts';
 import { type TextTowerWeights, textTower, textTowerWeights } from './text-tower.ts';
-import { tokensPerCrop, type ViTWeights, visionTower, vitWeights } from './vision-tower.ts';
+import { type ViTWeights, visionTower, vitWeights } from './vision-tower.ts';
 import type { Linear, WeightSource } from './weights.ts';
 
 /** What the towers run on: either may be empty. */

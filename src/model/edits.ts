@@ -3,7 +3,7 @@ import type { Recorder } from '../kernels/recorder.ts';
 import { elementCount, reshape, type Tensor } from '../kernels/tensor.ts';
 import { InputError } from './errors.ts';
 import { type HookPoint, selectHooks } from './hook-points.ts';
-import type { PosSlice } from './hooks.ts';
+import type { PosSlice } from './positions.ts';
 
 /** Positions of an edit: one, a half-open range, or a list. Negative numbers count from the end of the prompt. */
 export type EditPositions = PosSlice | { readonly at: readonly number[] };

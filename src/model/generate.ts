@@ -1,9 +1,10 @@
 import type { Tensor } from '../kernels/tensor.ts';
 import { InputError } from './errors.ts';
-import { resolvePosSlice } from './hooks.ts';
 import type { ModelInput } from './input.ts';
 import { KvCache } from './kv-cache.ts';
-import type { ActivationCache, Model, RunOptions, StepResult } from './model.ts';
+import type { Model, StepResult } from './model.ts';
+import { resolvePosSlice } from './positions.ts';
+import type { ActivationCache, RunOptions } from './run.ts';
 import { Sampler, type SamplerOptions } from './sampling.ts';
 
 export interface ContinueOptions extends Partial<SamplerOptions> {

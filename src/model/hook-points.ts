@@ -1,9 +1,8 @@
+import type { BlockShape } from './config/block.ts';
 import type { TextConfig } from './config/text.ts';
 import type { ViTConfig } from './config/vit.ts';
+import { tokensPerCrop } from './config/vit.ts';
 import { InputError } from './errors.ts';
-import type { Architecture } from './families/family.ts';
-import type { BlockShape } from './transformer.ts';
-import { tokensPerCrop } from './vision-tower.ts';
 
 /** What a hook's shape depends on in one run. */
 export interface RunSize {
@@ -26,11 +25,17 @@ export interface HookPoint {
   readonly layer: number;
 }
 
+/** What an `Architecture` has hook points of. */
+interface Hooked {
+  readonly text: TextConfig;
+  readonly vision?: { readonly hookPoints: readonly HookPoint[] };
+}
+
 /**
  * The table of DESIGN.md section 3 as data: every hook point of a model, in the order in which a run reaches them.
  * Names are TransformerLens's; counts and head sizes come from the config.
  */
-export function hookPoints({ text, vision }: Pick<Architecture, 'text' | 'vision'>): HookPoint[] {
+export function hookPoints({ text, vision }: Hooked): HookPoint[] {
   return [...(vision?.hookPoints ?? []), ...textHookPoints(text)];
 }
 

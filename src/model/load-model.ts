@@ -7,9 +7,10 @@ import type { Tensor, Weight } from '../kernels/tensor.ts';
 import type { Folder } from '../platform/types.ts';
 import type { Architecture } from './families/family.ts';
 import { parseConfig } from './families/index.ts';
+import { modelWeights } from './forward.ts';
 import { endTokens } from './generation-config.ts';
 import { readJson, requireJson } from './json.ts';
-import { Model, modelWeights } from './model.ts';
+import { Model } from './model.ts';
 import type { WeightSource } from './weights.ts';
 
 export interface LoadModelOptions {

@@ -1,4 +1,3 @@
-import type { Activation } from '../kernels/activation/activation.wgsl.ts';
 import { attention } from '../kernels/attention/attention.ts';
 import { attentionPattern, attentionScores } from '../kernels/attention-pattern/attention-pattern.ts';
 import { attentionValues } from '../kernels/attention-values/attention-values.ts';
@@ -9,21 +8,9 @@ import { layerNorm, rmsNorm } from '../kernels/norm/norm.ts';
 import type { Recorder } from '../kernels/recorder.ts';
 import { copyRows, rotaryEmbedding } from '../kernels/rotary/rotary.ts';
 import { isBindable, reshape, type Tensor } from '../kernels/tensor.ts';
+import type { BlockShape } from './config/block.ts';
 import type { Site } from './hooks.ts';
 import type { BlockWeights, Norm } from './weights.ts';
-
-/** The sizes and kinds of a block: all that differs between the decoders and towers of every family. */
-export interface BlockShape {
-  readonly dModel: number;
-  readonly dMlp: number;
-  readonly nHeads: number;
-  readonly nKvHeads: number;
-  readonly dHead: number;
-  readonly eps: number;
-  readonly act: Activation;
-  /** MLP: down(act(gate(x)) · up(x)), or else down(act(up(x))). */
-  readonly gated: boolean;
-}
 
 /** Which keys a query sees. */
 export type Mask =

@@ -7,9 +7,10 @@ import { type GenerateOptions, generate, PromptRun } from './generate.ts';
 import type { ModelInput } from './input.ts';
 import { requireJson } from './json.ts';
 import { type LoadedModel, type LoadModelOptions, loadModel } from './load-model.ts';
-import { type Activation, type ActivationCache, type Model, type RunOptions, splitHeadVectors } from './model.ts';
+import { type Model, splitHeadVectors } from './model.ts';
 import type { ContentPart } from './processor/chat-template.ts';
 import { Processor } from './processor/processor.ts';
+import type { Activation, ActivationCache, RunOptions } from './run.ts';
 
 /** What a prompt is made of before the processor has seen it. */
 export interface Prompt {

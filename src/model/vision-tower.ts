@@ -4,7 +4,7 @@ import { patchify } from '../kernels/patchify/patchify.ts';
 import type { Recorder } from '../kernels/recorder.ts';
 import type { Tensor, Weight } from '../kernels/tensor.ts';
 import { visionEmbedding } from '../kernels/vision-embedding/vision-embedding.ts';
-import type { ViTConfig } from './config/vit.ts';
+import { tokensPerCrop, type ViTConfig } from './config/vit.ts';
 import type { Hooks } from './hooks.ts';
 import { block, norm } from './transformer.ts';
 import { type BlockWeights, clipBlock, layerNorm, type Norm, type WeightSource } from './weights.ts';
@@ -16,9 +16,6 @@ export interface ViTWeights {
   readonly lnPre?: Norm;
   readonly blocks: readonly BlockWeights[];
 }
-
-/** Tokens of one crop: patches, after the class token where there is one. */
-export const tokensPerCrop = ({ side, classToken }: ViTConfig): number => side ** 2 + (classToken ? 1 : 0);
 
 /** CLIP's and SigLIP's image towers by their canonical names (src/checkpoint/names.ts). */
 export function vitWeights(config: ViTConfig, source: WeightSource): ViTWeights {

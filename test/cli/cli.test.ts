@@ -4,7 +4,7 @@ import { cp, mkdir, mkdtemp, readdir, readFile, rm, writeFile } from 'node:fs/pr
 import { tmpdir } from 'node:os';
 import { join, resolve } from 'node:path';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
-import { parseSafetensors } from '../../src/checkpoint/safetensors.ts';
+import { parseSafetensors, tensorBytes } from '../../src/checkpoint/safetensors.ts';
 
 const tasks = resolve('weights/tiny-llava/tasks');
 let folder: string;
@@ -133,14 +133,19 @@ describe('commands on the embedded checkpoint', () => {
     expect(files).toHaveLength(2);
     const names = ['image_pooling', 'logit_bias', 'logit_scale', 'text_model', 'vision_tower'];
     expect(Object.keys(parts).sort()).toEqual(names);
-    const words = await headlight('inspect', '--model', 'test/fixtures/families/clip-f32');
+    const words = await headlight('inspect', '--hooks', '--model', 'test/fixtures/families/clip-f32');
+    expect(words.stdout).toMatch(/^hook {2}text\.blocks\.\{0\.\.1\}\.attn\.hook_z +\[1, \d+, 2, \d+\]$/m);
     expect(words.stdout).toMatch(/^architecture +CLIPModel \(CLIP\)$/m);
     expect(words.stdout).toMatch(/^image tower +2 layers, 2 heads of 8, width 16, 16 pixels in patches of 4$/m);
   });
 
   it('inspect tells what it is, in words and in JSON', async () => {
-    const { stdout } = await headlight('inspect', '--json', '--image-size', '20x30', '--length', '100');
+    const { stdout } = await headlight('inspect', '--json', '--image-size', '20x30', '--length', '100', '--hooks');
     expect(JSON.parse(stdout)).toMatchObject({
+      hooks: expect.arrayContaining([
+        { name: 'vision.hook_embed', shape: [1, 36, 128] },
+        { name: 'blocks.5.attn.hook_pattern', shape: [8, 164, 164] },
+      ]),
       config: { className: 'LlavaForConditionalGeneration', text: { nLayers: 6, nHeads: 8 } },
       layout: 'hub',
       dtypes: { f16: expect.any(Number) },
@@ -148,7 +153,8 @@ describe('commands on the embedded checkpoint', () => {
       kvCache: { positions: 100, bytes: 100 * 2 * 4 * 6 * 8 * 16 },
       prompts: [{ tokens: 36 + 128 }],
     });
-    const { stdout: words } = await headlight('inspect');
+    const { stdout: words } = await headlight('inspect', '--hooks');
+    expect(words).toMatch(/^hook {2}blocks\.\{0\.\.5\}\.attn\.hook_z +\[\d+, 8, 16\]$/m);
     expect(words).toMatch(/^architecture +LlavaForConditionalGeneration \(LLaVA-1\.5\)$/m);
     expect(words).toMatch(/^ {2}not read +512 bytes: after the tower's last layer/m);
     expect(words).toMatch(/^adapter +.*a binding, .*a buffer\n {2}fits +every weight fits one binding$/m);
@@ -217,6 +223,40 @@ describe('commands on the embedded checkpoint', () => {
     expect(tensors.get('pixel_values')).toMatchObject({ shape: [1, 3, 48, 48] });
     expect(tensors.get('input_ids')).toMatchObject({ dtype: 'I32' });
     expect(tensors.size).toBe(9);
+  });
+
+  it('capture and generate take edits from a file, and say what is wrong with one', async () => {
+    const [edits, out, image] = [join(folder, 'edits.json'), join(folder, 'cut.safetensors'), await firstImage()];
+    await writeFile(edits, '[{"at": "blocks.2.attn.hook_z", "heads": [3], "set": 0}]');
+    const prompt = ['--image', image, '--prompt', 'What is it?', '--edits', edits];
+    const captured = await headlight(
+      'capture',
+      ...prompt,
+      '--names',
+      'blocks.2.attn.hook_z',
+      '--pos',
+      'last',
+      '--out',
+      out,
+    );
+    expect(captured.code, captured.stderr).toBe(0);
+    const bytes = new Uint8Array(await readFile(out));
+    const z = new Float32Array(
+      tensorBytes(out, parseSafetensors(out, bytes), bytes, 'blocks.2.attn.hook_z').slice().buffer,
+    );
+    const heads = Array.from({ length: 8 }, (_, h) => z.slice(16 * h, 16 * h + 16).every((v) => v === 0));
+    expect(heads).toEqual([false, false, false, true, false, false, false, false]);
+
+    const wrong = async (json: string) => {
+      await writeFile(edits, json);
+      return headlight('generate', ...prompt);
+    };
+    const said = (code: number, words: RegExp) => ({ code, stderr: expect.stringMatching(words) });
+    expect(await wrong('[{')).toMatchObject(said(2, /edits\.json: not JSON/));
+    expect(await wrong('[{"at": "logits", "scales": 2}]')).toMatchObject(said(2, /edits\.json: 0: .*scales/));
+    expect(await wrong('[{"at": "blocks.99.attn.hook_z", "set": 0}]')).toMatchObject(
+      said(1, /blocks\.99\.attn\.hook_z/),
+    );
   });
 
   it('fit, classify and eval: from rows to labels, with a cache that saves forwards', async () => {

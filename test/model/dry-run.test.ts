@@ -7,9 +7,10 @@ import { openGpu } from '../../src/kernels/gpu.ts';
 import type { DType } from '../../src/kernels/tensor.ts';
 import { dryModel } from '../../src/model/dry-run.ts';
 import { parseConfig } from '../../src/model/families/index.ts';
+import { modelWeights } from '../../src/model/forward.ts';
 import { KvCache } from '../../src/model/kv-cache.ts';
 import { weightSpecs } from '../../src/model/load-model.ts';
-import { Model, modelWeights } from '../../src/model/model.ts';
+import { Model } from '../../src/model/model.ts';
 import { priceWeights } from '../../src/model/price.ts';
 import { fixturePath, modelInput, readJsonFixture, readTensors } from '../fixtures.ts';
 

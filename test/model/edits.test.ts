@@ -6,7 +6,7 @@ import type { Edit } from '../../src/model/edits.ts';
 import { generate } from '../../src/model/generate.ts';
 import type { ModelInput } from '../../src/model/input.ts';
 import { type LoadedModel, loadModel } from '../../src/model/load-model.ts';
-import type { ActivationCache } from '../../src/model/model.ts';
+import type { ActivationCache } from '../../src/model/run.ts';
 import { fixturePath, modelInput, readTensors } from '../fixtures.ts';
 import { useGpu } from '../gpu.ts';
 import { random, relativeError } from '../kernels/check.ts';

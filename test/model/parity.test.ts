@@ -4,7 +4,7 @@ import { openFolder } from '#platform';
 import { generate } from '../../src/model/generate.ts';
 import type { ModelInput } from '../../src/model/input.ts';
 import { type LoadedModel, loadModel } from '../../src/model/load-model.ts';
-import type { Activation } from '../../src/model/model.ts';
+import type { Activation } from '../../src/model/run.ts';
 import {
   checkpointNames,
   type Expected,

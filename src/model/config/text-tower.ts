@@ -1,5 +1,5 @@
 import { z } from 'zod';
-import type { BlockShape } from '../transformer.ts';
+import type { BlockShape } from './block.ts';
 import { count, epsilon, type Settings, tokenId } from './settings.ts';
 
 /** The text side of a dual encoder (HF `CLIPTextConfig`, `SiglipTextConfig`). */

@@ -1,5 +1,5 @@
 import { z } from 'zod';
-import type { BlockShape } from '../transformer.ts';
+import type { BlockShape } from './block.ts';
 import { count, epsilon, type Settings } from './settings.ts';
 
 /** How the rotary frequencies are made (HF `rope_parameters`). */

@@ -1,5 +1,5 @@
 import { z } from 'zod';
-import type { BlockShape } from '../transformer.ts';
+import type { BlockShape } from './block.ts';
 import { count, epsilon, type Settings } from './settings.ts';
 
 /** A vision transformer over square images (HF `CLIPVisionConfig`, `SiglipVisionConfig`). */
@@ -17,6 +17,9 @@ export interface ViTConfig extends BlockShape {
   /** CLIP: width of the space that images and texts share. */
   readonly projectionDim: number;
 }
+
+/** Tokens of one crop: patches, after the class token where there is one. */
+export const tokensPerCrop = ({ side, classToken }: ViTConfig): number => side ** 2 + (classToken ? 1 : 0);
 
 const common = {
   num_channels: z.literal(3).default(3),

@@ -1,10 +1,10 @@
 import { gatherRows } from '../../kernels/elementwise/elementwise.ts';
 import { matmul } from '../../kernels/matmul/matmul.ts';
 import type { TextTowerConfig } from '../config/text-tower.ts';
+import { tokensPerCrop } from '../config/vit.ts';
 import { InputError } from '../errors.ts';
 import type { HookPoint } from '../hook-points.ts';
 import { norm } from '../transformer.ts';
-import { tokensPerCrop } from '../vision-tower.ts';
 import { layerNorm, linear } from '../weights.ts';
 import type { DualFamily } from './dual.ts';
 

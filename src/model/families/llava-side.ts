@@ -10,14 +10,14 @@ import type { Tensor } from '../../kernels/tensor.ts';
 import type { Size } from '../anyres.ts';
 import { type Settings, tokenId } from '../config/settings.ts';
 import { parseText, type TextConfig } from '../config/text.ts';
-import { clipLarge336, parseViT, type ViTConfig } from '../config/vit.ts';
+import { clipLarge336, parseViT, tokensPerCrop, type ViTConfig } from '../config/vit.ts';
 import { checkCrops, stackCrops } from '../crops.ts';
 import { InputError } from '../errors.ts';
 import { type HookPoint, vitHookPoints } from '../hook-points.ts';
 import type { Visual } from '../input.ts';
 import type { Processing } from '../processor/visual-processor.ts';
 import { projector } from '../projector.ts';
-import { type FeatureSelection, selectFeatures, tokensPerCrop, visionTower, vitWeights } from '../vision-tower.ts';
+import { type FeatureSelection, selectFeatures, visionTower, vitWeights } from '../vision-tower.ts';
 import { linear } from '../weights.ts';
 import type { VisionSide } from './family.ts';
 

@@ -4,10 +4,10 @@ import { gatherRows } from '../../kernels/elementwise/elementwise.ts';
 import { matmul } from '../../kernels/matmul/matmul.ts';
 import { reshape, type Tensor } from '../../kernels/tensor.ts';
 import type { ViTConfig } from '../config/vit.ts';
+import { tokensPerCrop } from '../config/vit.ts';
 import { InputError } from '../errors.ts';
 import type { HookPoint } from '../hook-points.ts';
 import { mlpHidden, norm, projectOnto } from '../transformer.ts';
-import { tokensPerCrop } from '../vision-tower.ts';
 import { type Linear, layerNorm, linear, type WeightSource } from '../weights.ts';
 import type { DualFamily } from './dual.ts';
 

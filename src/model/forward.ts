@@ -1,0 +1,222 @@
+import { gatherRows } from '../kernels/elementwise/elementwise.ts';
+import { embedding } from '../kernels/embedding/embedding.ts';
+import type { Recorder } from '../kernels/recorder.ts';
+import { keepText, splice } from '../kernels/splice/splice.ts';
+import { rows, type Tensor } from '../kernels/tensor.ts';
+import { decoder, unembed } from './decoder.ts';
+import { EditPlan } from './edits.ts';
+import { InputError } from './errors.ts';
+import type { Architecture, VisualEncoder, VisualRows } from './families/family.ts';
+import { type HookPoint, hookPoints, selectHooks } from './hook-points.ts';
+import type { Hooks } from './hooks.ts';
+import type { ModelInput, Visual } from './input.ts';
+import type { KvCache } from './kv-cache.ts';
+import { inverseFrequencies, mropeAxes, ropeTable } from './rope.ts';
+import type { RunOptions } from './run.ts';
+import { type DecoderWeights, decoderWeights, type WeightSource } from './weights.ts';
+
+/** Everything that a model needs of a checkpoint, by name. */
+export interface ModelWeights {
+  readonly decoder: DecoderWeights;
+  readonly encoder?: VisualEncoder;
+}
+
+export const modelWeights = ({ text, vision }: Architecture, source: WeightSource): ModelWeights => ({
+  encoder: vision?.encoder(source),
+  decoder: decoderWeights(text, source),
+});
+
+const headsAlone = /\.(hook_resid_pre|ln1\.\w+|attn\.\w+)$/;
+
+/**
+ * The stages of a forward pass, as they are recorded:
+ *
+ *     pixels -> vision tower -> projector -> merged embeddings -> decoder blocks -> head outputs | logits
+ */
+export class Forward {
+  readonly config: Architecture;
+  readonly weights: ModelWeights;
+  readonly hookPoints: readonly HookPoint[];
+  readonly #frequencies: Float32Array;
+  readonly #axisOf: Uint8Array | undefined;
+
+  constructor(config: Architecture, weights: ModelWeights) {
+    this.config = config;
+    this.weights = weights;
+    this.hookPoints = hookPoints(config);
+    const { rope, dHead, mropeSections } = config.text;
+    this.#frequencies = inverseFrequencies(rope, dHead);
+    this.#axisOf = mropeSections && mropeAxes(mropeSections);
+  }
+
+  /** Token embeddings with those of pictures in their places, [batch * length, dModel]. */
+  merged(rec: Recorder, hooks: Hooks, inputs: readonly ModelInput[]): Tensor {
+    const length = inputs[0].inputIds.length;
+    const visuals = inputs.flatMap((input) => imagesFirst(input.visuals));
+    const ids = new Uint32Array(inputs.length * length);
+    for (const [b, { inputIds }] of inputs.entries()) ids.set(Array.from(inputIds), b * length);
+    const x = hooks.pass('hook_embed', this.embed(rec, rec.input('input_ids', 'u32', [ids.length], ids)));
+    if (!visuals.length) return x;
+    const { features, newline, rows } = this.weights.encoder!(rec, visuals, hooks);
+    const source = this.#places(inputs, rows);
+    return splice(rec, {
+      text: x,
+      features,
+      extra: newline,
+      source: rec.input('visual rows', 'u32', [source.length], source),
+      label: 'merged',
+    });
+  }
+
+  /** For every token, the row of features that takes its place, or none: images and videos each in their own order. */
+  #places(inputs: readonly ModelInput[], rowsOf: VisualRows['rows']): Uint32Array<ArrayBuffer> {
+    const vision = this.config.vision!;
+    let first = 0;
+    const places = inputs.flatMap(({ inputIds, visuals }) => {
+      const own = imagesFirst(visuals).map((visual, i) => ({ kind: visual.kind, rows: rowsOf[first + i] }));
+      first += visuals.length;
+      const queue = (kind: Visual['kind']) =>
+        own
+          .filter((v) => v.kind === kind)
+          .flatMap(({ rows }) => Array.from(rows))
+          .values();
+      const [image, video] = [queue('image'), queue('video')];
+      return Array.from(inputIds, (id) => {
+        if (id === vision.imageTokenId) return image.next().value!;
+        return id === vision.videoTokenId ? video.next().value! : keepText;
+      });
+    });
+    return Uint32Array.from(places);
+  }
+
+  /** Rotary positions of prompts, [axes][batch * length]; notes in the cache where what follows them stands. */
+  positions(inputs: readonly ModelInput[], cache: KvCache | undefined): readonly ArrayLike<number>[] {
+    const axes: number[][] = [[], [], []];
+    for (const [b, input] of inputs.entries()) {
+      const { length } = input.inputIds;
+      const own = this.config.vision?.positions?.(input);
+      for (const [a, axis] of axes.entries()) {
+        for (let i = 0; i < length; i++) axis.push(own ? own[a][i] : i);
+        // Each axis goes on from the last token, as in HF's `generate`. (Its `forward` with a cache goes on from the largest
+        // position instead, which differs behind a long video.)
+        if (cache) cache.shifts[a][b] = axis.at(-1)! + 1 - length;
+      }
+    }
+    return axes;
+  }
+
+  /** Positions of `length` tokens of each sequence behind those in the cache. */
+  following(length: number, { batch, length: before, shifts }: KvCache): readonly ArrayLike<number>[] {
+    return shifts.map((shift) =>
+      Uint32Array.from(
+        { length: batch * length },
+        (_, row) => before + shift[Math.floor(row / length)] + (row % length),
+      ),
+    );
+  }
+
+  embed(rec: Recorder, ids: Tensor): Tensor {
+    return embedding(rec, { ids, weight: this.weights.decoder.embed, label: 'embed_tokens' });
+  }
+
+  decode(
+    rec: Recorder,
+    hooks: Hooks,
+    x: Tensor,
+    positions: readonly ArrayLike<number>[],
+    cache: KvCache | undefined,
+    extent: { layers: number; stopAtHeads: boolean },
+  ): Tensor | undefined {
+    const out = this.decoder(rec, hooks, x, positions, cache, extent);
+    this.unembedWanted(rec, hooks, out);
+    // Generation goes on from the last position, whatever the hooks ask for.
+    const { decoder } = this.weights;
+    return cache && unembed(rec, decoder, this.config.text, lastRows(rec, out!, hooks.batch), hooks.last);
+  }
+
+  decoder(
+    rec: Recorder,
+    hooks: Hooks,
+    x: Tensor,
+    positions: readonly ArrayLike<number>[],
+    cache: KvCache | undefined,
+    extent: { layers: number; stopAtHeads: boolean },
+  ): Tensor | undefined {
+    const { text } = this.config;
+    const table = ropeTable(this.#frequencies, positions, this.#axisOf);
+    const rope = rec.input('rope', 'f32', [positions[0].length, text.dHead], table);
+    return decoder(rec, this.weights.decoder, text, { x, batch: hooks.batch, rope, cache, hooks, ...extent });
+  }
+
+  unembedWanted(rec: Recorder, hooks: Hooks, out: Tensor | undefined): void {
+    if (hooks.wants('logits', 'ln_final.hook_normalized', 'ln_final.hook_scale'))
+      unembed(rec, this.weights.decoder, this.config.text, hooks.narrow(out!), hooks.narrowed);
+  }
+
+  /** Which hooks are wanted and how far the run must go for them. */
+  extent({ namesFilter = [], stopAtLayer }: RunOptions, visuals: number, generating: boolean) {
+    const { nLayers } = this.config.text;
+    const seen = (p: HookPoint) => !/^(vision|projector)\./.test(p.name);
+    const selected = selectHooks(this.hookPoints, namesFilter);
+    const unseen = visuals ? undefined : selected.find((p) => !seen(p) && [namesFilter].flat().includes(p.name));
+    if (unseen) throw new InputError(`${unseen.name} does not happen: the prompt has no images`);
+    const wanted = visuals ? selected : selected.filter(seen);
+    const last = generating ? nLayers : Math.max(-1, ...wanted.map((p) => p.layer));
+    if (stopAtLayer !== undefined && !(Number.isInteger(stopAtLayer) && stopAtLayer >= 0 && stopAtLayer <= nLayers))
+      throw new InputError(`stopAtLayer ${stopAtLayer}: this model has ${nLayers} layers`);
+    const unreachable = wanted.find((p) => stopAtLayer !== undefined && p.layer >= stopAtLayer);
+    if (unreachable) throw new InputError(`${unreachable.name} lies beyond stopAtLayer ${stopAtLayer}`);
+    const layers = Math.min(last + 1, nLayers);
+    const stopAtHeads = last < nLayers && wanted.filter((p) => p.layer === last).every((p) => headsAlone.test(p.name));
+    return { names: new Set(wanted.map((p) => p.name)), layers, stopAtHeads };
+  }
+
+  check({ inputIds, visuals }: ModelInput, length: number, cache: KvCache | undefined): void {
+    const { text, vision } = this.config;
+    if (!inputIds.length) throw new InputError('the input has no tokens');
+    if (inputIds.length !== length)
+      throw new InputError(`prompts of ${length} and ${inputIds.length} tokens cannot run as one batch`);
+    const end = (cache?.length ?? 0) + length;
+    if (cache && end > cache.capacity)
+      throw new InputError(`${end} positions do not fit the cache of ${cache.capacity}`);
+    if (end > text.maxPositions)
+      throw new InputError(`${end} positions exceed this model's max_position_embeddings, ${text.maxPositions}`);
+    if (visuals.length && !vision) throw new InputError('this model takes no images: it is a text-only decoder');
+    const found = { image: 0, video: 0 };
+    for (let i = 0; i < length; i++) {
+      const id = inputIds[i];
+      // A placeholder's own embedding is never read, and may lie past the table (the original LLaVA's does).
+      if (id === vision?.imageTokenId) found.image++;
+      else if (id === vision?.videoTokenId) found.video++;
+      else if (!(Number.isInteger(id) && id >= 0 && id < text.vocabSize))
+        throw new InputError(`token id ${id} at position ${i} is not in the vocabulary of ${text.vocabSize}`);
+    }
+    const tokens = visuals.map((visual) => ({ kind: visual.kind, count: vision!.tokens(visual) }));
+    for (const kind of ['image', 'video'] as const) {
+      const counts = tokens.filter((t) => t.kind === kind).map((t) => t.count);
+      if (found[kind] !== counts.reduce((sum, n) => sum + n, 0))
+        throw new InputError(
+          `${found[kind]} ${kind} tokens in the prompt for ${counts.length} ${kind}s${counts.length ? ` of ${counts.join(', ')} tokens` : ''}`,
+        );
+    }
+  }
+
+  plan({ edits = [] }: RunOptions, promptLength: number): EditPlan | undefined {
+    return edits.length ? new EditPlan(this.hookPoints, edits, promptLength) : undefined;
+  }
+}
+
+/** The order in which HF's models see them, and therefore the order of crops and patches in hooks of the tower. */
+function imagesFirst(visuals: readonly Visual[]): Visual[] {
+  const of = (kind: Visual['kind']) => visuals.filter((visual) => visual.kind === kind);
+  return [...of('image'), ...of('video')];
+}
+
+/** The last of `length` rows of each sequence. */
+function lastRows(rec: Recorder, x: Tensor, batch: number): Tensor {
+  const length = x.shape[0] / batch;
+  if (batch === 1) return rows(x, length - 1, length);
+  if (length === 1) return x;
+  const last = Uint32Array.from({ length: batch }, (_, b) => (b + 1) * length - 1);
+  return gatherRows(rec, { x, rows: rec.input('last rows', 'u32', [batch], last), label: 'last rows' });
+}

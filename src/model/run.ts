@@ -1,0 +1,61 @@
+// What a run is asked for, and what it gives.
+import type { Profiler } from '../kernels/profiler.ts';
+import type { Recorder } from '../kernels/recorder.ts';
+import type { Tensor } from '../kernels/tensor.ts';
+import type { Edit } from './edits.ts';
+import { InputError } from './errors.ts';
+import type { NamesFilter } from './hook-points.ts';
+import type { Hooks } from './hooks.ts';
+import type { PosSlice } from './positions.ts';
+
+export interface RunOptions {
+  /** Hook points to return (DESIGN.md section 3): a glob, names, or a predicate. */
+  readonly namesFilter?: NamesFilter;
+  /** Positions of language-model hooks and logits to return: all by default, -1 the last. */
+  readonly posSlice?: PosSlice;
+  /** Run the decoder blocks before this one only. */
+  readonly stopAtLayer?: number;
+  readonly profiler?: Profiler;
+  /** Changes made on the way, in this order (edits.ts). */
+  readonly edits?: readonly Edit[];
+  /** Refuse a run whose results take more bytes than this; 1 GiB by default. */
+  readonly maxResultBytes?: number;
+}
+
+export interface Activation {
+  readonly data: Float32Array;
+  readonly shape: readonly number[];
+}
+
+export type ActivationCache = ReadonlyMap<string, Activation>;
+
+/** Activations in GPU memory, for kernels of the caller's own; theirs to free. */
+export interface GpuActivations {
+  readonly tensors: ReadonlyMap<string, Tensor>;
+  destroy(): void;
+}
+
+/** What a run costs, known before it. */
+export interface RunPrice {
+  /** Bytes that come back to the host (or stay in tensors of their own). */
+  readonly resultBytes: number;
+  /** Bytes of buffers that it needs beside the weights and the results. */
+  readonly arenaBytes: number;
+  readonly dispatches: number;
+  readonly flops: number;
+}
+
+/** What a run has brought home. */
+export function activations(hooks: Hooks): ActivationCache {
+  const found = new Map<string, Activation>();
+  for (const [name, result] of hooks.results)
+    if ('readback' in result) found.set(name, { data: result.readback.f32, shape: result.shape });
+  return found;
+}
+
+export function checkResultBytes({ resultBytes }: Recorder, { maxResultBytes: limit = 2 ** 30 }: RunOptions): void {
+  if (resultBytes > limit)
+    throw new InputError(
+      `the activations asked for take ${resultBytes} bytes, more than ${limit}: ask for fewer names, give posSlice, or raise maxResultBytes`,
+    );
+}
