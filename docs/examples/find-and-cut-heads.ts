@@ -14,7 +14,7 @@ import { wilsonInterval } from '../../src/sav/metrics.ts';
 import { askColor, askShape, likeliest, logProbability, mean, type Query } from './lib/answers.ts';
 import { sample, seeded, someThings } from './lib/scenes.ts';
 
-const [count, sets] = [Number(process.argv[2] ?? 16), Number(process.argv[3] ?? 10)];
+const [count, sets] = [Number(process.argv[2] ?? 12), Number(process.argv[3] ?? 8)];
 const gpu = await openGpu();
 const vlm = await VisionLanguageModel.load(await openFolder('weights/tiny-llava'), { gpu });
 const data = await openFolder('weights/tiny-llava/tasks');
@@ -107,34 +107,36 @@ for (let layer = 0; layer < nLayers; layer++) {
 const draw = seeded(5);
 const setsOf = (from: ReadonlyMap<Head[], number>) =>
   Array.from({ length: sets }, () => [...from].flatMap(([pool, k]) => sample(draw, pool, k)));
-const lists = [
-  ...rows.map(([, heads]) => heads),
-  ...setsOf(pools),
-  ...setsOf(layerPools),
-  ...all.map((head) => [head]),
-];
+const lists = [...rows.map(([, heads]) => heads), ...setsOf(pools), ...setsOf(layerPools)];
 
-const variations = (['zero', 'mean'] as const).flatMap((how) => lists.map((heads) => cut(heads, how)));
+const variations = [
+  ...lists.map((heads) => cut(heads, 'zero')),
+  ...lists.map((heads) => cut(heads, 'mean')),
+  ...all.map((head) => cut([head], 'zero')),
+];
 const found = { color: await outcomes(kinds.color, variations), shape: await outcomes(kinds.shape, variations) };
+const cell = (list: number, kind: 'color' | 'shape') => show(found[kind][list]);
+const range = (list: number, kind: 'color' | 'shape') => {
+  const shares = found[kind].slice(list, list + sets).map(({ right }) => right / count);
+  return `${percent(mean(shares))} % (${sets} sets: ${percent(Math.min(...shares))} to ${percent(Math.max(...shares))})`;
+};
 for (const [h, how] of ['set to zero', 'set to the mean'].entries()) {
-  const of = (kind: 'color' | 'shape', from: number, n: number) =>
-    found[kind].slice(h * lists.length + from, h * lists.length + from + n);
+  const start = h * lists.length;
   print(how, `colour, ${count} questions`, `shape, ${count} questions`);
-  for (const [i, [what]] of rows.entries()) print(what, show(of('color', i, 1)[0]), show(of('shape', i, 1)[0]));
+  for (const [i, [what]] of rows.entries()) print(what, cell(start + i, 'color'), cell(start + i, 'shape'));
   for (const [i, what] of ['any 5 others', '5 others, same layers'].entries()) {
-    const range = (kind: 'color' | 'shape') => {
-      const shares = of(kind, rows.length + i * sets, sets).map(({ right }) => right / count);
-      return `${percent(mean(shares))} % (${sets} sets: ${percent(Math.min(...shares))} to ${percent(Math.max(...shares))})`;
-    };
-    print(what, range('color'), range('shape'));
+    const at = start + rows.length + i * sets;
+    print(what, range(at, 'color'), range(at, 'shape'));
   }
-  // What SAVs do not say: which head's loss alone hurts.
-  for (const kind of ['color', 'shape'] as const) {
-    const alone = of(kind, rows.length + 2 * sets, all.length).map((o, i) => ({ ...o, ...all[i], mean: mean(o.logP) }));
-    const worst = alone.sort((a, b) => a.mean - b.mean).slice(0, 3);
-    const text = worst.map((o) => `${o.layer}.${o.head} ${percent(o.right / count)} % log p ${o.mean.toFixed(2)}`);
-    console.log(`one head alone, ${kind}: ${text.join(', ')}`);
-  }
+}
+// What SAVs do not say: which head's loss alone hurts.
+for (const kind of ['color', 'shape'] as const) {
+  const alone = found[kind]
+    .slice(2 * lists.length)
+    .map(({ right, logP }, i) => ({ right, logP: mean(logP), ...all[i] }));
+  const worst = alone.sort((a, b) => a.logP - b.logP).slice(0, 3);
+  const text = worst.map((o) => `${o.layer}.${o.head} ${percent(o.right / count)} % log p ${o.logP.toFixed(2)}`);
+  console.log(`one head alone set to zero, ${kind}: ${text.join(', ')}`);
 }
 vlm.destroy();
 gpu.dispose();
