@@ -3,7 +3,7 @@
 import { writeFile } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { openFolder, openGpu, VisionLanguageModel, writeSafetensors } from '../../src/index.ts';
-import { ask, askColor, askShape, firstPatch, mean } from './lib/answers.ts';
+import { ask, askColor, askShape, firstPatch, mean, wordId } from './lib/answers.ts';
 import { patchesOf, seeded, someThings } from './lib/scenes.ts';
 
 const gpu = await openGpu();
@@ -60,31 +60,39 @@ const tensors = [...cache].map(([name, { data, shape }]) => ({
 }));
 await writeFile(`${tmpdir()}/read-a-head.safetensors`, writeSafetensors(tensors, { modelId: vlm.modelId }));
 
-// A finding: what share of the last token's attention lies on the four patches of the thing that is asked about?
+// A finding: how much of the last token's attention lies on the word of the question that says which thing is meant, on the
+// four patches of that thing, and on those of another one?
+const heads = [
+  [0, 7],
+  [0, 4],
+  [1, 5],
+  [1, 6],
+];
 const random = seeded(2);
-const share = { color: new Map<string, number[]>(), shape: new Map<string, number[]>() };
+const share = new Map<string, number[]>();
 for (let i = 0; i < 8; i++) {
   const scene = { things: someThings(random, 3) };
   const [asked, other] = scene.things;
-  for (const [kind, query] of [
-    ['color', askColor(vlm, scene, asked)],
-    ['shape', askShape(vlm, scene, asked)],
+  for (const [kind, { input }, word] of [
+    ['colour', askColor(vlm, scene, asked), wordId(vlm, asked.shape)],
+    ['shape', askShape(vlm, scene, asked), wordId(vlm, asked.color)],
   ] as const) {
-    const name = 'blocks.1.attn.hook_pattern';
-    const { data, shape } = (await vlm.runWithCache(query.input, { namesFilter: name, posSlice: -1 })).get(name)!;
-    for (const head of [5, 6]) {
-      const row = data.subarray(head * shape[2], (head + 1) * shape[2]); // [keys]
-      const start = firstPatch(vlm, query.input);
-      for (const [what, thing] of Object.entries({ asked, other })) {
-        const key = `1.${head} ${what}`;
-        const onIt = patchesOf(thing).reduce((sum, patch) => sum + row[start + patch], 0);
-        share[kind].set(key, [...(share[kind].get(key) ?? []), onIt]);
+    const patterns = await vlm.runWithCache(input, { namesFilter: 'blocks.*.attn.hook_pattern', posSlice: -1 });
+    const start = firstPatch(vlm, input);
+    const places = {
+      'the word': [Array.from(input.inputIds).indexOf(word)],
+      'its patches': patchesOf(asked).map((patch) => start + patch),
+      "another's patches": patchesOf(other).map((patch) => start + patch),
+    };
+    for (const [layer, head] of heads)
+      for (const [what, keys] of Object.entries(places)) {
+        const { data, shape } = patterns.get(`blocks.${layer}.attn.hook_pattern`)!; // [nHeads, 1, keys]
+        const onIt = keys.reduce((sum, key) => sum + data[head * shape[2] + key], 0);
+        const name = `${kind} asked, ${layer}.${head}, ${what}`;
+        share.set(name, [...(share.get(name) ?? []), onIt]);
       }
-    }
   }
 }
-for (const kind of ['color', 'shape'] as const)
-  for (const [key, values] of share[kind])
-    console.log(`asked for a ${kind}, head ${key}: ${(100 * mean(values)).toFixed(0)} %`);
+for (const [name, values] of share) console.log(`${name}: ${(100 * mean(values)).toFixed(0)} %`);
 vlm.destroy();
 gpu.dispose();
