@@ -1,29 +1,98 @@
-// For a researcher: any activation by its TransformerLens name, here one head's attention over the image patches.
+// For a researcher: any activation by its TransformerLens name, and what two heads look at (docs/recipes/read-a-head.md).
 // Run: npx tsx -C development docs/examples/read-a-head.ts
-import { readFile } from 'node:fs/promises';
-import { openFolder, openGpu, VisionLanguageModel } from '../../src/index.ts';
+import { writeFile } from 'node:fs/promises';
+import { tmpdir } from 'node:os';
+import { openFolder, openGpu, VisionLanguageModel, writeSafetensors } from '../../src/index.ts';
+import { ask, askColor, askShape, firstPatch, mean, wordId } from './lib/answers.ts';
+import { patchesOf, seeded, someThings } from './lib/scenes.ts';
 
 const gpu = await openGpu();
-const model = await VisionLanguageModel.load(await openFolder('weights/tiny-llava'), { gpu });
-const folder = 'weights/tiny-llava/tasks';
-const row = JSON.parse((await readFile(`${folder}/novel-words.test.jsonl`, 'utf8')).split('\n')[0]);
-const images = [new Uint8Array(await readFile(`${folder}/${row.image}`))];
-const input = await model.input({ images, prompt: 'What is in the image?' });
+const vlm = await VisionLanguageModel.load(await openFolder('weights/tiny-llava'), { gpu });
+const things = someThings(seeded(1), 3);
+const input = ask(vlm, { things }, `What color is the ${things[0].shape}?`);
 
-// Asking for a name selects the kernel that yields it; what nobody asks for is never computed or copied.
-const cache = await model.runWithCache(input, {
-  namesFilter: ['blocks.*.attn.hook_z', 'blocks.2.attn.hook_pattern'],
+// Names: one, a glob, a list of both, or a predicate. Positions: one, or [start, end); negative ones count from the end.
+const cache = await vlm.runWithCache(input, {
+  namesFilter: ['blocks.*.attn.hook_z', 'blocks.1.attn.hook_pattern', 'projector.hook_out'],
   posSlice: -1,
 });
-for (const [name, { shape }] of cache) console.log(name, shape);
+for (const [name, { shape }] of cache) console.log(`${name} [${shape}]`);
+const early = (name: string) => /^blocks\.[01]\..*resid/.test(name);
+const stream = await vlm.runWithCache(input, { namesFilter: early, posSlice: [-3], stopAtLayer: 2 });
+for (const [name, { shape }] of stream) console.log(`${name} [${shape}]`);
 
-// The last token's attention of head 2.0 to the 6 x 6 patches: image tokens stand together in the sequence.
-const { data, shape } = cache.get('blocks.2.attn.hook_pattern')!; // [nHeads, 1, keys]
-const first = Array.from(input.inputIds).indexOf(model.model.config.vision!.imageTokenId);
-const head = 0;
-for (let y = 0; y < 6; y++) {
-  const cells = Array.from({ length: 6 }, (_, x) => data[head * shape[2] + first + y * 6 + x]);
-  console.log(cells.map((p) => (100 * p).toFixed(0).padStart(3)).join(' '));
+// The price, before the run: exact, and without touching the GPU's memory.
+for (const namesFilter of ['blocks.0.attn.hook_z', 'blocks.*.attn.hook_pattern', '*'])
+  for (const posSlice of [undefined, -1]) {
+    const { resultBytes, arenaBytes, dispatches } = vlm.model.price(input, { namesFilter, posSlice });
+    const where = posSlice === undefined ? 'everywhere' : 'at the last position';
+    console.log(
+      `${namesFilter} ${where}: ${resultBytes} bytes of results, ${arenaBytes} to work in, ${dispatches} kernels`,
+    );
+  }
+
+// Left on the GPU: tensors for kernels of your own. They live until you destroy them.
+const kept = await vlm.model.runOnGpu(input, { namesFilter: 'blocks.3.attn.hook_z' });
+const rec = gpu.record('read one tensor');
+const z = rec.read(kept.tensors.get('blocks.3.attn.hook_z')!);
+await rec.submit();
+console.log(`left on the GPU, then read: ${z.f32.length} numbers`);
+kept.destroy();
+
+// While it writes: the prompt's activations first, then one position for each token.
+const steps: string[] = [];
+let text = '';
+for await (const piece of vlm.generate(ask(vlm, { things }, 'Describe the image.'), {
+  maxNewTokens: 6,
+  namesFilter: 'blocks.1.attn.hook_pattern',
+  posSlice: -1,
+  onActivations: (found, position) => steps.push(`${position}: [${found.get('blocks.1.attn.hook_pattern')!.shape}]`),
+}))
+  text += piece;
+console.log(`${text.trim()} | ${steps.join(' ')}`);
+
+// For Python: safetensors.numpy.load_file(path)['blocks.0.attn.hook_z']. (`headlight capture` does this from the shell.)
+const tensors = [...cache].map(([name, { data, shape }]) => ({
+  name,
+  shape,
+  dtype: 'F32' as const,
+  data: new Uint8Array(data.buffer, data.byteOffset, data.byteLength),
+}));
+await writeFile(`${tmpdir()}/read-a-head.safetensors`, writeSafetensors(tensors, { modelId: vlm.modelId }));
+
+// A finding: how much of the last token's attention lies on the word of the question that says which thing is meant, on the
+// four patches of that thing, and on those of another one?
+const heads = [
+  [0, 7],
+  [0, 4],
+  [1, 5],
+  [1, 6],
+];
+const random = seeded(2);
+const share = new Map<string, number[]>();
+for (let i = 0; i < 8; i++) {
+  const scene = { things: someThings(random, 3) };
+  const [asked, other] = scene.things;
+  for (const [kind, { input }, word] of [
+    ['colour', askColor(vlm, scene, asked), wordId(vlm, asked.shape)],
+    ['shape', askShape(vlm, scene, asked), wordId(vlm, asked.color)],
+  ] as const) {
+    const patterns = await vlm.runWithCache(input, { namesFilter: 'blocks.*.attn.hook_pattern', posSlice: -1 });
+    const start = firstPatch(vlm, input);
+    const places = {
+      'the word': [Array.from(input.inputIds).indexOf(word)],
+      'its patches': patchesOf(asked).map((patch) => start + patch),
+      "another's patches": patchesOf(other).map((patch) => start + patch),
+    };
+    for (const [layer, head] of heads)
+      for (const [what, keys] of Object.entries(places)) {
+        const { data, shape } = patterns.get(`blocks.${layer}.attn.hook_pattern`)!; // [nHeads, 1, keys]
+        const onIt = keys.reduce((sum, key) => sum + data[head * shape[2] + key], 0);
+        const name = `${kind} asked, ${layer}.${head}, ${what}`;
+        share.set(name, [...(share.get(name) ?? []), onIt]);
+      }
+  }
 }
-model.destroy();
+for (const [name, values] of share) console.log(`${name}: ${(100 * mean(values)).toFixed(0)} %`);
+vlm.destroy();
 gpu.dispose();
