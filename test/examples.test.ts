@@ -162,8 +162,11 @@ it.each(readdirSync('docs/examples').filter((file) => file.endsWith('.ts')))(
 describe.each(readdirSync('docs/recipes'))('docs/recipes/%s', (page) => {
   const text = readFileSync(`docs/recipes/${page}`, 'utf8');
   const example = /\(\.\.\/examples\/([\w-]+\.ts)\)/.exec(text)?.[1];
-  const blocks = (language: string) =>
-    Array.from(text.matchAll(new RegExp(`^\`\`\`${language}\n([\\s\\S]*?)^\`\`\`$`, 'gm')), ([, block]) => block);
+  const fences = Array.from(text.matchAll(/^```(\w*)\n([\s\S]*?)^```$/gm), ([, language, block]) => ({
+    language,
+    block,
+  }));
+  const blocks = (language: string) => fences.filter((f) => f.language === language).map((f) => f.block);
 
   it('shows code that is in its example', () => {
     if (!example) return expect(blocks('ts')).toEqual([]);
