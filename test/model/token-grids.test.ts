@@ -93,6 +93,18 @@ describe('tokens', () => {
     },
   );
 
+  it('of one picture stand row by row, behind a class token that the features keep', () => {
+    const { vision } = parseConfig(readJsonFixture('checkpoints/llava-f16/config.json'));
+    const { imageSize } = (vision!.config as { tower: { imageSize: number } }).tower;
+    const shape = [1, 3, imageSize, imageSize];
+    const pixels = new Float32Array(3 * imageSize ** 2);
+    const [kept] = vision!.tokenGrids({ kind: 'image', pixels, shape });
+    expect([kept.tokenOf(0, 0), kept.tokenOf(1, 0)]).toEqual([1, 1 + kept.columns]);
+    const qwen = visionOf('qwen2-vl-f32').tokenGrids(inputOf('qwen2-vl-f32', 'wide').visuals[0])[0];
+    expect(qwen.rows).not.toBe(qwen.columns);
+    expect([qwen.tokenOf(0, 1), qwen.tokenOf(1, 0)]).toEqual([1, qwen.columns]);
+  });
+
   it('of tiles stand where their features stand, between newlines', () => {
     const vision = visionOf('next-mistral-f32');
     const { visuals } = inputOf('next-mistral-f32', 'wide');
