@@ -98,7 +98,8 @@ export class VisionLanguageModel {
     return this.processor.prepare({ prompt: text, ...pictures });
   }
 
-  async #decodeVideo(video: VideoSource, name: string): Promise<Video> {
+  async #decodeVideo(video: VideoSource, numbered: string): Promise<Video> {
+    const name = video.name ?? numbered;
     if ('file' in video) {
       const label = typeof video.file === 'string' ? video.file : name;
       return decodeVideo(video.file, { label, sample: (info) => this.processor.sampleFrames(info) });

@@ -50,7 +50,7 @@ describe('readExamples', () => {
     const lines = rows.map((r) => JSON.stringify(r)).join('\n');
     const examples = await readExamples(folder({ 't.jsonl': lines, ...files }), 't.jsonl');
     expect(await Promise.all(examples.map((e) => e.loadVideos?.()))).toEqual([
-      [{ file: Uint8Array.of(4) }],
+      [{ name: 'v.mp4', file: Uint8Array.of(4) }],
       [{ frames: [Uint8Array.of(5), Uint8Array.of(6)] }],
       undefined,
     ]);
