@@ -145,6 +145,20 @@ describe.each(['llava-onevision', 'qwen2-vl'] as const)('videos of %s', (name) =
   });
 });
 
+test('Qwen2-VL takes two frames a second where the checkpoint does not say', async () => {
+  const files = textFiles('processor-families/qwen2-vl');
+  const sample = async (fps?: number) => {
+    const settings = {
+      ...JSON.parse(files['video_preprocessor_config.json'] ?? files['preprocessor_config.json']),
+      fps,
+    };
+    const changed = { ...files, 'video_preprocessor_config.json': JSON.stringify(settings) };
+    return (await Processor.load(memoryFolder(changed))).sampleFrames({ totalFrames: 100, fps: 25 });
+  };
+  expect(await sample()).toHaveLength(8);
+  expect(await sample(5)).toHaveLength(20);
+});
+
 test('Qwen2.5-VL knows how far its temporal patches are apart', async () => {
   const files = textFiles('processor-families/qwen2-vl');
   const { secondsPerPatch } = report['qwen2-vl'] as unknown as { secondsPerPatch: { fps: number; seconds: number[] } };
