@@ -195,7 +195,7 @@ describe.each([
         { at: 'blocks.1.attn.hook_z', heads: [1], positions: -1, scale: -1 },
         { at: 'blocks.0.hook_mlp_out', positions: { at: [length - 3] }, set: 0 },
       ],
-      [{ at: 'blocks.0.attn.hook_pattern', positions: -1, keys: [1, 3], set: 0 }],
+      [{ at: 'blocks.0.attn.hook_pattern', heads: [1], positions: -1, keys: [1, 3], set: 0 }],
     ];
     const options = { namesFilter: ['logits', 'blocks.*.attn.hook_z', 'blocks.1.attn.hook_pattern'], posSlice: -1 };
     const together = await s.loaded.model.runVariations(s.input, variations, options);
@@ -273,10 +273,31 @@ describe('edits that mean nothing are refused', () => {
   });
 
   it('of what variations share', async () => {
-    const edits: Edit[] = [{ at: 'projector.hook_out', set: 0 }];
-    await expect(s.loaded.model.runVariations(s.input, [edits], { namesFilter: 'logits' })).rejects.toThrow(
-      'variations share what is before hook_merged_embed',
-    );
+    const run = (at: string) => s.loaded.model.runVariations(s.input, [[{ at, set: 0 }]], { namesFilter: 'logits' });
+    for (const at of ['projector.hook_out', 'vision.blocks.0.attn.hook_z', 'hook_embed', '*.attn.hook_z'])
+      await expect(run(at), at).rejects.toThrow('variations share what is before hook_merged_embed');
+    await expect(run('hook_merged_embed')).resolves.toHaveLength(1);
+  });
+
+  it('variations: results from before the first edit, and more of them than run at once', async () => {
+    const { model } = s.loaded;
+    const z = 'blocks.2.attn.hook_z';
+    const late: Edit = { at: 'blocks.0.hook_resid_pre', positions: -2, scale: 2 };
+    const [whole] = await model.runVariations(s.input, [[late]], { namesFilter: z });
+    const alone = await model.runWithCache(s.input, { namesFilter: z, edits: [late] });
+    expect(whole.get(z)!.shape).toEqual(alone.get(z)!.shape);
+    expect(relativeError(data(whole, z), data(alone, z))).toBeLessThan(1e-5);
+
+    const scaled = (i: number): Edit[] => [{ at: 'blocks.0.attn.hook_z', positions: -1, scale: 1 + i / 10 }];
+    const options = { namesFilter: z, posSlice: -1 };
+    const many = Array.from({ length: 66 }, (_, i) => scaled(i));
+    const together = await model.runVariations(s.input, many, options);
+    expect(together).toHaveLength(66);
+    for (const i of [1, 63, 64, 65]) {
+      const one = await model.runWithCache(s.input, { ...options, edits: scaled(i) });
+      expect(relativeError(data(together[i], z), data(one, z)), `${i}`).toBeLessThan(1e-5);
+    }
+    expect(relativeError(data(together[65], z), data(together[64], z))).toBeGreaterThan(1e-4);
   });
 
   it('patches one picture’s features into another’s run', async () => {

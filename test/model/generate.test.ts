@@ -3,10 +3,13 @@ import { openFolder } from '#platform';
 import type { Recorder } from '../../src/kernels/recorder.ts';
 import { generate, PromptRun } from '../../src/model/generate.ts';
 import type { ModelInput } from '../../src/model/input.ts';
+import { KvCache } from '../../src/model/kv-cache.ts';
+import { loadModel } from '../../src/model/load-model.ts';
+import type { ActivationCache } from '../../src/model/model.ts';
 import { VisionLanguageModel } from '../../src/model/vision-language-model.ts';
 import { fixturePath, readTensors } from '../fixtures.ts';
 import { useGpu } from '../gpu.ts';
-import { relativeError } from '../kernels/check.ts';
+import { random, relativeError } from '../kernels/check.ts';
 
 const expected = readTensors('checkpoints/llava-f32/expected.safetensors');
 const input: ModelInput = {
@@ -86,6 +89,17 @@ it('reads four bytes back for a greedy token', async () => {
 });
 
 describe('PromptRun', () => {
+  it('refuses prompts that its cache has no room for, or of other numbers than it has sequences', async () => {
+    const { length } = input.inputIds;
+    const step = async (positions: number, batch: number) => {
+      const cache = new KvCache(gpu(), model.model.config.text, positions, batch);
+      await model.model.step([input], { cache }).finally(() => cache.destroy());
+    };
+    await expect(step(length - 1, 1)).rejects.toThrow(`${length} positions do not fit the cache of ${length - 1}`);
+    await expect(step(length, 2)).rejects.toThrow('1 inputs for a cache of 2 sequences');
+    await expect(step(length, 1)).resolves.toBeUndefined();
+  });
+
   it('continues several prompts in lock-step as each one alone', async () => {
     const alone = [await collect(input), await collect(other), await collect(input)];
     expect(alone[0]).not.toEqual(alone[1]);
@@ -134,4 +148,34 @@ describe('PromptRun', () => {
     run.destroy();
     expect(after).toEqual(await collect(input));
   });
+});
+
+it('Qwen2-VL: each prompt of a batch goes on from positions of its own', async () => {
+  const loaded = await loadModel(await openFolder(fixturePath('families/qwen2-vl-f32')), { gpu: gpu() });
+  const prompt = (grid: readonly [number, number, number], seed: number): ModelInput => ({
+    inputIds: [5, ...new Array<number>(16).fill(412), 6, 7],
+    visuals: [{ kind: 'image', grid, shape: [64, 96], pixels: random(64 * 96, seed) }],
+  });
+  const inputs = [prompt([1, 8, 8], 1), prompt([1, 2, 32], 2)]; // text goes on behind 4 rows, and behind 16 columns
+  const logits = async (batch: readonly ModelInput[]) => {
+    const run = await PromptRun.start(loaded.model, batch, { room: 3, logits: false });
+    const steps: Float32Array[] = [];
+    const options = {
+      maxNewTokens: 3,
+      endTokens: never,
+      namesFilter: 'logits',
+      onActivations: (found: ActivationCache) => steps.push(found.get('logits')!.data),
+    };
+    for await (const _ of run.generate(options));
+    run.destroy();
+    return steps;
+  };
+  const together = await logits(inputs);
+  expect(together).toHaveLength(2);
+  for (const [b, input] of inputs.entries())
+    for (const [i, alone] of (await logits([input])).entries()) {
+      const own = together[i].subarray(b * alone.length, (b + 1) * alone.length);
+      expect(relativeError(own, alone), `prompt ${b}, step ${i}`).toBeLessThan(1e-5);
+    }
+  loaded.destroy();
 });
