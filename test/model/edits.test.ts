@@ -124,6 +124,23 @@ describe.each([
     expect(reversed[at]).toBeCloseTo((plain[at] + vector[0]) * 2, 4);
   });
 
+  it('gives each position a vector of its own, whatever the order of a list', async () => {
+    const { dHead, nHeads } = s.loaded.model.config.text;
+    const z = 'blocks.1.attn.hook_z';
+    const plain = data(await run([], z), z);
+    const [steer, patch] = [random(2 * dHead, 6), random(2 * nHeads * dHead, 7)];
+    const edits: Edit[] = [
+      { at: z, heads: [1], positions: [2, 4], add: steer },
+      { at: z, positions: { at: [6, 5] }, set: patch },
+    ];
+    const wanted = plain.map((x, i) => {
+      const [p, h, d] = [Math.floor(i / nHeads / dHead), Math.floor(i / dHead) % nHeads, i % dHead];
+      if (p === 5 || p === 6) return patch[(6 - p) * nHeads * dHead + h * dHead + d];
+      return h === 1 && (p === 2 || p === 3) ? x + steer[(p - 2) * dHead + d] : x;
+    });
+    expect(relativeError(data(await run(edits, z), z), wanted)).toBeLessThan(1e-6);
+  });
+
   it('what stands before an edited position stays as it is, bit for bit', async () => {
     const length = s.input.inputIds.length;
     const names = ['blocks.*.hook_resid_post', 'logits'];
