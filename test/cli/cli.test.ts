@@ -96,6 +96,8 @@ describe('usage', () => {
     [['fit', '--train', 'x', '--out', 'y', '--heads', 'many'], /Give a number of heads, or auto/],
     [['eval', '--train', 'x', '--test', 'y', '--label-prompt', 'a cat'], /Write \{label\} where the label belongs/],
     [['classify', '--classifier', 'x'], /give either --data or a query/],
+    [['classify', '--classifier', 'x', '--data', 'y', '--question', 'q'], /give either --data or a query/],
+    [['classify', '--classifier', 'x', '--data', 'y', '--video', 'v'], /give either --data or a query/],
     [['inspect', '--image-size', '640'], /Give a width and a height in pixels, as in 640x480/],
     [['inspect', '--length', '513'], /--length 513: this model has 512 positions/],
     [['inspect', '--dtype', 'f32'], /--dtype: .* has weights, which say it themselves/],

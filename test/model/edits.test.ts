@@ -128,15 +128,17 @@ describe.each([
     const { dHead, nHeads } = s.loaded.model.config.text;
     const z = 'blocks.1.attn.hook_z';
     const plain = data(await run([], z), z);
-    const [steer, patch] = [random(2 * dHead, 6), random(2 * nHeads * dHead, 7)];
+    const [steer, patch, one] = [random(2 * dHead, 6), random(2 * nHeads * dHead, 7), random(dHead, 8)];
     const edits: Edit[] = [
+      { at: z, heads: [0], positions: [2, 4], add: one },
       { at: z, heads: [1], positions: [2, 4], add: steer },
       { at: z, positions: { at: [6, 5] }, set: patch },
     ];
     const wanted = plain.map((x, i) => {
       const [p, h, d] = [Math.floor(i / nHeads / dHead), Math.floor(i / dHead) % nHeads, i % dHead];
       if (p === 5 || p === 6) return patch[(6 - p) * nHeads * dHead + h * dHead + d];
-      return h === 1 && (p === 2 || p === 3) ? x + steer[(p - 2) * dHead + d] : x;
+      if (h > 1 || (p !== 2 && p !== 3)) return x;
+      return x + (h === 0 ? one[d] : steer[(p - 2) * dHead + d]);
     });
     expect(relativeError(data(await run(edits, z), z), wanted)).toBeLessThan(1e-6);
   });
@@ -174,6 +176,11 @@ describe.each([
     ).toBeLessThan(1e-4);
     for (let h = 0; h < nHeads; h++)
       if (h !== 1) expect(relativeError(row(found, h), row(plain, h))).toBeLessThan(1e-5);
+    const set = data(
+      await run([{ at: pattern, heads: [1], positions: -1, keys: [1, 3], set: 0.75 }], pattern),
+      pattern,
+    );
+    expect(row(set, 1)).toEqual(row(plain, 1).map((p, key) => (key === 1 || key === 2 ? 0.75 : p)));
     // a query that sees nothing takes nothing
     const blind = await run([{ at: scores, positions: -1, set: -3.4028235e38 }], z);
     const { data: values, shape } = blind.get(z)!;
@@ -210,7 +217,7 @@ describe.each([
       [{ at: 'blocks.1.hook_resid_pre', positions: [length - 4, -1], add: 0.25 }],
       [
         { at: 'blocks.1.attn.hook_z', heads: [1], positions: -1, scale: -1 },
-        { at: 'blocks.0.hook_mlp_out', positions: { at: [length - 3] }, set: 0 },
+        { at: 'blocks.0.hook_mlp_out', positions: { at: [length - 1, length - 3] }, set: 0 },
       ],
       [{ at: 'blocks.0.attn.hook_pattern', heads: [1], positions: -1, keys: [1, 3], set: 0 }],
     ];
@@ -287,6 +294,14 @@ describe('edits that mean nothing are refused', () => {
     await expect(s.loaded.model.runWithCache(s.input, { edits: [edit], namesFilter: 'logits' })).rejects.toThrow(
       message,
     );
+  });
+
+  it('a glob passes over what cannot be edited', async () => {
+    const scale = 'blocks.0.ln1.hook_scale';
+    const edited = (edits: Edit[]) => s.loaded.model.runWithCache(s.input, { edits, namesFilter: [scale, 'logits'] });
+    const [plain, found] = [await edited([]), await edited([{ at: 'blocks.0.ln1.*', scale: 2 }])];
+    expect(bits(data(found, scale))).toEqual(bits(data(plain, scale)));
+    expect(relativeError(data(found, 'logits'), data(plain, 'logits'))).toBeGreaterThan(1e-3);
   });
 
   it('of what variations share', async () => {
