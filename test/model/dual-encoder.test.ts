@@ -145,6 +145,8 @@ describe.each(dualNames)('%s', (checkpoint) => {
     await expect(encoder.run({ texts: [new Array(maxPositions + 1).fill(1)] })).rejects.toThrow('tokens');
     await expect(encoder.run({ texts: [[vocabSize]] })).rejects.toThrow('vocabulary');
     await expect(encoder.run({ images: [{ ...images[0], shape: [1, 3, side, side + 1] }] })).rejects.toThrow('pixel');
+    const crops = { ...images[0], shape: [2, 3, side, side], pixels: new Float32Array(2 * 3 * side * side) };
+    await expect(encoder.run({ images: [crops] })).rejects.toThrow('an image of 2 crops: a dual encoder sees one crop');
     await expect(encoder.run({ texts }, { namesFilter: 'vision.hook_embed' })).rejects.toThrow('vision inputs');
     await expect(encoder.run({ texts }, { namesFilter: '*', maxResultBytes: 1000 })).rejects.toThrow('bytes');
   });

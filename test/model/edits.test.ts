@@ -143,6 +143,15 @@ describe.each([
     expect(relativeError(data(await run(edits, z), z), wanted)).toBeLessThan(1e-6);
   });
 
+  it('changes head vectors, of the last layer too, where positions say so', async () => {
+    const { model } = s.loaded;
+    const { nLayers, nHeads, dHead } = model.config.text;
+    const z = `blocks.${nLayers - 1}.attn.hook_z`;
+    const last = async (edits: Edit[]) => (await model.headVectors([s.input], { edits }))[0].slice(-nHeads * dHead);
+    expect(await last([{ at: z, positions: -1, set: 3 }])).toEqual(new Float32Array(nHeads * dHead).fill(3));
+    expect(await last([{ at: z, positions: [0, -1], set: 3 }])).toEqual(await last([]));
+  });
+
   it('what stands before an edited position stays as it is, bit for bit', async () => {
     const length = s.input.inputIds.length;
     const names = ['blocks.*.hook_resid_post', 'logits'];
@@ -204,9 +213,17 @@ describe.each([
       const row = logits.subarray((start + i - 1) * shape[1], (start + i) * shape[1]);
       expect(row.indexOf(Math.max(...row)), `token ${i}`).toBe(id);
     }
+    // What generation goes on from is edited like any other: here it is made to say what it is told.
+    const { vocabSize } = s.loaded.model.config.text;
+    const told = 77;
+    const add = new Float32Array(vocabSize).map((_, id) => (id === told ? 1e4 : 0));
+    const plain = await ids([]);
+    const once = await ids([{ at: 'logits', positions: -1, add }]);
+    expect([once[0], once.every((id) => id === told)]).toEqual([told, false]);
+    expect(await ids([{ at: 'logits', positions: [start], add }])).toEqual([plain[0], ...new Array(5).fill(told)]);
     // Only what is generated: the first token, which the prompt decides, stays.
     const later = await ids([{ ...cut, at: 'blocks.*.hook_resid_post', heads: undefined, positions: [start], set: 0 }]);
-    expect(later[0]).toBe((await ids([]))[0]);
+    expect(later[0]).toBe(plain[0]);
   });
 
   it('runs variations as if each ran alone', async () => {
