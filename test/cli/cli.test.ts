@@ -99,6 +99,10 @@ describe('usage', () => {
     [['classify', '--classifier', 'x', '--data', 'y', '--question', 'q'], /give either --data or a query/],
     [['classify', '--classifier', 'x', '--data', 'y', '--video', 'v'], /give either --data or a query/],
     [['inspect', '--image-size', '640'], /Give a width and a height in pixels, as in 640x480/],
+    [
+      ['inspect', '--model', 'test/fixtures/families/llama-text-f32', '--image-size', '64x64'],
+      /--image-size: this model takes no images/,
+    ],
     [['inspect', '--length', '513'], /--length 513: this model has 512 positions/],
     [['inspect', '--dtype', 'f32'], /--dtype: .* has weights, which say it themselves/],
   ])('exits with 2 for %j', async (args, message) => {
@@ -328,6 +332,11 @@ describe('commands on the embedded checkpoint', () => {
     const { votes, source } = JSON.parse(classify.stdout);
     expect(votes.red + votes.blue).toBe(3);
     expect(source).toBe('a red jay');
+    const frames = join(folder, 'one-frame');
+    await mkdir(frames);
+    await cp('test/fixtures/images/frame-0.png', join(frames, 'frame-0.png'));
+    const shown = await headlight('classify', ...model, ...query, '--video', frames);
+    expect(shown.stderr).toMatch(/^headlight: .*LlamaForCausalLM takes text only, but a video was given$/m);
   });
 
   it('takes images amid text, and folders of frames, and says which picture is none', async () => {

@@ -161,8 +161,12 @@ it('runs as many images and texts at once as the adapter binds', async () => {
     const runs = vi.spyOn(encoder, 'run');
     const images = await encoder.imageEmbeddings(files);
     const texts = await encoder.textEmbeddings(pairs.texts);
+    const count = runs.mock.calls.length;
+    await expect(encoder.imageEmbeddings([...files, new Uint8Array(9)])).rejects.toThrow(/^image 4: not a PNG/);
+    const [ids] = pairs.texts.map((text) => encoder.processor.text(text).ids);
+    await expect(encoder.run({ texts: [ids, ids.slice(1)] })).rejects.toThrow('SigLIP sees padding');
     encoder.destroy();
-    return { images, texts, runs: runs.mock.calls.length };
+    return { images, texts, runs: count };
   };
   const whole = await embed(gpu());
   const small = await openGpu({ maxStorageBufferBindingSize: 8192 });

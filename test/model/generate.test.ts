@@ -1,6 +1,7 @@
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
 import { openFolder } from '#platform';
 import type { Recorder } from '../../src/kernels/recorder.ts';
+import type { Edit } from '../../src/model/edits.ts';
 import { generate, PromptRun } from '../../src/model/generate.ts';
 import type { ModelInput } from '../../src/model/input.ts';
 import { KvCache } from '../../src/model/kv-cache.ts';
@@ -47,6 +48,24 @@ describe('generate', () => {
     expect(await sample(1)).toEqual(await sample(1));
     expect(await sample(1)).not.toEqual(await sample(2));
     expect(await sample(1, 1e-4)).toEqual(await collect(input));
+  });
+
+  it('tells where in the text each step’s activations stand', async () => {
+    const { length } = input.inputIds;
+    const positions = async (posSlice?: number | [number, number]) => {
+      const found: [position: number, rows: number][] = [];
+      const onActivations = (cache: ActivationCache, position: number) =>
+        found.push([position, cache.get('blocks.0.hook_resid_pre')!.shape[0]]);
+      await collect(input, { maxNewTokens: 3, namesFilter: 'blocks.0.hook_resid_pre', posSlice, onActivations });
+      return found;
+    };
+    const steps = [
+      [length, 1],
+      [length + 1, 1],
+    ];
+    expect(await positions()).toEqual([[0, length], ...steps]);
+    expect(await positions(-1)).toEqual([[length - 1, 1], ...steps]);
+    expect(await positions([2, 5])).toEqual([[2, 3], ...steps]);
   });
 
   it('stops when aborted', async () => {
@@ -122,14 +141,18 @@ describe('PromptRun', () => {
     expect(together.map(([, id]) => id)).toEqual(second);
   });
 
-  it('scores continuations as the logits of the whole text do, and can go on afterwards', async () => {
+  const steered: Edit[] = [{ at: 'blocks.1.attn.hook_z', heads: [0], scale: -2 }];
+  it.each([
+    ['', undefined],
+    [', with edits', steered],
+  ])('scores continuations as the logits of the whole text do, and can go on afterwards%s', async (_, edits) => {
     const tokens = [40, 7, 123];
     const { vocabSize } = model.model.config.text;
     const expectedScores: number[][] = [];
     for (const x of [input, other]) {
       const inputIds = [...Array.from(x.inputIds), ...tokens];
       const posSlice = [-tokens.length - 1, -1] as const;
-      const { data } = (await model.runWithCache({ ...x, inputIds }, { namesFilter: 'logits', posSlice })).get(
+      const { data } = (await model.runWithCache({ ...x, inputIds }, { namesFilter: 'logits', posSlice, edits })).get(
         'logits',
       )!;
       expectedScores.push(
@@ -139,14 +162,14 @@ describe('PromptRun', () => {
         }),
       );
     }
-    const run = await PromptRun.start(model.model, [input, other], { room: 7, logits: true });
+    const run = await PromptRun.start(model.model, [input, other], { room: 7, logits: true, edits });
     const scores = await run.logProbabilities(tokens);
     expect(relativeError(scores.flat(), expectedScores.flat())).toBeLessThan(1e-5);
     expect(await run.logProbabilities(tokens.slice(0, 1))).toEqual(scores.map((row) => row.slice(0, 1)));
     const after: number[] = [];
     for await (const [id] of run.generate({ maxNewTokens: 8, endTokens: never })) after.push(id!);
     run.destroy();
-    expect(after).toEqual(await collect(input));
+    expect(after).toEqual(await collect(input, { edits }));
   });
 });
 
