@@ -600,7 +600,7 @@ export function splitHeadVectors(layers: ActivationCache, batch: number): Float3
 }
 
 /** The order in which HF's models see them, and therefore the order of crops and patches in hooks of the tower. */
-function imagesFirst(visuals: readonly Visual[]): Visual[] {
+export function imagesFirst(visuals: readonly Visual[]): Visual[] {
   const of = (kind: Visual['kind']) => visuals.filter((visual) => visual.kind === kind);
   return [...of('image'), ...of('video')];
 }

@@ -7,7 +7,14 @@ import { type GenerateOptions, generate, PromptRun } from './generate.ts';
 import type { ModelInput } from './input.ts';
 import { requireJson } from './json.ts';
 import { type LoadedModel, type LoadModelOptions, loadModel } from './load-model.ts';
-import { type Activation, type ActivationCache, type Model, type RunOptions, splitHeadVectors } from './model.ts';
+import {
+  type Activation,
+  type ActivationCache,
+  imagesFirst,
+  type Model,
+  type RunOptions,
+  splitHeadVectors,
+} from './model.ts';
 import type { ContentPart } from './processor/chat-template.ts';
 import { Processor } from './processor/processor.ts';
 
@@ -114,14 +121,15 @@ export class VisionLanguageModel {
   }
 
   /**
-   * What the tower is shown, as `capture` writes it: the crops or patches of all images and videos one after the other.
+   * What the tower is shown, as `capture` writes it: the crops or patches of all images, then of all videos, one after the
+   * other, as in hooks of the tower.
    * @throws InputError for a prompt without any.
    */
   pixelValues({ visuals }: ModelInput): Activation {
     if (!visuals.length) throw new InputError('pixel_values does not happen: the prompt has no images');
     const data = new Float32Array(visuals.reduce((sum, { pixels }) => sum + pixels.length, 0));
     let at = 0;
-    for (const { pixels } of visuals) {
+    for (const { pixels } of imagesFirst(visuals)) {
       data.set(pixels, at);
       at += pixels.length;
     }

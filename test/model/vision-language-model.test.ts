@@ -81,15 +81,15 @@ describe('the parts of a prompt', () => {
   });
 });
 
-it('pixel values are those of all pictures, crops after one another', () => {
-  const visual = (crops: number, value: number): Visual => ({
-    kind: 'image',
+it('pixel values are those of all pictures as the tower sees them: images first, crops after one another', () => {
+  const visual = (crops: number, value: number, kind: Visual['kind'] = 'image'): Visual => ({
+    kind,
     shape: [crops, 1, 1, 2],
     pixels: new Float32Array(2 * crops).fill(value),
   });
-  expect(model.pixelValues({ inputIds: [1], visuals: [visual(1, 3), visual(2, 4)] })).toEqual({
-    shape: [3, 1, 1, 2],
-    data: Float32Array.of(3, 3, 4, 4, 4, 4),
+  expect(model.pixelValues({ inputIds: [1], visuals: [visual(1, 5, 'video'), visual(1, 3), visual(2, 4)] })).toEqual({
+    shape: [4, 1, 1, 2],
+    data: Float32Array.of(3, 3, 4, 4, 4, 4, 5, 5),
   });
   expect(() => model.pixelValues({ inputIds: [1], visuals: [] })).toThrow('the prompt has no images');
 });
