@@ -56,9 +56,9 @@ export async function readPictures({ image = [], video = [] }: PictureOptions) {
 /** A file, or a folder of images in the order of their names (frame-2 before frame-10). */
 async function readVideo(path: string): Promise<VideoSource> {
   const isFolder = (await stat(path).catch(() => undefined))?.isDirectory();
-  if (!isFolder) return { file: await readFileBytes(path) };
+  if (!isFolder) return { name: path, file: await readFileBytes(path) };
   const files = (await readdir(path)).filter((name) => /\.(png|jpe?g|webp|gif)$/i.test(name));
   if (!files.length) throw new UsageError(`${path}: no images in it; --video takes a video file or a folder of frames`);
   files.sort(new Intl.Collator('en', { numeric: true }).compare);
-  return { frames: await Promise.all(files.map((name) => readFileBytes(join(path, name)))) };
+  return { name: path, frames: await Promise.all(files.map((name) => readFileBytes(join(path, name)))) };
 }

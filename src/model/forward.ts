@@ -11,7 +11,7 @@ import { withExtras } from './extra-hooks.ts';
 import type { Architecture, VisualEncoder, VisualRows } from './families/family.ts';
 import { type HookPoint, hookPoints, type NamesFilter, selectHooks } from './hook-points.ts';
 import type { Hooks } from './hooks.ts';
-import type { ModelInput, Visual } from './input.ts';
+import { imagesFirst, type ModelInput, type Visual } from './input.ts';
 import type { KvCache } from './kv-cache.ts';
 import { inverseFrequencies, mropeAxes, ropeTable } from './rope.ts';
 import type { RunOptions } from './run.ts';
@@ -214,12 +214,6 @@ export class Forward {
   plan({ edits = [] }: RunOptions, promptLength: number): EditPlan | undefined {
     return edits.length ? new EditPlan(this.hookPoints, edits, promptLength) : undefined;
   }
-}
-
-/** The order in which HF's models see them, and therefore the order of crops and patches in hooks of the tower. */
-function imagesFirst(visuals: readonly Visual[]): Visual[] {
-  const of = (kind: Visual['kind']) => visuals.filter((visual) => visual.kind === kind);
-  return [...of('image'), ...of('video')];
 }
 
 /** The last of `length` rows of each sequence. */

@@ -23,3 +23,9 @@ export interface Visual {
   /** Qwen2.5-VL videos: seconds from one temporal patch to the next (HF `second_per_grid_ts`). */
   readonly secondsPerPatch?: number;
 }
+
+/** The order in which HF's models see them, and therefore the order of crops and patches in hooks of the tower. */
+export function imagesFirst(visuals: readonly Visual[]): Visual[] {
+  const of = (kind: Visual['kind']) => visuals.filter((visual) => visual.kind === kind);
+  return [...of('image'), ...of('video')];
+}

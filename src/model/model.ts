@@ -156,7 +156,7 @@ export class Model {
     { maxLayer = this.config.text.nLayers - 1, edits }: { maxLayer?: number; edits?: readonly Edit[] } = {},
   ): Promise<Float32Array[]> {
     const { nLayers } = this.config.text;
-    if (!(maxLayer >= 0 && maxLayer < nLayers))
+    if (!(Number.isInteger(maxLayer) && maxLayer >= 0 && maxLayer < nLayers))
       throw new InputError(`maxLayer ${maxLayer}: this model has layers 0 to ${nLayers - 1}`);
     const rec = this.gpu.record('head vectors');
     const namesFilter = Array.from({ length: maxLayer + 1 }, (_, l) => `blocks.${l}.attn.hook_z`);

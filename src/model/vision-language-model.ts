@@ -4,7 +4,7 @@ import type { Edit } from './edits.ts';
 import { InputError } from './errors.ts';
 import { parseConfig } from './families/index.ts';
 import { type GenerateOptions, generate, PromptRun } from './generate.ts';
-import type { ModelInput } from './input.ts';
+import { imagesFirst, type ModelInput } from './input.ts';
 import { requireJson } from './json.ts';
 import { type LoadedModel, type LoadModelOptions, loadModel } from './load-model.ts';
 import { type Model, splitHeadVectors } from './model.ts';
@@ -99,7 +99,8 @@ export class VisionLanguageModel {
     return this.processor.prepare({ prompt: text, ...pictures });
   }
 
-  async #decodeVideo(video: VideoSource, name: string): Promise<Video> {
+  async #decodeVideo(video: VideoSource, numbered: string): Promise<Video> {
+    const name = video.name ?? numbered;
     if ('file' in video) {
       const label = typeof video.file === 'string' ? video.file : name;
       return decodeVideo(video.file, { label, sample: (info) => this.processor.sampleFrames(info) });
@@ -114,14 +115,15 @@ export class VisionLanguageModel {
   }
 
   /**
-   * What the tower is shown, as `capture` writes it: the crops or patches of all images and videos one after the other.
+   * What the tower is shown, as `capture` writes it: the crops or patches of all images, then of all videos, one after the
+   * other, as in hooks of the tower.
    * @throws InputError for a prompt without any.
    */
   pixelValues({ visuals }: ModelInput): Activation {
     if (!visuals.length) throw new InputError('pixel_values does not happen: the prompt has no images');
     const data = new Float32Array(visuals.reduce((sum, { pixels }) => sum + pixels.length, 0));
     let at = 0;
-    for (const { pixels } of visuals) {
+    for (const { pixels } of imagesFirst(visuals)) {
       data.set(pixels, at);
       at += pixels.length;
     }

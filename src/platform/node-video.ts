@@ -150,7 +150,13 @@ async function run(program: string, args: readonly string[], label: string, take
   try {
     for await (const chunk of child.stdout) take(chunk as Buffer);
     const code = await ended;
-    if (code !== 0) throw new VideoError(`${label}: ${program} fails: ${lastLine(complaints) || `exit code ${code}`}`);
+    if (code !== 0) {
+      // The file's own name may be that of a temporary one.
+      const complaint = lastLine(complaints)?.replace(`${args[args.indexOf('-i') + 1]}: `, '');
+      throw new VideoError(
+        `${label}: ${program} fails: ${complaint || `exit code ${code}`}; convert it to MP4, or give its frames as images`,
+      );
+    }
   } catch (e) {
     child.kill('SIGKILL');
     if ((e as NodeJS.ErrnoException).code === 'ENOENT')

@@ -54,10 +54,14 @@ export interface DecodeVideoOptions {
 }
 
 /** A video as its owner has it: a file (its path or its bytes), or its frames as encoded images, in the order of time. */
-export type VideoSource =
+export type VideoSource = {
+  /** For errors. */
+  readonly name?: string;
+} & (
   | { readonly file: string | Uint8Array }
   | {
       readonly frames: readonly Uint8Array[];
       /** Frames a second, where it is known: Qwen2.5-VL counts time. */
       readonly fps?: number;
-    };
+    }
+);

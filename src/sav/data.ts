@@ -64,7 +64,7 @@ export async function readExamples(folder: ExampleFolder, file: string, options:
       ...(clip.length && {
         loadVideos: async () => {
           const files = await read(clip);
-          return [typeof video === 'string' ? { file: files[0] } : { frames: files }];
+          return [typeof video === 'string' ? { name: video, file: files[0] } : { frames: files }];
         },
       }),
       label,

@@ -81,15 +81,17 @@ export interface ExtractOptions {
 const fingerprints = new WeakMap<Example, Promise<string>>();
 
 /**
- * SHA-256 of what the model is shown: the prompt and the bytes of each image, not the file names. Two rows with one
- * fingerprint are the same input.
+ * SHA-256 of what the model is shown: the prompt and the bytes of each image and video, not the file names (but a video that
+ * is given by its path is known by that alone). Two rows with one fingerprint are the same input.
  */
 export function fingerprint(example: Example): Promise<string> {
   let known = fingerprints.get(example);
   if (!known) {
     known = show(example).then(async ({ images, videos }) => {
       const hash = (files: readonly (string | Uint8Array)[]) => Promise.all(files.map((bytes) => sha256Hex(bytes)));
-      const clips = await Promise.all((videos ?? []).map((v) => hash('file' in v ? [v.file] : v.frames)));
+      const clip = async (video: VideoSource) =>
+        'file' in video ? hash([video.file]) : { frames: await hash(video.frames), fps: video.fps };
+      const clips = await Promise.all((videos ?? []).map(clip));
       return sha256Hex(JSON.stringify([example.prompt, await hash(images), ...(clips.length ? [clips] : [])]));
     });
     fingerprints.set(example, known);

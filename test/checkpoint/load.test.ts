@@ -63,6 +63,25 @@ async function leaksOf(action: () => Promise<unknown>): Promise<{ created: numbe
 }
 
 describe('loading', () => {
+  test('parts of a stored tensor’s rows are tensors of their own', async () => {
+    const [qkv, bias] = [stored('qkv', 'BF16', [6, 5]), stored('bias', 'F32', [6])];
+    const parts = [0, 1, 2].map((index) => ({ index, of: 3 }));
+    const specs = parts.flatMap((part) => [
+      { ...matrix('qkv', 6, 5), part },
+      { ...vector('bias', 6), part },
+    ]);
+    const weights = await load(await open(qkv, bias), specs);
+    for (const part of parts) {
+      const weight = weights.matrix('qkv', [6, 5], part);
+      expect(weight.shape).toEqual([2, 5]);
+      const [rows, numbers] = await contents(weight.parts[0], weights.vector('bias', [6], part));
+      expect(rows).toEqual(qkv.data.slice(part.index * 20, (part.index + 1) * 20));
+      expect(numbers).toEqual(bias.data.slice(part.index * 8, (part.index + 1) * 8));
+    }
+    expect(() => weights.matrix('qkv')).toThrow('qkv: no matrix of this name was loaded');
+    weights.destroy();
+  });
+
   test.each(['F32', 'F16', 'BF16'] as const)('a matrix of %s keeps its bytes, odd counts are padded', async (dtype) => {
     const weights = await load(await open(stored('a', dtype, [3, 5], 1), stored('b', dtype, [7, 1, 2, 2], 2)), [
       matrix('a', 3, 5),
@@ -239,12 +258,14 @@ describe('failing', () => {
       { name: 'language_model.model.norm.weight', dtype: 'I8', shape: [4], data: new Uint8Array(4) },
       stored('language_model.model.layers.0.mlp.strange', 'F32', [1]),
       stored('language_model.model.embed_tokens.weight', 'F32', [4]),
+      stored('visual.blocks.0.attn.qkv.weight', 'F32', [8, 2]),
     );
     const specs = [
       matrix('language_model.layers.0.mlp.down_proj.weight', 4, 6),
       vector('language_model.norm.weight', 4),
       matrix('language_model.embed_tokens.weight', 4, 1),
       matrix('lm_head.weight', 7, 4),
+      { ...matrix('visual.blocks.0.attn.qkv.weight', 9, 2), part: { index: 0, of: 3 } },
     ];
     const { error, created } = await leaksOf(() => load(checkpoint, specs));
     expect(error).toBeInstanceOf(CheckpointError);
@@ -254,6 +275,7 @@ describe('failing', () => {
       'language_model.model.norm.weight: stored as I8; F32, F16, BF16 can be loaded: use the unquantised checkpoint (model.safetensors)',
       'language_model.model.embed_tokens.weight: expected [4, 1], the checkpoint has [4] (model.safetensors)',
       'lm_head.weight: expected [7, 4], the checkpoint has no such tensor',
+      'visual.blocks.0.attn.qkv.weight: expected [9, 2], the checkpoint has [8, 2] (model.safetensors)',
       '"language_model.model.layers.0.mlp.strange": unknown, the model has no use for it (model.safetensors)',
     ]);
     for (const problem of (error as CheckpointError).problems) expect(error.message).toContain(problem);

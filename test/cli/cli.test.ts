@@ -4,6 +4,7 @@ import { cp, mkdir, mkdtemp, readdir, readFile, rm, writeFile } from 'node:fs/pr
 import { tmpdir } from 'node:os';
 import { join, resolve } from 'node:path';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
+import { decodeIntegers } from '../../src/checkpoint/decode.ts';
 import { parseSafetensors, tensorBytes } from '../../src/checkpoint/safetensors.ts';
 
 const tasks = resolve('weights/tiny-llava/tasks');
@@ -95,7 +96,13 @@ describe('usage', () => {
     [['fit', '--train', 'x', '--out', 'y', '--heads', 'many'], /Give a number of heads, or auto/],
     [['eval', '--train', 'x', '--test', 'y', '--label-prompt', 'a cat'], /Write \{label\} where the label belongs/],
     [['classify', '--classifier', 'x'], /give either --data or a query/],
+    [['classify', '--classifier', 'x', '--data', 'y', '--question', 'q'], /give either --data or a query/],
+    [['classify', '--classifier', 'x', '--data', 'y', '--video', 'v'], /give either --data or a query/],
     [['inspect', '--image-size', '640'], /Give a width and a height in pixels, as in 640x480/],
+    [
+      ['inspect', '--model', 'test/fixtures/families/llama-text-f32', '--image-size', '64x64'],
+      /--image-size: this model takes no images/,
+    ],
     [['inspect', '--length', '513'], /--length 513: this model has 512 positions/],
     [['inspect', '--dtype', 'f32'], /--dtype: .* has weights, which say it themselves/],
   ])('exits with 2 for %j', async (args, message) => {
@@ -347,6 +354,58 @@ describe('commands on the embedded checkpoint', () => {
       expect(encoder.nearestCentroid).toMatchObject({ n: 6, accuracy: result.methods[3 + 2 * i].accuracy });
     }
     expect(await readFile(report, 'utf8')).toContain('siglip-f16, nearest centroid of image');
+  });
+
+  it('fits and labels texts, by a model that knows nothing else', async () => {
+    const rows = ['red', 'blue'].flatMap((label) =>
+      ['apple', 'jay', 'sky', 'car'].map((thing) => ({ question: `a ${label} ${thing}`, label })),
+    );
+    const train = join(folder, 'texts.jsonl');
+    await writeFile(train, rows.map((row) => JSON.stringify(row)).join('\n'));
+    const [out, model] = [join(folder, 'texts.safetensors'), ['--model', 'test/fixtures/families/llama-text-f32']];
+    const fit = await headlight('fit', ...model, '--train', train, '--heads', '3', '--out', out, '--json');
+    expect(fit.code, fit.stderr).toBe(0);
+    expect(JSON.parse(fit.stdout)).toMatchObject({ labels: ['red', 'blue'], counts: [4, 4] });
+    const query = ['--classifier', out, '--question', 'a red jay', '--json'];
+    const classify = await headlight('classify', ...model, ...query);
+    expect(classify.code, classify.stderr).toBe(0);
+    const { votes, source } = JSON.parse(classify.stdout);
+    expect(votes.red + votes.blue).toBe(3);
+    expect(source).toBe('a red jay');
+    const frames = join(folder, 'one-frame');
+    await mkdir(frames);
+    await cp('test/fixtures/images/frame-0.png', join(frames, 'frame-0.png'));
+    const shown = await headlight('classify', ...model, ...query, '--video', frames);
+    expect(shown.stderr).toMatch(/^headlight: .*LlamaForCausalLM takes text only, but a video was given$/m);
+  });
+
+  it('takes images amid text, and folders of frames, and says which picture is none', async () => {
+    const picture = (name: string) => `test/fixtures/images/${name}`;
+    const frames = join(folder, 'frames');
+    await mkdir(frames, { recursive: true });
+    for (const i of [0, 1, 2]) await cp(picture(`frame-${i}.png`), join(frames, `frame-${i}.png`));
+    const out = join(folder, 'mixed.safetensors');
+    const ids = async (prompt: string) => {
+      const pictures = ['--image', picture('wide.png'), '--image', picture('scene.png'), '--video', frames];
+      const names = ['--names', 'pixel_values', '--out', out];
+      const model = ['--model', 'test/fixtures/families/qwen2_5-vl-f32'];
+      const { code, stderr } = await headlight('capture', ...model, ...pictures, '--prompt', prompt, ...names);
+      expect(code, stderr).toBe(0);
+      const bytes = new Uint8Array(await readFile(out));
+      const header = parseSafetensors(out, bytes);
+      return [...decodeIntegers(header.tensors.get('input_ids')!, tensorBytes(out, header, bytes, 'input_ids'))];
+    };
+    // an image is token 412, a frame of a video 413
+    const runs = (found: number[]) => found.filter((id, i) => id >= 412 && id !== found[i - 1]);
+    expect(runs(await ids('a <video> b <image> c <image>'))).toEqual([413, 412, 412]);
+    expect(runs(await ids('a <image> b <image> c'))).toEqual([413, 412, 412]); // a kind without marks comes first
+    expect(runs(await ids('a <image> b <video> c <image>'))).toEqual([412, 413, 412]);
+    const model = ['--model', 'test/fixtures/families/onevision-f32'];
+    const none = await headlight('generate', ...model, '--prompt', 'x', '--video', 'package.json');
+    expect(none.stderr).toMatch(/^headlight: package\.json: ff(probe fails: Invalid|probe is not on the PATH)/m);
+    await cp(picture('tall.png'), join(frames, 'frame-3.png'));
+    const sizes = await headlight('generate', ...model, '--prompt', 'x', '--video', frames);
+    expect(sizes.stderr).toMatch(/^headlight: the frames of a video must have one size: .*; resize them to one$/m);
   });
 
   it('refuses a classifier of another model', async () => {

@@ -101,3 +101,47 @@ describe('parseConfig', () => {
     ).toThrow(/^a\/config\.json: .*99.*; .*mish/);
   });
 });
+
+describe('a decoder', () => {
+  const text = (model_type: string, settings: object = {}) => parseConfig({ model_type, ...settings }).text;
+  const biases = (...args: Parameters<typeof text>) => {
+    const { qkvBias, oBias, mlpBias } = text(...args);
+    return [qkvBias, oBias, mlpBias];
+  };
+
+  it('has the biases of its class, of which only Llama’s are settings', () => {
+    expect(biases('llama')).toEqual([false, false, false]);
+    expect(biases('llama', { attention_bias: true })).toEqual([true, true, false]);
+    expect(biases('llama', { mlp_bias: true })).toEqual([false, false, true]);
+    expect(biases('mistral', { attention_bias: true, mlp_bias: true })).toEqual([false, false, false]);
+    expect(biases('qwen2', { attention_bias: false, mlp_bias: true })).toEqual([true, false, false]);
+  });
+
+  it('has as many key/value heads as heads where they are null, and those of its class where they are missing', () => {
+    expect(text('qwen2', { num_attention_heads: 16, num_key_value_heads: null }).nKvHeads).toBe(16);
+    expect(text('mistral', { num_attention_heads: 16 }).nKvHeads).toBe(8);
+  });
+
+  it('slides where layer_types say so, or from max_window_layers on', () => {
+    const sliding = { num_hidden_layers: 4, use_sliding_window: true, sliding_window: 9 };
+    const layer_types = ['full_attention', 'sliding_attention', 'full_attention', 'sliding_attention'];
+    expect(text('qwen2', { ...sliding, layer_types }).windows).toEqual([undefined, 9, undefined, 9]);
+    expect(text('qwen2', { ...sliding, max_window_layers: 2 }).windows).toEqual([undefined, undefined, 9, 9]);
+    expect(text('mistral', { num_hidden_layers: 2, sliding_window: null }).windows).toEqual([undefined, undefined]);
+  });
+
+  it('takes rope_theta from the rotary settings first', () => {
+    const rope_parameters = { rope_type: 'default', rope_theta: 1e6 };
+    expect(text('qwen2', { rope_theta: 5, rope_parameters }).rope.theta).toBe(1e6);
+    expect(text('qwen2', { rope_theta: 5, rope_parameters: { rope_type: 'default' } }).rope.theta).toBe(5);
+    const llama3 = { rope_type: 'llama3', factor: 8, low_freq_factor: 1, high_freq_factor: 4 };
+    const { rope } = text('llama', { max_position_embeddings: 777, rope_scaling: llama3 });
+    expect(rope).toMatchObject({ type: 'llama3', theta: 1e4, originalMaxPositions: 777 });
+  });
+});
+
+it('an original repository’s tower gives its last state but one where config.json does not say', () => {
+  const original = { model_type: 'llava_llama', mm_vision_tower: 'openai/clip-vit-large-patch14-336' };
+  const { vision } = parseConfig({ ...original, mm_projector_type: 'mlp2x_gelu' });
+  expect(vision?.config).toMatchObject({ features: { layers: [23], strategy: 'default' } });
+});

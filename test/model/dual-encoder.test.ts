@@ -145,6 +145,8 @@ describe.each(dualNames)('%s', (checkpoint) => {
     await expect(encoder.run({ texts: [new Array(maxPositions + 1).fill(1)] })).rejects.toThrow('tokens');
     await expect(encoder.run({ texts: [[vocabSize]] })).rejects.toThrow('vocabulary');
     await expect(encoder.run({ images: [{ ...images[0], shape: [1, 3, side, side + 1] }] })).rejects.toThrow('pixel');
+    const crops = { ...images[0], shape: [2, 3, side, side], pixels: new Float32Array(2 * 3 * side * side) };
+    await expect(encoder.run({ images: [crops] })).rejects.toThrow('an image of 2 crops: a dual encoder sees one crop');
     await expect(encoder.run({ texts }, { namesFilter: 'vision.hook_embed' })).rejects.toThrow('vision inputs');
     await expect(encoder.run({ texts }, { namesFilter: '*', maxResultBytes: 1000 })).rejects.toThrow('bytes');
   });
@@ -159,8 +161,12 @@ it('runs as many images and texts at once as the adapter binds', async () => {
     const runs = vi.spyOn(encoder, 'run');
     const images = await encoder.imageEmbeddings(files);
     const texts = await encoder.textEmbeddings(pairs.texts);
+    const count = runs.mock.calls.length;
+    await expect(encoder.imageEmbeddings([...files, new Uint8Array(9)])).rejects.toThrow(/^image 4: not a PNG/);
+    const [ids] = pairs.texts.map((text) => encoder.processor.text(text).ids);
+    await expect(encoder.run({ texts: [ids, ids.slice(1)] })).rejects.toThrow('SigLIP sees padding');
     encoder.destroy();
-    return { images, texts, runs: runs.mock.calls.length };
+    return { images, texts, runs: count };
   };
   const whole = await embed(gpu());
   const small = await openGpu({ maxStorageBufferBindingSize: 8192 });

@@ -124,6 +124,34 @@ describe.each([
     expect(reversed[at]).toBeCloseTo((plain[at] + vector[0]) * 2, 4);
   });
 
+  it('gives each position a vector of its own, whatever the order of a list', async () => {
+    const { dHead, nHeads } = s.loaded.model.config.text;
+    const z = 'blocks.1.attn.hook_z';
+    const plain = data(await run([], z), z);
+    const [steer, patch, one] = [random(2 * dHead, 6), random(2 * nHeads * dHead, 7), random(dHead, 8)];
+    const edits: Edit[] = [
+      { at: z, heads: [0], positions: [2, 4], add: one },
+      { at: z, heads: [1], positions: [2, 4], add: steer },
+      { at: z, positions: { at: [6, 5] }, set: patch },
+    ];
+    const wanted = plain.map((x, i) => {
+      const [p, h, d] = [Math.floor(i / nHeads / dHead), Math.floor(i / dHead) % nHeads, i % dHead];
+      if (p === 5 || p === 6) return patch[(6 - p) * nHeads * dHead + h * dHead + d];
+      if (h > 1 || (p !== 2 && p !== 3)) return x;
+      return x + (h === 0 ? one[d] : steer[(p - 2) * dHead + d]);
+    });
+    expect(relativeError(data(await run(edits, z), z), wanted)).toBeLessThan(1e-6);
+  });
+
+  it('changes head vectors, of the last layer too, where positions say so', async () => {
+    const { model } = s.loaded;
+    const { nLayers, nHeads, dHead } = model.config.text;
+    const z = `blocks.${nLayers - 1}.attn.hook_z`;
+    const last = async (edits: Edit[]) => (await model.headVectors([s.input], { edits }))[0].slice(-nHeads * dHead);
+    expect(await last([{ at: z, positions: -1, set: 3 }])).toEqual(new Float32Array(nHeads * dHead).fill(3));
+    expect(await last([{ at: z, positions: [0, -1], set: 3 }])).toEqual(await last([]));
+  });
+
   it('what stands before an edited position stays as it is, bit for bit', async () => {
     const length = s.input.inputIds.length;
     const names = ['blocks.*.hook_resid_post', 'logits'];
@@ -157,6 +185,11 @@ describe.each([
     ).toBeLessThan(1e-4);
     for (let h = 0; h < nHeads; h++)
       if (h !== 1) expect(relativeError(row(found, h), row(plain, h))).toBeLessThan(1e-5);
+    const set = data(
+      await run([{ at: pattern, heads: [1], positions: -1, keys: [1, 3], set: 0.75 }], pattern),
+      pattern,
+    );
+    expect(row(set, 1)).toEqual(row(plain, 1).map((p, key) => (key === 1 || key === 2 ? 0.75 : p)));
     // a query that sees nothing takes nothing
     const blind = await run([{ at: scores, positions: -1, set: -3.4028235e38 }], z);
     const { data: values, shape } = blind.get(z)!;
@@ -180,9 +213,17 @@ describe.each([
       const row = logits.subarray((start + i - 1) * shape[1], (start + i) * shape[1]);
       expect(row.indexOf(Math.max(...row)), `token ${i}`).toBe(id);
     }
+    // What generation goes on from is edited like any other: here it is made to say what it is told.
+    const { vocabSize } = s.loaded.model.config.text;
+    const told = 77;
+    const add = new Float32Array(vocabSize).map((_, id) => (id === told ? 1e4 : 0));
+    const plain = await ids([]);
+    const once = await ids([{ at: 'logits', positions: -1, add }]);
+    expect([once[0], once.every((id) => id === told)]).toEqual([told, false]);
+    expect(await ids([{ at: 'logits', positions: [start], add }])).toEqual([plain[0], ...new Array(5).fill(told)]);
     // Only what is generated: the first token, which the prompt decides, stays.
     const later = await ids([{ ...cut, at: 'blocks.*.hook_resid_post', heads: undefined, positions: [start], set: 0 }]);
-    expect(later[0]).toBe((await ids([]))[0]);
+    expect(later[0]).toBe(plain[0]);
   });
 
   it('runs variations as if each ran alone', async () => {
@@ -193,9 +234,9 @@ describe.each([
       [{ at: 'blocks.1.hook_resid_pre', positions: [length - 4, -1], add: 0.25 }],
       [
         { at: 'blocks.1.attn.hook_z', heads: [1], positions: -1, scale: -1 },
-        { at: 'blocks.0.hook_mlp_out', positions: { at: [length - 3] }, set: 0 },
+        { at: 'blocks.0.hook_mlp_out', positions: { at: [length - 1, length - 3] }, set: 0 },
       ],
-      [{ at: 'blocks.0.attn.hook_pattern', positions: -1, keys: [1, 3], set: 0 }],
+      [{ at: 'blocks.0.attn.hook_pattern', heads: [1], positions: -1, keys: [1, 3], set: 0 }],
     ];
     const options = { namesFilter: ['logits', 'blocks.*.attn.hook_z', 'blocks.1.attn.hook_pattern'], posSlice: -1 };
     const together = await s.loaded.model.runVariations(s.input, variations, options);
@@ -272,11 +313,40 @@ describe('edits that mean nothing are refused', () => {
     );
   });
 
+  it('a glob passes over what cannot be edited', async () => {
+    const scale = 'blocks.0.ln1.hook_scale';
+    const edited = (edits: Edit[]) => s.loaded.model.runWithCache(s.input, { edits, namesFilter: [scale, 'logits'] });
+    const [plain, found] = [await edited([]), await edited([{ at: 'blocks.0.ln1.*', scale: 2 }])];
+    expect(bits(data(found, scale))).toEqual(bits(data(plain, scale)));
+    expect(relativeError(data(found, 'logits'), data(plain, 'logits'))).toBeGreaterThan(1e-3);
+  });
+
   it('of what variations share', async () => {
-    const edits: Edit[] = [{ at: 'projector.hook_out', set: 0 }];
-    await expect(s.loaded.model.runVariations(s.input, [edits], { namesFilter: 'logits' })).rejects.toThrow(
-      'variations share what is before hook_merged_embed',
-    );
+    const run = (at: string) => s.loaded.model.runVariations(s.input, [[{ at, set: 0 }]], { namesFilter: 'logits' });
+    for (const at of ['projector.hook_out', 'vision.blocks.0.attn.hook_z', 'hook_embed', '*.attn.hook_z'])
+      await expect(run(at), at).rejects.toThrow('variations share what is before hook_merged_embed');
+    await expect(run('hook_merged_embed')).resolves.toHaveLength(1);
+  });
+
+  it('variations: results from before the first edit, and more of them than run at once', async () => {
+    const { model } = s.loaded;
+    const z = 'blocks.2.attn.hook_z';
+    const late: Edit = { at: 'blocks.0.hook_resid_pre', positions: -2, scale: 2 };
+    const [whole] = await model.runVariations(s.input, [[late]], { namesFilter: z });
+    const alone = await model.runWithCache(s.input, { namesFilter: z, edits: [late] });
+    expect(whole.get(z)!.shape).toEqual(alone.get(z)!.shape);
+    expect(relativeError(data(whole, z), data(alone, z))).toBeLessThan(1e-5);
+
+    const scaled = (i: number): Edit[] => [{ at: 'blocks.0.attn.hook_z', positions: -1, scale: 1 + i / 10 }];
+    const options = { namesFilter: z, posSlice: -1 };
+    const many = Array.from({ length: 66 }, (_, i) => scaled(i));
+    const together = await model.runVariations(s.input, many, options);
+    expect(together).toHaveLength(66);
+    for (const i of [1, 63, 64, 65]) {
+      const one = await model.runWithCache(s.input, { ...options, edits: scaled(i) });
+      expect(relativeError(data(together[i], z), data(one, z)), `${i}`).toBeLessThan(1e-5);
+    }
+    expect(relativeError(data(together[65], z), data(together[64], z))).toBeGreaterThan(1e-4);
   });
 
   it('patches one picture’s features into another’s run', async () => {

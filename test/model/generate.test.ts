@@ -1,12 +1,16 @@
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
 import { openFolder } from '#platform';
 import type { Recorder } from '../../src/kernels/recorder.ts';
+import type { Edit } from '../../src/model/edits.ts';
 import { generate, PromptRun } from '../../src/model/generate.ts';
 import type { ModelInput } from '../../src/model/input.ts';
+import { KvCache } from '../../src/model/kv-cache.ts';
+import { loadModel } from '../../src/model/load-model.ts';
+import type { ActivationCache } from '../../src/model/run.ts';
 import { VisionLanguageModel } from '../../src/model/vision-language-model.ts';
 import { fixturePath, readTensors } from '../fixtures.ts';
 import { useGpu } from '../gpu.ts';
-import { relativeError } from '../kernels/check.ts';
+import { random, relativeError } from '../kernels/check.ts';
 
 const expected = readTensors('checkpoints/llava-f32/expected.safetensors');
 const input: ModelInput = {
@@ -44,6 +48,24 @@ describe('generate', () => {
     expect(await sample(1)).toEqual(await sample(1));
     expect(await sample(1)).not.toEqual(await sample(2));
     expect(await sample(1, 1e-4)).toEqual(await collect(input));
+  });
+
+  it('tells where in the text each step’s activations stand', async () => {
+    const { length } = input.inputIds;
+    const positions = async (posSlice?: number | [number, number]) => {
+      const found: [position: number, rows: number][] = [];
+      const onActivations = (cache: ActivationCache, position: number) =>
+        found.push([position, cache.get('blocks.0.hook_resid_pre')!.shape[0]]);
+      await collect(input, { maxNewTokens: 3, namesFilter: 'blocks.0.hook_resid_pre', posSlice, onActivations });
+      return found;
+    };
+    const steps = [
+      [length, 1],
+      [length + 1, 1],
+    ];
+    expect(await positions()).toEqual([[0, length], ...steps]);
+    expect(await positions(-1)).toEqual([[length - 1, 1], ...steps]);
+    expect(await positions([2, 5])).toEqual([[2, 3], ...steps]);
   });
 
   it('stops when aborted', async () => {
@@ -86,6 +108,17 @@ it('reads four bytes back for a greedy token', async () => {
 });
 
 describe('PromptRun', () => {
+  it('refuses prompts that its cache has no room for, or of other numbers than it has sequences', async () => {
+    const { length } = input.inputIds;
+    const step = async (positions: number, batch: number) => {
+      const cache = new KvCache(gpu(), model.model.config.text, positions, batch);
+      await model.model.step([input], { cache }).finally(() => cache.destroy());
+    };
+    await expect(step(length - 1, 1)).rejects.toThrow(`${length} positions do not fit the cache of ${length - 1}`);
+    await expect(step(length, 2)).rejects.toThrow('1 inputs for a cache of 2 sequences');
+    await expect(step(length, 1)).resolves.toBeUndefined();
+  });
+
   it('continues several prompts in lock-step as each one alone', async () => {
     const alone = [await collect(input), await collect(other), await collect(input)];
     expect(alone[0]).not.toEqual(alone[1]);
@@ -108,14 +141,18 @@ describe('PromptRun', () => {
     expect(together.map(([, id]) => id)).toEqual(second);
   });
 
-  it('scores continuations as the logits of the whole text do, and can go on afterwards', async () => {
+  const steered: Edit[] = [{ at: 'blocks.1.attn.hook_z', heads: [0], scale: -2 }];
+  it.each([
+    ['', undefined],
+    [', with edits', steered],
+  ])('scores continuations as the logits of the whole text do, and can go on afterwards%s', async (_, edits) => {
     const tokens = [40, 7, 123];
     const { vocabSize } = model.model.config.text;
     const expectedScores: number[][] = [];
     for (const x of [input, other]) {
       const inputIds = [...Array.from(x.inputIds), ...tokens];
       const posSlice = [-tokens.length - 1, -1] as const;
-      const { data } = (await model.runWithCache({ ...x, inputIds }, { namesFilter: 'logits', posSlice })).get(
+      const { data } = (await model.runWithCache({ ...x, inputIds }, { namesFilter: 'logits', posSlice, edits })).get(
         'logits',
       )!;
       expectedScores.push(
@@ -125,13 +162,43 @@ describe('PromptRun', () => {
         }),
       );
     }
-    const run = await PromptRun.start(model.model, [input, other], { room: 7, logits: true });
+    const run = await PromptRun.start(model.model, [input, other], { room: 7, logits: true, edits });
     const scores = await run.logProbabilities(tokens);
     expect(relativeError(scores.flat(), expectedScores.flat())).toBeLessThan(1e-5);
     expect(await run.logProbabilities(tokens.slice(0, 1))).toEqual(scores.map((row) => row.slice(0, 1)));
     const after: number[] = [];
     for await (const [id] of run.generate({ maxNewTokens: 8, endTokens: never })) after.push(id!);
     run.destroy();
-    expect(after).toEqual(await collect(input));
+    expect(after).toEqual(await collect(input, { edits }));
   });
+});
+
+it('Qwen2-VL: each prompt of a batch goes on from positions of its own', async () => {
+  const loaded = await loadModel(await openFolder(fixturePath('families/qwen2-vl-f32')), { gpu: gpu() });
+  const prompt = (grid: readonly [number, number, number], seed: number): ModelInput => ({
+    inputIds: [5, ...new Array<number>(16).fill(412), 6, 7],
+    visuals: [{ kind: 'image', grid, shape: [64, 96], pixels: random(64 * 96, seed) }],
+  });
+  const inputs = [prompt([1, 8, 8], 1), prompt([1, 2, 32], 2)]; // text goes on behind 4 rows, and behind 16 columns
+  const logits = async (batch: readonly ModelInput[]) => {
+    const run = await PromptRun.start(loaded.model, batch, { room: 3, logits: false });
+    const steps: Float32Array[] = [];
+    const options = {
+      maxNewTokens: 3,
+      endTokens: never,
+      namesFilter: 'logits',
+      onActivations: (found: ActivationCache) => steps.push(found.get('logits')!.data),
+    };
+    for await (const _ of run.generate(options));
+    run.destroy();
+    return steps;
+  };
+  const together = await logits(inputs);
+  expect(together).toHaveLength(2);
+  for (const [b, input] of inputs.entries())
+    for (const [i, alone] of (await logits([input])).entries()) {
+      const own = together[i].subarray(b * alone.length, (b + 1) * alone.length);
+      expect(relativeError(own, alone), `prompt ${b}, step ${i}`).toBeLessThan(1e-5);
+    }
+  loaded.destroy();
 });

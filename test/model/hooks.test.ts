@@ -1,11 +1,13 @@
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
 import { openFolder } from '#platform';
-import { openGpu } from '../../src/kernels/gpu.ts';
+import { type Gpu, openGpu } from '../../src/kernels/gpu.ts';
 import { InputError } from '../../src/model/errors.ts';
 import { parseConfig } from '../../src/model/families/index.ts';
+import type { ModelWeights } from '../../src/model/forward.ts';
 import { hookPoints, selectHooks } from '../../src/model/hook-points.ts';
 import type { ModelInput } from '../../src/model/input.ts';
 import { loadModel } from '../../src/model/load-model.ts';
+import { Model } from '../../src/model/model.ts';
 import { resolvePosSlice } from '../../src/model/positions.ts';
 import { VisionLanguageModel } from '../../src/model/vision-language-model.ts';
 import { fixturePath, readJsonFixture, readTensors } from '../fixtures.ts';
@@ -132,6 +134,16 @@ describe('runWithCache', () => {
     );
   });
 
+  it('runs no further than what is asked for needs', () => {
+    const dispatches = (namesFilter: string) => model.model.price(input, { namesFilter, posSlice: -1 }).dispatches;
+    const inOrder = ['hook_merged_embed', 'blocks.0.attn.hook_z', 'blocks.0.hook_resid_post', 'blocks.1.attn.hook_z'];
+    const prices = inOrder.map(dispatches);
+    expect(prices.toSorted((a, b) => a - b)).toEqual(prices);
+    expect(new Set(prices).size).toBe(prices.length);
+    // The tower and the projector are run for hooks of theirs, and no block of the decoder.
+    expect(dispatches('projector.hook_out')).toBe(dispatches('hook_merged_embed'));
+  });
+
   it('refuses results above the limit, with the price', async () => {
     await expect(model.runWithCache(input, { namesFilter: '*', maxResultBytes: 1000 })).rejects.toThrow(
       /take \d+ bytes, more than 1000/,
@@ -187,10 +199,32 @@ describe('headVectors', () => {
     }
   });
 
+  it('batches are bounded by the decoder’s rows and by the tower’s', () => {
+    const { text, vision } = config;
+    const decoder = length * Math.max(text.dMlp, text.nHeads * text.dHead);
+    const tower = vision!.rows(visual) * vision!.widest;
+    expect(tower).toBeGreaterThan(decoder);
+    const sizes = (numbers: number, each: ModelInput) => {
+      const gpu = { capabilities: { maxStorageBufferBindingSize: 4 * numbers } } as Gpu;
+      const inputs = new Array<ModelInput>(24).fill(each);
+      return new Model(gpu, config, {} as ModelWeights).batches(inputs).map((batch) => batch.length);
+    };
+    const textOnly: ModelInput = { inputIds: new Array(length).fill(5), visuals: [] };
+    expect(sizes(12 * decoder, textOnly)).toEqual([12, 12]);
+    expect(sizes(12 * decoder - 1, textOnly)).toEqual([11, 11, 2]);
+    expect(sizes(12 * tower, input)).toEqual([12, 12]);
+    expect(sizes(12 * tower - 1, input)).toEqual([11, 11, 2]);
+    expect(sizes(1, input)).toEqual(new Array(24).fill(1));
+  });
+
   it('runs no deeper than maxLayer', async () => {
     const [all] = await model.model.headVectors([input]);
     const [first] = await model.model.headVectors([input], { maxLayer: 0 });
     expect(first.length).toBe(config.text.nHeads * config.text.dHead);
     expect(relativeError(first, all.subarray(0, first.length))).toBeLessThan(1e-6);
+    for (const maxLayer of [-1, 0.5, config.text.nLayers])
+      await expect(model.model.headVectors([input], { maxLayer })).rejects.toThrow(
+        `maxLayer ${maxLayer}: this model has layers 0 to ${config.text.nLayers - 1}`,
+      );
   });
 });

@@ -306,3 +306,12 @@ it('windows begin at the layer that the HF class of the decoder says', () => {
   expect(first('text', 90)).toBe(28);
   expect(first('qwen2', 90)).toBe(80);
 });
+
+it('embeddings are tied by the whole file or by the part of the decoder', () => {
+  const tied = (change: Json) => parseConfig({ ...configs.qwen2, ...change }).text.tieWordEmbeddings;
+  const { hidden_size, num_attention_heads, num_key_value_heads } = configs.qwen2;
+  const text_config = { hidden_size, num_attention_heads, num_key_value_heads };
+  expect(tied({ text_config })).toBe(false);
+  expect(tied({ text_config, tie_word_embeddings: true })).toBe(true);
+  expect(tied({ text_config: { ...text_config, tie_word_embeddings: true } })).toBe(true);
+});

@@ -1,7 +1,8 @@
 import { readFileSync } from 'node:fs';
-import { afterAll, beforeAll, expect, it } from 'vitest';
+import { afterAll, beforeAll, describe, expect, it } from 'vitest';
 import { openFolder } from '#platform';
-import { VisionLanguageModel } from '../../src/model/vision-language-model.ts';
+import type { Visual } from '../../src/model/input.ts';
+import { contentParts, VisionLanguageModel } from '../../src/model/vision-language-model.ts';
 import { fixturePath, readJsonFixture, readTensors } from '../fixtures.ts';
 import { useGpu } from '../gpu.ts';
 import { relativeError } from '../kernels/check.ts';
@@ -58,4 +59,37 @@ it('gives several examples their own vectors and answers, whatever their lengths
   }
   expect(inputs.scene.generated_text.startsWith(answers[0].text)).toBe(true);
   expect(inputs.wide.generated_text.startsWith(answers[1].text)).toBe(true);
+});
+
+describe('the parts of a prompt', () => {
+  const shown = (prompt: string, images: number, videos: number) =>
+    contentParts(prompt, images, videos).map((part) => (part.type === 'text' ? part.text : [part.type]));
+
+  it('are pictures where the text marks them, and those of a kind that it does not mark before everything', () => {
+    expect(shown('What?', 0, 0)).toEqual(['What?']);
+    expect(shown('', 0, 0)).toEqual(['']);
+    expect(shown('What?', 2, 1)).toEqual([['image'], ['image'], ['video'], 'What?']);
+    expect(shown('a <image> b <image>', 2, 0)).toEqual(['a ', ['image'], ' b ', ['image']]);
+    expect(shown('<video><image> c', 1, 1)).toEqual([['video'], ['image'], ' c']);
+    expect(shown('a <image> b', 1, 2)).toEqual([['video'], ['video'], 'a ', ['image'], ' b']);
+    expect(shown('a <video> b', 2, 1)).toEqual([['image'], ['image'], 'a ', ['video'], ' b']);
+  });
+
+  it('leaves a mark alone where no picture of its kind is given', () => {
+    expect(shown('is <image> a tag?', 0, 0)).toEqual(['is <image> a tag?']);
+    expect(shown('<video> <image>', 1, 0)).toEqual(['<video> ', ['image']]);
+  });
+});
+
+it('pixel values are those of all pictures as the tower sees them: images first, crops after one another', () => {
+  const visual = (crops: number, value: number, kind: Visual['kind'] = 'image'): Visual => ({
+    kind,
+    shape: [crops, 1, 1, 2],
+    pixels: new Float32Array(2 * crops).fill(value),
+  });
+  expect(model.pixelValues({ inputIds: [1], visuals: [visual(1, 5, 'video'), visual(1, 3), visual(2, 4)] })).toEqual({
+    shape: [4, 1, 1, 2],
+    data: Float32Array.of(3, 3, 4, 4, 4, 4, 5, 5),
+  });
+  expect(() => model.pixelValues({ inputIds: [1], visuals: [] })).toThrow('the prompt has no images');
 });

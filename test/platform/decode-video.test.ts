@@ -89,7 +89,10 @@ describe.skipIf(!hasFfmpeg)('with ffmpeg (skipped where it is not installed)', (
     );
     const text = join(folder, 'text.mp4');
     writeFileSync(text, 'no video at all');
-    await expect(decodeVideo(text, first)).rejects.toThrow(/text\.mp4: ffprobe fails: .*Invalid data/);
+    const complaint = 'ffprobe fails: Invalid data found when processing input; convert it to MP4, or give its frames';
+    await expect(decodeVideo(text, first)).rejects.toThrow(`text.mp4: ${complaint}`);
+    const label = 'by the name its owner gave it';
+    await expect(decodeVideo(readFileSync(text), { ...first, label })).rejects.toThrow(`${label}: ${complaint}`);
     const sound = join(folder, 'sound.mkv');
     execFileSync('ffmpeg', ['-v', 'error', '-y', '-f', 'lavfi', '-i', 'sine=duration=0.2', sound]);
     await expect(decodeVideo(sound, first)).rejects.toThrow('sound.mkv: it has no pictures');

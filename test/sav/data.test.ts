@@ -45,16 +45,18 @@ describe('readExamples', () => {
     const rows = [
       { video: 'v.mp4', question: 'q', label: 'l' },
       { video: ['a.png', 'b.png'], image: 'a.png', question: 'q', label: 'l' },
+      { video: ['a.png'], question: 'q', label: 'l' },
       { image: null, question: 'q', label: 'l' },
     ];
     const lines = rows.map((r) => JSON.stringify(r)).join('\n');
     const examples = await readExamples(folder({ 't.jsonl': lines, ...files }), 't.jsonl');
     expect(await Promise.all(examples.map((e) => e.loadVideos?.()))).toEqual([
-      [{ file: Uint8Array.of(4) }],
+      [{ name: 'v.mp4', file: Uint8Array.of(4) }],
       [{ frames: [Uint8Array.of(5), Uint8Array.of(6)] }],
+      [{ frames: [Uint8Array.of(5)] }],
       undefined,
     ]);
-    expect(examples.map((e) => e.images)).toEqual([[], ['a.png'], []]);
+    expect(examples.map((e) => e.images)).toEqual([[], ['a.png'], [], []]);
     const text = await readExamples(folder({ 't.jsonl': '{"question": "q", "label": "l"}' }), 't.jsonl');
     expect(text[0].images).toEqual([]);
     const away = folder({ 't.jsonl': '{"video": ["../x.png"], "question": "q", "label": "l"}' });

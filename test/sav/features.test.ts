@@ -1,6 +1,7 @@
 import { describe, expect, it } from 'vitest';
+import type { VideoSource } from '../../src/platform/types.ts';
 import { decodeEntry, encodeEntry, MemoryFeatureStore } from '../../src/sav/feature-cache.ts';
-import { extractFeatures, featureKey } from '../../src/sav/features.ts';
+import { extractFeatures, featureKey, show } from '../../src/sav/features.ts';
 import { example, FakeModel } from './synthetic.ts';
 
 const image = Uint8Array.of(1, 2, 3);
@@ -41,6 +42,25 @@ describe('extractFeatures', () => {
       await featureKey(Object.assign(new FakeModel(), { precision: 'f16' }), examples[0]),
     ];
     expect(new Set([key, ...others]).size).toBe(7);
+  });
+
+  it('keys depend on what videos show, and the model is shown it', async () => {
+    const [a, b] = [Uint8Array.of(1), Uint8Array.of(2)];
+    const clips: VideoSource[][] = [
+      [],
+      [{ file: a }],
+      [{ file: b }],
+      [{ frames: [a, b] }],
+      [{ frames: [b, a] }],
+      [{ frames: [a] }, { frames: [b] }],
+      [{ frames: [a] }],
+      [{ frames: [a], fps: 2 }],
+    ];
+    const of = (videos: VideoSource[]) => ({ ...example('one', {}), loadVideos: async () => videos });
+    const keys = await Promise.all(clips.map((videos) => featureKey(new FakeModel(), of(videos))));
+    expect(new Set(keys).size).toBe(clips.length);
+    expect(await featureKey(new FakeModel(), of([{ name: 'renamed', file: a }]))).toBe(keys[1]);
+    for (const videos of clips) expect((await show(of(videos))).videos).toEqual(videos);
   });
 
   it('maxLayer shortens the vectors', async () => {

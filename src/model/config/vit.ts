@@ -69,6 +69,7 @@ export const clipLarge336 = {
   num_attention_heads: 16,
   image_size: 336,
   patch_size: 14,
+  projection_dim: 768,
 };
 
 /** What `LlavaOnevisionConfig` assumes. */

@@ -99,7 +99,7 @@ export function commonSize(pictures: readonly RgbImage[]): Size {
   const other = pictures.find((picture) => picture.width !== width || picture.height !== height);
   if (other)
     throw new InputError(
-      `the frames of a video must have one size: ${width}x${height} and ${other.width}x${other.height}`,
+      `the frames of a video must have one size: ${width}x${height} and ${other.width}x${other.height}; resize them to one`,
     );
   return { width, height };
 }

@@ -105,8 +105,19 @@ export class Processor {
       typeof parts === 'number'
         ? [...Array<ContentPart>(parts).fill({ type: 'image' }), { type: 'text', text }]
         : parts;
-    // Templates of text models join strings and know no parts.
-    return this.applyChatTemplate([{ role: 'user', content: this.#visuals ? content : this.#textOf(content) }]);
+    const say = (content: Message['content']) => this.applyChatTemplate([{ role: 'user', content }]);
+    if (this.#visuals) return say(content);
+    const joined = this.#textOf(content);
+    // Templates of text models join strings; those that go through parts refuse them.
+    try {
+      return say(joined);
+    } catch (refusal) {
+      try {
+        return say([{ type: 'text', text: joined }]);
+      } catch {
+        throw refusal;
+      }
+    }
   }
 
   /** Whether the checkpoint has a chat template. */

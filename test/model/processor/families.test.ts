@@ -3,7 +3,7 @@ import { openFolder } from '#platform';
 import { parseConfig } from '../../../src/model/families/index.ts';
 import type { ContentPart } from '../../../src/model/processor/chat-template.ts';
 import { parseImageProcessor, processImage } from '../../../src/model/processor/image-processor.ts';
-import { smartSize } from '../../../src/model/processor/patches.ts';
+import { parsePatching, smartSize } from '../../../src/model/processor/patches.ts';
 import { Processor } from '../../../src/model/processor/processor.ts';
 import { framesAtRate, uniformFrames } from '../../../src/model/processor/sample-frames.ts';
 import { ProcessorFiles } from '../../../src/model/processor/visual-processor.ts';
@@ -143,6 +143,28 @@ describe.each(['llava-onevision', 'qwen2-vl'] as const)('videos of %s', (name) =
     expect(Math.max(...off)).toBeLessThan(1.01 * level);
     expect(off.filter((d) => d > 1e-5).length).toBeLessThan(0.005 * off.length);
   });
+});
+
+test('only cap_pixels_per_frame makes max_video_tokens a bound, and only on videos', () => {
+  const bound = (json: object, kind: 'image' | 'video') => parsePatching({ json, file: 'x' }, kind).maxVideoTokens;
+  expect(bound({ max_video_tokens: 10 }, 'video')).toBeUndefined();
+  expect(bound({ max_video_tokens: 10, cap_pixels_per_frame: true }, 'video')).toBe(10);
+  expect(bound({ cap_pixels_per_frame: true }, 'video')).toBe(128_000);
+  expect(bound({ max_video_tokens: 10, cap_pixels_per_frame: true }, 'image')).toBeUndefined();
+});
+
+test('Qwen2-VL takes two frames a second where the checkpoint does not say', async () => {
+  const files = textFiles('processor-families/qwen2-vl');
+  const sample = async (fps?: number) => {
+    const settings = {
+      ...JSON.parse(files['video_preprocessor_config.json'] ?? files['preprocessor_config.json']),
+      fps,
+    };
+    const changed = { ...files, 'video_preprocessor_config.json': JSON.stringify(settings) };
+    return (await Processor.load(memoryFolder(changed))).sampleFrames({ totalFrames: 100, fps: 25 });
+  };
+  expect(await sample()).toHaveLength(8);
+  expect(await sample(5)).toHaveLength(20);
 });
 
 test('Qwen2.5-VL knows how far its temporal patches are apart', async () => {

@@ -108,10 +108,12 @@ describe('load', () => {
   test('takes the image processor that transformers 5 nests in processor_config.json', async () => {
     const image_processor = { size: 32, crop_size: 32, do_rescale: false, do_normalize: false };
     const nested = JSON.stringify({ image_processor });
-    const processor = await load({ 'processor_config.json': nested, 'preprocessor_config.json': undefined });
-    const [{ shape, pixels }] = processor.prepare({ prompt: '<image>', images: [picture] }).visuals;
-    expect(shape).toEqual([1, 3, 32, 32]);
-    expect(Math.max(...pixels)).toBe(99); // as they are in the picture
+    for (const other of [undefined, '{"size": 16, "crop_size": 16}']) {
+      const processor = await load({ 'processor_config.json': nested, 'preprocessor_config.json': other });
+      const [{ shape, pixels }] = processor.prepare({ prompt: '<image>', images: [picture] }).visuals;
+      expect(shape).toEqual([1, 3, 32, 32]);
+      expect(Math.max(...pixels)).toBe(99); // as they are in the picture
+    }
   });
 
   test('wraps a question with images in the chat template', async () => {

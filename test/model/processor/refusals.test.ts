@@ -1,6 +1,8 @@
 // What a family's processor refuses, and how it says so.
 import { describe, expect, test } from 'vitest';
+import { openFolder } from '#platform';
 import { Processor } from '../../../src/model/processor/processor.ts';
+import { fixturePath, readJsonFixture } from '../../fixtures.ts';
 import { checkpointFiles, memoryFolder, textFiles } from './memory-folder.ts';
 import { frames, picture } from './pictures.ts';
 
@@ -25,13 +27,14 @@ function load(name: keyof typeof folders, changes: Changes = {}): Promise<Proces
 }
 
 describe('a text model', () => {
-  const text = (model_type = 'llama') =>
+  const joining = "{% for m in messages %}[{{ m['content'] + ']' }}{% endfor %}";
+  const text = (model_type = 'llama', chat_template = joining) =>
     load('llava', {
       'config.json': JSON.stringify({ model_type }),
       'preprocessor_config.json': undefined,
       'processor_config.json': undefined,
       'chat_template.json': undefined,
-      'tokenizer_config.json': { chat_template: "{% for m in messages %}[{{ m['content'] + ']' }}{% endfor %}" },
+      'tokenizer_config.json': { chat_template },
     });
 
   test.each(['llama', 'mistral', 'qwen2'])(
@@ -51,6 +54,20 @@ describe('a text model', () => {
       expect(inputIds).toContain(processor.tokenizer.id('<image>'));
     },
   );
+
+  test('whose template goes through parts is given them', async () => {
+    const { inputs } = readJsonFixture<{ inputs: { text: { prompt: string } } }>(
+      'families/llama-text-f32/expected.json',
+    );
+    const processor = await Processor.load(await openFolder(fixturePath('families/llama-text-f32')));
+    expect(processor.chat(0, 'Is a circle round? Answer with Yes or No.')).toBe(inputs.text.prompt);
+  });
+
+  test('whose template refuses what it is asked says why', async () => {
+    const chat_template = "{{ raise_exception('not ' ~ messages[0]['content']) }}";
+    const processor = await text('llama', chat_template);
+    expect(() => processor.chat(0, 'this')).toThrow('the chat template refuses the conversation: not this');
+  });
 
   test('takes no pictures', async () => {
     const processor = await text();
