@@ -1,6 +1,23 @@
 // Where the patches of Qwen2-VL stand: their rows and columns, the frames and windows that they attend within. Patches come
 // from the processor square by square: the mergeSize x mergeSize patches of one token follow each other.
 
+import type { BlockShape } from '../config/block.ts';
+
+/** Qwen2-VL's tower (HF `Qwen2VLVisionConfig`, `Qwen2_5_VLVisionConfig`). */
+export interface QwenVisionConfig extends BlockShape {
+  readonly nLayers: number;
+  readonly patchSize: number;
+  readonly temporalPatchSize: number;
+  /** Patches along a side of the squares that become one token. */
+  readonly mergeSize: number;
+  /** Qwen2.5-VL: patches along a side of an attention window, and the layers that attend to whole frames nevertheless. */
+  readonly window?: { readonly side: number; readonly fullLayers: readonly number[] };
+  /** Qwen2.5-VL: how far apart in position the frames of a second stand. */
+  readonly tokensPerSecond?: number;
+  readonly imageTokenId: number;
+  readonly videoTokenId: number;
+}
+
 /** Patches over time, height and width. */
 export type Grid = readonly [time: number, height: number, width: number];
 
@@ -68,4 +85,11 @@ function segments(bounds: readonly number[]): Segments {
   let pairs = 0;
   for (let i = 0; i < bounds.length; i += 2) pairs += bounds[i + 1] - bounds[i];
   return { bounds: Uint32Array.from(bounds), pairs };
+}
+
+/** Of a permutation. */
+export function inverse(order: Uint32Array): Uint32Array<ArrayBuffer> {
+  const back = new Uint32Array(order.length);
+  for (const [to, from] of order.entries()) back[from] = to;
+  return back;
 }

@@ -2,8 +2,7 @@
 import { elementCount } from '../../kernels/tensor.ts';
 import type { Visual } from '../input.ts';
 import { frameLabel, type PatchGrid, patchIndex, patchPlanes, type TokenGrid } from '../token-grids.ts';
-import type { QwenVisionConfig } from './qwen2-vl.ts';
-import { type Grid, layPatches } from './qwen2-vl-grid.ts';
+import { type Grid, inverse, layPatches, type QwenVisionConfig } from './qwen2-vl-grid.ts';
 
 /** How the picture of a frame is put together from its patches. */
 const framePicture = ({ patchSize, temporalPatchSize, mergeSize }: QwenVisionConfig, visual: Visual, frame: number) =>
@@ -51,11 +50,4 @@ export function towerGrids(
       picture: () => framePicture(config, visual, frame),
     }));
   });
-}
-
-/** Of a permutation. */
-export function inverse(order: Uint32Array): Uint32Array<ArrayBuffer> {
-  const back = new Uint32Array(order.length);
-  for (const [to, from] of order.entries()) back[from] = to;
-  return back;
 }

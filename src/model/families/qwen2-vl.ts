@@ -19,24 +19,16 @@ import { inverseFrequencies, ropeTable } from '../rope.ts';
 import { block, type Mask, norm } from '../transformer.ts';
 import { type BlockWeights, layerNorm, linear, rmsNorm, type WeightSource } from '../weights.ts';
 import type { Architecture, Family, VisionSide } from './family.ts';
-import { type Grid, layPatches, type PatchLayout, type Segments } from './qwen2-vl-grid.ts';
+import {
+  type Grid,
+  inverse,
+  layPatches,
+  type PatchLayout,
+  type QwenVisionConfig,
+  type Segments,
+} from './qwen2-vl-grid.ts';
 import { mropePositions } from './qwen2-vl-positions.ts';
-import { inverse, squareGrids, towerGrids } from './qwen2-vl-token-grids.ts';
-
-/** Qwen2-VL's tower (HF `Qwen2VLVisionConfig`, `Qwen2_5_VLVisionConfig`). */
-export interface QwenVisionConfig extends BlockShape {
-  readonly nLayers: number;
-  readonly patchSize: number;
-  readonly temporalPatchSize: number;
-  /** Patches along a side of the squares that become one token. */
-  readonly mergeSize: number;
-  /** Qwen2.5-VL: patches along a side of an attention window, and the layers that attend to whole frames nevertheless. */
-  readonly window?: { readonly side: number; readonly fullLayers: readonly number[] };
-  /** Qwen2.5-VL: how far apart in position the frames of a second stand. */
-  readonly tokensPerSecond?: number;
-  readonly imageTokenId: number;
-  readonly videoTokenId: number;
-}
+import { squareGrids, towerGrids } from './qwen2-vl-token-grids.ts';
 
 const common = {
   model_type: z.string().optional(),
