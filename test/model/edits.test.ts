@@ -2,7 +2,7 @@
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
 import { openFolder } from '#platform';
 import type { Tensor } from '../../src/kernels/tensor.ts';
-import type { Edit } from '../../src/model/edits.ts';
+import { type Edit, type EditPositions, firstPosition } from '../../src/model/edits.ts';
 import { generate } from '../../src/model/generate.ts';
 import type { ModelInput } from '../../src/model/input.ts';
 import { type LoadedModel, loadModel } from '../../src/model/load-model.ts';
@@ -355,6 +355,18 @@ describe('edits that mean nothing are refused', () => {
     const patched = await s.loaded.model.runWithCache(s.input, { namesFilter: 'logits', edits });
     expect(bits(patched.get('logits')!.data)).toEqual(bits(theirs.get('logits')!.data));
   });
+});
+
+it.each<[EditPositions | undefined, number]>([
+  [undefined, 0],
+  [3, 3],
+  [-1, 9],
+  [[4, -2], 4],
+  [[-3], 7],
+  [{ at: [8, -6, 5] }, 4],
+  [{ at: [12] }, 10], // generated: no position of the prompt
+])('of a prompt of 10 tokens, positions %j begin at %d', (positions, first) => {
+  expect(firstPosition({ at: 'logits', set: 0, positions }, 10)).toBe(first);
 });
 
 /** A stored tensor's bytes. */
