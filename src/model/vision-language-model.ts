@@ -16,6 +16,8 @@ import type { Activation, ActivationCache, RunOptions } from './run.ts';
 export interface Prompt {
   /** Encoded image files (PNG, JPEG, WebP, …), in the order of the prompt. */
   readonly images?: readonly Uint8Array[];
+  /** Where it stands, for errors: `train.jsonl:12`. */
+  readonly source?: string;
   /** File names of the images, for errors. */
   readonly imageNames?: readonly string[];
   /** Of models that take videos. */
@@ -88,7 +90,16 @@ export class VisionLanguageModel {
   }
 
   /** Decodes the pictures, wraps and tokenises the prompt. Throws where pictures and their marks do not match. */
-  async input({ images = [], imageNames, videos = [], prompt, raw }: Prompt): Promise<ModelInput> {
+  async input(prompt: Prompt): Promise<ModelInput> {
+    try {
+      return await this.#prepare(prompt);
+    } catch (e) {
+      if (prompt.source === undefined) throw e;
+      throw new InputError(`${prompt.source}: ${(e as Error).message}`, { cause: e });
+    }
+  }
+
+  async #prepare({ images = [], imageNames, videos = [], prompt, raw }: Prompt): Promise<ModelInput> {
     const pictures = {
       images: await Promise.all(images.map((bytes, i) => decodeImage(bytes, imageNames?.[i] ?? `image ${i + 1}`))),
       videos: await Promise.all(videos.map((video, i) => this.#decodeVideo(video, `video ${i + 1}`))),

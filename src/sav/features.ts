@@ -28,6 +28,8 @@ export interface HeadVectorSource {
 
 /** What the model is shown of an example. */
 export interface ShownExample {
+  /** For errors. */
+  source?: string;
   images: Uint8Array[];
   /** For errors. */
   imageNames?: readonly string[];
@@ -100,8 +102,8 @@ export function fingerprint(example: Example): Promise<string> {
 }
 
 /** What the model is shown of an example, read. */
-export async function show({ prompt, images, loadImages, loadVideos }: Example): Promise<ShownExample> {
-  return { prompt, images: await loadImages(), imageNames: images, videos: await loadVideos?.() };
+export async function show({ source, prompt, images, loadImages, loadVideos }: Example): Promise<ShownExample> {
+  return { source, prompt, images: await loadImages(), imageNames: images, videos: await loadVideos?.() };
 }
 
 /** Cache key of one example's head vectors: everything that their values depend on. */
