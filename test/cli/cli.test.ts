@@ -266,6 +266,26 @@ describe('commands on the embedded checkpoint', () => {
     );
   });
 
+  it('fit names the row whose picture or prompt is wrong', async () => {
+    const rows = join(folder, 'rows.jsonl');
+    const row = (image: string, question: string, label: string) => JSON.stringify({ image, question, label });
+    await writeFile(join(folder, 'no-image.png'), 'no image');
+    await cp(await firstImage(), join(folder, 'scene.png'));
+    const fitRows = async (...lines: string[]) => {
+      await writeFile(rows, lines.join('\n'));
+      return headlight('fit', '--train', rows, '--out', join(folder, 'never.safetensors'));
+    };
+    const good = row('scene.png', 'What is it?', 'x');
+    expect(await fitRows(good, row('no-image.png', 'What?', 'y'))).toMatchObject({
+      code: 1,
+      stderr: expect.stringMatching(/rows\.jsonl:2: no-image\.png: not a PNG/),
+    });
+    expect(await fitRows(good, row('scene.png', 'Is <image> like <image>?', 'y'))).toMatchObject({
+      code: 1,
+      stderr: expect.stringMatching(/rows\.jsonl:2: the prompt has 2 <image>/),
+    });
+  });
+
   it('fit, classify and eval: from rows to labels, with a cache that saves forwards', async () => {
     const [train, test] = [await subset('warm-cool.train.jsonl', 6), await subset('warm-cool.test.jsonl', 3)];
     const [out, cache] = [join(folder, 'warm.safetensors'), join(folder, 'cache')];
