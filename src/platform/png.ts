@@ -1,3 +1,4 @@
+import { crc32 } from './crc32.ts';
 import { ImageError } from './errors.ts';
 import { exifOrientation, orient } from './exif.ts';
 import { truncated } from './image-header.ts';
@@ -193,16 +194,4 @@ function writeRow(
       out[o + 2] = value;
     }
   }
-}
-
-const crcTable = Uint32Array.from({ length: 256 }, (_, n) => {
-  let c = n;
-  for (let k = 0; k < 8; k++) c = c & 1 ? 0xedb88320 ^ (c >>> 1) : c >>> 1;
-  return c;
-});
-
-function crc32(bytes: Uint8Array): number {
-  let c = 0xffffffff;
-  for (let i = 0; i < bytes.length; i++) c = crcTable[(c ^ bytes[i]) & 0xff] ^ (c >>> 8);
-  return (c ^ 0xffffffff) >>> 0;
 }

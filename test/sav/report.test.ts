@@ -1,6 +1,7 @@
 import { beforeAll, describe, expect, it } from 'vitest';
+import { escapeMarkup } from '../../src/charts/svg.ts';
 import { type Experiment, runExperiment } from '../../src/sav/experiment.ts';
-import { escapeHtml, html } from '../../src/sav/report/markup.ts';
+import { html } from '../../src/sav/report/markup.ts';
 import { aboveChance, imageType, pickQueries, type Report, renderReport } from '../../src/sav/report/report.ts';
 import { synthetic } from './synthetic.ts';
 
@@ -95,12 +96,12 @@ describe('renderReport', () => {
           ),
       ),
     ).toEqual([]);
-    expect(body.split(escapeHtml(hostile)).length).toBeGreaterThan(10);
+    expect(body.split(escapeMarkup(hostile)).length).toBeGreaterThan(10);
   });
 
   it('shows encoders beside the other baselines', () => {
-    const name = escapeHtml(`CLIP ${hostile}`);
-    expect(page).toContain(`<b>50.0 %</b>${name}, zero-shot: ${escapeHtml(hostile)}`);
+    const name = escapeMarkup(`CLIP ${hostile}`);
+    expect(page).toContain(`<b>50.0 %</b>${name}, zero-shot: ${escapeMarkup(hostile)}`);
     expect(page).toContain(`<b>100 %</b>${name}, nearest centroid of image`);
   });
 

@@ -1,4 +1,5 @@
 // Weights over a picture's patches, laid over the picture.
+import { escapeMarkup } from '../../charts/svg.ts';
 import type { Planes } from '../../model/token-grids.ts';
 import { dataUri, encodePng } from './png.ts';
 import { FONT, type Heading, wrap } from './vega.ts';
@@ -48,7 +49,7 @@ export async function overlay(figure: OverlayFigure): Promise<string> {
   const width = Math.max(margin + across * cell.width, 2 * margin + estimated);
   const height = head + Math.ceil(panels.length / across) * cell.height;
   const text = (x: number, y: number, size: number, content: string, more = '') =>
-    `<text x="${x}" y="${y}" font-size="${size}" ${more}>${xml(content)}</text>`;
+    `<text x="${x}" y="${y}" font-size="${size}" ${more}>${escapeMarkup(content)}</text>`;
   const body = drawn.map(({ svg, height: tall, max }, i) => {
     const x = margin + (i % across) * cell.width;
     const y = head + Math.floor(i / across) * cell.height;
@@ -67,7 +68,7 @@ ${scale}</g>`;
   const stops = ramp.map(
     ({ t, color, opacity }) => `<stop offset="${t}" stop-color="${color}" stop-opacity="${opacity}"/>`,
   );
-  return `<svg xmlns="http://www.w3.org/2000/svg" width="${width}" height="${height}" viewBox="0 0 ${width} ${height}" font-family="${xml(FONT)}">
+  return `<svg xmlns="http://www.w3.org/2000/svg" width="${width}" height="${height}" viewBox="0 0 ${width} ${height}" font-family="${escapeMarkup(FONT)}">
 <defs><linearGradient id="ramp">${stops.join('')}</linearGradient></defs>
 <rect width="100%" height="100%" fill="white"/>
 ${text(margin, margin + 12, 15, title, 'font-weight="bold"')}
@@ -114,8 +115,6 @@ function bytesOf({ width, height, data }: Planes, [black, white]: OverlayFigure[
 }
 
 const percent = (share: number) => `${Number((100 * share).toPrecision(3))} %`;
-const xml = (text: string) =>
-  text.replace(/[&<>"]/g, (c) => ({ '&': '&amp;', '<': '&lt;', '>': '&gt;', '"': '&quot;' })[c]!);
 
 function round(x: number): number {
   return Number(x.toFixed(3));

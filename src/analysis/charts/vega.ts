@@ -1,6 +1,7 @@
-// Plots of analyses: Vega-Lite specifications, compiled to SVG text by vega's own string renderer (no canvas, no DOM). They
-// stand alone, on white, so that a browser, a paper and a slide show them alike.
+// Plots of analyses: Vega-Lite specifications as SVG text. They stand alone, on white, so that a browser, a paper and a slide
+// show them alike.
 import type { TopLevelSpec } from 'vega-lite';
+import { svgOf } from '../../charts/svg.ts';
 
 export const FONT = 'system-ui, "DejaVu Sans", sans-serif';
 
@@ -45,16 +46,7 @@ export function wrap(text: string): string[] {
 }
 
 /** SVG text of a specification. */
-export async function toSvg(spec: TopLevelSpec): Promise<string> {
-  const [vega, vegaLite] = await Promise.all([import('vega'), import('vega-lite')]);
-  const compiled = vegaLite.compile({ ...spec, config } as TopLevelSpec).spec;
-  const view = new vega.View(vega.parse(compiled), { renderer: 'none' });
-  try {
-    return await view.toSVG();
-  } finally {
-    view.finalize();
-  }
-}
+export const toSvg = (spec: TopLevelSpec): Promise<string> => svgOf(spec, config);
 
 /** Which of many labels are drawn. */
 export function everyNth<T>(all: readonly T[], most: number): T[] {

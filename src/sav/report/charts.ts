@@ -1,8 +1,9 @@
-// The report's plots: Vega-Lite specifications, compiled to SVG text by vega's own string renderer (no canvas, no DOM).
+// The report's plots: Vega-Lite specifications as SVG text.
 // Colours are CSS variables and shades are opacities, so one SVG suits a light page and a dark one.
 import type { TopLevelSpec } from 'vega-lite';
+import { escapeMarkup, svgOf } from '../../charts/svg.ts';
 import type { Head, HeadRanking } from '../scoring.ts';
-import { escapeHtml, type Markup, trusted } from './markup.ts';
+import { type Markup, trusted } from './markup.ts';
 
 const SAV = 'var(--sav)';
 const ZERO_SHOT = 'var(--zero-shot)';
@@ -29,16 +30,8 @@ const config: TopLevelSpec['config'] = {
 
 /** Inline SVG of a specification; `title` is read aloud in its place. */
 export async function renderChart(spec: TopLevelSpec, title: string): Promise<Markup> {
-  const [vega, vegaLite] = await Promise.all([import('vega'), import('vega-lite')]);
-  const view = new vega.View(vega.parse(vegaLite.compile({ ...spec, config } as TopLevelSpec).spec), {
-    renderer: 'none',
-  });
-  try {
-    const svg = await view.toSVG();
-    return trusted(svg.replace('<svg ', `<svg role="img" aria-label="${escapeHtml(title)}" `));
-  } finally {
-    view.finalize();
-  }
+  const svg = await svgOf(spec, config);
+  return trusted(svg.replace('<svg ', `<svg role="img" aria-label="${escapeMarkup(title)}" `));
 }
 
 const percentAxis = { title: null, tickCount: 5, format: '.0%' } as const;

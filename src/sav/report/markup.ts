@@ -1,4 +1,5 @@
 // HTML in which every interpolated string is escaped: labels, questions and file names come from strangers.
+import { escapeMarkup } from '../../charts/svg.ts';
 
 /** Text that is HTML already. Only `html` and `trusted` make it. */
 export class Markup {
@@ -20,14 +21,9 @@ export function trusted(text: string): Markup {
   return new Markup(text);
 }
 
-export function escapeHtml(text: string): string {
-  const names: Record<string, string> = { '&': '&amp;', '<': '&lt;', '>': '&gt;', '"': '&quot;', "'": '&#39;' };
-  return text.replace(/[&<>"']/g, (character) => names[character]);
-}
-
 function render(value: Value): string {
   if (value instanceof Markup) return value.text;
   if (value === undefined || value === false) return '';
   if (typeof value === 'object') return value.map(render).join('');
-  return escapeHtml(String(value));
+  return escapeMarkup(String(value));
 }
