@@ -1,5 +1,6 @@
 import { describe, expect, it, type TestContext } from 'vitest';
 import { type Activation, activationNames } from '../../src/kernels/activation/activation.wgsl.ts';
+import { referenceActivation } from '../../src/kernels/activation/reference.ts';
 import { chooseMatmul, matmulObstacle } from '../../src/kernels/matmul/choose.ts';
 import { type MatmulVariant, matmul, matmulVariants } from '../../src/kernels/matmul/matmul.ts';
 import type { WeightDType } from '../../src/kernels/matmul/matmul.wgsl.ts';
@@ -21,26 +22,6 @@ interface Case {
   parts?: number;
 }
 
-/** float64, after HF's activation functions (transformers `ACT2FN`). */
-const reference64: Record<Activation, (x: number) => number> = {
-  quick_gelu: (x) => x / (1 + Math.exp(-1.702 * x)),
-  silu: (x) => x / (1 + Math.exp(-x)),
-  relu: (x) => Math.max(0, x),
-  gelu_pytorch_tanh: (x) => 0.5 * x * (1 + Math.tanh(Math.sqrt(2 / Math.PI) * (x + 0.044715 * x ** 3))),
-  gelu: (x) => 0.5 * x * (1 + erf(x / Math.SQRT2)),
-};
-
-/** Maclaurin series; the arguments here stay below 4, where it keeps nine digits. */
-function erf(x: number): number {
-  let term = x;
-  let sum = x;
-  for (let i = 1; i < 200; i++) {
-    term *= (-x * x) / i;
-    sum += term / (2 * i + 1);
-  }
-  return (2 / Math.sqrt(Math.PI)) * sum;
-}
-
 function reference(
   c: Case,
   x: Float32Array,
@@ -53,7 +34,7 @@ function reference(
     for (let j = 0; j < c.n; j++) {
       let sum = c.bias ? bias[j] : 0;
       for (let k = 0; k < c.k; k++) sum += x[i * c.k + k] * w[j * c.k + k];
-      if (c.activation) sum = reference64[c.activation](sum);
+      if (c.activation) sum = referenceActivation[c.activation](sum);
       y[i * c.n + j] = sum + (c.residual ? residual[i * c.n + j] : 0);
     }
   return y;

@@ -2,25 +2,13 @@ import { beforeAll, beforeEach, describe, expect, it } from 'vitest';
 import { ShapeError } from '../../src/kernels/errors.ts';
 import { chooseNorm, layerNorm, normCost, normScale, rmsNorm } from '../../src/kernels/norm/norm.ts';
 import type { NormVariant } from '../../src/kernels/norm/norm.wgsl.ts';
+import { referenceNorm } from '../../src/kernels/norm/reference.ts';
 import { useGpu } from '../gpu.ts';
 import { guarded, nmse, random, readGuarded } from './check.ts';
 
 const gpu = useGpu();
 // So few that most shapes take the second dimension of workgroups, as more than 65535 of them do.
 beforeAll(() => void Object.assign(gpu().capabilities, { maxWorkgroupsPerDimension: 16 }));
-
-/** Rows normalised in float64, and what they were divided by. */
-function reference(kind: 'layer' | 'rms', x: Float32Array, columns: number, eps: number) {
-  const normalized = new Float64Array(x.length);
-  const scales = new Float64Array(x.length / columns);
-  for (let r = 0; r < scales.length; r++) {
-    const row = Float64Array.from(x.subarray(r * columns, (r + 1) * columns));
-    const mean = kind === 'layer' ? row.reduce((s, v) => s + v, 0) / columns : 0;
-    scales[r] = Math.sqrt(row.reduce((s, v) => s + (v - mean) ** 2, 0) / columns + eps);
-    for (let c = 0; c < columns; c++) normalized[r * columns + c] = (row[c] - mean) / scales[r];
-  }
-  return { normalized, scales };
-}
 
 // Rows, columns, and what is added to numbers of [-1, 1): a mean that dwarfs the spread is where variances cancel.
 type Shape = [rows: number, columns: number, offset: number];
@@ -66,7 +54,7 @@ describe.each(cases)('%s %i: norms of [%i, %i] + %f', (reduce, lanes, rows, colu
       out,
       variant,
     });
-    const expected = reference('layer', x, columns, eps).normalized.map(
+    const expected = referenceNorm('layer', x, columns, eps).normalized.map(
       (v, i) => v * weight[i % columns] + bias[i % columns],
     );
     expect(nmse(await readGuarded(recorder, out), expected)).toBeLessThan(1e-7);
@@ -84,7 +72,7 @@ describe.each(cases)('%s %i: norms of [%i, %i] + %f', (reduce, lanes, rows, colu
       out,
       variant,
     });
-    const expected = reference('rms', x, columns, eps).normalized.map((v, i) => v * weight[i % columns]);
+    const expected = referenceNorm('rms', x, columns, eps).normalized.map((v, i) => v * weight[i % columns]);
     expect(nmse(await readGuarded(recorder, out), expected)).toBeLessThan(1e-7);
     gpu().destroy(out);
   });
@@ -93,7 +81,7 @@ describe.each(cases)('%s %i: norms of [%i, %i] + %f', (reduce, lanes, rows, colu
     const recorder = gpu().record('normScale', { bindToEnd: true });
     const out = guarded(gpu(), 'out', 'f32', [rows, 1]);
     normScale(recorder, { x: recorder.input('x', 'f32', [rows, columns], x), eps, kind, label: 'scale', out, variant });
-    expect(nmse(await readGuarded(recorder, out), reference(kind, x, columns, eps).scales)).toBeLessThan(1e-7);
+    expect(nmse(await readGuarded(recorder, out), referenceNorm(kind, x, columns, eps).scales)).toBeLessThan(1e-7);
     gpu().destroy(out);
   });
 });
@@ -106,7 +94,7 @@ describe('norms', () => {
     const input = recorder.input('x', 'f32', [2, 1023], x);
     const scale = recorder.read(normScale(recorder, { x: input, eps: 1e-5, kind: 'layer', label: 'scale', variant }));
     await recorder.submit();
-    expect(nmse(scale.f32, reference('layer', x, 1023, 1e-5).scales)).toBeLessThan(1e-7);
+    expect(nmse(scale.f32, referenceNorm('layer', x, 1023, 1e-5).scales)).toBeLessThan(1e-7);
   });
 
   it('stay finite on a row of zeros', async () => {

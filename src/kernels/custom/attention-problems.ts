@@ -3,7 +3,7 @@ import { attentionCase, blocks, type Case } from '../attention/reference.ts';
 const small = { heads: 2, kvHeads: 1, headSize: 16 };
 const causal = { ...small, causal: true };
 
-export const attentionProblems: readonly (readonly [name: string, Case])[] = [
+export const attentionProblems = (): readonly (readonly [name: string, Case])[] => [
   ['full, 1 query of 1 key', attentionCase({ ...small, queries: 1 })],
   ['full, 37 queries', attentionCase({ ...small, queries: 37 })],
   ['full, 37 queries of 5 keys', attentionCase({ ...small, queries: 37, keys: 5 })],

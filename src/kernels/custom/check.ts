@@ -40,8 +40,9 @@ export async function checkKernels(gpu: Gpu, kernels: Kernels, options: CheckOpt
     const table = problems[op as KernelOp];
     if (!table)
       throw new KernelError(op, `no reference to check it with; there is one of ${Object.keys(problems).join(', ')}`);
+    const list = table();
     for (const kernel of kernelsOf(kernels, op)) {
-      for (const problem of table) {
+      for (const problem of list) {
         if (problem.mask && kernel.masks && !kernel.masks.includes(problem.mask)) continue;
         options.onProgress?.(`${op}: ${problem.name}`);
         rows.push(await checkOne(gpu, op, kernel, problem, options.bound ?? 1e-7));
