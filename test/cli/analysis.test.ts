@@ -1,10 +1,10 @@
 // The commands of analyses as their users meet them, and what they share.
-import { execFile } from 'node:child_process';
 import { mkdtemp, readdir, readFile, rm, writeFile } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join, resolve } from 'node:path';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
 import { headChoice, onePosition, toCsv } from '../../src/cli/analysis.ts';
+import { headlight } from './headlight.ts';
 
 const tasks = resolve('weights/tiny-llava/tasks');
 const picture = join(tasks, 'images/warm-cool/test-000.png'); // pink shapes
@@ -15,21 +15,6 @@ beforeAll(async () => {
   folder = await mkdtemp(join(tmpdir(), 'headlight-analysis-'));
 });
 afterAll(() => rm(folder, { recursive: true, force: true }));
-
-interface Outcome {
-  code: number;
-  stdout: string;
-  stderr: string;
-}
-
-function headlight(...args: string[]): Promise<Outcome> {
-  const command = ['--import', 'tsx', '-C', 'development', 'src/cli/main.ts', ...args];
-  return new Promise((done) => {
-    execFile(process.execPath, command, { maxBuffer: 1 << 26 }, (error, stdout, stderr) => {
-      done({ code: error ? Number(error.code ?? 1) : 0, stdout, stderr });
-    });
-  });
-}
 
 async function result(...args: string[]) {
   const { code, stdout, stderr } = await headlight(...args, '--json');

@@ -1,11 +1,11 @@
 // The command line as its users meet it: a process, its exit code, what it writes where.
-import { execFile } from 'node:child_process';
 import { cp, mkdir, mkdtemp, readdir, readFile, rm, writeFile } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join, resolve } from 'node:path';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
 import { decodeIntegers } from '../../src/checkpoint/decode.ts';
 import { parseSafetensors, tensorBytes } from '../../src/checkpoint/safetensors.ts';
+import { headlight } from './headlight.ts';
 
 const tasks = resolve('weights/tiny-llava/tasks');
 let folder: string;
@@ -13,21 +13,6 @@ beforeAll(async () => {
   folder = await mkdtemp(join(tmpdir(), 'headlight-cli-'));
 });
 afterAll(() => rm(folder, { recursive: true, force: true }));
-
-interface Outcome {
-  code: number;
-  stdout: string;
-  stderr: string;
-}
-
-function headlight(...args: string[]): Promise<Outcome> {
-  const command = ['--import', 'tsx', '-C', 'development', 'src/cli/main.ts', ...args];
-  return new Promise((done) => {
-    execFile(process.execPath, command, { maxBuffer: 1 << 26 }, (error, stdout, stderr) => {
-      done({ code: error ? Number(error.code ?? 1) : 0, stdout, stderr });
-    });
-  });
-}
 
 const rowsOf = async (file: string) =>
   (await readFile(join(tasks, file), 'utf8'))
