@@ -4,7 +4,8 @@ import type { ModelInput } from '../model/input.ts';
 import type { Model } from '../model/model.ts';
 import { type PosSlice, resolvePosSlice } from '../model/positions.ts';
 import type { RunOptions } from '../model/run.ts';
-import { logSumExp, rankOf, topK } from './rank.ts';
+import { logSumExp } from '../model/sampling.ts';
+import { rankOf, topK } from './rank.ts';
 import { unembedRows } from './unembed.ts';
 
 export interface LensOptions extends Pick<RunOptions, 'edits'> {

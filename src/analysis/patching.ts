@@ -42,13 +42,17 @@ export async function patchResidual(
   const layers = options.layers ?? Array.from({ length: nLayers }, (_, l) => l);
   const positions = (options.positions ?? Array.from({ length }, (_, p) => p)).map((p) => resolvePosition(p, length));
   const name = (layer: number) => `blocks.${layer}.hook_resid_pre`;
-  const cache = await model.runWithCache(pair.clean, { namesFilter: layers.map(name) });
+  const ordered = [...positions].sort((a, b) => a - b);
+  const [first = 0] = ordered;
+  const posSlice = [first, (ordered.at(-1) ?? first) + 1] as const;
+  const cache = await model.runWithCache(pair.clean, { namesFilter: layers.map(name), posSlice });
   const ends = await endsOf(model, pair, target);
   const values = new Float64Array(layers.length * positions.length);
   // Position by position: what stands before it is run once for all layers.
   for (const [column, position] of positions.entries()) {
     const variations = layers.map((layer): Edit[] => {
-      const set = cache.get(name(layer))!.data.slice(position * dModel, (position + 1) * dModel);
+      const row = (position - first) * dModel;
+      const set = cache.get(name(layer))!.data.slice(row, row + dModel);
       return [{ at: name(layer), positions: { at: [position] }, set }];
     });
     const found = await sweepTarget(model, pair.corrupted, variations, target, { signal: options.signal });

@@ -13,15 +13,6 @@ export function topK(values: ArrayLike<number>, k: number): number[] {
   return best;
 }
 
-/** log Σ exp(x), in float64. */
-export function logSumExp(logits: ArrayLike<number>): number {
-  let greatest = Number.NEGATIVE_INFINITY;
-  for (let i = 0; i < logits.length; i++) if (logits[i] > greatest) greatest = logits[i];
-  let sum = 0;
-  for (let i = 0; i < logits.length; i++) sum += Math.exp(logits[i] - greatest);
-  return greatest + Math.log(sum);
-}
-
 /** How many values are greater than that of `id`: 0 for the most likely token. */
 export function rankOf(values: ArrayLike<number>, id: number): number {
   let rank = 0;

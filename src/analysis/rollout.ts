@@ -1,7 +1,7 @@
 // Attention rollout (Abnar and Zuidema 2020, "Quantifying Attention Flow in Transformers"): how attention passes information
 // on from layer to layer. A layer's matrix is the mean over its heads, half of it replaced by the identity for the residual
 // stream; the product over layers says how much of each input position reaches each output position.
-import type { ModelInput } from '../model/input.ts';
+import { imagesFirst, type ModelInput } from '../model/input.ts';
 import type { Model } from '../model/model.ts';
 import type { Activation, RunOptions } from '../model/run.ts';
 import type { PatchGrid } from '../model/token-grids.ts';
@@ -86,8 +86,7 @@ export async function towerRollout(
 ): Promise<Rollout<PatchGrid>> {
   const { vision } = model.config;
   if (!vision || !input.visuals.length) return { grids: [], values: [] };
-  const of = (kind: string) => input.visuals.filter((visual) => visual.kind === kind);
-  const grids = vision.patchGrids([...of('image'), ...of('video')]).flat();
+  const grids = vision.patchGrids(imagesFirst(input.visuals)).flat();
   const [pattern] = model.hookPoints.filter(({ name }) => name === 'vision.blocks.0.attn.hook_pattern');
   const rows = input.visuals.reduce((sum, visual) => sum + vision.rows(visual), 0);
   const crops = grids.length;

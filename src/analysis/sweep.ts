@@ -3,7 +3,7 @@ import type { Edit } from '../model/edits.ts';
 import { InputError } from '../model/errors.ts';
 import type { ModelInput } from '../model/input.ts';
 import { type Model, splitHeadVectors } from '../model/model.ts';
-import { logSumExp } from './rank.ts';
+import { logSumExp } from '../model/sampling.ts';
 
 /** A number that says how much the model is for an answer. */
 export interface Target {

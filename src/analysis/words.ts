@@ -4,7 +4,7 @@ import { InputError } from '../model/errors.ts';
 import type { ModelInput } from '../model/input.ts';
 import type { Model } from '../model/model.ts';
 import type { RunOptions } from '../model/run.ts';
-import { checkHeads, type Head, layersOf } from './heads.ts';
+import { checkHeads, type Head, headName, layersOf } from './heads.ts';
 import { resolvePosition } from './positions.ts';
 import { topK } from './rank.ts';
 import { finalNormWeight, unembedRows } from './unembed.ts';
@@ -56,7 +56,9 @@ export function meanHeadOutputs(
   return heads.map(({ layer, head }) => {
     const start = (layer * nHeads + head) * dHead;
     if (start + dHead > vectors[0].length)
-      throw new InputError(`head ${layer}.${head} lies beyond the ${vectors[0].length / dHead} heads of the examples`);
+      throw new InputError(
+        `head ${headName({ layer, head })} lies beyond the ${vectors[0].length / dHead} heads of the examples`,
+      );
     const z = Float32Array.from(
       { length: dHead },
       (_, d) => vectors.reduce((sum, vector) => sum + vector[start + d], 0) / vectors.length,

@@ -4,8 +4,9 @@ import { type Command, InvalidArgumentError } from 'commander';
 import { openFolder } from '#platform';
 import { readExamples } from '../sav/data.ts';
 import type { FeatureStore } from '../sav/feature-cache.ts';
-import type { Example } from '../sav/features.ts';
+import { type Example, extractFeatures, type HeadFeatures, type HeadVectorSource } from '../sav/features.ts';
 import { type PromptSet, type PromptSetName, promptSetByName, promptSets } from '../sav/prompt-sets.ts';
+import type { Context } from './context.ts';
 import { directoryStore } from './files.ts';
 
 export interface DataOptions {
@@ -37,6 +38,23 @@ export async function readData(
     labels,
     imageFolder: options.imageFolder === undefined ? undefined : await openFolder(options.imageFolder),
   });
+}
+
+/** Head vectors of examples, with a bar that says how many of them the cache had. */
+export async function readHeadVectors(
+  context: Context,
+  model: HeadVectorSource,
+  examples: readonly Example[],
+  options: DataOptions,
+  label = 'head vectors',
+): Promise<HeadFeatures> {
+  const progress = context.progress(label, examples.length);
+  return extractFeatures(model, examples, {
+    store: featureStore(options),
+    signal: context.signal,
+    onProgress: (done, _, cached) => progress.update(done, cached ? `${cached} from the cache` : ''),
+    onNotice: (message) => context.note(message),
+  }).finally(() => progress.stop());
 }
 
 export const promptSet = (options: DataOptions): PromptSet => promptSets[options.promptSet ?? 'general'];

@@ -1,10 +1,10 @@
 import { mkdir, readdir } from 'node:fs/promises';
 import { join } from 'node:path';
-import { InvalidArgumentError } from 'commander';
 import { openCheckpoint } from '../checkpoint/checkpoint-files.ts';
 import { checkSpecs } from '../checkpoint/specs.ts';
 import type { Capabilities } from '../kernels/capabilities.ts';
 import { listKernels } from '../kernels/custom/listing.ts';
+import type { Size } from '../model/anyres.ts';
 import { dryModel } from '../model/dry-run.ts';
 import { parseConfig } from '../model/families/index.ts';
 import type { ModelInput } from '../model/input.ts';
@@ -19,11 +19,11 @@ import type { Register } from './command.ts';
 import { UsageError } from './context.ts';
 import { writeWhole } from './files.ts';
 import { readKernels } from './kernel-file.ts';
-import { announceGpu, collect, integer, type ModelOptions, withCommonOptions } from './model.ts';
+import { announceGpu, collect, imageSize, integer, type ModelOptions, withCommonOptions } from './model.ts';
 
 interface Options extends ModelOptions {
   out: string;
-  imageSize?: [width: number, height: number];
+  imageSize?: Size;
   tokens?: number;
   names?: string[];
   kernel?: string;
@@ -39,7 +39,7 @@ export const dumpWgslCommand: Register = (program, run) => {
     .option(
       '--image-size <WxH>',
       'a prompt with an image of this size (default: 336x336 if the model takes images)',
-      size,
+      imageSize,
     )
     .option('--tokens <n>', 'a prompt of n tokens without images; 1 for what runs as text is generated', integer(1))
     .option(
@@ -104,12 +104,6 @@ async function recordable(folder: Folder, capabilities: Capabilities): Promise<M
   return dryModel(config, storedDType(checkpoint), capabilities);
 }
 
-function size(text: string): [number, number] {
-  const [, width, height] = /^(\d{1,5})x(\d{1,5})$/.exec(text)?.map(Number) ?? [];
-  if (!(width >= 1 && height >= 1)) throw new InvalidArgumentError('Give a width and a height, such as 336x336.');
-  return [width, height];
-}
-
 async function requireEmpty(folder: string): Promise<void> {
   await mkdir(folder, { recursive: true });
   if ((await readdir(folder)).length)
@@ -127,10 +121,10 @@ function textOf({ config: { text, vision } }: Model, tokens: number): ModelInput
   return { inputIds: new Int32Array(tokens).fill(id), visuals: [] };
 }
 
-async function promptOf({ config }: Model, folder: Folder, imageSize?: [number, number]): Promise<ModelInput> {
+async function promptOf({ config }: Model, folder: Folder, size?: Size): Promise<ModelInput> {
   const processor = await Processor.load(folder);
-  if (imageSize && !config.vision) throw new UsageError('--image-size: this model takes no images; give --tokens');
-  const [width, height] = imageSize ?? [336, 336];
+  if (size && !config.vision) throw new UsageError('--image-size: this model takes no images; give --tokens');
+  const { width, height } = size ?? { width: 336, height: 336 };
   const images = config.vision ? [{ width, height, data: new Uint8Array(width * height * 3) }] : [];
   const question = 'What is in the image?';
   // A model without a chat template is asked as it is.

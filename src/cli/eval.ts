@@ -1,5 +1,6 @@
 import { basename } from 'node:path';
 import { InvalidArgumentError } from 'commander';
+import { headName } from '../analysis/heads.ts';
 import { kNearest, linearProbe, nearestCentroid } from '../sav/baselines.ts';
 import { labelsOf } from '../sav/data.ts';
 import { defaultLabelPrompt, type EncoderPredictions } from '../sav/encoder-baselines.ts';
@@ -145,10 +146,7 @@ function judge(method: Method, result: TaskResult, metric: Metric): Judgement {
     case 'sav':
       return {
         ...of(experiment.predictions.map((p) => p.label)),
-        details: `${heads.length} heads: ${heads
-          .slice(0, 8)
-          .map((h) => `${h.layer}.${h.head}`)
-          .join(' ')}`,
+        details: `${heads.length} heads: ${heads.slice(0, 8).map(headName).join(' ')}`,
       };
     case 'parity':
       return of(refit(result, parity));

@@ -1,4 +1,5 @@
 // One task on one model, for `demo` and `eval`: head vectors of the training rows, answers and head vectors of the queries.
+import { headName } from '../analysis/heads.ts';
 import type { VisionLanguageModel } from '../model/vision-language-model.ts';
 import { describeLeaks, findLeaks, labelsOf } from '../sav/data.ts';
 import { type Experiment, type ExperimentOptions, runExperiment } from '../sav/experiment.ts';
@@ -135,7 +136,7 @@ export function table(header: readonly string[], rows: readonly (readonly string
 /** What the table of `demo` and `eval` says of one task. */
 export function summaryCells({ task, experiment: e }: TaskResult): string[] {
   const { heads } = e.fit.classifier.data;
-  const names = heads.slice(0, 5).map(({ layer, head }) => `${layer}.${head}`);
+  const names = heads.slice(0, 5).map(headName);
   return [
     task.name,
     percent(e.evaluation.accuracy),

@@ -1,8 +1,8 @@
 import { readFileBytes } from '#platform';
+import { headName } from '../analysis/heads.ts';
 import { decodeClassifier, encodeClassifier } from '../sav/classifier-file.ts';
 import { labelsOf } from '../sav/data.ts';
 import { auditLabels } from '../sav/explain.ts';
-import { extractFeatures } from '../sav/features.ts';
 import { defaults, fitClassifier, parity } from '../sav/fit.ts';
 import type { Compare } from '../sav/leave-one-out.ts';
 import type { Scoring } from '../sav/scoring.ts';
@@ -11,11 +11,11 @@ import type { Register } from './command.ts';
 import {
   commonPrompt,
   type DataOptions,
-  featureStore,
   headCount,
   oneOf,
   promptSet,
   readData,
+  readHeadVectors,
   withDataOptions,
 } from './data.ts';
 import { percent, table } from './experiments.ts';
@@ -75,13 +75,7 @@ Examples:
         const train = await readData(options.train, options);
         const transferred = options.headsFrom === undefined ? undefined : await readFileBytes(options.headsFrom);
         const model = await openModel(context, options);
-        const progress = context.progress('head vectors', train.length);
-        const features = await extractFeatures(model, train, {
-          store: featureStore(options),
-          signal: context.signal,
-          onProgress: (done, _, cached) => progress.update(done, cached ? `${cached} from the cache` : ''),
-          onNotice: (message) => context.note(message),
-        }).finally(() => progress.stop());
+        const features = await readHeadVectors(context, model, train, options);
         const labels = labelsOf(train);
         const given = transferred && decodeClassifier(transferred, options.headsFrom!, model).data.heads;
         const { classifier, leaveOneOut } = fitClassifier(features, labels, {
@@ -100,7 +94,7 @@ Examples:
         context.print(
           table(
             ['head', 'right', 'of', 'margin'],
-            data.heads.map((h) => [`${h.layer}.${h.head}`, `${h.correct}`, `${data.nExamples}`, h.margin.toFixed(3)]),
+            data.heads.map((h) => [headName(h), `${h.correct}`, `${data.nExamples}`, h.margin.toFixed(3)]),
           ),
         );
         context.print(

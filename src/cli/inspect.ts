@@ -1,5 +1,5 @@
 import { totalmem } from 'node:os';
-import { InvalidArgumentError, Option } from 'commander';
+import { Option } from 'commander';
 import { type Checkpoint, hasWeights, openCheckpoint } from '../checkpoint/checkpoint-files.ts';
 import { layoutDescriptions } from '../checkpoint/names.ts';
 import { checkSpecs } from '../checkpoint/specs.ts';
@@ -24,7 +24,7 @@ import type { Register } from './command.ts';
 import { type Context, UsageError } from './context.ts';
 import { inspectEncoder } from './inspect-encoder.ts';
 import { hookShapes, printHooks } from './inspect-hooks.ts';
-import { integer, type ModelOptions, withCommonOptions } from './model.ts';
+import { imageSize, integer, type ModelOptions, withCommonOptions } from './model.ts';
 
 interface InspectOptions extends ModelOptions {
   imageSize?: Size[];
@@ -225,8 +225,4 @@ const millions = (n: number) => `${(n / 1e6).toFixed(2)} M`;
 const show = ({ width, height }: Size) => `${width}x${height}`;
 
 /** For commander: gathers sizes. */
-function sizes(value: string, before: Size[] = []): Size[] {
-  const [, width, height] = /^([1-9]\d{0,4})x([1-9]\d{0,4})$/.exec(value) ?? [];
-  if (!width) throw new InvalidArgumentError('Give a width and a height in pixels, as in 640x480.');
-  return [...before, { width: Number(width), height: Number(height) }];
-}
+const sizes = (value: string, before: Size[] = []): Size[] => [...before, imageSize(value)];

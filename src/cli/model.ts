@@ -1,5 +1,6 @@
 import { type Command, InvalidArgumentError } from 'commander';
 import { type Gpu, openGpu } from '../kernels/gpu.ts';
+import type { Size } from '../model/anyres.ts';
 import { VisionLanguageModel } from '../model/vision-language-model.ts';
 import { openCheckpointFolder } from './checkpoint-folder.ts';
 import type { Context } from './context.ts';
@@ -69,3 +70,10 @@ export const number =
       throw new InvalidArgumentError(`Give a number from ${min} to ${max}.`);
     return n;
   };
+
+/** For commander: an image's size, 640x480. */
+export function imageSize(value: string): Size {
+  const [, width, height] = /^([1-9]\d{0,4})x([1-9]\d{0,4})$/.exec(value) ?? [];
+  if (!width) throw new InvalidArgumentError('Give a width and a height in pixels, as in 640x480.');
+  return { width: Number(width), height: Number(height) };
+}

@@ -20,7 +20,7 @@ import {
 } from './analysis.ts';
 import { position } from './capture.ts';
 import type { Register } from './command.ts';
-import { UsageError } from './context.ts';
+import { type Context, UsageError } from './context.ts';
 import { oneOf } from './data.ts';
 import { percent, table } from './experiments.ts';
 import { collect } from './model.ts';
@@ -67,12 +67,10 @@ Examples:
           throw new UsageError('give --corrupted-image or --corrupted-prompt: what the clean prompt is compared with');
         if (options.what === 'heads' && options.pos !== undefined)
           throw new UsageError('--pos is of the residual stream; heads are patched at the last position');
-        const { images, imageNames } = await readPictures({ image: options.corruptedImage ?? options.image });
+        const pictures = await readPictures({ image: options.corruptedImage ?? options.image, video: options.video });
         const { model, input: clean } = await openPrompt(context, options);
         const corrupted = await model.input({
-          images,
-          imageNames,
-          videos: (await readPictures({ video: options.video })).videos,
+          ...pictures,
           prompt: options.corruptedPrompt ?? options.prompt,
           raw: options.rawPrompt,
         });
@@ -116,7 +114,7 @@ type Asked = Awaited<ReturnType<typeof readTarget>>;
 
 /** Measures against the corrupted run's own answer, unless something else was asked for. */
 async function against(
-  context: Parameters<typeof readTarget>[0],
+  context: Context,
   model: VisionLanguageModel,
   { corrupted }: Pair,
   options: Options,
@@ -143,7 +141,7 @@ interface Found {
 }
 
 type Run = (
-  context: Parameters<typeof readTarget>[0],
+  context: Context,
   model: VisionLanguageModel,
   pair: Pair,
   target: Asked['target'],

@@ -3,20 +3,11 @@ import { heatMap } from '../analysis/charts/heat-map.ts';
 import { allHeads, headName } from '../analysis/heads.ts';
 import { centroidCosines, headOverlap, linearCka } from '../analysis/similarity.ts';
 import { labelsOf } from '../sav/data.ts';
-import { extractFeatures } from '../sav/features.ts';
 import { defaults, fitClassifier } from '../sav/fit.ts';
-import {
-  type CsvRow,
-  numbers,
-  type OutputOptions,
-  short,
-  withOutputOptions,
-  withProgress,
-  writeResults,
-} from './analysis.ts';
+import { type CsvRow, numbers, type OutputOptions, short, withOutputOptions, writeResults } from './analysis.ts';
 import type { Register } from './command.ts';
 import { UsageError } from './context.ts';
-import { type DataOptions, featureStore, headCount, oneOf, readData, withDataOptions } from './data.ts';
+import { type DataOptions, headCount, oneOf, readData, readHeadVectors, withDataOptions } from './data.ts';
 import { percent, table } from './experiments.ts';
 import { collect, integer, type ModelOptions, openModel, withCommonOptions } from './model.ts';
 
@@ -53,16 +44,7 @@ Examples:
         const model = await openModel(context, options);
         const features = [];
         for (const [i, examples] of tasks.entries())
-          features.push(
-            await withProgress(context, basename(options.data[i]), ({ signal, onProgress }) =>
-              extractFeatures(model, examples, {
-                store: featureStore(options),
-                signal,
-                onProgress,
-                onNotice: (m) => context.note(m),
-              }),
-            ),
-          );
+          features.push(await readHeadVectors(context, model, examples, options, basename(options.data[i])));
         const compare = options.measure === 'cka' ? linearCka : centroidCosines;
         const similarity = compare(features[0].vectors, features[1].vectors, model);
         const chosen = features.map(

@@ -2,7 +2,6 @@ import { textGrid } from '../analysis/charts/text-grid.ts';
 import { allHeads, headName } from '../analysis/heads.ts';
 import { tokenText } from '../analysis/token-text.ts';
 import { type HeadWords, headOutputs, headWords, meanHeadOutputs } from '../analysis/words.ts';
-import { extractFeatures } from '../sav/features.ts';
 import {
   type CsvRow,
   type HeadChoice,
@@ -16,7 +15,7 @@ import {
 } from './analysis.ts';
 import type { Register } from './command.ts';
 import { type Context, UsageError } from './context.ts';
-import { type DataOptions, featureStore, readData, withDataOptions } from './data.ts';
+import { type DataOptions, readData, readHeadVectors, withDataOptions } from './data.ts';
 import { table } from './experiments.ts';
 import { integer, type ModelOptions, openModel, withCommonOptions } from './model.ts';
 import { openPrompt, type PictureOptions, withPictureOptions } from './prompt.ts';
@@ -124,14 +123,7 @@ async function open(context: Context, options: Options) {
   if (position !== -1) throw new UsageError('--position is of a prompt; of examples, the last position is read');
   const examples = await readData(options.data!, options, 'optional');
   const model = await openModel(context, options);
-  const { vectors } = await withProgress(context, 'head vectors', ({ signal, onProgress }) =>
-    extractFeatures(model, examples, {
-      store: featureStore(options),
-      signal,
-      onProgress,
-      onNotice: (m) => context.note(m),
-    }),
-  );
+  const { vectors } = await readHeadVectors(context, model, examples, options);
   const { text } = model.model.config;
   return { model, outputs: meanHeadOutputs(vectors, text, heads(text)), of: `mean of ${vectors.length} examples` };
 }

@@ -5,7 +5,7 @@ import { KvCache } from './kv-cache.ts';
 import type { Model, StepResult } from './model.ts';
 import { resolvePosSlice } from './positions.ts';
 import type { ActivationCache, RunOptions } from './run.ts';
-import { Sampler, type SamplerOptions } from './sampling.ts';
+import { logSumExp, Sampler, type SamplerOptions } from './sampling.ts';
 
 export interface ContinueOptions extends Partial<SamplerOptions> {
   readonly maxNewTokens: number;
@@ -177,9 +177,4 @@ function largest(values: Float32Array): number {
   return best;
 }
 
-function logProbability(logits: Float32Array, id: number): number {
-  const max = logits[largest(logits)];
-  let sum = 0;
-  for (const x of logits) sum += Math.exp(x - max);
-  return logits[id] - max - Math.log(sum);
-}
+const logProbability = (logits: Float32Array, id: number): number => logits[id] - logSumExp(logits);

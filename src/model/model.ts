@@ -65,7 +65,7 @@ export class Model {
   async runWithCache(input: ModelInput, options: RunOptions = {}): Promise<ActivationCache> {
     const rec = this.gpu.record('forward', options);
     const { hooks } = this.#record(rec, [input], options);
-    const [unused] = unusedKernels(options.kernels ?? {}, rec.recorded);
+    const [unused] = options.kernels ? unusedKernels(options.kernels, rec.recorded) : [];
     if (unused)
       throw new InputError(
         `the kernel ${unused.name} took no place in this run: no dispatch has a label like ${unused.labels ?? '*'}`,

@@ -51,3 +51,12 @@ export class Sampler {
     return ((t ^ (t >>> 14)) >>> 0) / 2 ** 32;
   }
 }
+
+/** log Σ exp(x), in float64: a logit less this is the log probability of its token. */
+export function logSumExp(logits: ArrayLike<number>): number {
+  let greatest = Number.NEGATIVE_INFINITY;
+  for (let i = 0; i < logits.length; i++) if (logits[i] > greatest) greatest = logits[i];
+  let sum = 0;
+  for (let i = 0; i < logits.length; i++) sum += Math.exp(logits[i] - greatest);
+  return greatest + Math.log(sum);
+}

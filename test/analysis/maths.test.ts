@@ -1,8 +1,9 @@
 // The maths of analyses, without a model.
 import { describe, expect, it } from 'vitest';
-import { logSumExp, rankOf, topK } from '../../src/analysis/rank.ts';
+import { rankOf, topK } from '../../src/analysis/rank.ts';
 import { rollBack } from '../../src/analysis/rollout.ts';
 import { centroidCosines, headOverlap, linearCka } from '../../src/analysis/similarity.ts';
+import { logSumExp } from '../../src/model/sampling.ts';
 
 describe('ranking', () => {
   it('finds the greatest, the first of equals first', () => {
