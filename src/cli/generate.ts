@@ -12,7 +12,7 @@ interface Options extends PromptOptions, EditOptions {
 
 export const generateCommand: Register = (program, run) => {
   withEditOptions(withPromptOptions(program.command('generate')))
-    .description('Answer a prompt about images, streamed; greedy unless a temperature is given.')
+    .description('Answer a prompt about images and videos, streamed; greedy unless a temperature is given.')
     .option('--max-new-tokens <n>', 'at most this many tokens', integer(1), 256)
     .option('--temperature <t>', '0 is greedy', number(0), 0)
     .option('--top-p <p>', 'draw from the likeliest tokens with this much probability', number(0, 1), 1)

@@ -1,5 +1,6 @@
 // Reading a task: JSON Lines, one example a line, hostile until checked.
 import { z } from 'zod';
+import { quote } from '../checkpoint/errors.ts';
 import { type Example, fingerprint } from './features.ts';
 import { fillTemplate, type PromptSet, promptSets, templateFields } from './prompt-sets.ts';
 
@@ -142,10 +143,17 @@ function parseRow(line: string, schema: z.ZodType, source: string): Record<strin
     const [issue] = result.error.issues;
     const missing = issue.path.length === 1 && !Object.hasOwn(Object(json), issue.path[0]);
     const field = issue.path.join('.');
-    if (missing) throw new Error(`${source}: has no field '${field}'`);
+    if (missing) throw new Error(`${source}: has no field '${field}'; it has ${fieldsOf(json)}`);
     throw new Error(`${source}: ${field ? `field '${field}': ` : ''}${issue.message}`);
   }
   return result.data as Record<string, unknown>;
+}
+
+/** Names of a row's fields, as many as a line holds. */
+function fieldsOf(row: unknown): string {
+  const names = Object.keys(Object(row)).map((name) => quote(name));
+  const more = names.length - 8;
+  return `${names.slice(0, 8).join(', ') || 'none'}${more > 0 ? ` and ${more} more` : ''}`;
 }
 
 /**

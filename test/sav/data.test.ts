@@ -66,7 +66,11 @@ describe('readExamples', () => {
   it.each([
     ['broken JSON', '{"image": ', /^t\.jsonl:2: not a JSON object: /],
     ['not an object', '[1]', /^t\.jsonl:2: /],
-    ['no label', JSON.stringify({ image: 'x', question: 'q' }), "t.jsonl:2: has no field 'label'"],
+    [
+      'no label',
+      JSON.stringify({ image: 'x', question: 'q' }),
+      't.jsonl:2: has no field \'label\'; it has "image", "question"',
+    ],
     ['no image', JSON.stringify({ question: 'q', label: 'l' }), "t.jsonl:2: has no field 'image' or 'video'"],
     ['an empty label', row({ label: ' ' }), /^t\.jsonl:2: field 'label': /],
     ['a label that is a list', row({ label: ['a'] }), /^t\.jsonl:2: field 'label': /],
