@@ -1,15 +1,15 @@
 import type { AttentionReference } from './attention/reference.ts';
 import { attentionBenchmarks } from './benchmarks/attention.ts';
-import type { BenchmarkGroup, PreparedGroup } from './benchmarks/group.ts';
+import type { BenchmarkGroup, PreparedGroup, Run } from './benchmarks/group.ts';
 import { matmulBenchmarks } from './benchmarks/matmul.ts';
 import { measureRoofline, type Roofline } from './benchmarks/roofline.ts';
 import { rowBenchmarks } from './benchmarks/rows.ts';
 import { type AttentionKernel, checkKernelNames, type Kernels, kernelsOf } from './custom/kernels.ts';
 import { KernelError } from './errors.ts';
 import type { Gpu } from './gpu.ts';
+import { guarded, runGuarded } from './guard.ts';
+import { failureOf } from './problem.ts';
 import { Profiler } from './profiler.ts';
-import type { Recorder } from './recorder.ts';
-import type { Tensor } from './tensor.ts';
 
 export interface BenchmarkRow {
   readonly group: string;
@@ -109,7 +109,7 @@ function kernelsFor({ op, mask }: BenchmarkGroup, kernels: Kernels): readonly At
 
 interface Candidate {
   readonly name: string;
-  readonly run: (rec: Recorder) => Tensor;
+  readonly run: Run;
   readonly kernels: Kernels;
   readonly reference?: AttentionReference;
 }
@@ -187,14 +187,20 @@ async function check(
   prepared: PreparedGroup,
   { name, run, kernels, reference }: Candidate,
 ): Promise<number> {
-  const recorder = gpu.record(name, { kernels });
-  const output = recorder.read(run(recorder));
-  await recorder.submit();
-  const error = prepared.error(output.f32, reference);
-  const bound = prepared.bound ?? 1e-7;
-  if (!(error <= bound))
-    throw new KernelError(name, `${group.name}: NMSE ${error} exceeds ${bound}; a wrong kernel is not timed`);
-  return error;
+  // Into memory of its own: a temporary may hold what the candidate before has left there, the right answer.
+  const { dtype, shape } = run(gpu.record('shape'));
+  const out = guarded(gpu, 'the output', dtype, shape);
+  try {
+    const recorder = gpu.record(name, { kernels, bindToEnd: true });
+    run(recorder, { out });
+    const { content, ...written } = await runGuarded(recorder, out);
+    const error = prepared.error(content, reference);
+    const failure = failureOf(written, error, prepared.bound ?? 1e-7);
+    if (failure) throw new KernelError(name, `${group.name}: ${failure}; a wrong kernel is not timed`);
+    return error;
+  } finally {
+    gpu.destroy(out);
+  }
 }
 
 /** Milliseconds of one run, from `repeats` of them in one submission. */

@@ -12,17 +12,23 @@ export function guarded(gpu: Gpu, label: string, dtype: DType, shape: readonly n
   return { ...whole, dtype, shape };
 }
 
-/** Submits the run; the content of a guarded tensor, and whether it was written past its end or left partly unwritten. */
-export async function runGuarded(
-  recorder: Recorder,
-  tensor: Tensor,
-): Promise<{ content: Float32Array; overrun: boolean; unwritten: boolean }> {
+export interface Guarded {
+  readonly content: Float32Array | Uint32Array;
+  /** It was written past its end. */
+  readonly overrun: boolean;
+  /** A part of it was not written. */
+  readonly unwritten: boolean;
+}
+
+/** Submits the run; what became of a guarded tensor. */
+export async function runGuarded(recorder: Recorder, tensor: Tensor): Promise<Guarded> {
   const words = byteSize(tensor.dtype, tensor.shape) / 4;
   const all = recorder.read({ ...tensor, dtype: 'u32', shape: [words + guardWords] });
   await recorder.submit();
   const content = all.u32;
+  const count = elementCount(tensor.shape);
   return {
-    content: new Float32Array(content.buffer, 0, elementCount(tensor.shape)),
+    content: tensor.dtype === 'u32' ? content.subarray(0, count) : new Float32Array(content.buffer, 0, count),
     overrun: content.subarray(words).some((w) => w !== sentinel),
     unwritten: content.subarray(0, words).some((w) => w === sentinel),
   };

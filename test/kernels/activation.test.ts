@@ -1,13 +1,12 @@
 import { describe, expect, it } from 'vitest';
 import { activationNames } from '../../src/kernels/activation/activation.wgsl.ts';
 import { referenceActivation as reference } from '../../src/kernels/activation/reference.ts';
-import { activation, gatedActivation } from '../../src/kernels/elementwise/elementwise.ts';
+import { activation } from '../../src/kernels/elementwise/elementwise.ts';
+import { activationProblem, gatedActivationProblem } from '../../src/kernels/elementwise/problem.ts';
 import { useGpu } from '../gpu.ts';
-import { guarded, nmse, random, readGuarded } from './check.ts';
+import { expectSolved } from './check.ts';
 
 const gpu = useGpu();
-
-const counts = [1, 4, 63, 65, 1021];
 
 describe.each(activationNames)('%s', (name) => {
   // The rounding of results, 2^-24 of them, plus 1e-7 for exp(): WGSL allows it more than that, SwiftShader needs less.
@@ -36,31 +35,8 @@ describe.each(activationNames)('%s', (name) => {
     expect(y.f32[5]).toBeNaN();
   });
 
-  it.each(counts)('of %i numbers, alone and gated', async (count) => {
-    const x = random(count, count).map((v) => 4 * v);
-    const up = random(count, count + 1);
-    const recorder = gpu().record(name, { bindToEnd: true });
-    const gated = guarded(gpu(), 'gated', 'f32', [1, count]);
-    const gate = recorder.input('gate', 'f32', [1, count], x);
-    gatedActivation(recorder, {
-      gate,
-      up: recorder.input('up', 'f32', [1, count], up),
-      activation: name,
-      label: 'gated',
-      out: gated,
-    });
-    const expected = Float64Array.from(x, reference[name]);
-    expect(
-      nmse(
-        await readGuarded(recorder, gated),
-        expected.map((v, i) => v * up[i]),
-      ),
-    ).toBeLessThan(1e-7);
-
-    const again = gpu().record(name, { bindToEnd: true });
-    const alone = guarded(gpu(), 'alone', 'f32', [count]);
-    activation(again, { x: again.input('x', 'f32', [count], x), activation: name, label: 'alone', out: alone });
-    expect(nmse(await readGuarded(again, alone), expected)).toBeLessThan(1e-7);
-    gpu().destroy(gated, alone);
+  it.each([1, 4, 63, 65, 1021])('of %i numbers, alone and gated', async (count) => {
+    await expectSolved(gpu(), activationProblem(name, [count]));
+    await expectSolved(gpu(), gatedActivationProblem(name, [1, count]));
   });
 });

@@ -1,36 +1,15 @@
 import { describe, expect, it } from 'vitest';
 import { attention } from '../../src/kernels/attention/attention.ts';
+import { attentionData, queryKeyArgs } from '../../src/kernels/attention/problem.ts';
+import { attentionCase, blocks, type Case } from '../../src/kernels/attention/reference.ts';
 import { attentionPattern, attentionScores } from '../../src/kernels/attention-pattern/attention-pattern.ts';
+import { attentionPatternProblems, attentionScoresProblem } from '../../src/kernels/attention-pattern/problem.ts';
 import { openGpu } from '../../src/kernels/gpu.ts';
 import { useGpu } from '../gpu.ts';
-import { attentionCase, blocks, type Case, referencePattern, referenceScores } from './attention-reference.ts';
-import { guarded, nmse, random, readGuarded } from './check.ts';
+import { expectSolved, nmse } from './check.ts';
 
 const gpu = useGpu();
 const lowest = -3.4028234663852886e38;
-
-function inputs(c: Case) {
-  return {
-    q: random(c.batch * c.queries * c.heads * c.headSize, 1).map((x) => 4 * x),
-    k: random(c.batch * c.keyRows * c.kvHeads * c.headSize, 2),
-  };
-}
-
-const tensors = (
-  c: Case,
-  recorder: ReturnType<ReturnType<typeof gpu>['record']>,
-  { q, k }: ReturnType<typeof inputs>,
-) => ({
-  q: recorder.input('q', 'f32', [c.batch * c.queries, c.heads, c.headSize], q),
-  k: recorder.input('k', 'f32', [c.batch * c.keyRows, c.kvHeads, c.headSize], k),
-  keys: c.keys,
-  batch: c.batch,
-  causal: c.causal,
-  offset: c.segments ? undefined : c.offset,
-  window: c.window,
-  segments: c.segments && recorder.input('segments', 'u32', [c.queries, 2], Uint32Array.from(c.segments.flat())),
-  scale: c.scale,
-});
 
 const cases: [string, Case][] = [
   ...[1, 2, 5, 24, 33, 40, 64, 72, 80, 96, 128].map((headSize): [string, Case] => [
@@ -73,34 +52,17 @@ const cases: [string, Case][] = [
 ];
 
 describe('attentionScores and attentionPattern', () => {
-  it.each(cases)('%s', async (_, c) => {
-    const data = inputs(c);
-    const shape = [c.batch * c.heads, c.queries, c.keys];
-    const recorder = gpu().record('scores', { bindToEnd: true });
-    const out = guarded(gpu(), 'scores', 'f32', shape);
-    attentionScores(recorder, { ...tensors(c, recorder, data), label: 'scores', out });
-    const scores = await readGuarded(recorder, out);
-    const second = gpu().record('pattern', { bindToEnd: true });
-    const patternOut = guarded(gpu(), 'pattern', 'f32', shape);
-    attentionPattern(second, { scores: out, label: 'pattern', out: patternOut });
-    const pattern = await readGuarded(second, patternOut);
-    gpu().destroy(out, patternOut);
-
-    const expected = referenceScores(c, data.q, data.k);
-    const masked = [...expected.keys()].filter((i) => expected[i] === Number.NEGATIVE_INFINITY);
-    expect(masked.every((i) => scores[i] === lowest)).toBe(true);
-    const expectedPattern = referencePattern(expected, c.keys);
-    expect(masked.every((i) => pattern[i] === 0)).toBe(true);
-    for (const i of masked) scores[i] = expected[i] = 0;
-    expect(nmse(scores, expected)).toBeLessThanOrEqual(1e-7);
-    expect(nmse(pattern, expectedPattern)).toBeLessThanOrEqual(1e-7);
-  });
+  it.each(cases)('scores of %s', (name, c) => expectSolved(gpu(), attentionScoresProblem(name, c)));
+  it.each(attentionPatternProblems().map((problem) => [problem.name, problem] as const))(
+    'pattern of %s',
+    (_, problem) => expectSolved(gpu(), problem),
+  );
 
   it('gives a pattern that attention follows', async () => {
     const c = attentionCase({ queries: 23, headSize: 8, heads: 3, causal: true });
     const recorder = gpu().record('both');
-    const args = tensors(c, recorder, inputs(c));
-    const values = random(c.keys * c.heads * c.headSize, 3);
+    const { v: values, ...data } = attentionData(c);
+    const args = queryKeyArgs((...tensor) => recorder.input(...tensor), c, data);
     const v = recorder.input('v', 'f32', args.k.shape, values);
     const scores = attentionScores(recorder, { ...args, label: 'scores' });
     const pattern = recorder.read(attentionPattern(recorder, { scores, label: 'pattern' }));

@@ -6,52 +6,28 @@ import {
   attentionVariants,
   chooseAttention,
 } from '../../src/kernels/attention/attention.ts';
+import { attentionData, attentionProblem } from '../../src/kernels/attention/problem.ts';
+import { attentionCase, blocks, type Case, sees } from '../../src/kernels/attention/reference.ts';
 import { segmentsOf, visiblePairs } from '../../src/kernels/attention/shapes.ts';
+import { errorOf } from '../../src/kernels/problem.ts';
 import { rows } from '../../src/kernels/tensor.ts';
 import { vectorWidth } from '../../src/kernels/vectors.ts';
 import { useGpu } from '../gpu.ts';
-import { attentionCase, blocks, type Case, referenceAttention, sees } from './attention-reference.ts';
-import { guarded, nmse, random, readGuarded } from './check.ts';
+import { expectSolved, nmse, random } from './check.ts';
 
 const gpu = useGpu();
 
-interface Inputs {
-  q: Float32Array<ArrayBuffer>;
-  k: Float32Array<ArrayBuffer>;
-  v: Float32Array<ArrayBuffer>;
-}
+type Data = ReturnType<typeof attentionData>;
 
-function inputs(c: Case, logitSize = 4): Inputs {
-  // q·k·scale of uniform numbers in [-1, 1) has variance headSize * scale² / 9
-  const stretch = logitSize / (c.headSize ** 0.5 * c.scale);
-  return {
-    q: random(c.batch * c.queries * c.heads * c.headSize, 1).map((x) => x * stretch),
-    k: random(c.batch * c.keyRows * c.kvHeads * c.headSize, 2),
-    v: random(c.batch * c.keyRows * c.kvHeads * c.headSize, 3),
-  };
-}
+const solved = (c: Case, variant: AttentionVariant, data: Data = attentionData(c)) =>
+  expectSolved(gpu(), attentionProblem('attention', c, data), { variant });
 
-async function run(c: Case, { q, k, v }: Inputs, variant?: AttentionVariant): Promise<Float32Array> {
-  const recorder = gpu().record('attention', { bindToEnd: true });
-  const out = guarded(gpu(), 'z', 'f32', [c.batch * c.queries, c.heads, c.headSize]);
-  attention(recorder, {
-    q: recorder.input('q', 'f32', [c.batch * c.queries, c.heads, c.headSize], q),
-    k: recorder.input('k', 'f32', [c.batch * c.keyRows, c.kvHeads, c.headSize], k),
-    v: recorder.input('v', 'f32', [c.batch * c.keyRows, c.kvHeads, c.headSize], v),
-    keys: c.keys,
-    batch: c.batch,
-    causal: c.causal,
-    offset: c.segments ? undefined : c.offset,
-    window: c.window,
-    segments: c.segments && recorder.input('segments', 'u32', [c.queries, 2], Uint32Array.from(c.segments.flat())),
-    scale: c.scale,
-    label: 'z',
-    out,
-    variant,
-  });
-  const z = await readGuarded(recorder, out);
-  gpu().destroy(out);
-  return z;
+async function run(c: Case, data: Data, variant: AttentionVariant): Promise<Float32Array> {
+  const recorder = gpu().record('attention');
+  const call = attentionProblem('attention', c, data).prepare((...tensor) => recorder.input(...tensor));
+  const z = recorder.read(call(recorder, { variant }));
+  await recorder.submit();
+  return z.f32;
 }
 
 /** Software adapters compile these for a second each: lengths are tried on one shape of heads. */
@@ -165,18 +141,12 @@ describe.each(attentionVariants)('attention.%s', (variant) => {
     attentionCase({ queries: 9, keys: 19, headSize, causal: true }),
   ]);
 
-  it.each([...lengths, ...masks, ...groupings, ...sizes])('%s', async (_, c) => {
-    const data = inputs(c);
-    const z = await run(c, data, variant);
-    expect(nmse(z, referenceAttention(c, data.q, data.k, data.v))).toBeLessThanOrEqual(1e-7);
-  });
+  it.each([...lengths, ...masks, ...groupings, ...sizes])('%s', (_, c) => solved(c, variant));
 
   it('stays finite and right for logits far beyond what exp takes', async () => {
     for (const causal of [false, true]) {
       const c = attentionCase({ ...small, queries: 70, causal });
-      const data = inputs(c, 300);
-      const z = await run(c, data, variant);
-      expect(nmse(z, referenceAttention(c, data.q, data.k, data.v))).toBeLessThanOrEqual(1e-7);
+      await solved(c, variant, attentionData(c, 100));
     }
   });
 
@@ -208,8 +178,7 @@ describe.each(attentionVariants)('attention.%s', (variant) => {
     const q = new Float32Array(3 * 32).fill(1);
     const k = Float32Array.from({ length: 300 * 16 }, (_, i) => (sign * Math.floor(i / 16)) / 16 / 50); // 6 in all
     const v = random(300 * 16, 6);
-    const z = await run(c, { q, k, v }, variant);
-    expect(nmse(z, referenceAttention(c, q, k, v))).toBeLessThanOrEqual(1e-7);
+    await solved(c, variant, { q, k, v });
   });
 
   it('averages the values when all logits are equal, however low', async () => {
@@ -217,8 +186,7 @@ describe.each(attentionVariants)('attention.%s', (variant) => {
     const q = new Float32Array(5 * 32).fill(1000);
     const k = new Float32Array(130 * 16).fill(-1000);
     const v = random(130 * 16, 5);
-    const z = await run(c, { q, k, v }, variant);
-    expect(nmse(z, referenceAttention(c, q, k, v))).toBeLessThanOrEqual(1e-7);
+    await solved(c, variant, { q, k, v });
   });
 
   it('gives hidden keys no weight at all, before and after the first one seen', async () => {
@@ -234,16 +202,16 @@ describe.each(attentionVariants)('attention.%s', (variant) => {
         [0, 3],
       ],
     });
-    const data = inputs(c);
+    const data = attentionData(c);
     data.v.fill(3e38, 4 * 16, 140 * 16).fill(3e38, 200 * 16, 390 * 16);
     const z = await run(c, data, variant);
-    const expected = referenceAttention(c, data.q, data.k, data.v);
-    expect(nmse(z.subarray(32), expected.subarray(32))).toBeLessThanOrEqual(1e-7);
+    const { at } = attentionProblem('attention', c, data).expected();
+    expect(errorOf(z.subarray(32), (index) => at(32 + index))).toBeLessThanOrEqual(1e-7);
   });
 
   it('does not look at keys before the window', async () => {
     const c = attentionCase({ ...small, queries: 3, keys: 500, causal: true, window: 20 });
-    const data = inputs(c);
+    const data = attentionData(c);
     const z = await run(c, data, variant);
     data.k.fill(Number.NaN, 0, 478 * 16);
     data.v.fill(Number.NaN, 0, 478 * 16);
@@ -252,7 +220,7 @@ describe.each(attentionVariants)('attention.%s', (variant) => {
 
   it('ignores keys that are masked or past the filled rows, whatever they hold', async () => {
     const c = attentionCase({ ...small, queries: 6, keys: 20, keyRows: 30, offset: 8, causal: true });
-    const data = inputs(c);
+    const data = attentionData(c);
     const z = await run(c, data, variant);
     data.k.fill(1e4, 14 * 16);
     data.v.fill(1e4, 14 * 16);

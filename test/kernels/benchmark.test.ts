@@ -1,8 +1,9 @@
 import { describe, expect, it } from 'vitest';
 import { kernelBenchmarks, median, runKernelBenchmarks } from '../../src/kernels/benchmark.ts';
-import type { BenchmarkGroup } from '../../src/kernels/benchmarks/group.ts';
+import type { BenchmarkGroup, Run } from '../../src/kernels/benchmarks/group.ts';
+import { type CustomKernel, kernelOps } from '../../src/kernels/custom/kernels.ts';
+import type { Dispatch } from '../../src/kernels/dispatch.ts';
 import { add } from '../../src/kernels/elementwise/elementwise.ts';
-import type { Recorder } from '../../src/kernels/recorder.ts';
 import { useGpu } from '../gpu.ts';
 import { nmse } from './check.ts';
 
@@ -17,13 +18,14 @@ const group = (mistake: boolean, flops = count, byDefault = false): BenchmarkGro
   prepare: (gpu) => {
     const x = gpu.tensor('x', 'f32', [count], a);
     const zero = gpu.tensor('zero', 'f32', [count]);
-    const once = (rec: Recorder) => add(rec, { a: x, b: x, label: 'once' });
+    const once: Run = (rec, options) => add(rec, { a: x, b: x, label: 'once', ...options });
     return {
       tensors: [x, zero],
       candidates: {
         ...(byDefault ? { default: once } : { once }),
-        twice: (rec) => add(rec, { a: add(rec, { a: x, b: zero, label: 'copy' }), b: x, label: 'twice' }),
-        ...(mistake && { wrong: (rec) => add(rec, { a: x, b: zero, label: 'wrong' }) }),
+        twice: (rec, options) =>
+          add(rec, { a: add(rec, { a: x, b: zero, label: 'copy' }), b: x, label: 'twice', ...options }),
+        ...(mistake && { wrong: (rec, options) => add(rec, { a: x, b: zero, label: 'wrong', ...options }) }),
       },
       baseline: 'once',
       error: (y) =>
@@ -55,7 +57,7 @@ describe('runKernelBenchmarks', () => {
 
   it('refuses to time a kernel that is wrong', async () => {
     const run = runKernelBenchmarks(gpu(), { groups: [group(true)], rounds: 1 });
-    await expect(run).rejects.toThrow(/^wrong: double \[1000\]: NMSE 0\.25 exceeds 1e-7; a wrong kernel is not timed/);
+    await expect(run).rejects.toThrow(/^wrong: double \[1000\]: NMSE 0\.250 exceeds 1e-7; a wrong kernel is not timed/);
   });
 
   it('times kernels of the user’s own beside ours, in the groups of their operation and masks alone', async () => {
@@ -87,6 +89,22 @@ describe('runKernelBenchmarks', () => {
     const { rows, leftOut } = await runKernelBenchmarks(gpu(), { groups: [group(false, 1e12)], rounds: 1 });
     expect(rows).toEqual([]);
     expect(leftOut).toEqual(['double [1000]']);
+  });
+
+  it.each(kernelOps)('has a group of %s that software takes, for a kernel of the user’s own too', async (op) => {
+    const [smallest] = kernelBenchmarks.filter((g) => g.op === op).sort((a, b) => a.flops - b.flops);
+    const wgsl = (ours: Dispatch) => ours.code;
+    const kernel: CustomKernel = { name: 'mine.wgsl', wgsl, workgroups: (ours) => ours.workgroups };
+    const { rows } = await runKernelBenchmarks(gpu(), { groups: [smallest], rounds: 1, kernels: { [op]: kernel } });
+    expect(rows.map((row) => row.candidate)).toEqual(['default', 'mine.wgsl']);
+  });
+
+  it('does not take what another candidate left in memory for an answer', async () => {
+    const groups = [{ ...group(false, count, true), op: 'add' as const }];
+    const add = { name: 'nothing.wgsl', wgsl: '@compute @workgroup_size(1) fn main() {}' };
+    await expect(runKernelBenchmarks(gpu(), { groups, rounds: 1, kernels: { add } })).rejects.toThrow(
+      'nothing.wgsl: double [1000]: it leaves a part of the output unwritten; a wrong kernel is not timed',
+    );
   });
 
   it('has a table of groups with names of their own', () => {

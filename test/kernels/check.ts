@@ -1,19 +1,21 @@
 import { expect } from 'vitest';
 import type { Gpu } from '../../src/kernels/gpu.ts';
 import { runGuarded } from '../../src/kernels/guard.ts';
+import { type Problem, solve } from '../../src/kernels/problem.ts';
 import type { Recorder } from '../../src/kernels/recorder.ts';
 import type { DType, Tensor, Weight } from '../../src/kernels/tensor.ts';
 
 export { guarded } from '../../src/kernels/guard.ts';
 export { nmse } from '../../src/kernels/nmse.ts';
+export { pseudoRandom as random } from '../../src/kernels/pseudo-random.ts';
 
-/** Seeded numbers in [-1, 1): a test that fails must fail again. */
-export function random(count: number, seed: number): Float32Array<ArrayBuffer> {
-  let state = (seed * 2654435761 + 12345) >>> 0;
-  return Float32Array.from({ length: count }, () => {
-    state = (Math.imul(state, 1664525) + 1013904223) >>> 0;
-    return (state >>> 8) / 2 ** 23 - 1;
-  });
+/** Fails the test where our kernel does not solve the problem. */
+export async function expectSolved<Variant>(
+  gpu: Gpu,
+  problem: Problem<Variant>,
+  options?: { variant?: Variant; bound?: number },
+): Promise<void> {
+  expect((await solve(gpu, problem, options)).failure, problem.name).toBeUndefined();
 }
 
 /** max |a-b| / max |b|, the measure of DESIGN.md section 4 for whole models. */
@@ -84,10 +86,10 @@ export function weightOf(
   return { label, dtype, shape, parts: tensors };
 }
 
-/** The content of a guarded tensor; fails the test where a sentinel was overwritten or an output was left unwritten. */
+/** The content of a guarded f32 tensor; fails the test where a sentinel was overwritten or an output was left unwritten. */
 export async function readGuarded(recorder: Recorder, tensor: Tensor): Promise<Float32Array> {
   const { content, overrun, unwritten } = await runGuarded(recorder, tensor);
   expect(overrun, `${tensor.label}: written past its end`).toBe(false);
   expect(unwritten, `${tensor.label}: left partly unwritten`).toBe(false);
-  return content;
+  return content as Float32Array;
 }

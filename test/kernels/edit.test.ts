@@ -1,56 +1,31 @@
 import { describe, expect, it } from 'vitest';
-import { edit, keptRow } from '../../src/kernels/edit/edit.ts';
+import { edit } from '../../src/kernels/edit/edit.ts';
+import { editProblem, editProblems } from '../../src/kernels/edit/problem.ts';
 import { useGpu } from '../gpu.ts';
-import { guarded, nmse, random, readGuarded } from './check.ts';
+import { expectSolved } from './check.ts';
 
 const gpu = useGpu();
 
-interface Case {
-  rows: number;
-  parts: number;
-  unit: number;
-  scale?: number;
-  values?: number;
-  constant?: number;
-}
-
 describe('edit', () => {
-  it.each<Case>([
-    { rows: 1, parts: 1, unit: 1 },
-    { rows: 7, parts: 3, unit: 5, constant: 0.25 },
-    { rows: 5, parts: 4, unit: 24, scale: -1.5 },
-    { rows: 5, parts: 4, unit: 24, scale: 1, values: 2 },
-    { rows: 13, parts: 2, unit: 6, values: 3 },
-    { rows: 130, parts: 1, unit: 64, scale: 0.5, values: 1 },
-    { rows: 4, parts: 9, unit: 1, constant: -3.4028235e38 },
-  ])('%j', async ({ rows, parts, unit, scale, values, constant = 0 }) => {
-    const width = parts * unit;
-    const x = random(rows * width, 1);
-    const added = random((values ?? 0) * width, 2);
-    const rowOf = Uint32Array.from({ length: rows }, (_, r) => (r % 3 === 1 ? keptRow : r % (values ?? 1)));
-    const chosen = Uint32Array.from({ length: parts }, (_, g) => (g % 2 ? 0 : 1));
-    const rec = gpu().record('edit', { bindToEnd: true });
-    const out = guarded(gpu(), 'out', 'f32', [rows, parts, unit]);
-    edit(rec, {
-      x: rec.input('x', 'f32', [rows, parts, unit], x),
-      rows: rec.input('rows', 'u32', [rows], rowOf),
-      columns: rec.input('columns', 'u32', [parts], chosen),
-      values: values ? rec.input('values', 'f32', [values, parts, unit], added) : undefined,
-      scale,
-      constant,
-      label: 'edited',
-      out,
+  it.each(editProblems().map((problem) => [problem.name, problem] as const))('of %s', (_, problem) =>
+    expectSolved(gpu(), problem, { bound: 1e-12 }),
+  );
+
+  it('keeps to the bit what is not chosen', async () => {
+    const { name, prepare, shape } = editProblem({ rows: 3, parts: 2, unit: 3, scale: 0.1, constant: 7 });
+    const rec = gpu().record(name);
+    const inputs: Float32Array[] = [];
+    const run = prepare((label, dtype, shape, data) => {
+      inputs.push(data as Float32Array);
+      return rec.input(label, dtype, shape, data);
     });
-    const expected = Float64Array.from(x, (old, i) => {
-      const [r, c] = [Math.floor(i / width), i % width];
-      if (rowOf[r] === keptRow || !chosen[Math.floor(c / unit)]) return old;
-      return (scale === undefined ? 0 : old * scale) + (values ? added[rowOf[r] * width + c] : constant);
-    });
-    const found = await readGuarded(rec, out);
-    expect(nmse(found, expected)).toBeLessThan(1e-12);
-    const kept = [...expected.keys()].filter((i) => expected[i] === x[i]);
-    expect(kept.every((i) => found[i] === x[i])).toBe(true);
-    gpu().destroy(out);
+    const found = rec.read(run(rec));
+    await rec.submit();
+    const [x] = inputs;
+    expect(shape).toEqual([3, 2, 3]);
+    expect([...found.f32].map((value, i) => value === x[i])).toEqual(
+      [...x].map((_, i) => Math.floor(i / 6) === 1 || i % 6 >= 3),
+    );
   });
 
   it('lets no NaN survive where it replaces', async () => {

@@ -1,37 +1,13 @@
 import { describe, expect, it } from 'vitest';
 import { embedding, embeddingCost } from '../../src/kernels/embedding/embedding.ts';
+import { embeddingProblems } from '../../src/kernels/embedding/problem.ts';
 import { useGpu } from '../gpu.ts';
-import { guarded, random, readGuarded, store, weightOf } from './check.ts';
+import { expectSolved } from './check.ts';
 
 const gpu = useGpu();
-const dtypes = ['f32', 'f16', 'bf16'] as const;
-
-describe.each(dtypes)('embedding %s', (dtype) => {
-  it.each([
-    [1, 1, 1, 1],
-    [5, 7, 3, 1],
-    [37, 13, 129, 3],
-    [64, 762, 128, 1],
-    [9, 11, 65, 11],
-  ])('of %i ids into [%i, %i] in %i parts', async (count, vocabulary, columns, parts) => {
-    const { values } = store(random(vocabulary * columns, columns), dtype);
-    const weight = weightOf(gpu(), 'embed', [vocabulary, columns], dtype, values, parts);
-    // Every id from both ends, and with more than two of them two that the table does not have.
-    const ids = Uint32Array.from({ length: count }, (_, i) =>
-      i % 2 ? vocabulary - 1 - ((i >> 1) % vocabulary) : i % vocabulary,
-    );
-    if (count > 2) ids.set([vocabulary, 0xffffffff], 1);
-    const recorder = gpu().record('embedding', { bindToEnd: true });
-    const out = guarded(gpu(), 'out', 'f32', [count, columns]);
-    embedding(recorder, { ids: recorder.input('ids', 'u32', [count], ids), weight, label: 'embed', out });
-    const expected = Float32Array.from({ length: count * columns }, (_, i) => {
-      const id = ids[Math.floor(i / columns)];
-      return id < vocabulary ? values[id * columns + (i % columns)] : 0;
-    });
-    expect(await readGuarded(recorder, out)).toEqual(expected);
-    gpu().destroy(out, ...weight.parts);
-  });
-});
+it.each(embeddingProblems().map((problem) => [problem.name, problem] as const))('embedding of %s', (_, problem) =>
+  expectSolved(gpu(), problem),
+);
 
 describe('embedding', () => {
   it('reads every f16 pattern that is a number, subnormals and the largest included', async () => {

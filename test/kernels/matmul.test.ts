@@ -1,68 +1,16 @@
 import { describe, expect, it, type TestContext } from 'vitest';
-import { type Activation, activationNames } from '../../src/kernels/activation/activation.wgsl.ts';
-import { referenceActivation } from '../../src/kernels/activation/reference.ts';
+import { activationNames } from '../../src/kernels/activation/activation.wgsl.ts';
 import { chooseMatmul, matmulObstacle } from '../../src/kernels/matmul/choose.ts';
 import { type MatmulVariant, matmul, matmulVariants } from '../../src/kernels/matmul/matmul.ts';
-import type { WeightDType } from '../../src/kernels/matmul/matmul.wgsl.ts';
+import { type MatmulSizes, matmulProblem } from '../../src/kernels/matmul/problem.ts';
 import type { Weight } from '../../src/kernels/tensor.ts';
 import { useGpu } from '../gpu.ts';
-import { guarded, nmse, random, readGuarded, store, weightOf } from './check.ts';
+import { expectSolved, random, weightOf } from './check.ts';
 
 const gpu = useGpu();
 
-interface Case {
-  m: number;
-  k: number;
-  n: number;
-  dtype: WeightDType;
-  variant?: MatmulVariant;
-  bias?: boolean;
-  residual?: boolean;
-  activation?: Activation;
-  parts?: number;
-}
-
-function reference(
-  c: Case,
-  x: Float32Array,
-  w: Float32Array,
-  bias: Float32Array,
-  residual: Float32Array,
-): Float64Array {
-  const y = new Float64Array(c.m * c.n);
-  for (let i = 0; i < c.m; i++)
-    for (let j = 0; j < c.n; j++) {
-      let sum = c.bias ? bias[j] : 0;
-      for (let k = 0; k < c.k; k++) sum += x[i * c.k + k] * w[j * c.k + k];
-      if (c.activation) sum = referenceActivation[c.activation](sum);
-      y[i * c.n + j] = sum + (c.residual ? residual[i * c.n + j] : 0);
-    }
-  return y;
-}
-
-async function check(c: Case): Promise<void> {
-  const x = random(c.m * c.k, 1) as Float32Array<ArrayBuffer>;
-  const scaled = random(c.n * c.k, 2).map((v) => (v * 3) / Math.sqrt(c.k)); // sums of standard deviation 1
-  const { values: w } = store(scaled, c.dtype);
-  const bias = random(c.n, 3) as Float32Array<ArrayBuffer>;
-  const residual = random(c.m * c.n, 4) as Float32Array<ArrayBuffer>;
-  const weight = weightOf(gpu(), 'w', [c.n, c.k], c.dtype, scaled, c.parts);
-  const recorder = gpu().record('matmul', { bindToEnd: true });
-  const out = guarded(gpu(), 'y', 'f32', [c.m, c.n]);
-  matmul(recorder, {
-    x: recorder.input('x', 'f32', [c.m, c.k], x),
-    weight,
-    bias: c.bias ? recorder.input('bias', 'f32', [c.n], bias) : undefined,
-    residual: c.residual ? recorder.input('residual', 'f32', [c.m, c.n], residual) : undefined,
-    activation: c.activation,
-    out,
-    label: 'y',
-    variant: c.variant,
-  });
-  const y = await readGuarded(recorder, out);
-  gpu().destroy(out, ...weight.parts);
-  expect(nmse(y, reference(c, x, w, bias, residual))).toBeLessThanOrEqual(1e-7);
-}
+const check = ({ variant, ...sizes }: MatmulSizes & { variant?: MatmulVariant }) =>
+  expectSolved(gpu(), matmulProblem(sizes), { variant });
 
 const anyRows: [m: number, k: number, n: number][] = [
   [7, 32, 129],

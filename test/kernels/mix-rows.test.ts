@@ -1,7 +1,8 @@
 import { describe, expect, it } from 'vitest';
 import { bilinearTaps, mixRows } from '../../src/kernels/mix-rows/mix-rows.ts';
+import { mixRowsProblems } from '../../src/kernels/mix-rows/problem.ts';
 import { useGpu } from '../gpu.ts';
-import { guarded, nmse, random, readGuarded } from './check.ts';
+import { expectSolved, guarded, nmse, random, readGuarded } from './check.ts';
 
 const gpu = useGpu();
 
@@ -27,31 +28,10 @@ async function run({ x, indices, weights }: Data, columns: number): Promise<Floa
   return result;
 }
 
-function reference({ x, indices, weights }: Data, columns: number): Float64Array {
-  const available = x.length / columns;
-  const out = new Float64Array((indices.length / 4) * columns);
-  for (const [tap, row] of indices.entries())
-    for (let c = 0; c < columns && row < available; c++)
-      out[Math.floor(tap / 4) * columns + c] += weights[tap] * x[row * columns + c];
-  return out;
-}
-
 describe('mixRows', () => {
-  it.each([
-    [1, 1, 1],
-    [5, 3, 7],
-    [13, 20, 128],
-    [37, 65, 36],
-    [7, 9, 131],
-  ])('of %i rows, %i mixtures, %i wide', async (available, rows, columns) => {
-    const data = {
-      x: random(available * columns, 1),
-      indices: Uint32Array.from({ length: rows * 4 }, (_, i) => (i * 31) % available).reverse(),
-      weights: random(rows * 4, 2),
-    };
-    if (rows > 1) data.indices[6] = available; // a row that does not exist
-    expect(nmse(await run(data, columns), reference(data, columns))).toBeLessThanOrEqual(1e-12);
-  });
+  it.each(mixRowsProblems().map((problem) => [problem.name, problem] as const))('of %s', (_, problem) =>
+    expectSolved(gpu(), problem, { bound: 1e-12 }),
+  );
 
   it.each([8, 5])('ignores a tap of weight 0, wherever it points, rows %i wide', async (columns) => {
     const x = random(6 * columns, 3).fill(Number.NaN, columns, 2 * columns);

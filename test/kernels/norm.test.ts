@@ -1,10 +1,10 @@
 import { beforeAll, beforeEach, describe, expect, it } from 'vitest';
 import { ShapeError } from '../../src/kernels/errors.ts';
-import { chooseNorm, layerNorm, normCost, normScale, rmsNorm } from '../../src/kernels/norm/norm.ts';
+import { chooseNorm, normCost, rmsNorm } from '../../src/kernels/norm/norm.ts';
 import type { NormVariant } from '../../src/kernels/norm/norm.wgsl.ts';
-import { referenceNorm } from '../../src/kernels/norm/reference.ts';
+import { normProblem, normScaleProblem } from '../../src/kernels/norm/problem.ts';
 import { useGpu } from '../gpu.ts';
-import { guarded, nmse, random, readGuarded } from './check.ts';
+import { expectSolved } from './check.ts';
 
 const gpu = useGpu();
 // So few that most shapes take the second dimension of workgroups, as more than 65535 of them do.
@@ -31,70 +31,24 @@ const variants: [NormVariant['reduce'], number, Shape[]][] = [
 const cases = variants.flatMap(([reduce, lanes, some]) => some.map((shape) => [reduce, lanes, ...shape] as const));
 
 describe.each(cases)('%s %i: norms of [%i, %i] + %f', (reduce, lanes, rows, columns, offset) => {
-  const eps = 1e-5;
   let variant: NormVariant;
   beforeEach(({ skip }) => {
     const { subgroups, subgroupMinSize } = gpu().capabilities;
     skip(reduce === 'subgroup' && !subgroups, 'this adapter has no subgroups');
     variant = { reduce, lanes: lanes || subgroupMinSize };
   });
-  const x = random(rows * columns, rows + columns).map((v) => v + offset);
-  const weight = random(columns, 1);
-  const bias = random(columns, 2);
 
-  it('layerNorm', async () => {
-    const recorder = gpu().record('layerNorm', { bindToEnd: true });
-    const out = guarded(gpu(), 'out', 'f32', [rows, columns]);
-    layerNorm(recorder, {
-      x: recorder.input('x', 'f32', [rows, columns], x),
-      weight: recorder.input('weight', 'f32', [columns], weight),
-      bias: recorder.input('bias', 'f32', [columns], bias),
-      eps,
-      label: 'norm',
-      out,
-      variant,
-    });
-    const expected = referenceNorm('layer', x, columns, eps).normalized.map(
-      (v, i) => v * weight[i % columns] + bias[i % columns],
-    );
-    expect(nmse(await readGuarded(recorder, out), expected)).toBeLessThan(1e-7);
-    gpu().destroy(out);
-  });
-
-  it('rmsNorm', async () => {
-    const recorder = gpu().record('rmsNorm', { bindToEnd: true });
-    const out = guarded(gpu(), 'out', 'f32', [rows, columns]);
-    rmsNorm(recorder, {
-      x: recorder.input('x', 'f32', [rows, columns], x),
-      weight: recorder.input('weight', 'f32', [columns], weight),
-      eps,
-      label: 'norm',
-      out,
-      variant,
-    });
-    const expected = referenceNorm('rms', x, columns, eps).normalized.map((v, i) => v * weight[i % columns]);
-    expect(nmse(await readGuarded(recorder, out), expected)).toBeLessThan(1e-7);
-    gpu().destroy(out);
-  });
-
-  it.each(['layer', 'rms'] as const)('normScale %s', async (kind) => {
-    const recorder = gpu().record('normScale', { bindToEnd: true });
-    const out = guarded(gpu(), 'out', 'f32', [rows, 1]);
-    normScale(recorder, { x: recorder.input('x', 'f32', [rows, columns], x), eps, kind, label: 'scale', out, variant });
-    expect(nmse(await readGuarded(recorder, out), referenceNorm(kind, x, columns, eps).scales)).toBeLessThan(1e-7);
-    gpu().destroy(out);
-  });
+  it('layerNorm', () => expectSolved(gpu(), normProblem('layer', [rows, columns, offset]), { variant }));
+  it('rmsNorm', () => expectSolved(gpu(), normProblem('rms', [rows, columns, offset]), { variant }));
+  it.each(['layer', 'rms'] as const)('normScale %s', (kind) =>
+    expectSolved(gpu(), normScaleProblem(kind, [rows, columns, offset]), { variant }),
+  );
 });
 
 describe('norms', () => {
-  it('add up what 256 lanes have', async () => {
-    const x = random(2 * 1023, 1).map((v) => v + 10);
-    const recorder = gpu().record('256 lanes');
+  it('add up what 256 lanes have', () => {
     const variant = { reduce: 'workgroup', lanes: 256 } as const;
-    const input = recorder.input('x', 'f32', [2, 1023], x);
-    const scale = recorder.read(normScale(recorder, { x: input, eps: 1e-5, kind: 'layer', label: 'scale', variant }));
-    await recorder.submit();
-    expect(nmse(scale.f32, referenceNorm('layer', x, 1023, 1e-5).scales)).toBeLessThan(1e-7);
+    return expectSolved(gpu(), normScaleProblem('layer', [2, 1023, 10]), { variant });
   });
 
   it('stay finite on a row of zeros', async () => {

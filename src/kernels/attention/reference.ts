@@ -103,25 +103,3 @@ export function attentionRow(
   for (const [n, key] of keys.entries()) for (let d = 0; d < c.headSize; d++) z[d] += given[n] * v[at(key) + d];
   return { z, extras: Object.fromEntries(Object.entries(extras).map(([name, of]) => [name, of(row, given)])) };
 }
-
-/** z, [batch * queries, heads, headSize], and the extras row by row. */
-export function referenceOutputs(
-  c: Case,
-  data: Record<'q' | 'k' | 'v', Float32Array>,
-  reference?: AttentionReference,
-): { z: Float64Array; extras: Record<string, number[]> } {
-  const z = new Float64Array(c.batch * c.queries * c.heads * c.headSize);
-  const extras: Record<string, number[]> = {};
-  let at = 0;
-  for (let b = 0; b < c.batch; b++)
-    for (let i = 0; i < c.queries; i++)
-      for (let h = 0; h < c.heads; h++, at += c.headSize) {
-        const row = attentionRow(c, data, [b, i, h], reference);
-        z.set(row.z, at);
-        for (const [name, numbers] of Object.entries(row.extras)) {
-          extras[name] ??= [];
-          extras[name].push(...numbers);
-        }
-      }
-  return { z, extras };
-}

@@ -1,6 +1,7 @@
 import type { AttentionReference } from '../attention/reference.ts';
 import type { AttentionMask, KernelOp } from '../custom/kernels.ts';
 import type { Gpu } from '../gpu.ts';
+import { type Call, errorOf, type Problem } from '../problem.ts';
 import type { Recorder } from '../recorder.ts';
 import type { Tensor } from '../tensor.ts';
 
@@ -8,7 +9,10 @@ import type { Tensor } from '../tensor.ts';
 export interface BenchmarkGroup {
   /** Operation and problem, for example `matmul [256,1024] x [1024,1024] f32`. */
   readonly name: string;
-  /** Floating-point operations, so that a software adapter can leave out what would take it minutes. */
+  /**
+   * Floating-point operations, so that a software adapter can leave out what would take it minutes; of kernels that only move
+   * numbers, how many of these.
+   */
   readonly flops: number;
   /** What it measures, if kernels of the user's own can be measured beside it. */
   readonly op?: KernelOp;
@@ -17,18 +21,65 @@ export interface BenchmarkGroup {
   prepare(gpu: Gpu): PreparedGroup;
 }
 
+export type Run = (rec: Recorder, options?: { out?: Tensor }) => Tensor;
+
 export interface PreparedGroup {
   /** Persistent tensors, freed after the group. */
   readonly tensors: readonly Tensor[];
-  /** Each records its dispatches and returns the output. */
-  readonly candidates: Readonly<Record<string, (rec: Recorder) => Tensor>>;
+  /** Each records its dispatches, writes all of `out` where it is given one, and returns the output. */
+  readonly candidates: Readonly<Record<string, Run>>;
   /** The candidate that ratios are against. */
   readonly baseline?: string;
   /**
    * NMSE of an output against a float64 reference (of a sample of it, if all would take too long), or against that of a kernel
    * which computes another thing.
    */
-  error(output: Float32Array, reference?: AttentionReference): number;
+  error(output: ArrayLike<number>, reference?: AttentionReference): number;
   /** Default 1e-7. */
   readonly bound?: number;
 }
+
+interface FromProblem<Variant> {
+  readonly op: KernelOp;
+  readonly sizes: string;
+  readonly flops: number;
+  readonly mask?: AttentionMask;
+  /** Made when its turn comes: its data may be large. */
+  readonly problem: () => Problem<Variant>;
+  /** What runs beside `default`, the launcher's own choice. */
+  readonly others?: (call: Call<Variant>, gpu: Gpu, inputs: readonly Tensor[]) => Readonly<Record<string, Run>>;
+  /** One of the others. */
+  readonly baseline?: string;
+}
+
+/** A group of one of the problems that kernels are tested with, at a size that is worth measuring. */
+export function groupOf<Variant>({ op, sizes, flops, mask, baseline, ...of }: FromProblem<Variant>): BenchmarkGroup {
+  return {
+    name: `${op} ${sizes}`,
+    flops,
+    op,
+    mask,
+    prepare(gpu) {
+      const { prepare, expected, exact } = of.problem();
+      const tensors: Tensor[] = [];
+      const call = prepare((...tensor) => {
+        tensors.push(gpu.tensor(...tensor));
+        return tensors[tensors.length - 1];
+      });
+      const candidates = { default: call, ...of.others?.(call, gpu, tensors) };
+      return {
+        tensors,
+        candidates,
+        baseline: baseline !== undefined && baseline in candidates ? baseline : undefined,
+        error: (y, reference) => errorOf(y, expected(reference).at, samples),
+        bound: exact ? 0 : undefined,
+      };
+    },
+  };
+}
+
+/** Numbers of an output that are compared: all of a large product would take minutes. */
+const samples = 500;
+
+export const variantsOf = <Variant extends string>(call: Call<Variant>, variants: readonly Variant[]) =>
+  Object.fromEntries(variants.map((variant): [string, Run] => [variant, (rec, o) => call(rec, { ...o, variant })]));

@@ -1,113 +1,111 @@
-import { argmax } from '../argmax/argmax.ts';
-import { add, gatedActivation } from '../elementwise/elementwise.ts';
-import type { Gpu } from '../gpu.ts';
-import { chooseNorm, layerNorm, normCost, rmsNorm } from '../norm/norm.ts';
-import type { NormKind, NormVariant } from '../norm/norm.wgsl.ts';
-import type { Recorder } from '../recorder.ts';
-import { elementCount } from '../tensor.ts';
-import { pseudoRandom } from './data.ts';
-import type { BenchmarkGroup, PreparedGroup } from './group.ts';
+import { argmaxProblem } from '../argmax/problem.ts';
+import { attentionCase } from '../attention/reference.ts';
+import { attentionPatternProblem, attentionScoresProblem } from '../attention-pattern/problem.ts';
+import { attentionValuesProblem } from '../attention-values/problem.ts';
+import type { KernelOp } from '../custom/kernels.ts';
+import { editProblem } from '../edit/problem.ts';
+import {
+  activationProblem,
+  addProblem,
+  concatColumnsProblem,
+  gatedActivationProblem,
+  gatherRowsProblem,
+} from '../elementwise/problem.ts';
+import { embeddingProblem } from '../embedding/problem.ts';
+import { type HeadResultSizes, headResultProblem } from '../head-result/problem.ts';
+import { mixRowsProblem } from '../mix-rows/problem.ts';
+import { chooseNorm } from '../norm/norm.ts';
+import { type NormSizes, normProblem, normScaleProblem } from '../norm/problem.ts';
+import { patchifyProblem } from '../patchify/problem.ts';
+import type { Problem } from '../problem.ts';
+import { copyRowsProblem, rotaryProblem } from '../rotary/problem.ts';
+import { spliceProblem } from '../splice/problem.ts';
+import { visionEmbeddingProblem } from '../vision-embedding/problem.ts';
+import { type BenchmarkGroup, groupOf } from './group.ts';
 
-/** Kernels that read a row and write a row: bound by memory on a GPU. Rows of the embedded checkpoint and of LLaVA-1.5-7B. */
+/**
+ * Kernels around the matrix products and attention: bound by memory on a GPU. Sizes of the embedded checkpoint, then of
+ * LLaVA-1.5-7B.
+ */
 export const rowBenchmarks: BenchmarkGroup[] = [
-  norm('layer', 60, 128),
-  norm('layer', 577, 1024),
-  norm('rms', 60, 128),
-  norm('rms', 1, 4096),
-  norm('rms', 640, 4096),
-  binary('add', [60, 128]),
-  binary('add', [640, 4096]),
-  binary('silu x up', [60, 352]),
-  binary('silu x up', [640, 11008]),
-  largest(762),
-  largest(32064),
+  norm('layerNorm', [60, 128]),
+  norm('layerNorm', [577, 1024]),
+  norm('rmsNorm', [60, 128]),
+  norm('rmsNorm', [1, 4096]),
+  norm('rmsNorm', [640, 4096]),
+  group('normScale', 'rms [60,128]', 60 * 128, () => normScaleProblem('rms', [60, 128])),
+  group('normScale', 'rms [640,4096]', 640 * 4096, () => normScaleProblem('rms', [640, 4096])),
+  group('add', '[60,128]', 60 * 128, () => addProblem([60, 128])),
+  group('add', '[640,4096]', 640 * 4096, () => addProblem([640, 4096])),
+  group('activation', 'quick_gelu [577,4096]', 577 * 4096, () => activationProblem('quick_gelu', [577, 4096])),
+  group('gatedActivation', 'silu [60,352]', 60 * 352, () => gatedActivationProblem('silu', [60, 352])),
+  group('gatedActivation', 'silu [640,11008]', 640 * 11008, () => gatedActivationProblem('silu', [640, 11008])),
+  group('rotary', '[80,8,16]', 80 * 128, () => rotaryProblem([80, 8, 16])),
+  group('rotary', '[640,32,128]', 640 * 4096, () => rotaryProblem([640, 32, 128])),
+  group('copy-rows', '[640,32,128]', 640 * 4096, () =>
+    copyRowsProblem([640, 32, 128], { batch: 1, capacity: 640, outRow: 0 }),
+  ),
+  group('embedding', '80 of [762,128] f16', 80 * 128, () => embeddingProblem([80, 762, 128, 1], 'f16')),
+  group('embedding', '640 of [2048,4096] f16', 640 * 4096, () => embeddingProblem([640, 2048, 4096, 2], 'f16')),
+  group('argmax', '[1,762]', 762, () => argmaxProblem(1, 762)),
+  group('argmax', '[1,32064]', 32064, () => argmaxProblem(1, 32064)),
+  group('gatherRows', '600 of [640,4096]', 600 * 4096, () => gatherRowsProblem(640, 600, 4096)),
+  group('concatColumns', '577 rows of 1024 + 1024', 577 * 2048, () => concatColumnsProblem(577, [1024, 1024])),
+  group('splice', '640 tokens, [576,4096] features', 640 * 4096, () =>
+    spliceProblem({ tokens: 640, features: 576, columns: 4096 }),
+  ),
+  group('mixRows', '196 mixtures of [729,1152]', 8 * 196 * 1152, () => mixRowsProblem(729, 196, 1152)),
+  group('edit', '[640,32,128] x 1 + a vector', 640 * 4096, () =>
+    editProblem({ rows: 640, parts: 32, unit: 128, scale: 1, values: 1 }),
+  ),
+  group('patchify', '[1,3,336,336] into squares of 14', 3 * 336 ** 2, () => patchifyProblem([1, 3, 336, 336], 14)),
+  group('visionEmbedding', '1 x 576 patches, 1024 wide, class token', 577 * 1024, () =>
+    visionEmbeddingProblem({ images: 1, perImage: 576, columns: 1024, classToken: true }),
+  ),
+  ...attentionMatrices({ queries: 80, heads: 8, headSize: 16 }),
+  ...attentionMatrices({ queries: 640, heads: 32, headSize: 128 }),
+  ...attentionMatrices({ queries: 1, keys: 640, heads: 32, headSize: 128 }),
+  headResult({ queries: 80, heads: 8, headSize: 16, dModel: 128 }),
+  headResult({ queries: 1, heads: 32, headSize: 128, dModel: 4096 }),
+  headResult({ queries: 640, heads: 32, headSize: 128, dModel: 4096 }),
 ];
 
-function norm(kind: NormKind, rows: number, columns: number): BenchmarkGroup {
-  return {
-    name: `${kind} norm [${rows},${columns}]`,
-    flops: normCost(kind, rows, columns).flops,
-    op: kind === 'layer' ? 'layerNorm' : 'rmsNorm',
-    prepare(gpu) {
-      const data = pseudoRandom(rows * columns, 1);
-      const x = gpu.tensor('x', 'f32', [rows, columns], data);
-      const weight = gpu.tensor('weight', 'f32', [columns], new Float32Array(columns).fill(1));
-      const bias = gpu.tensor('bias', 'f32', [columns]);
-      const args = { x, weight, eps: 1e-5, label: 'y' };
-      const run = (variant?: NormVariant) => (rec: Recorder) =>
-        kind === 'layer' ? layerNorm(rec, { ...args, bias, variant }) : rmsNorm(rec, { ...args, variant });
-      const withoutSubgroups = chooseNorm(columns, { ...gpu.capabilities, subgroupMinSize: 0 });
-      return {
-        tensors: [x, weight, bias],
-        candidates: { workgroup: run(withoutSubgroups), default: run() },
-        baseline: 'workgroup',
-        error: (y) => errorOf(y, (i) => normalized(kind, data, Math.floor(i / columns), columns, i % columns)),
-      };
+function norm(op: 'layerNorm' | 'rmsNorm', sizes: NormSizes): BenchmarkGroup {
+  const [rows, columns] = sizes;
+  return groupOf({
+    op,
+    sizes: `[${sizes}]`,
+    flops: 8 * rows * columns,
+    problem: () => normProblem(op === 'layerNorm' ? 'layer' : 'rms', sizes),
+    others: (call, { capabilities }) => {
+      const variant = chooseNorm(columns, { ...capabilities, subgroupMinSize: 0 });
+      return { workgroup: (rec, options) => call(rec, { ...options, variant }) };
     },
-  };
+    baseline: 'workgroup',
+  });
 }
 
-function binary(name: 'add' | 'silu x up', shape: [number, number]): BenchmarkGroup {
-  const count = elementCount(shape);
-  return {
-    name: `${name} [${shape}]`,
-    flops: count,
-    op: name === 'add' ? 'add' : 'gatedActivation',
-    prepare(gpu) {
-      const [a, b] = [pseudoRandom(count, 1), pseudoRandom(count, 2)];
-      const tensors = [gpu.tensor('a', 'f32', shape, a), gpu.tensor('b', 'f32', shape, b)];
-      const [gate, up] = tensors;
-      return name === 'add'
-        ? {
-            tensors,
-            candidates: { default: (rec) => add(rec, { a: gate, b: up, label: 'y' }) },
-            error: (y) => errorOf(y, (i) => a[i] + b[i]),
-          }
-        : {
-            tensors,
-            candidates: { default: (rec) => gatedActivation(rec, { gate, up, activation: 'silu', label: 'y' }) },
-            error: (y) => errorOf(y, (i) => (a[i] / (1 + Math.exp(-a[i]))) * b[i]),
-          };
-    },
-  };
+/** Scores, their softmax, and its product with the values: what reading or editing them costs. */
+function attentionMatrices(sizes: Parameters<typeof attentionCase>[0]): BenchmarkGroup[] {
+  const c = { ...attentionCase(sizes), causal: true };
+  const { queries, keys, heads, headSize } = c;
+  const entries = heads * queries * keys;
+  const name = `causal ${queries} x ${keys}, ${heads} heads of ${headSize}`;
+  return [
+    group('attention-scores', name, 2 * entries * headSize, () => attentionScoresProblem(name, c)),
+    group('attention-pattern', `[${heads},${queries},${keys}]`, 4 * entries, () =>
+      attentionPatternProblem([heads, queries, keys]),
+    ),
+    group('attention-values', name, 2 * entries * headSize, () => attentionValuesProblem(c)),
+  ];
 }
 
-function largest(columns: number): BenchmarkGroup {
-  return {
-    name: `argmax [1,${columns}]`,
-    flops: columns,
-    op: 'argmax',
-    prepare(gpu: Gpu): PreparedGroup {
-      const data = pseudoRandom(columns, 1);
-      const x = gpu.tensor('x', 'f32', [1, columns], data);
-      const expected = data.indexOf(Math.max(...data));
-      return {
-        tensors: [x],
-        candidates: { default: (rec) => argmax(rec, { x, label: 'y' }) },
-        error: (y) => (new Uint32Array(y.buffer)[0] === expected ? 0 : 1),
-      };
-    },
-  };
+function headResult(sizes: HeadResultSizes): BenchmarkGroup {
+  const { queries, heads, headSize, dModel } = sizes;
+  const name = `${queries} queries, ${heads} heads of ${headSize}, ${dModel} wide, f16`;
+  return group('head-result', name, 2 * queries * heads * headSize * dModel, () => headResultProblem(sizes, 'f16'));
 }
 
-/** Element of a row normalised in float64, with weight 1 and bias 0. */
-function normalized(kind: NormKind, x: Float32Array, row: number, columns: number, column: number): number {
-  const values = x.subarray(row * columns, (row + 1) * columns);
-  let mean = 0;
-  if (kind === 'layer') for (const v of values) mean += v / columns;
-  let variance = 1e-5;
-  for (const v of values) variance += (v - mean) ** 2 / columns;
-  return (values[column] - mean) / Math.sqrt(variance);
-}
-
-/** NMSE of about 500 elements, the first and the last among them. */
-function errorOf(y: Float32Array, expected: (index: number) => number): number {
-  let error = 0;
-  let power = 0;
-  for (let sample = 0; sample < 500; sample++) {
-    const index = Math.round((sample * (y.length - 1)) / 499);
-    error += (y[index] - expected(index)) ** 2;
-    power += expected(index) ** 2;
-  }
-  return error / power;
+function group<Variant>(op: KernelOp, sizes: string, flops: number, problem: () => Problem<Variant>): BenchmarkGroup {
+  return groupOf({ op, sizes, flops, problem });
 }

@@ -3,12 +3,12 @@ import entropy from '../../../docs/examples/kernels/entropy.ts';
 import slidingWindow from '../../../docs/examples/kernels/sliding-window.ts';
 import temperature from '../../../docs/examples/kernels/temperature-softmax.ts';
 import { checkKernels } from '../../../src/kernels/custom/check.ts';
-import type { AttentionKernel, Kernels } from '../../../src/kernels/custom/kernels.ts';
-import { problems } from '../../../src/kernels/custom/problems.ts';
-import { guarded, runGuarded } from '../../../src/kernels/guard.ts';
+import { type AttentionKernel, type Kernels, kernelOps } from '../../../src/kernels/custom/kernels.ts';
+import type { Dispatch } from '../../../src/kernels/dispatch.ts';
 import { useGpu } from '../../gpu.ts';
 
 const gpu = useGpu();
+const nothing = '@compute @workgroup_size(1) fn main() {}';
 const of = (kernels: Kernels) => kernels.attention as AttentionKernel;
 
 describe('checkKernels', () => {
@@ -48,29 +48,21 @@ describe('checkKernels', () => {
     expect(right.passed).toBe(true);
   });
 
-  it('says which operations have a reference', async () => {
-    const splice = { name: 'mine.wgsl', wgsl: 'fn f() {}' };
-    await expect(checkKernels(gpu(), { splice })).rejects.toThrow(
-      /^splice: no reference to check it with; there is one of attention, matmul/,
-    );
-  });
-});
-
-describe('problems', () => {
-  const all = Object.entries(problems).flatMap(([op, table]) => table().map((p) => [`${op}: ${p.name}`, p] as const));
-  it.each(all)('%s is what our kernel gives', async (_, problem) => {
-    const rec = gpu().record('ours', { bindToEnd: true });
-    const out = guarded(gpu(), 'out', 'f32', problem.shape);
-    problem.record(rec, out);
-    const { content, overrun, unwritten } = await runGuarded(rec, out);
-    gpu().destroy(out);
-    expect({ overrun, unwritten }).toEqual({ overrun: false, unwritten: false });
-    const expected = problem.expected().out;
-    let [error, power] = [0, 0];
-    for (let i = 0; i < content.length; i++) {
-      error += (content[i] - expected[i]) ** 2;
-      power += expected[i] ** 2;
-    }
-    expect(error / power).toBeLessThanOrEqual(1e-7);
+  describe.each(kernelOps)('of %s', (op) => {
+    const kernel = {
+      name: 'mine.wgsl',
+      wgsl: (ours: Dispatch) => ours.code,
+      workgroups: (ours: Dispatch) => ours.workgroups,
+    };
+    it('passes our own text', async () => {
+      const { passed, rows } = await checkKernels(gpu(), { [op]: kernel });
+      expect(rows.filter((row) => row.failure)).toEqual([]);
+      expect(passed).toBe(true);
+      expect(rows.length).toBeGreaterThanOrEqual(4);
+    });
+    it('finds one that does nothing', async () => {
+      const { rows } = await checkKernels(gpu(), { [op]: { name: 'mine.wgsl', wgsl: nothing } });
+      expect(rows.filter((row) => !row.failure)).toEqual([]);
+    });
   });
 });

@@ -1,0 +1,50 @@
+import type { WeightDType } from '../matmul/matmul.wgsl.ts';
+import { type Problem, placeOf } from '../problem.ts';
+import { pseudoRandom, pseudoRandomWeight } from '../pseudo-random.ts';
+import { headResult } from './head-result.ts';
+
+export interface HeadResultSizes {
+  readonly queries: number;
+  readonly heads: number;
+  readonly headSize: number;
+  readonly dModel: number;
+  readonly parts?: number;
+}
+
+export function headResultProblem(
+  { queries, heads, headSize, dModel, parts = 1 }: HeadResultSizes,
+  dtype: WeightDType,
+): Problem {
+  const z = pseudoRandom(queries * heads * headSize, 1);
+  const weight = pseudoRandomWeight([dModel, heads * headSize], dtype, parts);
+  return {
+    name: `${queries} queries, ${heads} heads of ${headSize}, ${dModel} wide, ${dtype} in ${parts} parts`,
+    shape: [queries, heads, dModel],
+    prepare(make) {
+      const args = { z: make('z', 'f32', [queries, heads, headSize], z), weight: weight.make(make), label: 'y' };
+      return (rec, options) => headResult(rec, { ...args, ...options });
+    },
+    expected: () => ({
+      at(index) {
+        const [row, column] = placeOf(index, dModel);
+        const [query, head] = placeOf(row, heads);
+        let sum = 0;
+        for (let d = 0; d < headSize; d++)
+          sum += z[(query * heads + head) * headSize + d] * weight.at((column * heads + head) * headSize + d);
+        return sum;
+      },
+    }),
+  };
+}
+
+export const headResultSizes: readonly HeadResultSizes[] = [
+  { queries: 1, heads: 1, headSize: 1, dModel: 1 },
+  { queries: 1, heads: 8, headSize: 16, dModel: 128 },
+  { queries: 3, heads: 3, headSize: 5, dModel: 7, parts: 3 },
+  { queries: 5, heads: 3, headSize: 6, dModel: 65, parts: 3 },
+  { queries: 6, heads: 2, headSize: 7, dModel: 20 },
+  { queries: 17, heads: 4, headSize: 24, dModel: 97 },
+];
+
+export const headResultProblems = () =>
+  (['f32', 'f16', 'bf16'] as const).flatMap((dtype) => headResultSizes.map((sizes) => headResultProblem(sizes, dtype)));

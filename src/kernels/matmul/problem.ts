@@ -1,0 +1,60 @@
+import type { Activation } from '../activation/activation.wgsl.ts';
+import { referenceActivation } from '../activation/reference.ts';
+import { type Problem, placeOf } from '../problem.ts';
+import { pseudoRandom, pseudoRandomWeight } from '../pseudo-random.ts';
+import { type MatmulVariant, matmul } from './matmul.ts';
+import type { WeightDType } from './matmul.wgsl.ts';
+
+export interface MatmulSizes {
+  readonly m: number;
+  readonly k: number;
+  readonly n: number;
+  readonly dtype: WeightDType;
+  readonly bias?: boolean;
+  readonly residual?: boolean;
+  readonly activation?: Activation;
+  readonly parts?: number;
+}
+
+/** x [m, k] times the transpose of a weight [n, k]. Sums have a standard deviation of about 1. */
+export function matmulProblem(sizes: MatmulSizes): Problem<MatmulVariant> {
+  const { m, k, n, dtype, parts = 1, activation } = sizes;
+  const x = pseudoRandom(m * k, 1).map((value) => value / Math.sqrt(k));
+  const weight = pseudoRandomWeight([n, k], dtype, parts);
+  const bias = sizes.bias ? pseudoRandom(n, 2) : undefined;
+  const residual = sizes.residual ? pseudoRandom(m * n, 3) : undefined;
+  const more = [parts > 1 && `${parts} parts`, bias && 'bias', activation, residual && 'residual'].filter(Boolean);
+  return {
+    name: `[${m},${k}] x [${n},${k}] ${[dtype, ...more].join(', ')}`,
+    shape: [m, n],
+    prepare(make) {
+      const args = {
+        x: make('x', 'f32', [m, k], x),
+        weight: weight.make(make),
+        bias: bias && make('bias', 'f32', [n], bias),
+        residual: residual && make('residual', 'f32', [m, n], residual),
+        activation,
+        label: 'y',
+      };
+      return (rec, options) => matmul(rec, { ...args, ...options });
+    },
+    expected: () => ({
+      at(index) {
+        const [row, column] = placeOf(index, n);
+        let sum = bias?.[column] ?? 0;
+        for (let d = 0; d < k; d++) sum += x[row * k + d] * weight.at(column * k + d);
+        return (activation ? referenceActivation[activation](sum) : sum) + (residual?.[index] ?? 0);
+      },
+    }),
+  };
+}
+
+export const matmulProblems = () =>
+  (['f32', 'f16', 'bf16'] as const).flatMap((dtype) =>
+    [
+      { m: 1, k: 64, n: 64, dtype },
+      { m: 7, k: 33, n: 129, dtype },
+      { m: 65, k: 32, n: 31, dtype, bias: true, residual: true, activation: 'gelu' as const },
+      { m: 3, k: 20, n: 259, dtype, parts: 3, bias: true },
+    ].map(matmulProblem),
+  );
