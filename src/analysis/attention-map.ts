@@ -1,6 +1,6 @@
 import type { ModelInput } from '../model/input.ts';
 import type { Model } from '../model/model.ts';
-import type { RunOptions } from '../model/run.ts';
+import type { RunChanges } from '../model/run.ts';
 import { checkHeads, type Head, layersOf } from './heads.ts';
 import { type PlacedGrid, placedGrids, resolvePosition } from './positions.ts';
 
@@ -19,7 +19,7 @@ export interface AttentionMaps {
   readonly maps: readonly AttentionMap[];
 }
 
-export interface AttentionOptions extends Pick<RunOptions, 'edits'> {
+export interface AttentionOptions extends RunChanges {
   readonly heads: readonly Head[];
   /** Whose attention; negative numbers count from the end. Default: the last position. */
   readonly position?: number;
@@ -32,12 +32,12 @@ export interface AttentionOptions extends Pick<RunOptions, 'edits'> {
 export async function attentionMaps(
   model: Model,
   input: ModelInput,
-  { heads, position = -1, edits }: AttentionOptions,
+  { heads, position = -1, ...changes }: AttentionOptions,
 ): Promise<AttentionMaps> {
   checkHeads(model.config.text, heads);
   const at = resolvePosition(position, input.inputIds.length);
   const name = (layer: number) => `blocks.${layer}.attn.hook_pattern`;
-  const cache = await model.runWithCache(input, { namesFilter: layersOf(heads).map(name), posSlice: at, edits });
+  const cache = await model.runWithCache(input, { namesFilter: layersOf(heads).map(name), posSlice: at, ...changes });
   const grids = placedGrids(model.config, input);
   const maps = heads.map(({ layer, head }) => {
     const { data, shape } = cache.get(name(layer))!; // [nHeads, 1, keys]

@@ -2,11 +2,11 @@
 // once the final norm's scale is held fast. So a logit is a sum over components.
 import type { ModelInput } from '../model/input.ts';
 import type { Model } from '../model/model.ts';
-import type { Activation, RunOptions } from '../model/run.ts';
+import type { Activation, RunChanges } from '../model/run.ts';
 import { resolvePosition } from './positions.ts';
 import { tokenDirections } from './unembed.ts';
 
-export interface AttributionOptions extends Pick<RunOptions, 'edits'> {
+export interface AttributionOptions extends RunChanges {
   /** The token whose logit is taken apart, … */
   readonly token: number;
   /** … less the logit of this one. */
@@ -35,7 +35,7 @@ export interface Attribution {
 export async function attributeLogit(
   model: Model,
   input: ModelInput,
-  { token, against, position = -1, edits }: AttributionOptions,
+  { token, against, position = -1, ...changes }: AttributionOptions,
 ): Promise<Attribution> {
   const { nLayers, nHeads, dModel } = model.config.text;
   const at = resolvePosition(position, input.inputIds.length);
@@ -44,7 +44,7 @@ export async function attributeLogit(
   if (against !== undefined) for (let d = 0; d < dModel; d++) direction[d] -= directions[dModel + d];
   const names = ['blocks.*.attn.hook_result', 'blocks.*.hook_mlp_out', 'blocks.0.hook_resid_pre'];
   const namesFilter = [...names, 'ln_final.hook_scale', 'logits'];
-  const cache = await model.runWithCache(input, { namesFilter, posSlice: at, edits });
+  const cache = await model.runWithCache(input, { namesFilter, posSlice: at, ...changes });
   const scale = cache.get('ln_final.hook_scale')!.data[0];
   const along = ({ data }: Pick<Activation, 'data'>, row = 0) => dot(data, row * dModel, direction) / scale;
 

@@ -3,12 +3,12 @@
 import type { ModelInput } from '../model/input.ts';
 import type { Model } from '../model/model.ts';
 import { type PosSlice, resolvePosSlice } from '../model/positions.ts';
-import type { RunOptions } from '../model/run.ts';
+import type { RunChanges } from '../model/run.ts';
 import { logSumExp } from '../model/sampling.ts';
 import { rankOf, topK } from './rank.ts';
 import { unembedRows } from './unembed.ts';
 
-export interface LensOptions extends Pick<RunOptions, 'edits'> {
+export interface LensOptions extends RunChanges {
   /** Positions, image tokens included; default: the last. */
   readonly posSlice?: PosSlice;
   /** Layers; default: all. */
@@ -43,16 +43,17 @@ export interface LensRow {
 /** @returns a row for each layer and position, layer by layer. */
 export async function logitLens(model: Model, input: ModelInput, options: LensOptions = {}): Promise<LensRow[]> {
   const { nLayers, dModel } = model.config.text;
-  const { posSlice = -1, k = 5, tokens = [], edits, signal, onProgress } = options;
+  const { posSlice = -1, k = 5, tokens = [], edits, kernels, signal, onProgress } = options;
   const layers = options.layers ?? Array.from({ length: nLayers }, (_, l) => l);
   const { start, end } = resolvePosSlice(posSlice, input.inputIds.length);
   const positions = end - start;
   const name = (layer: number) => `blocks.${layer}.hook_resid_post`;
-  const cache = await model.runWithCache(input, { namesFilter: layers.map(name), posSlice: [start, end], edits });
+  const which = { namesFilter: layers.map(name), posSlice: [start, end] as const };
+  const cache = await model.runWithCache(input, { ...which, edits, kernels });
   const rows = new Float32Array(layers.length * positions * dModel);
   for (const [i, layer] of layers.entries()) rows.set(cache.get(name(layer))!.data, i * positions * dModel);
   const found: LensRow[] = [];
-  await unembedRows(model, rows, { norm: true, signal }, (row, logits) => {
+  await unembedRows(model, rows, { norm: true, kernels, signal }, (row, logits) => {
     const layer = layers[Math.floor(row / positions)];
     found.push({ layer, position: start + (row % positions), ...readLogits(logits, k, tokens) });
     onProgress?.(row + 1, layers.length * positions);

@@ -5,8 +5,9 @@ import { matmul } from '../kernels/matmul/matmul.ts';
 import { rmsNorm } from '../kernels/norm/norm.ts';
 import { InputError } from '../model/errors.ts';
 import type { Model } from '../model/model.ts';
+import type { RunOptions } from '../model/run.ts';
 
-export interface UnembedOptions {
+export interface UnembedOptions extends Pick<RunOptions, 'kernels'> {
   /** Apply the final norm first. Without it, rows are taken to be normalised already. */
   readonly norm: boolean;
   /** Logits are brought home for as many rows at once as this holds; 64 MiB by default. 152,000 tokens take 0.6 MB a row. */
@@ -22,7 +23,7 @@ export interface UnembedOptions {
 export async function unembedRows(
   model: Model,
   rows: Float32Array,
-  { norm, maxBytes = 2 ** 26, signal }: UnembedOptions,
+  { norm, kernels, maxBytes = 2 ** 26, signal }: UnembedOptions,
   visit: (row: number, logits: Float32Array) => void,
 ): Promise<void> {
   const { dModel, vocabSize, eps } = model.config.text;
@@ -33,7 +34,7 @@ export async function unembedRows(
   for (let first = 0; first < count; first += atOnce) {
     signal?.throwIfAborted();
     const n = Math.min(atOnce, count - first);
-    const rec = model.gpu.record('unembed');
+    const rec = model.gpu.record('unembed', { kernels });
     const slice = rows.slice(first * dModel, (first + n) * dModel);
     const input = rec.input('rows', 'f32', [n, dModel], slice);
     const x = norm ? rmsNorm(rec, { x: input, weight: lnFinal.weight, eps, label: 'ln_final' }) : input;

@@ -3,7 +3,7 @@ import { matmul } from '../kernels/matmul/matmul.ts';
 import { InputError } from '../model/errors.ts';
 import type { ModelInput } from '../model/input.ts';
 import type { Model } from '../model/model.ts';
-import type { RunOptions } from '../model/run.ts';
+import type { RunChanges } from '../model/run.ts';
 import { checkHeads, type Head, headName, layersOf } from './heads.ts';
 import { resolvePosition } from './positions.ts';
 import { topK } from './rank.ts';
@@ -30,13 +30,13 @@ export interface HeadWords extends Head {
 export async function headOutputs(
   model: Model,
   input: ModelInput,
-  { heads, position = -1, edits }: { heads: readonly Head[]; position?: number } & Pick<RunOptions, 'edits'>,
+  { heads, position = -1, ...changes }: { heads: readonly Head[]; position?: number } & RunChanges,
 ): Promise<HeadOutput[]> {
   const { dHead } = model.config.text;
   checkHeads(model.config.text, heads);
   const posSlice = resolvePosition(position, input.inputIds.length);
   const name = (layer: number) => `blocks.${layer}.attn.hook_z`;
-  const cache = await model.runWithCache(input, { namesFilter: layersOf(heads).map(name), posSlice, edits });
+  const cache = await model.runWithCache(input, { namesFilter: layersOf(heads).map(name), posSlice, ...changes });
   return heads.map(({ layer, head }) => {
     const { data } = cache.get(name(layer))!; // [1, nHeads, dHead]
     return { layer, head, z: data.slice(head * dHead, (head + 1) * dHead) };

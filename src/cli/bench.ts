@@ -2,31 +2,23 @@ import { availableParallelism } from 'node:os';
 import { type BenchmarkResult, type BenchmarkRow, runKernelBenchmarks } from '../kernels/benchmark.ts';
 import { type CheckResult, checkKernels } from '../kernels/custom/check.ts';
 import type { Register } from './command.ts';
-import { UsageError } from './context.ts';
-import { readKernels } from './kernel-file.ts';
+import { type KernelOptions, readKernels, withKernelOptions } from './kernel-file.ts';
 import { announceGpu, integer, type ModelOptions, withCommonOptions } from './model.ts';
 
-interface Options extends ModelOptions {
+interface Options extends ModelOptions, KernelOptions {
   filter: string;
   rounds: number;
   csv?: boolean;
   cpuTime?: boolean;
-  kernel?: string;
-  op?: string;
 }
 
 export const benchCommand: Register = (program, run) => {
-  withCommonOptions(program.command('bench'))
+  withKernelOptions(withCommonOptions(program.command('bench')))
     .description('Kernel benchmarks: GFLOP/s, GB/s and share of the roofline, each output verified before it is timed.')
     .option('--filter <text>', 'only groups whose name contains this', '')
     .option('--rounds <n>', 'rounds in which each candidate of a group has its turn', integer(1), 7)
     .option('--csv', 'comma-separated values on stdout')
     .option('--cpu-time', 'on a busy machine with a software adapter: CPU time over cores instead of the clock')
-    .option(
-      '--kernel <file>',
-      'a kernel of your own beside ours: a .wgsl text, or a module (.mjs, .js, .ts) that exports a table of kernels. A module is a program, and importing it RUNS it',
-    )
-    .option('--op <name>', 'the operation of a .wgsl text, see docs/kernels.md (default: attention)')
     .addHelpText(
       'after',
       `
@@ -41,8 +33,7 @@ Its GFLOP/s and GB/s are of the work that ours counts.`,
     )
     .action(
       run<Options>(async (context, options) => {
-        const kernels = options.kernel === undefined ? undefined : await readKernels(options.kernel, options.op);
-        if (options.op && !kernels) throw new UsageError('--op goes with --kernel');
+        const kernels = await readKernels(options);
         const gpu = await announceGpu(context);
         try {
           const onProgress = (message: string) => {

@@ -5,16 +5,17 @@ import type { Activation } from '../model/run.ts';
 import type { Register } from './command.ts';
 import { type EditOptions, readEdits, withEditOptions } from './edits.ts';
 import { writeWhole } from './files.ts';
+import { type KernelOptions, readKernels, withKernelOptions } from './kernel-file.ts';
 import { openPrompt, type PromptOptions, withPromptOptions } from './prompt.ts';
 
-interface Options extends PromptOptions, EditOptions {
+interface Options extends PromptOptions, EditOptions, KernelOptions {
   names: string[];
   pos?: PosSlice;
   out: string;
 }
 
 export const captureCommand: Register = (program, run) => {
-  withEditOptions(withPromptOptions(program.command('capture')))
+  withKernelOptions(withEditOptions(withPromptOptions(program.command('capture'))))
     .description('Write activations of one prompt to a safetensors file that Python opens.')
     .requiredOption(
       '--names <glob>',
@@ -34,15 +35,17 @@ The file also holds input_ids (int32, after image-token expansion).
 Examples:
   headlight capture --image scene.png --prompt 'What is in the image?' --names 'blocks.*.attn.hook_z' --pos last --out z.safetensors
   headlight capture --image scene.png --prompt 'Count.' --names 'vision.blocks.2.*,logits,pixel_values' --out acts.safetensors
+  headlight capture --image scene.png --prompt 'Count.' --kernel entropy.mjs --names 'blocks.*.attn.hook_entropy' --out entropy.safetensors
 In Python: safetensors.numpy.load_file('z.safetensors')['blocks.0.attn.hook_z']`,
     )
     .action(
       run<Options>(async (context, options) => {
-        const edits = await readEdits(options);
+        const [edits, kernels] = [await readEdits(options), await readKernels(options)];
         const { model, input } = await openPrompt(context, options);
         const hooks = options.names.filter((name) => name !== 'pixel_values');
+        const which = { namesFilter: hooks, posSlice: options.pos };
         const found = new Map<string, Activation>(
-          hooks.length ? await model.runWithCache(input, { namesFilter: hooks, posSlice: options.pos, edits }) : [],
+          hooks.length ? await model.runWithCache(input, { ...which, edits, kernels }) : [],
         );
         if (hooks.length < options.names.length) found.set('pixel_values', model.pixelValues(input));
         const tensors = [...found].map(([name, { data, shape }]) => tensorOf(name, shape, data));

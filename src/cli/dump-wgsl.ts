@@ -18,20 +18,18 @@ import { openCheckpointFolder } from './checkpoint-folder.ts';
 import type { Register } from './command.ts';
 import { UsageError } from './context.ts';
 import { writeWhole } from './files.ts';
-import { readKernels } from './kernel-file.ts';
+import { type KernelOptions, readKernels, withKernelOptions } from './kernel-file.ts';
 import { announceGpu, collect, imageSize, integer, type ModelOptions, withCommonOptions } from './model.ts';
 
-interface Options extends ModelOptions {
+interface Options extends ModelOptions, KernelOptions {
   out: string;
   imageSize?: Size;
   tokens?: number;
   names?: string[];
-  kernel?: string;
-  op?: string;
 }
 
 export const dumpWgslCommand: Register = (program, run) => {
-  withCommonOptions(program.command('dump-wgsl'))
+  withKernelOptions(withCommonOptions(program.command('dump-wgsl')))
     .description(
       'Write the WGSL that runs for a checkpoint on this adapter: a file for each text, and index.json with every dispatch. Reads headers only; nothing is loaded or run.',
     )
@@ -47,8 +45,6 @@ export const dumpWgslCommand: Register = (program, run) => {
       'hook points to be returned: they select kernels (default: logits); repeat for several',
       collect,
     )
-    .option('--kernel <file>', 'with kernels of your own in the place of ours; see bench. A module is RUN')
-    .option('--op <name>', 'the operation of a .wgsl text (default: attention)')
     .addHelpText(
       'after',
       `
@@ -61,8 +57,7 @@ Examples:
       run<Options>(async (context, options) => {
         const { out, imageSize, tokens, names = ['logits'] } = options;
         if (imageSize && tokens) throw new UsageError('--image-size and --tokens are two kinds of prompt: give one');
-        if (options.op && !options.kernel) throw new UsageError('--op goes with --kernel');
-        const kernels = options.kernel === undefined ? undefined : await readKernels(options.kernel, options.op);
+        const kernels = await readKernels(options);
         await requireEmpty(out);
         const folder = await openCheckpointFolder(options.model);
         const gpu = await announceGpu(context);

@@ -1,9 +1,10 @@
 import type { Register } from './command.ts';
 import { type EditOptions, readEdits, withEditOptions } from './edits.ts';
+import { type KernelOptions, readKernels, withKernelOptions } from './kernel-file.ts';
 import { integer, number } from './model.ts';
 import { openPrompt, type PromptOptions, withPromptOptions } from './prompt.ts';
 
-interface Options extends PromptOptions, EditOptions {
+interface Options extends PromptOptions, EditOptions, KernelOptions {
   maxNewTokens: number;
   temperature: number;
   topP: number;
@@ -11,7 +12,7 @@ interface Options extends PromptOptions, EditOptions {
 }
 
 export const generateCommand: Register = (program, run) => {
-  withEditOptions(withPromptOptions(program.command('generate')))
+  withKernelOptions(withEditOptions(withPromptOptions(program.command('generate'))))
     .description('Answer a prompt about images and videos, streamed; greedy unless a temperature is given.')
     .option('--max-new-tokens <n>', 'at most this many tokens', integer(1), 256)
     .option('--temperature <t>', '0 is greedy', number(0), 0)
@@ -25,11 +26,12 @@ Examples:
   headlight generate --image a.jpg --image b.jpg --prompt 'What differs?' --temperature 0.7 --seed 1
   headlight generate --video clip.mp4 --prompt 'What happens?' --model ~/models/Qwen2.5-VL-7B-Instruct
   headlight generate --image a.jpg --prompt 'What is this?' --edits edits.json   # [{"at": "blocks.3.attn.hook_z", "heads": [5], "set": 0}]
+  headlight generate --image a.jpg --prompt 'What is this?' --kernel window.wgsl   # your attention in every layer, in every step
   headlight generate --image a.jpg --raw-prompt --prompt 'USER: <image>\\nWhat is this? ASSISTANT:' --json`,
     )
     .action(
       run<Options>(async (context, options) => {
-        const edits = await readEdits(options);
+        const [edits, kernels] = [await readEdits(options), await readKernels(options)];
         const { model, input } = await openPrompt(context, options);
         let text = '';
         const ids: number[] = [];
@@ -37,6 +39,7 @@ Examples:
         for await (const piece of model.generate(input, {
           ...options,
           edits,
+          kernels,
           signal: context.signal,
           onToken: (id) => ids.push(id),
         })) {

@@ -2,14 +2,34 @@
 import { readFile } from 'node:fs/promises';
 import { basename, resolve } from 'node:path';
 import { pathToFileURL } from 'node:url';
+import type { Command } from 'commander';
 import { checkKernelNames, type Kernels } from '../kernels/custom/kernels.ts';
 import { UsageError } from './context.ts';
 
+export interface KernelOptions {
+  kernel?: string;
+  op?: string;
+}
+
+export function withKernelOptions(command: Command): Command {
+  return command
+    .option(
+      '--kernel <file>',
+      'a kernel of your own: a .wgsl text, or a module (.mjs, .js, .ts) that exports a table of kernels. A module is a program, and importing it RUNS it',
+    )
+    .option('--op <name>', 'the operation of a .wgsl text, see docs/kernels.md (default: attention)');
+}
+
 /**
- * A WGSL text for the operation `op`, or a module whose default export is a table of kernels: `{ attention: { name, wgsl, … } }`.
- * A module is a program: importing it runs it.
+ * What `--kernel` names: a WGSL text for the operation `op`, or a module whose default export is a table of kernels,
+ * `{ attention: { name, wgsl, … } }`. A module is a program: importing it runs it.
+ * @throws UsageError naming the file and what is wrong with it.
  */
-export async function readKernels(file: string, op: string | undefined): Promise<Kernels> {
+export async function readKernels({ kernel: file, op }: KernelOptions): Promise<Kernels | undefined> {
+  if (file === undefined) {
+    if (op) throw new UsageError('--op goes with --kernel');
+    return undefined;
+  }
   let kernels: unknown;
   if (/\.wgsl$/i.test(file)) {
     const wgsl = await readFile(file, 'utf8').catch((e: NodeJS.ErrnoException) => {

@@ -2,6 +2,7 @@ import { decodeImage } from '#platform';
 import { openCheckpoint } from '../checkpoint/checkpoint-files.ts';
 import { loadTensors } from '../checkpoint/load.ts';
 import { modelId } from '../checkpoint/model-id.ts';
+import { checkKernelsUsed } from '../kernels/custom/kernels.ts';
 import type { Gpu } from '../kernels/gpu.ts';
 import { matmul } from '../kernels/matmul/matmul.ts';
 import type { Readback, Recorder } from '../kernels/recorder.ts';
@@ -10,6 +11,7 @@ import type { Folder } from '../platform/types.ts';
 import { tokensPerCrop } from './config/vit.ts';
 import { checkCrops, stackCrops } from './crops.ts';
 import { InputError } from './errors.ts';
+import { withExtras } from './extra-hooks.ts';
 import { type DualEncoderConfig, dualHookPoints, type ImageHead } from './families/dual.ts';
 import { parseDualConfig } from './families/index.ts';
 import { type HookPoint, type NamesFilter, selectHooks } from './hook-points.ts';
@@ -18,7 +20,7 @@ import type { Visual } from './input.ts';
 import { requireJson } from './json.ts';
 import { type LoadModelOptions, specsOf } from './load-model.ts';
 import { DualProcessor } from './processor/dual-processor.ts';
-import { type ActivationCache, activations } from './run.ts';
+import { type ActivationCache, activations, type RunOptions } from './run.ts';
 import { type TextTowerWeights, textTower, textTowerWeights } from './text-tower.ts';
 import { type ViTWeights, visionTower, vitWeights } from './vision-tower.ts';
 import type { Linear, WeightSource } from './weights.ts';
@@ -38,14 +40,14 @@ export interface DualOutput {
   readonly activations: ActivationCache;
 }
 
-export interface DualRunOptions {
+export interface DualRunOptions extends Pick<RunOptions, 'kernels'> {
   /** Hook points of both towers to return, such as `text.blocks.*.attn.hook_z`. */
   readonly namesFilter?: NamesFilter;
   /** Refuse a run whose results take more bytes than this; 1 GiB by default. */
   readonly maxResultBytes?: number;
 }
 
-export interface EmbedOptions {
+export interface EmbedOptions extends Pick<RunOptions, 'kernels'> {
   readonly signal?: AbortSignal;
 }
 
@@ -148,25 +150,26 @@ export class DualEncoder {
    * Embeddings of encoded image files (PNG, JPEG, WebP, …), in as few runs as this adapter can bind.
    * @returns [embeddingSize] for each (HF `get_image_features`).
    */
-  async imageEmbeddings(files: readonly Uint8Array[], { signal }: EmbedOptions = {}): Promise<Float32Array[]> {
+  async imageEmbeddings(files: readonly Uint8Array[], { signal, kernels }: EmbedOptions = {}): Promise<Float32Array[]> {
     const { vision } = this.config;
     const widest = Math.max(vision.dMlp, vision.dModel, 3 * vision.patchSize ** 2);
     return this.#inRuns(files, tokensPerCrop(vision) * widest, signal, async (batch, first) => {
       const images = await Promise.all(batch.map((bytes, i) => decodeImage(bytes, `image ${first + i + 1}`)));
-      return (await this.run({ images: images.map((image) => this.processor.image(image)) })).imageEmbeddings;
+      const input = { images: images.map((image) => this.processor.image(image)) };
+      return (await this.run(input, { kernels })).imageEmbeddings;
     });
   }
 
   /** @returns [embeddingSize] for each text (HF `get_text_features`). @throws InputError for one too long, without `onCut`. */
   async textEmbeddings(
     texts: readonly string[],
-    { signal, onCut }: EmbedOptions & { onCut?: (tokens: number) => void } = {},
+    { signal, kernels, onCut }: EmbedOptions & { onCut?: (tokens: number) => void } = {},
   ): Promise<Float32Array[]> {
     const { maxPositions, dMlp, dModel } = this.config.text;
     return this.#inRuns(texts, maxPositions * Math.max(dMlp, dModel), signal, async (batch) => {
       const tokenized = batch.map((text) => this.processor.text(text, onCut !== undefined));
       for (const { cut } of tokenized) if (cut) onCut?.(cut);
-      return (await this.run({ texts: tokenized.map(({ ids }) => ids) })).textEmbeddings;
+      return (await this.run({ texts: tokenized.map(({ ids }) => ids) }, { kernels })).textEmbeddings;
     });
   }
 
@@ -184,22 +187,25 @@ export class DualEncoder {
 
   /**
    * All images and texts in one submission.
-   * @throws InputError for inputs that do not fit, names of what does not happen, or results above `maxResultBytes`.
+   * @throws InputError for inputs that do not fit, names of what does not happen, or results above `maxResultBytes`;
+   * KernelError for a kernel of the options that does not compile or takes no place in the run.
    */
   async run(
     input: DualInput,
-    { namesFilter = [], maxResultBytes = 2 ** 30 }: DualRunOptions = {},
+    { namesFilter = [], maxResultBytes = 2 ** 30, kernels }: DualRunOptions = {},
   ): Promise<DualOutput> {
     const { images = [], texts = [] } = input;
     this.#check(images, texts);
-    const rec = this.#gpu.record('embeddings');
-    const hooks = new Hooks(rec, { names: this.#wanted(namesFilter, input), length: 1, range: { start: 0, end: 1 } });
+    const rec = this.#gpu.record('embeddings', { kernels });
+    const names = this.#wanted(namesFilter, input, kernels);
+    const hooks = new Hooks(rec, { names, length: 1, range: { start: 0, end: 1 } });
     const imageRows = images.length ? rec.read(this.#images(rec, images, hooks)) : undefined;
     const textRows = texts.length ? rec.read(this.#texts(rec, texts, hooks)) : undefined;
     if (rec.resultBytes > maxResultBytes)
       throw new InputError(
         `the activations asked for take ${rec.resultBytes} bytes, more than ${maxResultBytes}: ask for fewer names, run fewer images or texts at once, or raise maxResultBytes`,
       );
+    checkKernelsUsed(kernels, rec.recorded);
     await rec.submit();
     const split = (rows: Readback | undefined) => {
       const size = this.embeddingSize;
@@ -247,9 +253,9 @@ export class DualEncoder {
     return matmul(rec, { x, ...this.#weights.textHead, label: 'text head' });
   }
 
-  #wanted(filter: NamesFilter, { images = [], texts = [] }: DualInput): Set<string> {
+  #wanted(filter: NamesFilter, { images = [], texts = [] }: DualInput, kernels = this.#gpu.kernels): Set<string> {
     const happens = ({ name }: HookPoint) => (name.startsWith('text.') ? texts : images).length > 0;
-    const selected = selectHooks(this.hookPoints, filter);
+    const selected = selectHooks(withExtras(this.hookPoints, kernels), filter);
     const never = selected.find((p) => !happens(p) && [filter].flat().includes(p.name));
     if (never) throw new InputError(`${never.name} does not happen: there are no ${/^\w+/.exec(never.name)} inputs`);
     return new Set(selected.filter(happens).map((p) => p.name));

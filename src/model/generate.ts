@@ -4,7 +4,7 @@ import type { ModelInput } from './input.ts';
 import { KvCache } from './kv-cache.ts';
 import type { Model, StepResult } from './model.ts';
 import { resolvePosSlice } from './positions.ts';
-import type { ActivationCache, RunOptions } from './run.ts';
+import type { ActivationCache, RunChanges, RunOptions } from './run.ts';
 import { logSumExp, Sampler, type SamplerOptions } from './sampling.ts';
 
 export interface ContinueOptions extends Partial<SamplerOptions> {
@@ -18,12 +18,9 @@ export interface ContinueOptions extends Partial<SamplerOptions> {
   readonly onActivations?: (activations: ActivationCache, position: number) => void;
 }
 
-/** What holds for the prompt and for every step after it. */
-type Changes = Pick<RunOptions, 'edits' | 'kernels'>;
+export interface GenerateOptions extends ContinueOptions, RunChanges, Pick<RunOptions, 'posSlice'> {}
 
-export interface GenerateOptions extends ContinueOptions, Changes, Pick<RunOptions, 'posSlice'> {}
-
-export interface PromptOptions extends Changes, Pick<RunOptions, 'namesFilter' | 'posSlice'> {
+export interface PromptOptions extends RunChanges, Pick<RunOptions, 'namesFilter' | 'posSlice'> {
   /** Positions to keep room for after the prompt. */
   readonly room: number;
   /** Bring the logits of what comes next to the host, for sampling and for scoring. Greedy text needs them not. */
@@ -63,9 +60,10 @@ export class PromptRun {
   readonly #tokens: Tensor;
   readonly #length: number;
   readonly #first: StepResult;
-  readonly #changes: Changes;
+  /** Of the prompt and of every step after it. */
+  readonly #changes: RunChanges;
 
-  private constructor(model: Model, cache: KvCache, tokens: Tensor, first: StepResult, changes: Changes) {
+  private constructor(model: Model, cache: KvCache, tokens: Tensor, first: StepResult, changes: RunChanges) {
     this.#model = model;
     this.#cache = cache;
     this.#tokens = tokens;

@@ -1,5 +1,5 @@
 import { argmax } from '../kernels/argmax/argmax.ts';
-import { unusedKernels } from '../kernels/custom/kernels.ts';
+import { checkKernelsUsed } from '../kernels/custom/kernels.ts';
 import type { Dispatch } from '../kernels/dispatch.ts';
 import type { Gpu } from '../kernels/gpu.ts';
 import type { Readback, Recorder } from '../kernels/recorder.ts';
@@ -18,6 +18,7 @@ import {
   activations,
   checkResultBytes,
   type GpuActivations,
+  type RunChanges,
   type RunOptions,
   type RunPrice,
 } from './run.ts';
@@ -60,16 +61,12 @@ export class Model {
 
   /**
    * Runs one prompt and returns the activations asked for; the run ends with the last layer that one of them needs.
-   * @throws InputError for inputs that do not fit, unknown names, or results above `maxResultBytes`.
+   * @throws InputError for inputs that do not fit, unknown names, or results above `maxResultBytes`; KernelError for a kernel
+   * of the options that does not compile or takes no place in the run.
    */
   async runWithCache(input: ModelInput, options: RunOptions = {}): Promise<ActivationCache> {
     const rec = this.gpu.record('forward', options);
     const { hooks } = this.#record(rec, [input], options);
-    const [unused] = options.kernels ? unusedKernels(options.kernels, rec.recorded) : [];
-    if (unused)
-      throw new InputError(
-        `the kernel ${unused.name} took no place in this run: no dispatch has a label like ${unused.labels ?? '*'}`,
-      );
     await rec.submit();
     return activations(hooks);
   }
@@ -153,14 +150,14 @@ export class Model {
    */
   async headVectors(
     inputs: readonly ModelInput[],
-    { maxLayer = this.config.text.nLayers - 1, edits }: { maxLayer?: number; edits?: readonly Edit[] } = {},
+    { maxLayer = this.config.text.nLayers - 1, ...changes }: { maxLayer?: number } & RunChanges = {},
   ): Promise<Float32Array[]> {
     const { nLayers } = this.config.text;
     if (!(Number.isInteger(maxLayer) && maxLayer >= 0 && maxLayer < nLayers))
       throw new InputError(`maxLayer ${maxLayer}: this model has layers 0 to ${nLayers - 1}`);
-    const rec = this.gpu.record('head vectors');
+    const rec = this.gpu.record('head vectors', changes);
     const namesFilter = Array.from({ length: maxLayer + 1 }, (_, l) => `blocks.${l}.attn.hook_z`);
-    const { hooks } = this.#record(rec, inputs, { namesFilter, posSlice: -1, edits });
+    const { hooks } = this.#record(rec, inputs, { ...changes, namesFilter, posSlice: -1 });
     await rec.submit();
     return splitHeadVectors(activations(hooks), inputs.length);
   }
@@ -216,7 +213,7 @@ export class Model {
     hooks: Hooks,
     logits: Tensor,
     length: number,
-    { cache, next }: StepOptions,
+    { cache, next, kernels }: StepOptions,
   ): Promise<StepResult> {
     let read: Readback;
     if (next) {
@@ -224,6 +221,7 @@ export class Model {
       rec.copy(chosen, next);
       read = rec.read(chosen);
     } else read = rec.read(logits);
+    if (!cache.length) checkKernelsUsed(kernels, rec.recorded); // pictures have no part in the steps after the prompt
     await rec.submit();
     cache.length += length;
     return { activations: activations(hooks), ...(next ? { next: read.u32 } : { logits: read.f32 }) };
@@ -253,6 +251,7 @@ export class Model {
     const positions = cache?.length ? this.#forward.following(length, cache) : this.#forward.positions(inputs, cache);
     const logits = this.#forward.decode(rec, hooks, x, positions, cache, { layers, stopAtHeads });
     checkResultBytes(rec, options);
+    if (!cache) checkKernelsUsed(options.kernels, rec.recorded);
     return { hooks, logits };
   }
 }

@@ -25,6 +25,9 @@ export interface RunOptions {
   readonly maxResultBytes?: number;
 }
 
+/** What a run computes otherwise than the model does. */
+export type RunChanges = Pick<RunOptions, 'edits' | 'kernels'>;
+
 export interface Activation {
   readonly data: Float32Array;
   readonly shape: readonly number[];

@@ -1,3 +1,5 @@
+import { checkKernelsUsed } from '../kernels/custom/kernels.ts';
+import type { Dispatch } from '../kernels/dispatch.ts';
 import { gatherRows } from '../kernels/elementwise/elementwise.ts';
 import type { Gpu } from '../kernels/gpu.ts';
 import { rows, type Tensor } from '../kernels/tensor.ts';
@@ -15,7 +17,8 @@ import { bindable } from './transformer.ts';
  * One prompt under several lists of edits, in batches: the pictures are seen once, and so is the part of the prompt before
  * the first position that any edit touches (keys and values of earlier positions cannot depend on it).
  * @returns for each list what `runWithCache` with these edits would return, up to rounding.
- * @throws InputError also for edits of the tower, the projector or `hook_embed`: these need runs of their own.
+ * @throws InputError also for edits of the tower, the projector or `hook_embed`: these need runs of their own; KernelError for
+ * a kernel of the options that takes no place in any of the runs.
  */
 export async function runVariations(
   gpu: Gpu,
@@ -34,7 +37,8 @@ export async function runVariations(
   const prefix = new KvCache(gpu, text, Math.max(1, first));
   const rest = gpu.tensor('merged suffix', 'f32', [length - first, text.dModel]);
   try {
-    const axes = await runPrefix(gpu, forward, input, options, prefix, first, rest);
+    const recorded: Dispatch[] = [];
+    const axes = await runPrefix(gpu, forward, input, options, prefix, first, rest, recorded);
     const results: ActivationCache[] = [];
     const size = variationsAtOnce(gpu, forward, length - first, length);
     for (let at = 0; at < variations.length; at += size)
@@ -45,8 +49,10 @@ export async function runVariations(
           rest,
           axes,
           range,
+          recorded,
         })),
       );
+    checkKernelsUsed(options.kernels, recorded);
     return results;
   } finally {
     prefix.destroy();
@@ -63,6 +69,7 @@ async function runPrefix(
   prefix: KvCache,
   first: number,
   rest: Tensor,
+  recorded: Dispatch[],
 ): Promise<readonly ArrayLike<number>[]> {
   const length = input.inputIds.length;
   forward.check(input, length, undefined);
@@ -77,6 +84,7 @@ async function runPrefix(
     const { layers } = forward.extent(options, 0, false);
     forward.decoder(rec, own, bindable(rec, rows(x, 0, first)), positions, prefix, { layers, stopAtHeads: false });
   }
+  recorded.push(...rec.recorded);
   await rec.submit();
   return axes;
 }
@@ -86,9 +94,16 @@ async function runSuffixes(
   forward: Forward,
   variations: readonly (readonly Edit[])[],
   options: RunOptions,
-  shared: { prefix: KvCache; first: number; rest: Tensor; axes: readonly ArrayLike<number>[]; range: PositionRange },
+  shared: {
+    prefix: KvCache;
+    first: number;
+    rest: Tensor;
+    axes: readonly ArrayLike<number>[];
+    range: PositionRange;
+    recorded: Dispatch[];
+  },
 ): Promise<ActivationCache[]> {
-  const { prefix, first, rest, axes, range } = shared;
+  const { prefix, first, rest, axes, range, recorded } = shared;
   const { text } = forward.config;
   const batch = variations.length;
   const [count] = rest.shape;
@@ -118,6 +133,7 @@ async function runSuffixes(
     const out = forward.decoder(rec, hooks, x, positions, cache, { layers, stopAtHeads });
     forward.unembedWanted(rec, hooks, out);
     checkResultBytes(rec, options);
+    recorded.push(...rec.recorded);
     await rec.submit();
     return splitBatch(activations(hooks), batch);
   } finally {

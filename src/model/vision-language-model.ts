@@ -1,6 +1,5 @@
 import { decodeImage, decodeVideo } from '#platform';
 import type { Folder, Video, VideoSource } from '../platform/types.ts';
-import type { Edit } from './edits.ts';
 import { InputError } from './errors.ts';
 import { parseConfig } from './families/index.ts';
 import { type GenerateOptions, generate, PromptRun } from './generate.ts';
@@ -10,7 +9,7 @@ import { type LoadedModel, type LoadModelOptions, loadModel } from './load-model
 import { type Model, splitHeadVectors } from './model.ts';
 import type { ContentPart } from './processor/chat-template.ts';
 import { Processor } from './processor/processor.ts';
-import type { Activation, ActivationCache, RunOptions } from './run.ts';
+import type { Activation, ActivationCache, RunChanges, RunOptions } from './run.ts';
 
 /** What a prompt is made of before the processor has seen it. */
 export interface Prompt {
@@ -38,6 +37,18 @@ export interface Answer {
   readonly labelScores: readonly number[];
   /** [nLayers, nHeads, dHead] */
   readonly headVectors: Float32Array;
+}
+
+export interface HeadVectorOptions extends RunChanges {
+  /** The last layer to run; all by default. */
+  readonly maxLayer?: number;
+  readonly signal?: AbortSignal;
+}
+
+export interface AnswerOptions extends RunChanges {
+  readonly maxNewTokens: number;
+  readonly labels: readonly string[];
+  readonly signal?: AbortSignal;
 }
 
 export type TextOptions = Omit<GenerateOptions, 'endTokens'> & {
@@ -155,21 +166,18 @@ export class VisionLanguageModel {
   }
 
   /** `hook_z` at the last prompt token, [layers, nHeads, dHead] (`HeadVectorSource`). */
-  async headVectors(
-    example: Prompt,
-    options: { maxLayer?: number; signal?: AbortSignal; edits?: readonly Edit[] } = {},
-  ): Promise<Float32Array> {
+  async headVectors(example: Prompt, options: HeadVectorOptions = {}): Promise<Float32Array> {
     return (await this.headVectorsOf([example], options))[0];
   }
 
   /** The same for several examples; those whose prompts have the same number of tokens run together. */
   async headVectorsOf(
     examples: readonly Prompt[],
-    { maxLayer, signal, edits }: { maxLayer?: number; signal?: AbortSignal; edits?: readonly Edit[] } = {},
+    { signal, ...options }: HeadVectorOptions = {},
   ): Promise<Float32Array[]> {
     return this.#byLength(examples, (inputs) => {
       signal?.throwIfAborted();
-      return this.model.headVectors(inputs, { maxLayer, edits });
+      return this.model.headVectors(inputs, options);
     });
   }
 
@@ -179,15 +187,15 @@ export class VisionLanguageModel {
    */
   async answers(
     examples: readonly Prompt[],
-    { maxNewTokens, labels, signal }: { maxNewTokens: number; labels: readonly string[]; signal?: AbortSignal },
+    { maxNewTokens, labels, signal, ...changes }: AnswerOptions,
   ): Promise<Answer[]> {
     const { tokenizer } = this.processor;
     const continuations = labels.map((label) => tokenizer.encode(label, { addSpecialTokens: false }));
     const room = Math.max(maxNewTokens, ...continuations.map((ids) => ids.length)) - 1;
-    const hooks = { namesFilter: 'blocks.*.attn.hook_z', posSlice: -1 };
+    const options = { ...changes, room, logits: true, namesFilter: 'blocks.*.attn.hook_z', posSlice: -1 };
     return this.#byLength(examples, async (inputs) => {
       signal?.throwIfAborted();
-      const run = await PromptRun.start(this.model, inputs, { room, logits: true, ...hooks });
+      const run = await PromptRun.start(this.model, inputs, options);
       try {
         const scores: number[][] = inputs.map(() => []); // [example][label]
         for (const ids of continuations) {

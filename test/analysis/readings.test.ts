@@ -1,5 +1,6 @@
 // What is read from a run, against the same read from transformers' (test/reference/analysis.py).
 import { describe, expect, it } from 'vitest';
+import { temperatureSoftmax } from '../../docs/examples/kernels/temperature-softmax.ts';
 import { attentionMaps } from '../../src/analysis/attention-map.ts';
 import { attributeLogit } from '../../src/analysis/attribution.ts';
 import { allHeads } from '../../src/analysis/heads.ts';
@@ -7,6 +8,7 @@ import { logitLens } from '../../src/analysis/logit-lens.ts';
 import { decoderRollout, towerRollout } from '../../src/analysis/rollout.ts';
 import { unembedRows } from '../../src/analysis/unembed.ts';
 import { headOutputs, headWords, meanHeadOutputs } from '../../src/analysis/words.ts';
+import type { Kernels } from '../../src/kernels/custom/kernels.ts';
 import { InputError } from '../../src/model/errors.ts';
 import { relativeError } from '../kernels/check.ts';
 import { analysed, useAnalysed } from './models.ts';
@@ -154,6 +156,34 @@ describe.each(analysed)('%s', (checkpoint) => {
         a[0].z.map((x, i) => (x + b[0].z[i]) / 2),
       ),
     ).toBeLessThan(1e-5);
+  });
+
+  it('reads runs with kernels of the user’s own', async () => {
+    const { vlm, clean, tokens } = the();
+    const kernels = temperatureSoftmax(() => 20);
+    const layer = vlm.nLayers - 1;
+    const names = ['logits', `blocks.${layer}.attn.hook_z`];
+    const cache = await vlm.runWithCache(clean, { namesFilter: names, posSlice: -1, kernels });
+    const [logits, z] = names.map((name) => cache.get(name)!.data);
+    const [row] = await logitLens(vlm.model, clean, { kernels, layers: [layer], tokens });
+    expect(relativeError([row.tokens[0].logit], [logits[tokens[0]]])).toBeLessThan(1e-4);
+    const { logit } = await attributeLogit(vlm.model, clean, { kernels, token: tokens[0] });
+    expect(relativeError([logit], [logits[tokens[0]]])).toBeLessThan(1e-4);
+    const heads = [{ layer, head: 0 }];
+    const [output] = await headOutputs(vlm.model, clean, { kernels, heads });
+    expect(relativeError(output.z, z.subarray(0, vlm.dHead))).toBeLessThan(1e-4);
+    const [[theirs], [ours]] = [
+      (await attentionMaps(vlm.model, clean, { kernels, heads })).maps,
+      (await attentionMaps(vlm.model, clean, { heads })).maps,
+    ];
+    expect(relativeError([theirs.share], [ours.share])).toBeGreaterThan(1e-4); // the layers before attend otherwise
+
+    // The lens ends with the user's norm too: of zeros, every token is as likely.
+    const zeros = 'for (var i = 0u; i < arrayLength(&out); i++) { out[i] = T(); }';
+    const wgsl = `@compute @workgroup_size(1) fn main() { ${zeros} }`;
+    const none: Kernels = { rmsNorm: { name: 'none.wgsl', wgsl } };
+    const [flat] = await logitLens(vlm.model, clean, { kernels: none, layers: [layer] });
+    expect(flat.entropy).toBeCloseTo(Math.log(vlm.model.config.text.vocabSize), 5);
   });
 
   it('refuses what is not there', async () => {

@@ -470,6 +470,30 @@ describe('kernels of the user’s own', () => {
     expect(broken.code).toBe(1);
   });
 
+  it('run in capture and generate, and are refused where they have no place', async () => {
+    const prompt = ['--image', await firstImage(), '--prompt', 'What is it?'];
+    const out = join(folder, 'entropy.safetensors');
+    const entropy = ['--kernel', 'docs/examples/kernels/entropy.ts', '--names', 'blocks.2.attn.hook_entropy'];
+    const captured = await headlight('capture', ...prompt, ...entropy, '--pos', 'last', '--out', out);
+    expect(captured.code, captured.stderr).toBe(0);
+    const { tensors } = parseSafetensors(out, new Uint8Array(await readFile(out)));
+    expect(tensors.get('blocks.2.attn.hook_entropy')).toMatchObject({ shape: [1, 8] });
+
+    const file = join(folder, 'none.wgsl');
+    const zeros = 'for (var i = 0u; i < arrayLength(&out); i++) { out[i] = T(); }';
+    await writeFile(file, `@compute @workgroup_size(1) fn main() { ${zeros} }`);
+    const generate = async (op: string) =>
+      headlight('generate', ...prompt, '--max-new-tokens', '3', '--json', '--kernel', file, '--op', op);
+    const none = await generate('rmsNorm');
+    expect(none.code, none.stderr).toBe(0);
+    expect(JSON.parse(none.stdout).tokens).toEqual([0, 0, 0]); // the first of equal logits
+    const nowhere = await generate('mixRows');
+    expect(nowhere.stderr).toMatch(
+      /headlight: mixRows kernel none\.wgsl: took no place in this run: the run has no mixRows/,
+    );
+    expect(nowhere.code).toBe(1);
+  });
+
   it('come from a file that is what it should be', async () => {
     const file = join(folder, 'table.mjs');
     await writeFile(file, 'export default { attnetion: { name: "x", wgsl: "" } };');
@@ -485,6 +509,10 @@ describe('kernels of the user’s own', () => {
       expect(stderr).toMatch(message);
       expect(code).toBe(2);
     }
+    const early = await headlight('generate', '--prompt', 'x', '--op', 'add');
+    expect(early.stderr).toMatch(/--op goes with --kernel/);
+    expect(early.stderr).not.toContain('adapter:'); // before anything is loaded
+    expect(early.code).toBe(2);
   });
 });
 

@@ -2,6 +2,8 @@
 import { readFileSync } from 'node:fs';
 import { afterAll, beforeAll, describe, expect, it, vi } from 'vitest';
 import { decodeImage, openFolder } from '#platform';
+import entropy from '../../docs/examples/kernels/entropy.ts';
+import { temperatureSoftmax } from '../../docs/examples/kernels/temperature-softmax.ts';
 import { type Gpu, openGpu } from '../../src/kernels/gpu.ts';
 import { DualEncoder } from '../../src/model/dual-encoder.ts';
 import type { Visual } from '../../src/model/input.ts';
@@ -128,6 +130,40 @@ describe.each(dualNames)('%s', (checkpoint) => {
     }
     const [last] = (await encoder.run({ images: images.slice(-1) })).imageEmbeddings;
     expect(relativeError(last, together.imageEmbeddings.at(-1)!)).toBeLessThan(1e-6);
+  });
+
+  it('runs with kernels of the user’s own, whose extras come from both towers', async () => {
+    const namesFilter = ['*.attn.hook_entropy', '*.attn.hook_pattern'];
+    const { activations: cache } = await encoder.run({ images, texts }, { kernels: entropy, namesFilter });
+    const extras = [...cache.keys()].filter((name) => name.endsWith('hook_entropy'));
+    expect(extras.sort()).toEqual(
+      encoder.hookPoints
+        .flatMap(({ name }) => (/attn\.hook_z$/.test(name) ? [name.replace(/z$/, 'entropy')] : []))
+        .sort(),
+    );
+    for (const name of extras) {
+      const pattern = cache.get(name.replace('entropy', 'pattern'))!;
+      const [heads, queries, keys] = pattern.shape.slice(-3);
+      const { data, shape } = cache.get(name)!; // [sequences, queries, heads]
+      expect(shape, name).toEqual([...pattern.shape.slice(0, -3), queries, heads]);
+      const wanted = data.map((_, i) => {
+        const row =
+          (Math.floor(i / heads / queries) * heads + (i % heads)) * queries + (Math.floor(i / heads) % queries);
+        return pattern.data
+          .subarray(row * keys, (row + 1) * keys)
+          .reduce((h, p) => (p > 0 ? h - p * Math.log(p) : h), 0);
+      });
+      expect(relativeError(data, wanted), name).toBeLessThan(1e-4);
+    }
+    const files = pairs.images.map((file) => new Uint8Array(readFileSync(fixturePath(`images/${file}`))));
+    const kernels = temperatureSoftmax(() => 20, '*');
+    const image = flat(await encoder.imageEmbeddings(files, { kernels }));
+    expect(relativeError(image, expected.get('image_embeds')!.data)).toBeGreaterThan(10 * tolerance);
+    const text = flat(await encoder.textEmbeddings(pairs.texts, { kernels }));
+    expect(relativeError(text, expected.get('text_embeds')!.data)).toBeGreaterThan(10 * tolerance);
+    await expect(encoder.run({ texts }, { kernels: temperatureSoftmax(() => 1, 'vision.*') })).rejects.toThrow(
+      /^attention kernel temperature-softmax\.wgsl: took no place in this run: its labels are vision\.\*/,
+    );
   });
 
   it('refuses what does not fit', async () => {

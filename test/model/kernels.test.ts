@@ -6,8 +6,14 @@ import entropy from '../../docs/examples/kernels/entropy.ts';
 import { slidingWindow } from '../../docs/examples/kernels/sliding-window.ts';
 import { temperatureSoftmax } from '../../docs/examples/kernels/temperature-softmax.ts';
 import type { AttentionKernel, Kernels } from '../../src/kernels/custom/kernels.ts';
+import { KernelError } from '../../src/kernels/errors.ts';
+import type { Edit } from '../../src/model/edits.ts';
 import type { ModelInput } from '../../src/model/input.ts';
-import { VisionLanguageModel } from '../../src/model/vision-language-model.ts';
+import { splitHeadVectors } from '../../src/model/model.ts';
+import type { ActivationCache } from '../../src/model/run.ts';
+import { type Prompt, VisionLanguageModel } from '../../src/model/vision-language-model.ts';
+import { MemoryFeatureStore } from '../../src/sav/feature-cache.ts';
+import { extractFeatures, type HeadVectorSource } from '../../src/sav/features.ts';
 import { useGpu } from '../gpu.ts';
 import { relativeError } from '../kernels/check.ts';
 
@@ -15,13 +21,17 @@ const gpu = useGpu();
 const checkpoint = 'weights/tiny-llava';
 let model: VisionLanguageModel;
 let input: ModelInput;
+let example: Prompt & { images: Uint8Array[] };
 beforeAll(async () => {
   model = await VisionLanguageModel.load(await openFolder(checkpoint), { gpu: gpu() });
   const row = JSON.parse(readFileSync(`${checkpoint}/tasks/novel-words.test.jsonl`, 'utf8').split('\n')[0]);
   const images = [new Uint8Array(readFileSync(`${checkpoint}/tasks/${row.image}`))];
-  input = await model.input({ images, prompt: 'What is in the image?' });
+  example = { images, prompt: 'What is in the image?' };
+  input = await model.input(example);
 });
 const mine = entropy.attention as AttentionKernel;
+const atTheEnd = { namesFilter: 'blocks.*.attn.hook_z', posSlice: -1 };
+const joined = (cache: ActivationCache) => splitHeadVectors(cache, 1)[0];
 
 describe('extras', () => {
   it('come back under hook names, with the shape of their rows, and change nothing', async () => {
@@ -60,14 +70,88 @@ describe('extras', () => {
 });
 
 describe('a run with kernels', () => {
-  it('refuses one that takes no place in it', async () => {
-    const run = model.runWithCache(input, {
-      kernels: slidingWindow(4, 'block.2.*'),
-      namesFilter: 'blocks.0.attn.hook_z',
-    });
-    await expect(run).rejects.toThrow(
-      'the kernel sliding-window.wgsl took no place in this run: no dispatch has a label like block.2.*',
+  const answers = { maxNewTokens: 2, labels: ['red', 'a dog'] };
+  /** Everything that runs a prompt, by its name: the head outputs of the last position. */
+  const ways: Record<string, (kernels?: Kernels) => Promise<Float32Array>> = {
+    runWithCache: async (kernels) => joined(await model.runWithCache(input, { ...atTheEnd, kernels })),
+    runOnGpu: async (kernels) => {
+      const { tensors, destroy } = await model.model.runOnGpu(input, { ...atTheEnd, kernels });
+      const rec = gpu().record('read');
+      const reads = [...tensors].map(([name, tensor]) => [name, rec.read(tensor)] as const);
+      await rec.submit();
+      destroy();
+      return joined(new Map(reads.map(([name, { f32, shape }]) => [name, { data: f32, shape }])));
+    },
+    runVariations: async (kernels) =>
+      joined((await model.model.runVariations(input, [[]], { ...atTheEnd, kernels }))[0]),
+    headVectors: (kernels) => model.headVectors(example, { kernels }),
+    answers: async (kernels) => (await model.answers([example], { ...answers, kernels }))[0].headVectors,
+    generate: async (kernels) => {
+      let first: ActivationCache | undefined;
+      const onActivations = (cache: ActivationCache) => (first ??= cache);
+      for await (const _ of model.generate(input, { maxNewTokens: 1, ...atTheEnd, kernels, onActivations }));
+      return joined(first!);
+    },
+  };
+
+  it.each(Object.entries(ways))('takes them: %s', async (_, run) => {
+    const [theirs, ours] = [await run(temperatureSoftmax(() => 20)), await run()];
+    expect(relativeError(theirs, ours)).toBeGreaterThan(0.1);
+    expect(relativeError(theirs, await ways.runWithCache(temperatureSoftmax(() => 20)))).toBeLessThan(1e-4);
+  });
+
+  it.each(Object.entries(ways))('refuses one that takes no place in it: %s', async (_, run) => {
+    const misspelt = run(slidingWindow(4, 'block.2.*'));
+    await expect(misspelt).rejects.toThrow(KernelError);
+    await expect(misspelt).rejects.toThrow(
+      /^attention kernel sliding-window\.wgsl: took no place in this run: its labels are block\.2\.\*, those of the run like blocks\.\d\.attn\.z$/,
     );
+    const absent = run({ layerNorm: [], mixRows: { name: 'mix.wgsl', wgsl: '' } });
+    await expect(absent).rejects.toThrow('mixRows kernel mix.wgsl: took no place in this run: the run has no mixRows');
+  });
+
+  it('takes those that only the shared part of variations has a place for', async () => {
+    const kernels = temperatureSoftmax(() => 20, 'vision.*');
+    const edits: Edit[] = [{ at: 'blocks.1.attn.hook_z', positions: -1, set: 0 }];
+    const [, varied] = await model.model.runVariations(input, [[], edits], { ...atTheEnd, kernels });
+    const alone = await model.runWithCache(input, { ...atTheEnd, kernels, edits });
+    expect(relativeError(joined(varied), joined(alone))).toBeLessThan(1e-4);
+  });
+
+  it('takes those that only the prompt has a place for, not the steps after it', async () => {
+    const kernels = temperatureSoftmax(() => 1, 'vision.*');
+    const pieces = async (given?: Kernels) => {
+      const found: string[] = [];
+      for await (const piece of model.generate(input, { maxNewTokens: 3, kernels: given })) found.push(piece);
+      return found;
+    };
+    expect(await pieces(kernels)).toEqual(await pieces());
+    const [{ labelScores }] = await model.answers([example], { ...answers, kernels });
+    expect(labelScores).toHaveLength(2);
+  });
+
+  it('scores labels with them', async () => {
+    const scores = async (kernels?: Kernels) =>
+      (await model.answers([example], { ...answers, kernels }))[0].labelScores;
+    const ours = await scores();
+    expect(relativeError(await scores(temperatureSoftmax(() => 1)), ours)).toBeLessThan(1e-4);
+    expect(relativeError(await scores(temperatureSoftmax(() => 20)), ours)).toBeGreaterThan(0.01);
+  });
+
+  it('gives SAVs head vectors of their own, as docs/kernels.md says', async () => {
+    const kernels = slidingWindow(4);
+    const { nLayers, nHeads, dHead, modelId } = model;
+    const windowed: HeadVectorSource = {
+      ...{ nLayers, nHeads, dHead, modelId: `${modelId} with a window of 4` },
+      headVectors: (shown, options) => model.headVectors(shown, { ...options, kernels }),
+    };
+    const store = new MemoryFeatureStore();
+    const { images, prompt } = example;
+    const examples = [{ source: 'row 1', prompt, images: ['a.png'], loadImages: async () => images }];
+    const vectors = async (source: HeadVectorSource) => (await extractFeatures(source, examples, { store })).vectors[0];
+    expect(await vectors(windowed)).toEqual(await model.headVectors(example, { kernels }));
+    expect(await vectors(model)).toEqual(await model.headVectors(example));
+    expect(store.entries.size).toBe(2);
   });
 
   it('does not start when one does not compile', async () => {
@@ -112,5 +196,6 @@ describe('dispatches', () => {
     const attention = list.filter(({ label }) => /^blocks\.\d\.attn\.z$/.test(label)).map(({ kernel }) => kernel);
     expect(attention[2]).toBe('attention sliding-window.wgsl');
     expect(attention.filter((kernel) => kernel.startsWith('attention.'))).toHaveLength(5);
+    expect(() => model.model.dispatches(input, { kernels: slidingWindow(4, 'blocks.9.*') })).toThrow('took no place');
   });
 });

@@ -115,12 +115,22 @@ export function checkKernelNames(kernels: Kernels): void {
   }
 }
 
-/** Kernels of a table that took no dispatch's place: labels that nothing has. */
-export function unusedKernels(kernels: Kernels, recorded: readonly Dispatch[]): CustomKernel[] {
+/**
+ * @param kernels given for one run.
+ * @throws KernelError for one that took no dispatch's place: a misspelt label must not look like a kernel that changes nothing.
+ */
+export function checkKernelsUsed(kernels: Kernels | undefined, recorded: readonly Dispatch[]): void {
+  if (!kernels) return;
   const used = new Set(recorded.map(({ source }) => (source instanceof CustomSource ? source.kernel : undefined)));
-  return Object.keys(kernels)
-    .flatMap((op) => kernelsOf(kernels, op))
-    .filter((kernel) => !used.has(kernel));
+  for (const op of Object.keys(kernels)) {
+    const unused = kernelsOf(kernels, op).find((kernel) => !used.has(kernel));
+    if (!unused) continue;
+    const place = recorded.findLast(({ kernel }) => opOf(kernel) === op);
+    const why = place
+      ? `its labels are ${[unused.labels ?? '*'].flat().join(', ')}, those of the run like ${place.label}`
+      : `the run has no ${op}`;
+    throw new KernelError(`${op} kernel ${unused.name}`, `took no place in this run: ${why}`);
+  }
 }
 
 interface Tensors {

@@ -79,6 +79,7 @@ export const siglip: DualFamily = {
         site.passSquare(`${name}.attn.hook_pattern`, pattern);
       }
       const z = site.pass(`${name}.attn.hook_z`, attention(rec, { ...how, v: values, label: `${name}.attn.z` }));
+      for (const [extra, tensor] of rec.extras(`${name}.attn.z`)) site.pass(`${name}.attn.hook_${extra}`, tensor);
       const attn = matmul(rec, { x: reshape(z, [images, dModel]), ...o, label: `${name}.attn.out_proj` });
       const out = site.pass(`${name}.hook_attn_out`, attn);
       const hidden = mlpHidden(
