@@ -39,14 +39,15 @@ export async function patchResidual(
 ): Promise<ResidualPatching> {
   const length = checkPair(pair);
   const { nLayers, dModel } = model.config.text;
+  const { edits, signal } = options;
   const layers = options.layers ?? Array.from({ length: nLayers }, (_, l) => l);
   const positions = (options.positions ?? Array.from({ length }, (_, p) => p)).map((p) => resolvePosition(p, length));
   const name = (layer: number) => `blocks.${layer}.hook_resid_pre`;
   const ordered = [...positions].sort((a, b) => a - b);
   const [first = 0] = ordered;
   const posSlice = [first, (ordered.at(-1) ?? first) + 1] as const;
-  const cache = await model.runWithCache(pair.clean, { namesFilter: layers.map(name), posSlice });
-  const ends = await endsOf(model, pair, target);
+  const cache = await model.runWithCache(pair.clean, { namesFilter: layers.map(name), posSlice, edits });
+  const ends = await endsOf(model, pair, target, edits);
   const values = new Float64Array(layers.length * positions.length);
   // Position by position: what stands before it is run once for all layers.
   for (const [column, position] of positions.entries()) {
@@ -55,7 +56,7 @@ export async function patchResidual(
       const set = cache.get(name(layer))!.data.slice(row, row + dModel);
       return [{ at: name(layer), positions: { at: [position] }, set }];
     });
-    const found = await sweepTarget(model, pair.corrupted, variations, target, { signal: options.signal });
+    const found = await sweepTarget(model, pair.corrupted, variations, target, { edits, signal });
     for (const [row, value] of found.entries()) values[row * positions.length + column] = value;
     options.onProgress?.(column + 1, positions.length);
   }
@@ -74,11 +75,12 @@ export async function patchHeads(
   options: SweepOptions & { readonly position?: number | 'all' } = {},
 ): Promise<Patching> {
   const length = checkPair(pair);
-  const { position = -1 } = options;
+  const { position = -1, edits } = options;
   const { text } = model.config;
   const [start, end] = position === 'all' ? [0, length] : [resolvePosition(position, length), undefined];
   const range = [start, end ?? start + 1] as const;
-  const cache = await model.runWithCache(pair.clean, { namesFilter: 'blocks.*.attn.hook_z', posSlice: range });
+  const namesFilter = 'blocks.*.attn.hook_z';
+  const cache = await model.runWithCache(pair.clean, { namesFilter, posSlice: range, edits });
   const variations = allHeads(text).map(({ layer, head }): Edit[] => {
     const at = `blocks.${layer}.attn.hook_z`;
     const { data } = cache.get(at)!; // [positions, nHeads, dHead]
@@ -89,7 +91,7 @@ export async function patchHeads(
     }
     return [{ at, heads: [head], positions: range, set }];
   });
-  const ends = await endsOf(model, pair, target);
+  const ends = await endsOf(model, pair, target, edits);
   const values = await sweepTarget(model, pair.corrupted, variations, target, options);
   return { ...ends, values, restored: restoredShare(values, ends) };
 }
@@ -104,9 +106,9 @@ function checkPair({ clean, corrupted }: Pair): number {
   return a;
 }
 
-async function endsOf(model: Model, { clean, corrupted }: Pair, target: Target) {
-  const [[a], [b]] = [await sweepTarget(model, clean, [[]], target), await sweepTarget(model, corrupted, [[]], target)];
-  return { clean: a, corrupted: b };
+async function endsOf(model: Model, { clean, corrupted }: Pair, target: Target, edits: SweepOptions['edits']) {
+  const end = async (input: ModelInput) => (await sweepTarget(model, input, [[]], target, { edits }))[0];
+  return { clean: await end(clean), corrupted: await end(corrupted) };
 }
 
 /** @throws InputError where the two runs do not differ: there is nothing to restore. */

@@ -3,6 +3,7 @@ import type { Edit } from '../model/edits.ts';
 import { InputError } from '../model/errors.ts';
 import type { ModelInput } from '../model/input.ts';
 import { type Model, splitHeadVectors } from '../model/model.ts';
+import type { RunOptions } from '../model/run.ts';
 import { logSumExp } from '../model/sampling.ts';
 
 /** A number that says how much the model is for an answer. */
@@ -14,7 +15,8 @@ export interface Target {
   readonly metric?: 'logit' | 'log-probability';
 }
 
-export interface SweepOptions {
+/** `edits` are made in every run, before the sweep's own. */
+export interface SweepOptions extends Pick<RunOptions, 'edits'> {
   /** Variations between two looks for Ctrl-C; 64 by default. Each time, the pictures and the common prefix are run once. */
   readonly atOnce?: number;
   readonly signal?: AbortSignal;
@@ -38,7 +40,7 @@ export async function sweepTarget(
   options: SweepOptions = {},
 ): Promise<Float64Array> {
   const found = new Float64Array(variations.length);
-  const which = { namesFilter: 'logits', posSlice: -1 };
+  const which = { namesFilter: 'logits', posSlice: -1, edits: options.edits };
   for (const { first, some } of chunks(variations, options)) {
     const caches = await model.runVariations(input, some, which);
     for (const [i, cache] of caches.entries()) found[first + i] = measure(cache.get('logits')!.data, target);
@@ -56,7 +58,7 @@ export async function sweepHeadVectors(
   const { maxLayer = model.config.text.nLayers - 1 } = options;
   const found: Float32Array[] = [];
   const names = Array.from({ length: maxLayer + 1 }, (_, layer) => `blocks.${layer}.attn.hook_z`);
-  const which = { namesFilter: names, posSlice: -1 };
+  const which = { namesFilter: names, posSlice: -1, edits: options.edits };
   for (const { some } of chunks(variations, options))
     for (const cache of await model.runVariations(input, some, which)) found.push(splitHeadVectors(cache, 1)[0]);
   return found;

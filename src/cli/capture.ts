@@ -3,18 +3,17 @@ import { tensorOf, writeSafetensors } from '../checkpoint/safetensors-writer.ts'
 import type { PosSlice } from '../model/positions.ts';
 import type { Activation } from '../model/run.ts';
 import type { Register } from './command.ts';
-import { type EditOptions, readEdits, withEditOptions } from './edits.ts';
 import { writeWhole } from './files.ts';
 import { openPrompt, type PromptOptions, withPromptOptions } from './prompt.ts';
 
-interface Options extends PromptOptions, EditOptions {
+interface Options extends PromptOptions {
   names: string[];
   pos?: PosSlice;
   out: string;
 }
 
 export const captureCommand: Register = (program, run) => {
-  withEditOptions(withPromptOptions(program.command('capture')))
+  withPromptOptions(program.command('capture'))
     .description('Write activations of one prompt to a safetensors file that Python opens.')
     .requiredOption(
       '--names <glob>',
@@ -38,8 +37,7 @@ In Python: safetensors.numpy.load_file('z.safetensors')['blocks.0.attn.hook_z']`
     )
     .action(
       run<Options>(async (context, options) => {
-        const edits = await readEdits(options);
-        const { model, input } = await openPrompt(context, options);
+        const { model, input, edits } = await openPrompt(context, options);
         const hooks = options.names.filter((name) => name !== 'pixel_values');
         const found = new Map<string, Activation>(
           hooks.length ? await model.runWithCache(input, { namesFilter: hooks, posSlice: options.pos, edits }) : [],

@@ -1,9 +1,8 @@
 import type { Register } from './command.ts';
-import { type EditOptions, readEdits, withEditOptions } from './edits.ts';
 import { integer, number } from './model.ts';
 import { openPrompt, type PromptOptions, withPromptOptions } from './prompt.ts';
 
-interface Options extends PromptOptions, EditOptions {
+interface Options extends PromptOptions {
   maxNewTokens: number;
   temperature: number;
   topP: number;
@@ -11,7 +10,7 @@ interface Options extends PromptOptions, EditOptions {
 }
 
 export const generateCommand: Register = (program, run) => {
-  withEditOptions(withPromptOptions(program.command('generate')))
+  withPromptOptions(program.command('generate'))
     .description('Answer a prompt about images and videos, streamed; greedy unless a temperature is given.')
     .option('--max-new-tokens <n>', 'at most this many tokens', integer(1), 256)
     .option('--temperature <t>', '0 is greedy', number(0), 0)
@@ -29,8 +28,7 @@ Examples:
     )
     .action(
       run<Options>(async (context, options) => {
-        const edits = await readEdits(options);
-        const { model, input } = await openPrompt(context, options);
+        const { model, input, edits } = await openPrompt(context, options);
         let text = '';
         const ids: number[] = [];
         const started = performance.now();

@@ -100,14 +100,15 @@ export class Model {
 
   /**
    * One prompt under several lists of edits, in batches: the pictures are seen once, and so is the part of the prompt before
-   * the first position that any edit touches (keys and values of earlier positions cannot depend on it).
+   * the first position that any of these edits touches (keys and values of earlier positions cannot depend on it).
+   * @param options.edits made in every variation, before its own; of any hook point, and at any position.
    * @returns for each list what `runWithCache` with these edits would return, up to rounding.
-   * @throws InputError also for edits of the tower, the projector or `hook_embed`: these need runs of their own.
+   * @throws InputError also for lists that edit the tower, the projector or `hook_embed`: these need runs of their own.
    */
   runVariations(
     input: ModelInput,
     variations: readonly (readonly Edit[])[],
-    options: Omit<RunOptions, 'edits'> = {},
+    options: RunOptions = {},
   ): Promise<ActivationCache[]> {
     return runVariations(this.gpu, this.#forward, input, variations, options);
   }

@@ -13,16 +13,17 @@ import { bindable } from './transformer.ts';
 
 /**
  * One prompt under several lists of edits, in batches: the pictures are seen once, and so is the part of the prompt before
- * the first position that any edit touches (keys and values of earlier positions cannot depend on it).
+ * the first position that any of these edits touches (keys and values of earlier positions cannot depend on it).
+ * @param options.edits made in every variation, before its own; of any hook point, and at any position.
  * @returns for each list what `runWithCache` with these edits would return, up to rounding.
- * @throws InputError also for edits of the tower, the projector or `hook_embed`: these need runs of their own.
+ * @throws InputError also for lists that edit the tower, the projector or `hook_embed`: these need runs of their own.
  */
 export async function runVariations(
   gpu: Gpu,
   forward: Forward,
   input: ModelInput,
   variations: readonly (readonly Edit[])[],
-  options: Omit<RunOptions, 'edits'> = {},
+  options: RunOptions = {},
 ): Promise<ActivationCache[]> {
   const length = input.inputIds.length;
   const range = resolvePosSlice(options.posSlice, length);
@@ -67,15 +68,17 @@ async function runPrefix(
   const length = input.inputIds.length;
   forward.check(input, length, undefined);
   const rec = gpu.record('shared prefix', options);
-  const hooks = new Hooks(rec, { names: new Set(), length, range: { start: 0, end: length } });
+  const edits = forward.plan(options, length);
+  const hooks = new Hooks(rec, { names: new Set(), length, range: { start: 0, end: length }, edits });
   const x = forward.merged(rec, hooks, [input]);
   rec.copy(rows(x, first, length), rest);
   const axes = forward.positions([input], undefined);
   if (first > 0) {
-    const own = new Hooks(rec, { names: new Set(), length: first, range: { start: 0, end: first } });
+    const own = new Hooks(rec, { names: new Set(), length: first, range: { start: 0, end: first }, edits });
     const positions = axes.map((axis) => Array.from(axis).slice(0, first));
     const { layers } = forward.extent(options, 0, false);
-    forward.decoder(rec, own, bindable(rec, rows(x, 0, first)), positions, prefix, { layers, stopAtHeads: false });
+    const start = own.pass('hook_merged_embed', bindable(rec, rows(x, 0, first)));
+    forward.decoder(rec, own, start, positions, prefix, { layers, stopAtHeads: false });
   }
   await rec.submit();
   return axes;
@@ -102,14 +105,14 @@ async function runSuffixes(
           rec.copy(rows(prefix[which][l], 0, first), rows(cache[which][l], b * length, b * length + first));
     cache.length = first;
     const { names, layers, stopAtHeads } = forward.extent(options, 0, false);
-    const planned = variations.flatMap((edits, sequence) => edits.map((each) => ({ ...each, sequence })));
+    const own = variations.flatMap((edits, sequence) => edits.map((each) => ({ ...each, sequence })));
     const hooks = new Hooks(rec, {
       names,
       length: count,
       range: { start: range.start - first, end: range.end - first },
       batch,
       start: first,
-      edits: new EditPlan(forward.hookPoints, planned, length),
+      edits: new EditPlan(forward.hookPoints, [...(options.edits ?? []), ...own], length),
     });
     const index = Uint32Array.from({ length: batch * count }, (_, row) => row % count);
     const repeated = rec.input('suffix rows', 'u32', [index.length], index);

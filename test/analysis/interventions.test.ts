@@ -4,6 +4,8 @@ import { ablate, ablateHeads, meanOutputs } from '../../src/analysis/ablation.ts
 import { knockOutImages } from '../../src/analysis/knockout.ts';
 import { patchHeads, patchResidual } from '../../src/analysis/patching.ts';
 import { measure, sweepHeadVectors } from '../../src/analysis/sweep.ts';
+import type { Edit } from '../../src/model/edits.ts';
+import type { ModelInput } from '../../src/model/input.ts';
 import { relativeError } from '../kernels/check.ts';
 import { analysed, useAnalysed } from './models.ts';
 
@@ -45,6 +47,36 @@ describe.each(analysed)('%s', (checkpoint) => {
     expect(relativeError(some.values, [measure(cache.get('logits')!.data, target())])).toBeLessThan(1e-5);
   });
 
+  it('analyses an edited model, the clean run and the means too', async () => {
+    const { vlm, clean, corrupted } = the();
+    const edits = [ablate(vlm.model, { layer: 0, head: 1 })];
+    const answer = async (input: ModelInput, more: Edit[] = []) => {
+      const options = { namesFilter: 'logits', posSlice: -1, edits: [...edits, ...more] };
+      return measure((await vlm.runWithCache(input, options)).get('logits')!.data, target());
+    };
+    const wanted = [await answer(clean), await answer(corrupted)];
+    const one = { layer: 1, head: 0 };
+    const means = await meanOutputs(vlm.model, [clean], { edits });
+    const { dHead } = vlm.model.config.text;
+    expect(means.subarray(dHead, 2 * dHead)).toEqual(new Float32Array(dHead)); // of head 0.1
+    const cut = await ablateHeads(vlm.model, clean, target(), { heads: [one], edits });
+    const more = await answer(clean, [ablate(vlm.model, one)]);
+    expect(relativeError([cut.baseline, cut.values[0]], [wanted[0], more])).toBeLessThan(1e-5);
+    const [layers, positions] = [[1], [-1]];
+    const pair = { clean, corrupted };
+    const residual = await patchResidual(vlm.model, pair, target(), { layers, positions, edits });
+    expect(relativeError([residual.clean, residual.corrupted], wanted)).toBeLessThan(1e-5);
+    const at = 'blocks.1.hook_resid_pre';
+    const theirs = await vlm.runWithCache(clean, { namesFilter: at, posSlice: -1, edits });
+    const patched = await answer(corrupted, [{ at, positions: -1, set: theirs.get(at)!.data }]);
+    expect(relativeError(residual.values, [patched])).toBeLessThan(1e-5);
+    const heads = await patchHeads(vlm.model, pair, target(), { edits });
+    expect(relativeError([heads.clean, heads.corrupted], wanted)).toBeLessThan(1e-5);
+    expect(heads.values[1]).toBeCloseTo(wanted[1], 5); // 0.1 is zero in both
+    const { baseline } = await knockOutImages(vlm.model, clean, target(), { edits });
+    expect(relativeError([baseline], [wanted[0]])).toBeLessThan(1e-5);
+  });
+
   it('sweeps head vectors', async () => {
     const { vlm, clean } = the();
     const variations = [[], [ablate(vlm.model, { layer: 0, head: 1 })]];
@@ -53,6 +85,8 @@ describe.each(analysed)('%s', (checkpoint) => {
     expect(relativeError(plain, wanted)).toBeLessThan(1e-4);
     const [cut] = await vlm.model.headVectors([clean], { edits: variations[1] });
     expect(relativeError(without, cut)).toBeLessThan(1e-4);
+    const [edited] = await sweepHeadVectors(vlm.model, clean, [[]], { edits: variations[1] });
+    expect(relativeError(edited, cut)).toBeLessThan(1e-4);
     expect(relativeError(without, wanted)).toBeGreaterThan(1e-2);
   });
 

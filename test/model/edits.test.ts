@@ -262,6 +262,26 @@ describe.each([
     expect(relativeError(data(first, 'logits'), data(alone, 'logits'))).toBeLessThan(1e-5);
   });
 
+  it('runs variations of an edited run, whatever and wherever its edits', async () => {
+    const length = s.input.inputIds.length;
+    const edits: Edit[] = [
+      { at: 'hook_embed', positions: [0, 2], scale: 0.5 },
+      { at: 'hook_merged_embed', positions: { at: [1, length - 2] }, add: 0.1 },
+      { at: 'blocks.0.attn.hook_z', heads: [0], set: 0 },
+      { at: 'blocks.0.attn.hook_pattern', heads: [1], positions: [2], keys: [0, 2], set: 0 },
+      ...(s.input.visuals.length ? [{ at: 'projector.hook_out', positions: -1, scale: 2 }] : []),
+    ];
+    const own: Edit[] = [{ at: 'blocks.0.attn.hook_z', heads: [0], positions: -3, add: 1 }];
+    const options = { namesFilter: ['logits', 'blocks.*.attn.hook_z'], posSlice: -1 };
+    const together = await s.loaded.model.runVariations(s.input, [[], own], { ...options, edits });
+    for (const [i, list] of [edits, [...edits, ...own]].entries()) {
+      const alone = await s.loaded.model.runWithCache(s.input, { ...options, edits: list });
+      for (const [key, { data: wanted }] of alone)
+        expect(relativeError(data(together[i], key), wanted), `${i} ${key}`).toBeLessThan(1e-5);
+    }
+    expect(relativeError(data(together[1], 'logits'), data(together[0], 'logits'))).toBeGreaterThan(1e-4);
+  });
+
   it('leaves results on the GPU, and knows the price before', async () => {
     const options = { namesFilter: ['blocks.*.attn.hook_z', 'logits'], posSlice: -1 };
     const { model } = s.loaded;
