@@ -5,7 +5,7 @@ import { allHeads, checkHeads, type Head, headName } from '../analysis/heads.ts'
 import { sweepHeadVectors } from '../analysis/sweep.ts';
 import type { Edit } from '../model/edits.ts';
 import type { VisionLanguageModel } from '../model/vision-language-model.ts';
-import { decodeClassifier } from '../sav/classifier-file.ts';
+import { checkModel, parseClassifier } from '../sav/classifier-file.ts';
 import { show } from '../sav/features.ts';
 import { type PromptSetName, promptSetByName } from '../sav/prompt-sets.ts';
 import {
@@ -102,13 +102,13 @@ async function ofAnswer(context: Context, options: Options & { prompt: string })
 
 /** Every query once for each head, from one look at its pictures. */
 async function ofClassifier(context: Context, options: Options & { classifier: string; data: string }): Promise<void> {
-  const bytes = await readFileBytes(options.classifier);
+  const classifier = parseClassifier(await readFileBytes(options.classifier), options.classifier);
   const edits = await readEdits(options);
-  const model = await openModel(context, options);
-  const classifier = decodeClassifier(bytes, options.classifier, model);
   const { maxLayer } = classifier;
   const set = promptSetByName(classifier.data.promptSet).name as PromptSetName;
   const queries = await readData(options.data, { ...options, promptSet: set });
+  const model = await openModel(context, options);
+  checkModel(classifier, options.classifier, model);
   const { text } = model.model.config;
   const heads = (options.heads ?? allHeads)(text).filter(({ layer }) => layer <= maxLayer);
   checkHeads(text, heads);

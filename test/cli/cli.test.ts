@@ -96,6 +96,22 @@ describe('usage', () => {
     expect(code).toBe(2);
   });
 
+  it('reads a classifier before it looks for the model', async () => {
+    const bad = join(folder, 'bad.safetensors');
+    await writeFile(bad, 'damaged');
+    for (const args of [
+      ['classify', '--classifier', bad, '--image', await firstImage()],
+      ['ablate', '--classifier', bad, '--data', join(tasks, 'warm-cool.test.jsonl')],
+      ['fit', '--train', join(tasks, 'warm-cool.train.jsonl'), '--heads-from', bad, '--out', join(folder, 'never')],
+    ]) {
+      const { code, stderr, stdout } = await headlight(...args, '--model', '/nowhere');
+      expect(stderr, args[0]).toBe(
+        `headlight: ${bad}: is no whole safetensors file: damaged, or another file than fit has written; fit the classifier again\n`,
+      );
+      expect([code, stdout]).toEqual([1, '']);
+    }
+  }, 60_000);
+
   it.each([
     [['generate', '--prompt', 'x', '--image', 'none.png'], /none\.png/],
     [['inspect', '--model', '/nowhere'], /\/nowhere/],
