@@ -178,8 +178,20 @@ export class Model {
 
   /** One more token of each sequence, u32[batch], taken from the GPU where the step before left it. */
   async stepFrom(tokens: Tensor, options: StepOptions): Promise<StepResult> {
-    const { cache, namesFilter = [], kernels } = options;
     const rec = this.gpu.record('decode', options);
+    const { hooks, logits } = this.#recordFrom(rec, tokens, options);
+    return this.#finishStep(rec, hooks, logits, 1, options);
+  }
+
+  /** What `stepFrom` would run, as `recorded` is of a prompt. */
+  recordedStep(tokens: Tensor, options: StepOptions): Recorder {
+    const rec = this.gpu.record('dry run', options);
+    readNext(rec, this.#recordFrom(rec, tokens, options).logits, options.next);
+    return rec;
+  }
+
+  #recordFrom(rec: Recorder, tokens: Tensor, options: StepOptions): { hooks: Hooks; logits: Tensor } {
+    const { cache, namesFilter = [], kernels } = options;
     const happens = ({ name }: HookPoint) => !/^(vision|projector)\./.test(name);
     const names = new Set(
       this.#forward
@@ -199,7 +211,7 @@ export class Model {
     let x = hooks.pass('hook_embed', this.#forward.embed(rec, tokens));
     x = hooks.pass('hook_merged_embed', x);
     const logits = this.#forward.decode(rec, hooks, x, this.#forward.following(1, cache), cache, extent);
-    return this.#finishStep(rec, hooks, logits!, 1, options);
+    return { hooks, logits: logits! };
   }
 
   /**
@@ -219,12 +231,7 @@ export class Model {
     length: number,
     { cache, next }: StepOptions,
   ): Promise<StepResult> {
-    let read: Readback;
-    if (next) {
-      const chosen = argmax(rec, { x: logits, label: 'next token' });
-      rec.copy(chosen, next);
-      read = rec.read(chosen);
-    } else read = rec.read(logits);
+    const read = readNext(rec, logits, next);
     await rec.submit();
     cache.length += length;
     return { activations: activations(hooks), ...(next ? { next: read.u32 } : { logits: read.f32 }) };
@@ -256,6 +263,14 @@ export class Model {
     checkResultBytes(rec, options);
     return { hooks, logits };
   }
+}
+
+/** Asks for the ids that the GPU chooses and leaves in `next`, or without it for the logits. */
+function readNext(rec: Recorder, logits: Tensor, next: Tensor | undefined): Readback {
+  if (!next) return rec.read(logits);
+  const chosen = argmax(rec, { x: logits, label: 'next token' });
+  rec.copy(chosen, next);
+  return rec.read(chosen);
 }
 
 /** `hook_z` of every layer at one position of `batch` prompts, as a [layers, nHeads, dHead] array for each prompt. */

@@ -518,6 +518,15 @@ describe('dump-wgsl', () => {
     expect(z.bindings.map((b: { name: string }) => b.name)).toEqual(['q', 'k', 'v', 'z']);
     expect(z.bindings[0]).toMatchObject({ binding: 0, access: 'read', dtype: 'f32', shape: [9, 8, 16] });
     expect(await readFile(join(out, z.file), 'utf8')).toMatch(/@compute/);
+    const step = join(folder, 'step');
+    const ofStep = await headlight('dump-wgsl', '--out', step, '--tokens', '9', '--step');
+    expect(ofStep.code, ofStep.stderr).toBe(0);
+    const next = JSON.parse(await readFile(join(step, 'index.json'), 'utf8'));
+    expect(next).toMatchObject({ step: true, names: [], prompt: { tokens: 9 } });
+    expect(next.dispatches.at(-1).label).toBe('next token');
+    expect(next.dispatches.find((d: { label: string }) => d.label === 'blocks.0.attn.z').params.slice(0, 2)).toEqual([
+      1, 10,
+    ]);
     const again = await headlight('dump-wgsl', '--out', out);
     expect(again.stderr).toMatch(/is not empty/);
     expect(again.code).toBe(2);
