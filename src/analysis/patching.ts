@@ -39,27 +39,23 @@ export async function patchResidual(
 ): Promise<ResidualPatching> {
   const length = checkPair(pair);
   const { nLayers, dModel } = model.config.text;
-  const { edits, signal } = options;
   const layers = options.layers ?? Array.from({ length: nLayers }, (_, l) => l);
   const positions = (options.positions ?? Array.from({ length }, (_, p) => p)).map((p) => resolvePosition(p, length));
   const name = (layer: number) => `blocks.${layer}.hook_resid_pre`;
   const ordered = [...positions].sort((a, b) => a - b);
   const [first = 0] = ordered;
   const posSlice = [first, (ordered.at(-1) ?? first) + 1] as const;
-  const cache = await model.runWithCache(pair.clean, { namesFilter: layers.map(name), posSlice, edits });
-  const ends = await endsOf(model, pair, target, edits);
-  const values = new Float64Array(layers.length * positions.length);
-  // Position by position: what stands before it is run once for all layers.
-  for (const [column, position] of positions.entries()) {
-    const variations = layers.map((layer): Edit[] => {
+  const cache = await model.runWithCache(pair.clean, { namesFilter: layers.map(name), posSlice, edits: options.edits });
+  // Position by position: those of all layers share what stands before it.
+  const variations = positions.flatMap((position) =>
+    layers.map((layer): Edit[] => {
       const row = (position - first) * dModel;
-      const set = cache.get(name(layer))!.data.slice(row, row + dModel);
+      const set = cache.get(name(layer))!.data.subarray(row, row + dModel);
       return [{ at: name(layer), positions: { at: [position] }, set }];
-    });
-    const found = await sweepTarget(model, pair.corrupted, variations, target, { edits, signal });
-    for (const [row, value] of found.entries()) values[row * positions.length + column] = value;
-    options.onProgress?.(column + 1, positions.length);
-  }
+    }),
+  );
+  const { values: found, ...ends } = await sweepPair(model, pair, variations, target, options);
+  const values = Float64Array.from(layers.flatMap((_, l) => positions.map((_, p) => found[p * layers.length + l])));
   return { ...ends, layers, positions, values, restored: restoredShare(values, ends) };
 }
 
@@ -91,8 +87,7 @@ export async function patchHeads(
     }
     return [{ at, heads: [head], positions: range, set }];
   });
-  const ends = await endsOf(model, pair, target, edits);
-  const values = await sweepTarget(model, pair.corrupted, variations, target, options);
+  const { values, ...ends } = await sweepPair(model, pair, variations, target, options);
   return { ...ends, values, restored: restoredShare(values, ends) };
 }
 
@@ -106,9 +101,17 @@ function checkPair({ clean, corrupted }: Pair): number {
   return a;
 }
 
-async function endsOf(model: Model, { clean, corrupted }: Pair, target: Target, edits: SweepOptions['edits']) {
-  const end = async (input: ModelInput) => (await sweepTarget(model, input, [[]], target, { edits }))[0];
-  return { clean: await end(clean), corrupted: await end(corrupted) };
+/** The target in the two runs as they are, and in the corrupted one after each patch. */
+async function sweepPair(
+  model: Model,
+  { clean, corrupted }: Pair,
+  patches: readonly (readonly Edit[])[],
+  target: Target,
+  options: SweepOptions,
+) {
+  const [whole] = await sweepTarget(model, clean, [[]], target, { edits: options.edits });
+  const [without, ...values] = await sweepTarget(model, corrupted, [[], ...patches], target, options);
+  return { clean: whole, corrupted: without, values: Float64Array.from(values) };
 }
 
 /** @throws InputError where the two runs do not differ: there is nothing to restore. */

@@ -21,7 +21,7 @@ import {
   type RunOptions,
   type RunPrice,
 } from './run.ts';
-import { runVariations } from './variations.ts';
+import { eachVariation } from './variations.ts';
 
 /** A step of generation: run the inputs, put their keys and values in the cache, choose or return what comes next. */
 export interface StepOptions extends RunOptions {
@@ -100,17 +100,28 @@ export class Model {
 
   /**
    * One prompt under several lists of edits, in batches: the pictures are seen once, and so is the part of the prompt before
-   * the first position that any of these edits touches (keys and values of earlier positions cannot depend on it).
+   * the first position that any of a batch's lists touches (keys and values of earlier positions cannot depend on it).
    * @param options.edits made in every variation, before its own; of any hook point, and at any position.
-   * @returns for each list what `runWithCache` with these edits would return, up to rounding.
+   * @yields for each list what `runWithCache` with these edits would return, up to rounding.
    * @throws InputError also for lists that edit the tower, the projector or `hook_embed`: these need runs of their own.
    */
-  runVariations(
+  eachVariation(
+    input: ModelInput,
+    variations: readonly (readonly Edit[])[],
+    options: RunOptions = {},
+  ): AsyncGenerator<ActivationCache, void> {
+    return eachVariation(this.gpu, this.#forward, input, variations, options);
+  }
+
+  /** All that `eachVariation` yields, at once. */
+  async runVariations(
     input: ModelInput,
     variations: readonly (readonly Edit[])[],
     options: RunOptions = {},
   ): Promise<ActivationCache[]> {
-    return runVariations(this.gpu, this.#forward, input, variations, options);
+    const found: ActivationCache[] = [];
+    for await (const cache of this.eachVariation(input, variations, options)) found.push(cache);
+    return found;
   }
 
   /** What `runWithCache` would cost, without running it. @throws InputError as it would. */

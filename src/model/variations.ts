@@ -13,46 +13,66 @@ import { bindable } from './transformer.ts';
 
 /**
  * One prompt under several lists of edits, in batches: the pictures are seen once, and so is the part of the prompt before
- * the first position that any of these edits touches (keys and values of earlier positions cannot depend on it).
+ * the first position that any of a batch's lists touches (keys and values of earlier positions cannot depend on it).
  * @param options.edits made in every variation, before its own; of any hook point, and at any position.
- * @returns for each list what `runWithCache` with these edits would return, up to rounding.
+ * @yields for each list what `runWithCache` with these edits would return, up to rounding.
  * @throws InputError also for lists that edit the tower, the projector or `hook_embed`: these need runs of their own.
  */
-export async function runVariations(
+export async function* eachVariation(
   gpu: Gpu,
   forward: Forward,
   input: ModelInput,
   variations: readonly (readonly Edit[])[],
   options: RunOptions = {},
-): Promise<ActivationCache[]> {
+): AsyncGenerator<ActivationCache, void> {
   const length = input.inputIds.length;
   const range = resolvePosSlice(options.posSlice, length);
   const before = variations.flat().find((each) => /^(vision|projector|hook_embed$|\*)/.test(each.at));
   if (before)
     throw new InputError(`edit of ${before.at}: variations share what is before hook_merged_embed; use runWithCache`);
-  const first = Math.min(range.start, length - 1, ...variations.flat().map((each) => firstPosition(each, length)));
   const { text } = forward.config;
-  const prefix = new KvCache(gpu, text, Math.max(1, first));
-  const rest = gpu.tensor('merged suffix', 'f32', [length - first, text.dModel]);
+  const batches = batchesOf(gpu, forward, variations, length, Math.min(range.start, length - 1));
+  const longest = batches.reduce((most, { first }) => Math.max(most, first), 0);
+  const prefix = new KvCache(gpu, text, Math.max(1, longest));
+  const merged = gpu.tensor('merged', 'f32', [length, text.dModel]);
   try {
-    const axes = await runPrefix(gpu, forward, input, options, prefix, first, rest);
-    const results: ActivationCache[] = [];
-    const size = variationsAtOnce(gpu, forward, length - first, length);
-    for (let at = 0; at < variations.length; at += size)
-      results.push(
-        ...(await runSuffixes(gpu, forward, variations.slice(at, at + size), options, {
-          prefix,
-          first,
-          rest,
-          axes,
-          range,
-        })),
-      );
-    return results;
+    const axes = await runPrefix(gpu, forward, input, options, prefix, longest, merged);
+    for (const batch of batches)
+      yield* await runSuffixes(gpu, forward, batch, options, { prefix, merged, axes, range });
   } finally {
     prefix.destroy();
-    gpu.destroy(rest);
+    gpu.destroy(merged);
   }
+}
+
+interface Batch {
+  readonly variations: (readonly Edit[])[];
+  /** The first position that they do not share. */
+  first: number;
+}
+
+/**
+ * A batch ends before a variation that shares more of the prompt, which it would then have to run again.
+ * @param last the last position that anything may be shared before.
+ */
+function batchesOf(
+  gpu: Gpu,
+  forward: Forward,
+  variations: readonly (readonly Edit[])[],
+  length: number,
+  last: number,
+): Batch[] {
+  const batches: Batch[] = [];
+  for (const edits of variations) {
+    const first = edits.reduce((least, each) => Math.min(least, firstPosition(each, length)), last);
+    const batch = batches.at(-1);
+    const fits = batch && batch.variations.length < variationsAtOnce(gpu, forward, length - first, length);
+    if (fits && first <= batch.first) {
+      batch.variations.push(edits);
+      batch.first = first;
+    } else batches.push({ variations: [edits], first });
+  }
+  return batches;
 }
 
 /** Merged embeddings of the whole prompt, and keys and values of its first positions. @returns all rotary positions. */
@@ -63,7 +83,7 @@ async function runPrefix(
   options: RunOptions,
   prefix: KvCache,
   first: number,
-  rest: Tensor,
+  merged: Tensor,
 ): Promise<readonly ArrayLike<number>[]> {
   const length = input.inputIds.length;
   forward.check(input, length, undefined);
@@ -71,7 +91,7 @@ async function runPrefix(
   const edits = forward.plan(options, length);
   const hooks = new Hooks(rec, { names: new Set(), length, range: { start: 0, end: length }, edits });
   const x = forward.merged(rec, hooks, [input]);
-  rec.copy(rows(x, first, length), rest);
+  rec.copy(x, merged);
   const axes = forward.positions([input], undefined);
   if (first > 0) {
     const own = new Hooks(rec, { names: new Set(), length: first, range: { start: 0, end: first }, edits });
@@ -87,15 +107,15 @@ async function runPrefix(
 async function runSuffixes(
   gpu: Gpu,
   forward: Forward,
-  variations: readonly (readonly Edit[])[],
+  { variations, first }: Batch,
   options: RunOptions,
-  shared: { prefix: KvCache; first: number; rest: Tensor; axes: readonly ArrayLike<number>[]; range: PositionRange },
+  shared: { prefix: KvCache; merged: Tensor; axes: readonly ArrayLike<number>[]; range: PositionRange },
 ): Promise<ActivationCache[]> {
-  const { prefix, first, rest, axes, range } = shared;
+  const { prefix, merged, axes, range } = shared;
   const { text } = forward.config;
   const batch = variations.length;
-  const [count] = rest.shape;
-  const length = first + count;
+  const [length] = merged.shape;
+  const count = length - first;
   const cache = new KvCache(gpu, text, length, batch);
   try {
     const rec = gpu.record('variations', options);
@@ -114,10 +134,10 @@ async function runSuffixes(
       start: first,
       edits: new EditPlan(forward.hookPoints, [...(options.edits ?? []), ...own], length),
     });
-    const index = Uint32Array.from({ length: batch * count }, (_, row) => row % count);
-    const repeated = rec.input('suffix rows', 'u32', [index.length], index);
-    const x = hooks.pass('hook_merged_embed', gatherRows(rec, { x: rest, rows: repeated, label: 'suffixes' }));
-    const positions = axes.map((axis) => Array.from(index, (row) => axis[first + row]));
+    const places = Uint32Array.from({ length: batch * count }, (_, row) => first + (row % count));
+    const suffixes = rec.input('suffix rows', 'u32', [places.length], places);
+    const x = hooks.pass('hook_merged_embed', gatherRows(rec, { x: merged, rows: suffixes, label: 'suffixes' }));
+    const positions = axes.map((axis) => Array.from(places, (place) => axis[place]));
     const out = forward.decoder(rec, hooks, x, positions, cache, { layers, stopAtHeads });
     forward.unembedWanted(rec, hooks, out);
     checkResultBytes(rec, options);

@@ -1,9 +1,10 @@
 // Sweeps over edited runs, against transformers' models with the same done to their modules (test/reference/analysis.py).
-import { describe, expect, it } from 'vitest';
+import { describe, expect, it, vi } from 'vitest';
 import { ablate, ablateHeads, meanOutputs } from '../../src/analysis/ablation.ts';
 import { knockOutImages } from '../../src/analysis/knockout.ts';
 import { patchHeads, patchResidual } from '../../src/analysis/patching.ts';
 import { measure, sweepHeadVectors } from '../../src/analysis/sweep.ts';
+import type { Dispatch } from '../../src/kernels/dispatch.ts';
 import type { Edit } from '../../src/model/edits.ts';
 import type { ModelInput } from '../../src/model/input.ts';
 import { relativeError } from '../kernels/check.ts';
@@ -28,7 +29,7 @@ describe.each(analysed)('%s', (checkpoint) => {
     const { vlm, clean, corrupted, expected } = the();
     const done: number[] = [];
     const onProgress = (count: number) => done.push(count);
-    const zero = await ablateHeads(vlm.model, clean, target(), { atOnce: 2, onProgress });
+    const zero = await ablateHeads(vlm.model, clean, target(), { onProgress });
     expect(done.at(-1)).toBe(zero.heads.length + 1);
     expect(done.length).toBeGreaterThan(2);
     expect(relativeError(zero.values, expected('ablation/zero').data)).toBeLessThan(1e-4);
@@ -92,7 +93,13 @@ describe.each(analysed)('%s', (checkpoint) => {
 
   it('patches the residual stream, layer by position', async () => {
     const { vlm, clean, corrupted, expected } = the();
+    const record = vi.spyOn(vlm.model.gpu, 'record');
     const found = await patchResidual(vlm.model, { clean, corrupted }, target());
+    const runs = record.mock.results.map(({ value }) => value.recorded as Dispatch[]);
+    record.mockRestore();
+    const seen = runs.filter((dispatches) => dispatches.some(({ label }) => label.startsWith('vision.')));
+    expect(runs.length).toBeGreaterThan(seen.length);
+    expect(seen).toHaveLength(3); // the clean picture for its activations and its answer, the other for all patches
     expect(relativeError(found.values, expected('patching/residual').data)).toBeLessThan(1e-4);
     expect(relativeError([found.corrupted], expected('patching/corrupted').data)).toBeLessThan(1e-4);
     const gap = found.clean - found.corrupted;

@@ -362,6 +362,13 @@ describe('edits that mean nothing are refused', () => {
     const many = Array.from({ length: 66 }, (_, i) => scaled(i));
     const together = await model.runVariations(s.input, many, options);
     expect(together).toHaveLength(66);
+
+    // Each begins earlier or later than the one before it: some join a batch, some begin another.
+    const mixed = [scaled(1), [late], [], scaled(2)];
+    for (const [i, found] of (await model.runVariations(s.input, mixed, options)).entries()) {
+      const one = await model.runWithCache(s.input, { ...options, edits: mixed[i] });
+      expect(relativeError(data(found, z), data(one, z)), `mixed ${i}`).toBeLessThan(1e-5);
+    }
     for (const i of [1, 63, 64, 65]) {
       const one = await model.runWithCache(s.input, { ...options, edits: scaled(i) });
       expect(relativeError(data(together[i], z), data(one, z)), `${i}`).toBeLessThan(1e-5);
