@@ -1,6 +1,7 @@
 import { gatherRows } from '../kernels/elementwise/elementwise.ts';
 import type { Gpu } from '../kernels/gpu.ts';
 import { rows, type Tensor } from '../kernels/tensor.ts';
+import type { TextConfig } from './config/text.ts';
 import { type Edit, EditPlan, firstPosition } from './edits.ts';
 import { InputError } from './errors.ts';
 import type { Forward } from './forward.ts';
@@ -31,7 +32,9 @@ export async function* eachVariation(
   if (before)
     throw new InputError(`edit of ${before.at}: variations share what is before hook_merged_embed; use runWithCache`);
   const { text } = forward.config;
-  const batches = batchesOf(gpu, forward, variations, length, Math.min(range.start, length - 1));
+  const { maxStorageBufferBindingSize } = gpu.capabilities;
+  const atOnce = (first: number) => variationsAtOnce(text, maxStorageBufferBindingSize, length - first, length);
+  const batches = batchesOf(variations, length, Math.min(range.start, length - 1), atOnce);
   const longest = batches.reduce((most, { first }) => Math.max(most, first), 0);
   const prefix = new KvCache(gpu, text, Math.max(1, longest));
   const merged = gpu.tensor('merged', 'f32', [length, text.dModel]);
@@ -54,20 +57,19 @@ interface Batch {
 /**
  * A batch ends before a variation that shares more of the prompt, which it would then have to run again.
  * @param last the last position that anything may be shared before.
+ * @param atOnce how many fit into a batch that begins at a position.
  */
 function batchesOf(
-  gpu: Gpu,
-  forward: Forward,
   variations: readonly (readonly Edit[])[],
   length: number,
   last: number,
+  atOnce: (first: number) => number,
 ): Batch[] {
   const batches: Batch[] = [];
   for (const edits of variations) {
     const first = edits.reduce((least, each) => Math.min(least, firstPosition(each, length)), last);
     const batch = batches.at(-1);
-    const fits = batch && batch.variations.length < variationsAtOnce(gpu, forward, length - first, length);
-    if (fits && first <= batch.first) {
+    if (batch && first <= batch.first && batch.variations.length < atOnce(first)) {
       batch.variations.push(edits);
       batch.first = first;
     } else batches.push({ variations: [edits], first });
@@ -148,12 +150,19 @@ async function runSuffixes(
   }
 }
 
-/** Variations of which the widest activation can be bound, and whose caches do not take more than the weights of a layer. */
-function variationsAtOnce(gpu: Gpu, forward: Forward, rowsEach: number, length: number): number {
-  const { dMlp, dModel, nHeads, nKvHeads, dHead } = forward.config.text;
-  const limit = gpu.capabilities.maxStorageBufferBindingSize / 4;
-  const widest = rowsEach * Math.max(dMlp, dModel, nHeads * dHead);
-  return Math.max(1, Math.min(64, Math.floor(limit / Math.max(widest, length * nKvHeads * dHead))));
+/** What the caches of a batch may take together: three sequences of LLaVA-1.5-7B with a picture, 29 of Qwen2-VL-7B. */
+const maxCacheBytes = 2 ** 31;
+
+/**
+ * How many variations run as one batch.
+ * @param largest the bytes that a binding can hold: the widest activation of all of them must fit, and the cache of a layer.
+ * @param rowsEach of `length` positions, those that each variation runs for itself.
+ */
+export function variationsAtOnce(text: TextConfig, largest: number, rowsEach: number, length: number): number {
+  const { dMlp, dModel, nHeads, nKvHeads, dHead } = text;
+  const widest = 4 * Math.max(rowsEach * Math.max(dMlp, dModel, nHeads * dHead), length * nKvHeads * dHead);
+  const count = Math.min(64, largest / widest, maxCacheBytes / KvCache.price(text, length));
+  return Math.max(1, Math.floor(count));
 }
 
 /** The activations of each sequence of a batch, which hold a share of the first axis each. */

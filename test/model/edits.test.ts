@@ -2,11 +2,13 @@
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
 import { openFolder } from '#platform';
 import type { Tensor } from '../../src/kernels/tensor.ts';
+import type { TextConfig } from '../../src/model/config/text.ts';
 import { type Edit, type EditPositions, firstPosition } from '../../src/model/edits.ts';
 import { generate } from '../../src/model/generate.ts';
 import type { ModelInput } from '../../src/model/input.ts';
 import { type LoadedModel, loadModel } from '../../src/model/load-model.ts';
 import type { ActivationCache } from '../../src/model/run.ts';
+import { variationsAtOnce } from '../../src/model/variations.ts';
 import { fixturePath, modelInput, readTensors } from '../fixtures.ts';
 import { useGpu } from '../gpu.ts';
 import { random, relativeError } from '../kernels/check.ts';
@@ -382,6 +384,16 @@ describe('edits that mean nothing are refused', () => {
     const patched = await s.loaded.model.runWithCache(s.input, { namesFilter: 'logits', edits });
     expect(bits(patched.get('logits')!.data)).toEqual(bits(theirs.get('logits')!.data));
   });
+});
+
+it('runs as many variations at once as memory and bindings hold', () => {
+  const llama = { nLayers: 32, dModel: 4096, dMlp: 11008, nHeads: 32, nKvHeads: 32, dHead: 128 } as TextConfig;
+  const qwen = { nLayers: 28, dModel: 3584, dMlp: 18944, nHeads: 28, nKvHeads: 4, dHead: 128 } as TextConfig;
+  expect(variationsAtOnce(llama, 2 ** 31, 1, 640)).toBe(3); // a cache takes 0.6 GiB
+  expect(variationsAtOnce(qwen, 2 ** 31, 1, 640)).toBe(29);
+  expect(variationsAtOnce(qwen, 2 ** 31, 1, 64)).toBe(64);
+  expect(variationsAtOnce(qwen, 2 ** 27, 640, 640)).toBe(2); // the MLP's rows: 46 MiB each
+  expect(variationsAtOnce(llama, 2 ** 27, 4000, 4000)).toBe(1);
 });
 
 it.each<[EditPositions | undefined, number]>([
