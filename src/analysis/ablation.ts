@@ -53,7 +53,7 @@ export async function ablateHeads(
 export async function meanOutputs(
   model: Model,
   inputs: readonly ModelInput[],
-  { signal, onProgress }: SweepOptions = {},
+  { edits, signal, onProgress }: SweepOptions = {},
 ): Promise<Float32Array> {
   if (!inputs.length) throw new InputError('the mean of no prompts: give at least one');
   const { nLayers, nHeads, dHead } = model.config.text;
@@ -67,7 +67,7 @@ export async function meanOutputs(
       signal?.throwIfAborted();
       const layers = Array.from({ length: Math.min(layersAtOnce, nLayers - first) }, (_, l) => first + l);
       const name = (layer: number) => `blocks.${layer}.attn.hook_z`;
-      const cache = await model.runWithCache(input, { namesFilter: layers.map(name) });
+      const cache = await model.runWithCache(input, { namesFilter: layers.map(name), edits });
       for (const layer of layers)
         for (const [j, x] of cache.get(name(layer))!.data.entries()) sum[layer * width + (j % width)] += x;
     }

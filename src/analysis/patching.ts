@@ -45,20 +45,17 @@ export async function patchResidual(
   const ordered = [...positions].sort((a, b) => a - b);
   const [first = 0] = ordered;
   const posSlice = [first, (ordered.at(-1) ?? first) + 1] as const;
-  const cache = await model.runWithCache(pair.clean, { namesFilter: layers.map(name), posSlice });
-  const ends = await endsOf(model, pair, target);
-  const values = new Float64Array(layers.length * positions.length);
-  // Position by position: what stands before it is run once for all layers.
-  for (const [column, position] of positions.entries()) {
-    const variations = layers.map((layer): Edit[] => {
+  const cache = await model.runWithCache(pair.clean, { namesFilter: layers.map(name), posSlice, edits: options.edits });
+  // Position by position: those of all layers share what stands before it.
+  const variations = positions.flatMap((position) =>
+    layers.map((layer): Edit[] => {
       const row = (position - first) * dModel;
-      const set = cache.get(name(layer))!.data.slice(row, row + dModel);
+      const set = cache.get(name(layer))!.data.subarray(row, row + dModel);
       return [{ at: name(layer), positions: { at: [position] }, set }];
-    });
-    const found = await sweepTarget(model, pair.corrupted, variations, target, { signal: options.signal });
-    for (const [row, value] of found.entries()) values[row * positions.length + column] = value;
-    options.onProgress?.(column + 1, positions.length);
-  }
+    }),
+  );
+  const { values: found, ...ends } = await sweepPair(model, pair, variations, target, options);
+  const values = Float64Array.from(layers.flatMap((_, l) => positions.map((_, p) => found[p * layers.length + l])));
   return { ...ends, layers, positions, values, restored: restoredShare(values, ends) };
 }
 
@@ -74,11 +71,12 @@ export async function patchHeads(
   options: SweepOptions & { readonly position?: number | 'all' } = {},
 ): Promise<Patching> {
   const length = checkPair(pair);
-  const { position = -1 } = options;
+  const { position = -1, edits } = options;
   const { text } = model.config;
   const [start, end] = position === 'all' ? [0, length] : [resolvePosition(position, length), undefined];
   const range = [start, end ?? start + 1] as const;
-  const cache = await model.runWithCache(pair.clean, { namesFilter: 'blocks.*.attn.hook_z', posSlice: range });
+  const namesFilter = 'blocks.*.attn.hook_z';
+  const cache = await model.runWithCache(pair.clean, { namesFilter, posSlice: range, edits });
   const variations = allHeads(text).map(({ layer, head }): Edit[] => {
     const at = `blocks.${layer}.attn.hook_z`;
     const { data } = cache.get(at)!; // [positions, nHeads, dHead]
@@ -89,8 +87,7 @@ export async function patchHeads(
     }
     return [{ at, heads: [head], positions: range, set }];
   });
-  const ends = await endsOf(model, pair, target);
-  const values = await sweepTarget(model, pair.corrupted, variations, target, options);
+  const { values, ...ends } = await sweepPair(model, pair, variations, target, options);
   return { ...ends, values, restored: restoredShare(values, ends) };
 }
 
@@ -104,9 +101,17 @@ function checkPair({ clean, corrupted }: Pair): number {
   return a;
 }
 
-async function endsOf(model: Model, { clean, corrupted }: Pair, target: Target) {
-  const [[a], [b]] = [await sweepTarget(model, clean, [[]], target), await sweepTarget(model, corrupted, [[]], target)];
-  return { clean: a, corrupted: b };
+/** The target in the two runs as they are, and in the corrupted one after each patch. */
+async function sweepPair(
+  model: Model,
+  { clean, corrupted }: Pair,
+  patches: readonly (readonly Edit[])[],
+  target: Target,
+  options: SweepOptions,
+) {
+  const [whole] = await sweepTarget(model, clean, [[]], target, { edits: options.edits });
+  const [without, ...values] = await sweepTarget(model, corrupted, [[], ...patches], target, options);
+  return { clean: whole, corrupted: without, values: Float64Array.from(values) };
 }
 
 /** @throws InputError where the two runs do not differ: there is nothing to restore. */

@@ -3,6 +3,7 @@ import type { Edit } from '../model/edits.ts';
 import { InputError } from '../model/errors.ts';
 import type { ModelInput } from '../model/input.ts';
 import { type Model, splitHeadVectors } from '../model/model.ts';
+import type { ActivationCache, RunOptions } from '../model/run.ts';
 import { logSumExp } from '../model/sampling.ts';
 
 /** A number that says how much the model is for an answer. */
@@ -14,9 +15,8 @@ export interface Target {
   readonly metric?: 'logit' | 'log-probability';
 }
 
-export interface SweepOptions {
-  /** Variations between two looks for Ctrl-C; 64 by default. Each time, the pictures and the common prefix are run once. */
-  readonly atOnce?: number;
+/** `edits` are made in every run, before the sweep's own. */
+export interface SweepOptions extends Pick<RunOptions, 'edits'> {
   readonly signal?: AbortSignal;
   readonly onProgress?: (done: number, total: number) => void;
 }
@@ -37,13 +37,10 @@ export async function sweepTarget(
   target: Target,
   options: SweepOptions = {},
 ): Promise<Float64Array> {
-  const found = new Float64Array(variations.length);
-  const which = { namesFilter: 'logits', posSlice: -1 };
-  for (const { first, some } of chunks(variations, options)) {
-    const caches = await model.runVariations(input, some, which);
-    for (const [i, cache] of caches.entries()) found[first + i] = measure(cache.get('logits')!.data, target);
-  }
-  return found;
+  const found: number[] = [];
+  for await (const cache of sweep(model, input, variations, 'logits', options))
+    found.push(measure(cache.get('logits')!.data, target));
+  return Float64Array.from(found);
 }
 
 /** The head vectors at the last position under each list of edits: what SAVs read, each [maxLayer + 1, nHeads, dHead]. */
@@ -56,16 +53,23 @@ export async function sweepHeadVectors(
   const { maxLayer = model.config.text.nLayers - 1 } = options;
   const found: Float32Array[] = [];
   const names = Array.from({ length: maxLayer + 1 }, (_, layer) => `blocks.${layer}.attn.hook_z`);
-  const which = { namesFilter: names, posSlice: -1 };
-  for (const { some } of chunks(variations, options))
-    for (const cache of await model.runVariations(input, some, which)) found.push(splitHeadVectors(cache, 1)[0]);
+  for await (const cache of sweep(model, input, variations, names, options)) found.push(splitHeadVectors(cache, 1)[0]);
   return found;
 }
 
-function* chunks<T>(all: readonly T[], { signal, onProgress, atOnce = 64 }: SweepOptions) {
-  for (let first = 0; first < all.length; first += atOnce) {
+/** Some activations at the last position under each list of edits. */
+async function* sweep(
+  model: Model,
+  input: ModelInput,
+  variations: readonly (readonly Edit[])[],
+  namesFilter: string | string[],
+  { edits, signal, onProgress }: SweepOptions,
+): AsyncGenerator<ActivationCache, void> {
+  signal?.throwIfAborted();
+  let done = 0;
+  for await (const cache of model.eachVariation(input, variations, { namesFilter, posSlice: -1, edits })) {
+    yield cache;
+    onProgress?.(++done, variations.length);
     signal?.throwIfAborted();
-    yield { first, some: all.slice(first, first + atOnce) };
-    onProgress?.(Math.min(first + atOnce, all.length), all.length);
   }
 }

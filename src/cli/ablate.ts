@@ -3,8 +3,9 @@ import { ablate, ablateHeads, meanOutputs } from '../analysis/ablation.ts';
 import { heatMap } from '../analysis/charts/heat-map.ts';
 import { allHeads, checkHeads, type Head, headName } from '../analysis/heads.ts';
 import { sweepHeadVectors } from '../analysis/sweep.ts';
+import type { Edit } from '../model/edits.ts';
 import type { VisionLanguageModel } from '../model/vision-language-model.ts';
-import { decodeClassifier } from '../sav/classifier-file.ts';
+import { checkModel, parseClassifier } from '../sav/classifier-file.ts';
 import { show } from '../sav/features.ts';
 import { type PromptSetName, promptSetByName } from '../sav/prompt-sets.ts';
 import {
@@ -24,11 +25,12 @@ import {
 import type { Register } from './command.ts';
 import { type Context, UsageError } from './context.ts';
 import { type DataOptions, oneOf, readData, withDataOptions } from './data.ts';
+import { type EditOptions, readEdits, withEditOptions } from './edits.ts';
 import { percent, table } from './experiments.ts';
 import { integer, type ModelOptions, openModel, withCommonOptions } from './model.ts';
 import { openPrompt, type PictureOptions, withPictureOptions } from './prompt.ts';
 
-interface Options extends ModelOptions, PictureOptions, DataOptions, OutputOptions, TargetOptions {
+interface Options extends ModelOptions, PictureOptions, DataOptions, EditOptions, OutputOptions, TargetOptions {
   prompt?: string;
   rawPrompt?: boolean;
   heads?: HeadChoice;
@@ -41,7 +43,7 @@ interface Options extends ModelOptions, PictureOptions, DataOptions, OutputOptio
 
 export const ablateCommand: Register = (program, run) => {
   const command = withPictureOptions(withDataOptions(withCommonOptions(program.command('ablate'))));
-  withOutputOptions(withTargetOptions(command))
+  withOutputOptions(withTargetOptions(withEditOptions(command)))
     .description(
       'What each head is good for: the answer, or a classifier’s accuracy, with one head taken out at a time.',
     )
@@ -60,6 +62,7 @@ Below zero, red or blue by the colour bar, a head speaks for the answer: without
 Examples:
   headlight ablate --image scene.png --prompt 'Warm or cool?' --token warm --against cool --out ablation.png
   headlight ablate --image scene.png --prompt 'What is in the image?' --mean train.jsonl --csv ablation.csv
+  headlight ablate --image scene.png --prompt 'Warm or cool?' --edits edits.json   # without one head more than edits.json takes
   headlight ablate --classifier pets.safetensors --data queries.jsonl --heads 2.*,3.*`,
     )
     .action(
@@ -76,12 +79,17 @@ Examples:
 };
 
 async function ofAnswer(context: Context, options: Options & { prompt: string }): Promise<void> {
-  const { model, input } = await openPrompt(context, options);
+  const { model, input, edits } = await openPrompt(context, options);
   const { text } = model.model.config;
-  const { target, name, tokens } = await readTarget(context, model, input, options);
-  const means = await readMeans(context, model, options);
+  const { target, name, tokens } = await readTarget(context, model, input, options, edits);
+  const means = await readMeans(context, model, options, edits);
   const found = await withProgress(context, 'taking heads out', (progress) =>
-    ablateHeads(model.model, input, target, { heads: options.heads?.(text), ...how(options, means), ...progress }),
+    ablateHeads(model.model, input, target, {
+      heads: options.heads?.(text),
+      ...how(options, means),
+      edits,
+      ...progress,
+    }),
   );
   await report(context, model, options, {
     ...found,
@@ -94,23 +102,24 @@ async function ofAnswer(context: Context, options: Options & { prompt: string })
 
 /** Every query once for each head, from one look at its pictures. */
 async function ofClassifier(context: Context, options: Options & { classifier: string; data: string }): Promise<void> {
-  const bytes = await readFileBytes(options.classifier);
-  const model = await openModel(context, options);
-  const classifier = decodeClassifier(bytes, options.classifier, model);
+  const classifier = parseClassifier(await readFileBytes(options.classifier), options.classifier);
+  const edits = await readEdits(options);
   const { maxLayer } = classifier;
   const set = promptSetByName(classifier.data.promptSet).name as PromptSetName;
   const queries = await readData(options.data, { ...options, promptSet: set });
+  const model = await openModel(context, options);
+  checkModel(classifier, options.classifier, model);
   const { text } = model.model.config;
   const heads = (options.heads ?? allHeads)(text).filter(({ layer }) => layer <= maxLayer);
   checkHeads(text, heads);
   if (!heads.length) throw new UsageError(`the classifier reads layers 0 to ${maxLayer}: no head lies there`);
-  const means = await readMeans(context, model, options);
+  const means = await readMeans(context, model, options, edits);
   const variations = [[], ...heads.map((head) => [ablate(model.model, head, how(options, means))])];
   const right = new Float64Array(variations.length);
   await withProgress(context, 'taking heads out', async ({ signal, onProgress }) => {
     for (const [i, query] of queries.entries()) {
       const input = await model.input(await show(query));
-      const vectors = await sweepHeadVectors(model.model, input, variations, { maxLayer, signal });
+      const vectors = await sweepHeadVectors(model.model, input, variations, { maxLayer, edits, signal });
       for (const [v, vector] of vectors.entries()) {
         const { label } = classifier.classify(vector, { candidates: query.candidates });
         if (label === query.label) right[v]++;
@@ -139,12 +148,13 @@ async function readMeans(
   context: Context,
   model: VisionLanguageModel,
   options: Options,
+  edits: readonly Edit[],
 ): Promise<Float32Array | undefined> {
   if (options.mean === undefined) return undefined;
   const examples = await readData(options.mean, options, 'optional');
   return withProgress(context, 'mean outputs', async (progress) => {
     const inputs = await Promise.all(examples.map(async (example) => model.input(await show(example))));
-    return meanOutputs(model.model, inputs, progress);
+    return meanOutputs(model.model, inputs, { edits, ...progress });
   });
 }
 

@@ -3,6 +3,7 @@ import { overlay, type Panel } from '../analysis/charts/overlay.ts';
 import { allHeads, headName } from '../analysis/heads.ts';
 import { decoderRollout, type Rollout, towerRollout } from '../analysis/rollout.ts';
 import { positionTexts } from '../analysis/token-text.ts';
+import type { Edit } from '../model/edits.ts';
 import type { ModelInput } from '../model/input.ts';
 import type { Grid } from '../model/token-grids.ts';
 import type { VisionLanguageModel } from '../model/vision-language-model.ts';
@@ -55,18 +56,24 @@ Examples:
     .action(
       run<Options>(async (context, options) => {
         if (options.rollout && options.heads) throw new UsageError('--rollout is over all heads: leave --heads out');
-        const { model, input } = await openPrompt(context, options);
+        const { model, input, edits } = await openPrompt(context, options);
         if (!input.visuals.length) throw new UsageError('there is no picture to look at: give --image or --video');
-        if (options.rollout) await showRollout(context, model, input, options);
-        else await showHeads(context, model, input, options);
+        if (options.rollout) await showRollout(context, model, input, options, edits);
+        else await showHeads(context, model, input, options, edits);
       }),
     );
 };
 
-async function showHeads(context: Context, model: VisionLanguageModel, input: ModelInput, options: Options) {
+async function showHeads(
+  context: Context,
+  model: VisionLanguageModel,
+  input: ModelInput,
+  options: Options,
+  edits: readonly Edit[],
+) {
   const { text } = model.model.config;
   const { heads = allHeads, position } = options;
-  const found = await attentionMaps(model.model, input, { heads: heads(text), position });
+  const found = await attentionMaps(model.model, input, { heads: heads(text), position, edits });
   const { grids } = found;
   const maps = options.heads ? found.maps : mostOn(found.maps, options.top);
   const token = positionTexts(model.processor.tokenizer, model.model.config, input)[found.position];
@@ -115,15 +122,21 @@ async function showHeads(context: Context, model: VisionLanguageModel, input: Mo
   });
 }
 
-async function showRollout(context: Context, model: VisionLanguageModel, input: ModelInput, options: Options) {
+async function showRollout(
+  context: Context,
+  model: VisionLanguageModel,
+  input: ModelInput,
+  options: Options,
+  edits: readonly Edit[],
+) {
   const { position, rollout } = options;
   const found = await withProgress<Rollout<Grid> & { readonly share?: number }>(
     context,
     'attention rollout',
     (progress) =>
       rollout === 'vision'
-        ? towerRollout(model.model, input, progress)
-        : decoderRollout(model.model, input, { position, ...progress }),
+        ? towerRollout(model.model, input, { edits, ...progress })
+        : decoderRollout(model.model, input, { position, edits, ...progress }),
   );
   const { grids, values, share } = found;
   const peak = peakOf(values, grids);

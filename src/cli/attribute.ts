@@ -32,7 +32,7 @@ export const attributeCommand: Register = (program, run) => {
       'after',
       `
 The final norm's scale is held fast, so that the parts add up to the logit. What a head does by way of later layers is
-not in its part: see headlight ablate for that.
+not in its part: see headlight ablate for that. Nor is what --edits write into the residual stream.
 Examples:
   headlight attribute --image scene.png --prompt 'Is it warm or cool?' --token warm --against cool --out warm.png
   headlight attribute --image scene.png --prompt 'What is in the image?' --csv parts.csv`,
@@ -41,10 +41,10 @@ Examples:
       run<Options>(async (context, options) => {
         if (options.logProbability)
           throw new UsageError('a log probability is no sum of parts: leave --log-probability out');
-        const { model, input } = await openPrompt(context, options);
-        const { target, name, tokens } = await readTarget(context, model, input, options);
+        const { model, input, edits } = await openPrompt(context, options);
+        const { target, name, tokens } = await readTarget(context, model, input, options, edits);
         const { token, against } = target;
-        const found = await attributeLogit(model.model, input, { token, against, position: options.position });
+        const found = await attributeLogit(model.model, input, { token, against, position: options.position, edits });
         const heads = allHeads(model.model.config.text);
         const parts: CsvRow[] = [
           { part: 'embed', layer: '', head: '', value: found.embed },

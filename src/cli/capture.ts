@@ -3,19 +3,18 @@ import { tensorOf, writeSafetensors } from '../checkpoint/safetensors-writer.ts'
 import type { PosSlice } from '../model/positions.ts';
 import type { Activation } from '../model/run.ts';
 import type { Register } from './command.ts';
-import { type EditOptions, readEdits, withEditOptions } from './edits.ts';
 import { writeWhole } from './files.ts';
 import { type KernelOptions, readKernels, withKernelOptions } from './kernel-file.ts';
 import { openPrompt, type PromptOptions, withPromptOptions } from './prompt.ts';
 
-interface Options extends PromptOptions, EditOptions, KernelOptions {
+interface Options extends PromptOptions, KernelOptions {
   names: string[];
   pos?: PosSlice;
   out: string;
 }
 
 export const captureCommand: Register = (program, run) => {
-  withKernelOptions(withEditOptions(withPromptOptions(program.command('capture'))))
+  withKernelOptions(withPromptOptions(program.command('capture')))
     .description('Write activations of one prompt to a safetensors file that Python opens.')
     .requiredOption(
       '--names <glob>',
@@ -40,8 +39,8 @@ In Python: safetensors.numpy.load_file('z.safetensors')['blocks.0.attn.hook_z']`
     )
     .action(
       run<Options>(async (context, options) => {
-        const [edits, kernels] = [await readEdits(options), await readKernels(options)];
-        const { model, input } = await openPrompt(context, options);
+        const kernels = await readKernels(options);
+        const { model, input, edits } = await openPrompt(context, options);
         const hooks = options.names.filter((name) => name !== 'pixel_values');
         const which = { namesFilter: hooks, posSlice: options.pos };
         const found = new Map<string, Activation>(

@@ -1,5 +1,5 @@
 import { readFileBytes } from '#platform';
-import { decodeClassifier } from '../sav/classifier-file.ts';
+import { checkModel, parseClassifier } from '../sav/classifier-file.ts';
 import type { Example } from '../sav/features.ts';
 import { extractFeatures } from '../sav/features.ts';
 import { type PromptSetName, promptSetByName } from '../sav/prompt-sets.ts';
@@ -34,14 +34,14 @@ Examples:
         const isQuery = [options.image, options.video, options.question].some((given) => given !== undefined);
         if ((options.data === undefined) !== isQuery)
           throw new UsageError('give either --data or a query: --image, --video, --question (see --help)');
-        const bytes = await readFileBytes(options.classifier);
-        const model = await openModel(context, options);
-        const classifier = decodeClassifier(bytes, options.classifier, model);
+        const classifier = parseClassifier(await readFileBytes(options.classifier), options.classifier);
         const { data } = classifier;
         const set = promptSetByName(data.promptSet).name as PromptSetName;
         const examples = options.data
           ? await readData(options.data, { ...options, promptSet: set }, 'optional')
           : [await single(options, data.prompt)];
+        const model = await openModel(context, options);
+        checkModel(classifier, options.classifier, model);
         const store = featureStore(options);
         const progress = context.progress('classifying', examples.length);
         try {

@@ -5,7 +5,7 @@ import { checkSpecs } from '../checkpoint/specs.ts';
 import type { Capabilities } from '../kernels/capabilities.ts';
 import { listKernels } from '../kernels/custom/listing.ts';
 import type { Size } from '../model/anyres.ts';
-import { dryModel } from '../model/dry-run.ts';
+import { dryModel, recordStep } from '../model/dry-run.ts';
 import { parseConfig } from '../model/families/index.ts';
 import type { ModelInput } from '../model/input.ts';
 import { requireJson } from '../model/json.ts';
@@ -25,6 +25,7 @@ interface Options extends ModelOptions, KernelOptions {
   out: string;
   imageSize?: Size;
   tokens?: number;
+  step?: boolean;
   names?: string[];
 }
 
@@ -39,10 +40,14 @@ export const dumpWgslCommand: Register = (program, run) => {
       'a prompt with an image of this size (default: 336x336 if the model takes images)',
       imageSize,
     )
-    .option('--tokens <n>', 'a prompt of n tokens without images; 1 for what runs as text is generated', integer(1))
+    .option('--tokens <n>', 'a prompt of n tokens without images', integer(1))
+    .option(
+      '--step',
+      'what runs for a generated token, the first after the prompt (greedy), instead of what runs for the prompt',
+    )
     .option(
       '--names <glob>',
-      'hook points to be returned: they select kernels (default: logits); repeat for several',
+      'hook points to be returned: they select kernels (default: logits, of a step none); repeat for several',
       collect,
     )
     .addHelpText(
@@ -50,12 +55,12 @@ export const dumpWgslCommand: Register = (program, run) => {
       `
 Examples:
   headlight dump-wgsl --out wgsl
-  headlight dump-wgsl --model ~/models/llava-1.5-7b-hf --tokens 1 --out next-token
+  headlight dump-wgsl --model ~/models/llava-1.5-7b-hf --step --out next-token
   headlight dump-wgsl --names 'blocks.0.attn.hook_pattern' --tokens 40 --out pattern`,
     )
     .action(
       run<Options>(async (context, options) => {
-        const { out, imageSize, tokens, names = ['logits'] } = options;
+        const { out, imageSize, tokens, step = false, names = step ? [] : ['logits'] } = options;
         if (imageSize && tokens) throw new UsageError('--image-size and --tokens are two kinds of prompt: give one');
         const kernels = await readKernels(options);
         await requireEmpty(out);
@@ -64,8 +69,9 @@ Examples:
         try {
           const model = await recordable(folder, gpu.capabilities);
           const input = tokens ? textOf(model, tokens) : await promptOf(model, folder, imageSize);
+          const asked = { namesFilter: names, posSlice: -1, kernels };
           const { files, dispatches } = listKernels(
-            model.dispatches(input, { namesFilter: names, posSlice: -1, kernels }),
+            step ? recordStep(model, input.inputIds.length, asked).recorded : model.dispatches(input, asked),
           );
           for (const [file, text] of files) await writeWhole(join(out, file), text);
           const { vendor, architecture, description } = gpu.capabilities;
@@ -74,6 +80,7 @@ Examples:
             adapter: [vendor, architecture, description].filter(Boolean).join(' '),
             capabilities: gpu.capabilities,
             prompt: { tokens: input.inputIds.length, pixels: input.visuals.map(({ shape }) => shape) },
+            step,
             names,
           };
           // a line for each dispatch

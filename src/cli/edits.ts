@@ -11,7 +11,7 @@ export interface EditOptions {
 export function withEditOptions(command: Command): Command {
   return command.option(
     '--edits <file>',
-    'changes to activations: a JSON list of {at, heads?, positions?, keys?, scale?, add?, set?} (docs/recipes)',
+    'changes to activations: a JSON list of {at, heads?, positions?, keys?, scale?, add?, set?} (docs/hooks.md)',
   );
 }
 

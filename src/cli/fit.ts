@@ -1,6 +1,6 @@
 import { readFileBytes } from '#platform';
 import { headName } from '../analysis/heads.ts';
-import { decodeClassifier, encodeClassifier } from '../sav/classifier-file.ts';
+import { checkModel, encodeClassifier, parseClassifier } from '../sav/classifier-file.ts';
 import { labelsOf } from '../sav/data.ts';
 import { auditLabels } from '../sav/explain.ts';
 import { defaults, fitClassifier, parity } from '../sav/fit.ts';
@@ -73,11 +73,13 @@ Examples:
     .action(
       run<Options>(async (context, options) => {
         const train = await readData(options.train, options);
-        const transferred = options.headsFrom === undefined ? undefined : await readFileBytes(options.headsFrom);
+        const { headsFrom } = options;
+        const other = headsFrom === undefined ? undefined : parseClassifier(await readFileBytes(headsFrom), headsFrom);
         const model = await openModel(context, options);
+        if (other) checkModel(other, headsFrom!, model);
         const features = await readHeadVectors(context, model, train, options);
         const labels = labelsOf(train);
-        const given = transferred && decodeClassifier(transferred, options.headsFrom!, model).data.heads;
+        const given = other?.data.heads;
         const { classifier, leaveOneOut } = fitClassifier(features, labels, {
           ...(options.parity
             ? parity

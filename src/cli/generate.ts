@@ -1,10 +1,9 @@
 import type { Register } from './command.ts';
-import { type EditOptions, readEdits, withEditOptions } from './edits.ts';
 import { type KernelOptions, readKernels, withKernelOptions } from './kernel-file.ts';
 import { integer, number } from './model.ts';
 import { openPrompt, type PromptOptions, withPromptOptions } from './prompt.ts';
 
-interface Options extends PromptOptions, EditOptions, KernelOptions {
+interface Options extends PromptOptions, KernelOptions {
   maxNewTokens: number;
   temperature: number;
   topP: number;
@@ -12,7 +11,7 @@ interface Options extends PromptOptions, EditOptions, KernelOptions {
 }
 
 export const generateCommand: Register = (program, run) => {
-  withKernelOptions(withEditOptions(withPromptOptions(program.command('generate'))))
+  withKernelOptions(withPromptOptions(program.command('generate')))
     .description('Answer a prompt about images and videos, streamed; greedy unless a temperature is given.')
     .option('--max-new-tokens <n>', 'at most this many tokens', integer(1), 256)
     .option('--temperature <t>', '0 is greedy', number(0), 0)
@@ -31,8 +30,8 @@ Examples:
     )
     .action(
       run<Options>(async (context, options) => {
-        const [edits, kernels] = [await readEdits(options), await readKernels(options)];
-        const { model, input } = await openPrompt(context, options);
+        const kernels = await readKernels(options);
+        const { model, input, edits } = await openPrompt(context, options);
         let text = '';
         const ids: number[] = [];
         const started = performance.now();

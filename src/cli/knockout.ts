@@ -40,11 +40,11 @@ Examples:
     )
     .action(
       run<Options>(async (context, options) => {
-        const { model, input } = await openPrompt(context, options);
-        const { target, name, tokens } = await readTarget(context, model, input, options);
+        const { model, input, edits } = await openPrompt(context, options);
+        const { target, name, tokens } = await readTarget(context, model, input, options, edits);
         const { queries, window } = options;
         const found = await withProgress(context, 'knocking out', (progress) =>
-          knockOutImages(model.model, input, target, { queries, window, ...progress }),
+          knockOutImages(model.model, input, target, { queries, window, edits, ...progress }),
         );
         const { baseline, everywhere, windows } = found;
         const layers = (start: number, end: number) => (end - start === 1 ? `${start}` : `${start}–${end - 1}`);

@@ -38,16 +38,17 @@ Image tokens are positions like others: image 3,5 is the patch in row 3, column 
 Examples:
   headlight lens --image scene.png --prompt 'What is in the image?' --token red --token blue
   headlight lens --image scene.png --prompt 'What is in the image?' --pos -12: --out lens.png
-  headlight lens --image scene.png --prompt 'Count.' --pos : --top 1 --csv lens.csv`,
+  headlight lens --image scene.png --prompt 'Count.' --pos : --top 1 --csv lens.csv
+  headlight lens --image scene.png --prompt 'Count.' --edits edits.json   # [{"at": "blocks.3.attn.hook_z", "heads": [5], "set": 0}]`,
     )
     .action(
       run<Options>(async (context, options) => {
-        const { model, input } = await openPrompt(context, options);
+        const { model, input, edits } = await openPrompt(context, options);
         const { tokenizer } = model.processor;
         const { start, end } = resolvePosSlice(options.pos, input.inputIds.length);
         const tokens = (options.token ?? []).map((text) => firstToken(context, model, text));
         const rows = await withProgress(context, 'logit lens', (progress) =>
-          logitLens(model.model, input, { posSlice: [start, end], k: options.top, tokens, ...progress }),
+          logitLens(model.model, input, { posSlice: [start, end], k: options.top, tokens, edits, ...progress }),
         );
         const text = (id: number) => tokenText(tokenizer, id);
         const places = positionTexts(tokenizer, model.model.config, input);

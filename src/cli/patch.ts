@@ -3,6 +3,7 @@ import { allHeads, headName } from '../analysis/heads.ts';
 import { type Pair, type Patching, patchHeads, patchResidual } from '../analysis/patching.ts';
 import { topK } from '../analysis/rank.ts';
 import { positionTexts, tokenText } from '../analysis/token-text.ts';
+import type { Edit } from '../model/edits.ts';
 import { type PosSlice, resolvePosSlice } from '../model/positions.ts';
 import type { VisionLanguageModel } from '../model/vision-language-model.ts';
 import {
@@ -68,16 +69,17 @@ Examples:
         if (options.what === 'heads' && options.pos !== undefined)
           throw new UsageError('--pos is of the residual stream; heads are patched at the last position');
         const pictures = await readPictures({ image: options.corruptedImage ?? options.image, video: options.video });
-        const { model, input: clean } = await openPrompt(context, options);
+        const { model, input: clean, edits } = await openPrompt(context, options);
         const corrupted = await model.input({
           ...pictures,
           prompt: options.corruptedPrompt ?? options.prompt,
           raw: options.rawPrompt,
         });
         const pair = { clean, corrupted };
-        const asked = await readTarget(context, model, clean, options);
-        const { target, name } = await against(context, model, pair, options, asked);
-        const found = await (options.what === 'heads' ? byHead : byPosition)(context, model, pair, target, options);
+        const asked = await readTarget(context, model, clean, options, edits);
+        const { target, name } = await against(context, model, pair, options, asked, edits);
+        const how = { pos: options.pos, edits };
+        const found = await (options.what === 'heads' ? byHead : byPosition)(context, model, pair, target, how);
         const { result, rows, map, cell } = found;
         context.print(`${name}: clean ${short(result.clean)}, corrupted ${short(result.corrupted)}`);
         const best = topK(result.restored, 10);
@@ -119,9 +121,10 @@ async function against(
   { corrupted }: Pair,
   options: Options,
   asked: Asked,
+  edits: readonly Edit[],
 ): Promise<Asked> {
   if (options.against !== undefined || options.logProbability) return asked;
-  const other = await likeliest(model, corrupted);
+  const other = await likeliest(model, corrupted, edits);
   if (other === asked.target.token) {
     context.note(
       'both runs find the same token likeliest: its logit alone is measured; --against says what to compare with',
@@ -145,15 +148,15 @@ type Run = (
   model: VisionLanguageModel,
   pair: Pair,
   target: Asked['target'],
-  options: Options,
+  how: { readonly pos?: PosSlice; readonly edits: readonly Edit[] },
 ) => Promise<Found>;
 
-const byPosition: Run = async (context, model, pair, target, { pos }) => {
+const byPosition: Run = async (context, model, pair, target, { pos, edits }) => {
   const { length } = pair.clean.inputIds;
   const { start, end } = resolvePosSlice(pos, length);
   const positions = Array.from({ length: end - start }, (_, i) => start + i);
   const result = await withProgress(context, 'patching', (progress) =>
-    patchResidual(model.model, pair, target, { positions, ...progress }),
+    patchResidual(model.model, pair, target, { positions, edits, ...progress }),
   );
   const texts = positionTexts(model.processor.tokenizer, model.model.config, pair.clean);
   const place = (i: number) => ({
@@ -174,9 +177,11 @@ const byPosition: Run = async (context, model, pair, target, { pos }) => {
   };
 };
 
-const byHead: Run = async (context, model, pair, target) => {
+const byHead: Run = async (context, model, pair, target, { edits }) => {
   const { text } = model.model.config;
-  const result = await withProgress(context, 'patching', (progress) => patchHeads(model.model, pair, target, progress));
+  const result = await withProgress(context, 'patching', (progress) =>
+    patchHeads(model.model, pair, target, { edits, ...progress }),
+  );
   const heads = allHeads(text);
   return {
     result,

@@ -3,10 +3,12 @@ import { readdir, stat } from 'node:fs/promises';
 import { join } from 'node:path';
 import type { Command } from 'commander';
 import { readFileBytes } from '#platform';
+import type { Edit } from '../model/edits.ts';
 import type { ModelInput } from '../model/input.ts';
 import type { VisionLanguageModel } from '../model/vision-language-model.ts';
 import type { VideoSource } from '../platform/types.ts';
 import { type Context, UsageError } from './context.ts';
+import { type EditOptions, readEdits, withEditOptions } from './edits.ts';
 import { collect, type ModelOptions, openModel, withCommonOptions } from './model.ts';
 
 export interface PictureOptions {
@@ -14,7 +16,7 @@ export interface PictureOptions {
   video?: string[];
 }
 
-export interface PromptOptions extends ModelOptions, PictureOptions {
+export interface PromptOptions extends ModelOptions, PictureOptions, EditOptions {
   prompt: string;
   rawPrompt?: boolean;
 }
@@ -26,7 +28,7 @@ export function withPictureOptions(command: Command): Command {
 }
 
 export function withPromptOptions(command: Command): Command {
-  return withPictureOptions(withCommonOptions(command))
+  return withEditOptions(withPictureOptions(withCommonOptions(command)))
     .requiredOption(
       '--prompt <text>',
       'the question; <image> and <video> in it say where the pictures belong; the checkpoint’s chat template wraps it',
@@ -34,15 +36,16 @@ export function withPromptOptions(command: Command): Command {
     .option('--raw-prompt', 'take the prompt as it is, with the checkpoint’s own placeholders in it');
 }
 
-/** Reads the pictures before the model, so that a misspelt name costs no loading. */
+/** Reads the pictures and edits before the model, so that a misspelt name costs no loading. */
 export async function openPrompt(
   context: Context,
   options: PromptOptions,
-): Promise<{ model: VisionLanguageModel; input: ModelInput }> {
+): Promise<{ model: VisionLanguageModel; input: ModelInput; edits: readonly Edit[] }> {
   const { prompt, rawPrompt: raw } = options;
   const pictures = await readPictures(options);
+  const edits = await readEdits(options);
   const model = await openModel(context, options);
-  return { model, input: await model.input({ ...pictures, prompt, raw }) };
+  return { model, input: await model.input({ ...pictures, prompt, raw }), edits };
 }
 
 export async function readPictures({ image = [], video = [] }: PictureOptions) {

@@ -16,11 +16,12 @@ import {
 import type { Register } from './command.ts';
 import { type Context, UsageError } from './context.ts';
 import { type DataOptions, readData, readHeadVectors, withDataOptions } from './data.ts';
+import { type EditOptions, withEditOptions } from './edits.ts';
 import { table } from './experiments.ts';
 import { integer, type ModelOptions, openModel, withCommonOptions } from './model.ts';
 import { openPrompt, type PictureOptions, withPictureOptions } from './prompt.ts';
 
-interface Options extends ModelOptions, PictureOptions, DataOptions, OutputOptions {
+interface Options extends ModelOptions, PictureOptions, DataOptions, EditOptions, OutputOptions {
   prompt?: string;
   rawPrompt?: boolean;
   data?: string;
@@ -31,7 +32,7 @@ interface Options extends ModelOptions, PictureOptions, DataOptions, OutputOptio
 }
 
 export const wordsCommand: Register = (program, run) => {
-  withOutputOptions(withDataOptions(withPictureOptions(withCommonOptions(program.command('words')))))
+  withOutputOptions(withEditOptions(withDataOptions(withPictureOptions(withCommonOptions(program.command('words'))))))
     .description('Words of heads: the tokens that a head’s output makes likelier, through W_O and the unembedding.')
     .option('--prompt <text>', 'a question: the heads’ outputs at one of its positions')
     .option('--raw-prompt', 'take the prompt as it is, with the checkpoint’s own placeholders in it')
@@ -113,13 +114,14 @@ Examples:
 async function open(context: Context, options: Options) {
   const { heads = allHeads, position } = options;
   if (options.prompt !== undefined) {
-    const { model, input } = await openPrompt(context, { ...options, prompt: options.prompt });
+    const { model, input, edits } = await openPrompt(context, { ...options, prompt: options.prompt });
     const chosen = heads(model.model.config.text);
-    const outputs = await headOutputs(model.model, input, { heads: chosen, position });
+    const outputs = await headOutputs(model.model, input, { heads: chosen, position, edits });
     return { model, outputs, of: position === -1 ? 'at the last position' : `at position ${position}` };
   }
   if (options.image || options.video)
     throw new UsageError('--data brings its own pictures: leave --image and --video out');
+  if (options.edits) throw new UsageError('--edits are of a prompt’s run; examples are read as the model is');
   if (position !== -1) throw new UsageError('--position is of a prompt; of examples, the last position is read');
   const examples = await readData(options.data!, options, 'optional');
   const model = await openModel(context, options);

@@ -2,13 +2,16 @@
 
 import type { Capabilities } from '../kernels/capabilities.ts';
 import { DryGpu } from '../kernels/dry-gpu.ts';
+import type { Recorder } from '../kernels/recorder.ts';
 import { type DType, elementCount, splitRows } from '../kernels/tensor.ts';
+import { InputError } from './errors.ts';
 import type { Architecture, VisualShape } from './families/family.ts';
 import { modelWeights } from './forward.ts';
 import type { ModelInput, Visual } from './input.ts';
 import { KvCache } from './kv-cache.ts';
 import { Model } from './model.ts';
 import type { DTypeOf } from './price.ts';
+import type { RunOptions } from './run.ts';
 import type { WeightSource } from './weights.ts';
 
 /**
@@ -31,6 +34,22 @@ export function dryModel(config: Architecture, dtypeOf: DType | DTypeOf, like?: 
     vector: (name, [rows, ...rest], { of } = { index: 0, of: 1 }) => gpu.tensor(name, 'f32', [rows / of, ...rest]),
   };
   return new Model(gpu, config, modelWeights(config, source));
+}
+
+/**
+ * The step of greedy generation that comes after `before` positions.
+ * @param model of `dryModel`
+ * @throws InputError where they are all that the model has.
+ */
+export function recordStep(model: Model, before: number, options: RunOptions = {}): Recorder {
+  const { maxPositions } = model.config.text;
+  if (before >= maxPositions)
+    throw new InputError(`a token after ${before} positions: this model has ${maxPositions} in all`);
+  const cache = new KvCache(model.gpu, model.config.text, before + 1);
+  cache.length = before;
+  cache.promptLength = before;
+  const next = model.gpu.tensor('tokens', 'u32', [1]);
+  return model.recordedStep(next, { ...options, cache, next });
 }
 
 /** A visual of no particular content. */

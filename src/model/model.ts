@@ -22,7 +22,7 @@ import {
   type RunOptions,
   type RunPrice,
 } from './run.ts';
-import { runVariations } from './variations.ts';
+import { eachVariation } from './variations.ts';
 
 /** A step of generation: run the inputs, put their keys and values in the cache, choose or return what comes next. */
 export interface StepOptions extends RunOptions {
@@ -97,16 +97,28 @@ export class Model {
 
   /**
    * One prompt under several lists of edits, in batches: the pictures are seen once, and so is the part of the prompt before
-   * the first position that any edit touches (keys and values of earlier positions cannot depend on it).
-   * @returns for each list what `runWithCache` with these edits would return, up to rounding.
-   * @throws InputError also for edits of the tower, the projector or `hook_embed`: these need runs of their own.
+   * the first position that any of a batch's lists touches (keys and values of earlier positions cannot depend on it).
+   * @param options.edits made in every variation, before its own; of any hook point, and at any position.
+   * @yields for each list what `runWithCache` with these edits would return, up to rounding.
+   * @throws InputError also for lists that edit the tower, the projector or `hook_embed`: these need runs of their own.
    */
-  runVariations(
+  eachVariation(
     input: ModelInput,
     variations: readonly (readonly Edit[])[],
-    options: Omit<RunOptions, 'edits'> = {},
+    options: RunOptions = {},
+  ): AsyncGenerator<ActivationCache, void> {
+    return eachVariation(this.gpu, this.#forward, input, variations, options);
+  }
+
+  /** All that `eachVariation` yields, at once. */
+  async runVariations(
+    input: ModelInput,
+    variations: readonly (readonly Edit[])[],
+    options: RunOptions = {},
   ): Promise<ActivationCache[]> {
-    return runVariations(this.gpu, this.#forward, input, variations, options);
+    const found: ActivationCache[] = [];
+    for await (const cache of this.eachVariation(input, variations, options)) found.push(cache);
+    return found;
   }
 
   /** What `runWithCache` would cost, without running it. @throws InputError as it would. */
@@ -174,8 +186,20 @@ export class Model {
 
   /** One more token of each sequence, u32[batch], taken from the GPU where the step before left it. */
   async stepFrom(tokens: Tensor, options: StepOptions): Promise<StepResult> {
-    const { cache, namesFilter = [], kernels } = options;
     const rec = this.gpu.record('decode', options);
+    const { hooks, logits } = this.#recordFrom(rec, tokens, options);
+    return this.#finishStep(rec, hooks, logits, 1, options);
+  }
+
+  /** What `stepFrom` would run, as `recorded` is of a prompt. */
+  recordedStep(tokens: Tensor, options: StepOptions): Recorder {
+    const rec = this.gpu.record('dry run', options);
+    readNext(rec, this.#recordFrom(rec, tokens, options).logits, options.next);
+    return rec;
+  }
+
+  #recordFrom(rec: Recorder, tokens: Tensor, options: StepOptions): { hooks: Hooks; logits: Tensor } {
+    const { cache, namesFilter = [], kernels } = options;
     const happens = ({ name }: HookPoint) => !/^(vision|projector)\./.test(name);
     const names = new Set(
       this.#forward
@@ -195,7 +219,7 @@ export class Model {
     let x = hooks.pass('hook_embed', this.#forward.embed(rec, tokens));
     x = hooks.pass('hook_merged_embed', x);
     const logits = this.#forward.decode(rec, hooks, x, this.#forward.following(1, cache), cache, extent);
-    return this.#finishStep(rec, hooks, logits!, 1, options);
+    return { hooks, logits: logits! };
   }
 
   /**
@@ -215,12 +239,7 @@ export class Model {
     length: number,
     { cache, next, kernels }: StepOptions,
   ): Promise<StepResult> {
-    let read: Readback;
-    if (next) {
-      const chosen = argmax(rec, { x: logits, label: 'next token' });
-      rec.copy(chosen, next);
-      read = rec.read(chosen);
-    } else read = rec.read(logits);
+    const read = readNext(rec, logits, next);
     if (!cache.length) checkKernelsUsed(kernels, rec.recorded); // pictures have no part in the steps after the prompt
     await rec.submit();
     cache.length += length;
@@ -254,6 +273,14 @@ export class Model {
     if (!cache) checkKernelsUsed(options.kernels, rec.recorded);
     return { hooks, logits };
   }
+}
+
+/** Asks for the ids that the GPU chooses and leaves in `next`, or without it for the logits. */
+function readNext(rec: Recorder, logits: Tensor, next: Tensor | undefined): Readback {
+  if (!next) return rec.read(logits);
+  const chosen = argmax(rec, { x: logits, label: 'next token' });
+  rec.copy(chosen, next);
+  return rec.read(chosen);
 }
 
 /** `hook_z` of every layer at one position of `batch` prompts, as a [layers, nHeads, dHead] array for each prompt. */

@@ -3,6 +3,7 @@ import type { Dispatch } from '../kernels/dispatch.ts';
 import { gatherRows } from '../kernels/elementwise/elementwise.ts';
 import type { Gpu } from '../kernels/gpu.ts';
 import { rows, type Tensor } from '../kernels/tensor.ts';
+import type { TextConfig } from './config/text.ts';
 import { type Edit, EditPlan, firstPosition } from './edits.ts';
 import { InputError } from './errors.ts';
 import type { Forward } from './forward.ts';
@@ -15,49 +16,70 @@ import { bindable } from './transformer.ts';
 
 /**
  * One prompt under several lists of edits, in batches: the pictures are seen once, and so is the part of the prompt before
- * the first position that any edit touches (keys and values of earlier positions cannot depend on it).
- * @returns for each list what `runWithCache` with these edits would return, up to rounding.
- * @throws InputError also for edits of the tower, the projector or `hook_embed`: these need runs of their own; KernelError for
- * a kernel of the options that takes no place in any of the runs.
+ * the first position that any of a batch's lists touches (keys and values of earlier positions cannot depend on it).
+ * @param options.edits made in every variation, before its own; of any hook point, and at any position.
+ * @yields for each list what `runWithCache` with these edits would return, up to rounding.
+ * @throws InputError also for lists that edit the tower, the projector or `hook_embed`: these need runs of their own; KernelError
+ * for a kernel of the options that took no place in any of the runs.
  */
-export async function runVariations(
+export async function* eachVariation(
   gpu: Gpu,
   forward: Forward,
   input: ModelInput,
   variations: readonly (readonly Edit[])[],
-  options: Omit<RunOptions, 'edits'> = {},
-): Promise<ActivationCache[]> {
+  options: RunOptions = {},
+): AsyncGenerator<ActivationCache, void> {
   const length = input.inputIds.length;
   const range = resolvePosSlice(options.posSlice, length);
   const before = variations.flat().find((each) => /^(vision|projector|hook_embed$|\*)/.test(each.at));
   if (before)
     throw new InputError(`edit of ${before.at}: variations share what is before hook_merged_embed; use runWithCache`);
-  const first = Math.min(range.start, length - 1, ...variations.flat().map((each) => firstPosition(each, length)));
   const { text } = forward.config;
-  const prefix = new KvCache(gpu, text, Math.max(1, first));
-  const rest = gpu.tensor('merged suffix', 'f32', [length - first, text.dModel]);
+  const { maxStorageBufferBindingSize } = gpu.capabilities;
+  const atOnce = (first: number) => variationsAtOnce(text, maxStorageBufferBindingSize, length - first, length);
+  const batches = batchesOf(variations, length, Math.min(range.start, length - 1), atOnce);
+  const longest = batches.reduce((most, { first }) => Math.max(most, first), 0);
+  const prefix = new KvCache(gpu, text, Math.max(1, longest));
+  const merged = gpu.tensor('merged', 'f32', [length, text.dModel]);
   try {
     const recorded: Dispatch[] = [];
-    const axes = await runPrefix(gpu, forward, input, options, prefix, first, rest, recorded);
-    const results: ActivationCache[] = [];
-    const size = variationsAtOnce(gpu, forward, length - first, length);
-    for (let at = 0; at < variations.length; at += size)
-      results.push(
-        ...(await runSuffixes(gpu, forward, variations.slice(at, at + size), options, {
-          prefix,
-          first,
-          rest,
-          axes,
-          range,
-          recorded,
-        })),
-      );
+    const axes = await runPrefix(gpu, forward, input, options, prefix, longest, merged, recorded);
+    for (const batch of batches)
+      yield* await runSuffixes(gpu, forward, batch, options, { prefix, merged, axes, range, recorded });
     checkKernelsUsed(options.kernels, recorded);
-    return results;
   } finally {
     prefix.destroy();
-    gpu.destroy(rest);
+    gpu.destroy(merged);
   }
+}
+
+interface Batch {
+  readonly variations: (readonly Edit[])[];
+  /** The first position that they do not share. */
+  first: number;
+}
+
+/**
+ * A batch ends before a variation that shares more of the prompt, which it would then have to run again.
+ * @param last the last position that anything may be shared before.
+ * @param atOnce how many fit into a batch that begins at a position.
+ */
+function batchesOf(
+  variations: readonly (readonly Edit[])[],
+  length: number,
+  last: number,
+  atOnce: (first: number) => number,
+): Batch[] {
+  const batches: Batch[] = [];
+  for (const edits of variations) {
+    const first = edits.reduce((least, each) => Math.min(least, firstPosition(each, length)), last);
+    const batch = batches.at(-1);
+    if (batch && first <= batch.first && batch.variations.length < atOnce(first)) {
+      batch.variations.push(edits);
+      batch.first = first;
+    } else batches.push({ variations: [edits], first });
+  }
+  return batches;
 }
 
 /** Merged embeddings of the whole prompt, and keys and values of its first positions. @returns all rotary positions. */
@@ -68,21 +90,23 @@ async function runPrefix(
   options: RunOptions,
   prefix: KvCache,
   first: number,
-  rest: Tensor,
+  merged: Tensor,
   recorded: Dispatch[],
 ): Promise<readonly ArrayLike<number>[]> {
   const length = input.inputIds.length;
   forward.check(input, length, undefined);
   const rec = gpu.record('shared prefix', options);
-  const hooks = new Hooks(rec, { names: new Set(), length, range: { start: 0, end: length } });
+  const edits = forward.plan(options, length);
+  const hooks = new Hooks(rec, { names: new Set(), length, range: { start: 0, end: length }, edits });
   const x = forward.merged(rec, hooks, [input]);
-  rec.copy(rows(x, first, length), rest);
+  rec.copy(x, merged);
   const axes = forward.positions([input], undefined);
   if (first > 0) {
-    const own = new Hooks(rec, { names: new Set(), length: first, range: { start: 0, end: first } });
+    const own = new Hooks(rec, { names: new Set(), length: first, range: { start: 0, end: first }, edits });
     const positions = axes.map((axis) => Array.from(axis).slice(0, first));
     const { layers } = forward.extent(options, 0, false);
-    forward.decoder(rec, own, bindable(rec, rows(x, 0, first)), positions, prefix, { layers, stopAtHeads: false });
+    const start = own.pass('hook_merged_embed', bindable(rec, rows(x, 0, first)));
+    forward.decoder(rec, own, start, positions, prefix, { layers, stopAtHeads: false });
   }
   recorded.push(...rec.recorded);
   await rec.submit();
@@ -92,22 +116,21 @@ async function runPrefix(
 async function runSuffixes(
   gpu: Gpu,
   forward: Forward,
-  variations: readonly (readonly Edit[])[],
+  { variations, first }: Batch,
   options: RunOptions,
   shared: {
     prefix: KvCache;
-    first: number;
-    rest: Tensor;
+    merged: Tensor;
     axes: readonly ArrayLike<number>[];
     range: PositionRange;
     recorded: Dispatch[];
   },
 ): Promise<ActivationCache[]> {
-  const { prefix, first, rest, axes, range, recorded } = shared;
+  const { prefix, merged, axes, range, recorded } = shared;
   const { text } = forward.config;
   const batch = variations.length;
-  const [count] = rest.shape;
-  const length = first + count;
+  const [length] = merged.shape;
+  const count = length - first;
   const cache = new KvCache(gpu, text, length, batch);
   try {
     const rec = gpu.record('variations', options);
@@ -117,19 +140,19 @@ async function runSuffixes(
           rec.copy(rows(prefix[which][l], 0, first), rows(cache[which][l], b * length, b * length + first));
     cache.length = first;
     const { names, layers, stopAtHeads } = forward.extent(options, 0, false);
-    const planned = variations.flatMap((edits, sequence) => edits.map((each) => ({ ...each, sequence })));
+    const own = variations.flatMap((edits, sequence) => edits.map((each) => ({ ...each, sequence })));
     const hooks = new Hooks(rec, {
       names,
       length: count,
       range: { start: range.start - first, end: range.end - first },
       batch,
       start: first,
-      edits: new EditPlan(forward.hookPoints, planned, length),
+      edits: new EditPlan(forward.hookPoints, [...(options.edits ?? []), ...own], length),
     });
-    const index = Uint32Array.from({ length: batch * count }, (_, row) => row % count);
-    const repeated = rec.input('suffix rows', 'u32', [index.length], index);
-    const x = hooks.pass('hook_merged_embed', gatherRows(rec, { x: rest, rows: repeated, label: 'suffixes' }));
-    const positions = axes.map((axis) => Array.from(index, (row) => axis[first + row]));
+    const places = Uint32Array.from({ length: batch * count }, (_, row) => first + (row % count));
+    const suffixes = rec.input('suffix rows', 'u32', [places.length], places);
+    const x = hooks.pass('hook_merged_embed', gatherRows(rec, { x: merged, rows: suffixes, label: 'suffixes' }));
+    const positions = axes.map((axis) => Array.from(places, (place) => axis[place]));
     const out = forward.decoder(rec, hooks, x, positions, cache, { layers, stopAtHeads });
     forward.unembedWanted(rec, hooks, out);
     checkResultBytes(rec, options);
@@ -141,12 +164,19 @@ async function runSuffixes(
   }
 }
 
-/** Variations of which the widest activation can be bound, and whose caches do not take more than the weights of a layer. */
-function variationsAtOnce(gpu: Gpu, forward: Forward, rowsEach: number, length: number): number {
-  const { dMlp, dModel, nHeads, nKvHeads, dHead } = forward.config.text;
-  const limit = gpu.capabilities.maxStorageBufferBindingSize / 4;
-  const widest = rowsEach * Math.max(dMlp, dModel, nHeads * dHead);
-  return Math.max(1, Math.min(64, Math.floor(limit / Math.max(widest, length * nKvHeads * dHead))));
+/** What the caches of a batch may take together: three sequences of LLaVA-1.5-7B with a picture, 29 of Qwen2-VL-7B. */
+const maxCacheBytes = 2 ** 31;
+
+/**
+ * How many variations run as one batch.
+ * @param largest the bytes that a binding can hold: the widest activation of all of them must fit, and the cache of a layer.
+ * @param rowsEach of `length` positions, those that each variation runs for itself.
+ */
+export function variationsAtOnce(text: TextConfig, largest: number, rowsEach: number, length: number): number {
+  const { dMlp, dModel, nHeads, nKvHeads, dHead } = text;
+  const widest = 4 * Math.max(rowsEach * Math.max(dMlp, dModel, nHeads * dHead), length * nKvHeads * dHead);
+  const count = Math.min(64, largest / widest, maxCacheBytes / KvCache.price(text, length));
+  return Math.max(1, Math.floor(count));
 }
 
 /** The activations of each sequence of a batch, which hold a share of the first axis each. */

@@ -71,33 +71,29 @@ export function encodeClassifier({ data }: SavClassifier): Uint8Array<ArrayBuffe
  * @param model the model that is to make the query's head vectors
  * @throws {Error} naming the file and the problem; naming both models where the classifier was fitted on another.
  */
-export function decodeClassifier(
-  bytes: Uint8Array,
-  name: string,
-  model: Pick<HeadVectorSource, 'modelId' | 'nLayers' | 'nHeads' | 'dHead'>,
-): SavClassifier {
-  const header = parseSafetensors(name, bytes);
-  const settings = readSettings(header, name);
-  if (settings.modelId !== model.modelId) {
-    throw new Error(
-      `${name}: was fitted on model ${quote(settings.modelId)}, the model in use is ${quote(model.modelId)}; use that model, or fit again on this one`,
-    );
-  }
-  const { nHeads, dHead, heads, labels } = settings;
-  if (nHeads !== model.nHeads || dHead !== model.dHead || settings.nLayers > model.nLayers) {
-    throw new Error(
-      `${name}: is for ${settings.nLayers} layers of ${nHeads} heads of size ${dHead}, the model has ${model.nLayers} of ${model.nHeads} of size ${model.dHead}`,
-    );
-  }
+export function decodeClassifier(bytes: Uint8Array, name: string, model: ModelOfHeads): SavClassifier {
+  const classifier = parseClassifier(bytes, name);
+  checkModel(classifier, name, model);
+  return classifier;
+}
+
+type ModelOfHeads = Pick<HeadVectorSource, 'modelId' | 'nLayers' | 'nHeads' | 'dHead'>;
+
+/** The half of `decodeClassifier` that needs no model: what is wrong with a file can be said before one is loaded, … */
+export function parseClassifier(bytes: Uint8Array, name: string): SavClassifier {
+  const fail: Fail = (problem) => new Error(`${name}: ${problem}; fit the classifier again`);
+  const header = readHeader(bytes, name, fail);
+  const file: OpenFile = { name, bytes, header, fail };
+  const settings = readSettings(header, fail);
+  const { dHead, heads, labels } = settings;
   const classShape = [heads.length, labels.length];
   const gaussian = settings.compare === 'gaussian';
   const weighted = settings.vote === 'weighted';
   const expected = ['sums', ...(gaussian ? ['products'] : []), ...(weighted ? ['said', 'right'] : [])];
   const stray = [...header.tensors.keys()].filter((tensor) => !expected.includes(tensor));
-  if (stray.length > 0)
-    throw new Error(`${name}: holds tensors that no classifier of its kind has: ${stray.map(quote).join(', ')}`);
-  const numbers = (tensor: string, shape: number[]) => float64(header, bytes, name, tensor, shape);
-  const counts = (tensor: string) => int32(header, bytes, name, tensor, classShape);
+  if (stray.length > 0) throw fail(`holds tensors that no classifier of its kind has: ${stray.map(quote).join(', ')}`);
+  const numbers = (tensor: string, shape: number[]) => float64(file, tensor, shape);
+  const counts = (tensor: string) => int32(file, tensor, classShape);
   const data: ClassifierData = {
     ...settings,
     sums: numbers('sums', [...classShape, dHead]),
@@ -105,80 +101,95 @@ export function decodeClassifier(
     said: weighted ? counts('said') : undefined,
     right: weighted ? counts('right') : undefined,
   };
-  if (data.said?.some((said, i) => data.right![i] > said))
-    throw new Error(`${name}: right: more right votes than votes`);
+  if (data.said?.some((said, i) => data.right![i] > said)) throw fail('right: more right votes than votes');
   try {
     return new SavClassifier(data);
   } catch (error) {
-    throw new Error(`${name}: ${(error as Error).message}`);
+    throw fail((error as Error).message);
   }
 }
 
-function readSettings(header: SafetensorsHeader, name: string): z.infer<typeof settingsSchema> {
+/** … and the other half. @throws {Error} naming both models where the classifier was fitted on another. */
+export function checkModel({ data }: SavClassifier, name: string, model: ModelOfHeads): void {
+  const { modelId, nLayers, nHeads, dHead } = data;
+  if (modelId !== model.modelId) {
+    throw new Error(
+      `${name}: was fitted on model ${quote(modelId)}, the model in use is ${quote(model.modelId)}; use that model, or fit again on this one`,
+    );
+  }
+  if (nHeads !== model.nHeads || dHead !== model.dHead || nLayers > model.nLayers) {
+    throw new Error(
+      `${name}: is for ${nLayers} layers of ${nHeads} heads of size ${dHead}, the model has ${model.nLayers} of ${model.nHeads} of size ${model.dHead}`,
+    );
+  }
+}
+
+/** A classifier's error, of what is wrong with it. */
+type Fail = (problem: string) => Error;
+
+interface OpenFile {
+  readonly name: string;
+  readonly bytes: Uint8Array;
+  readonly header: SafetensorsHeader;
+  readonly fail: Fail;
+}
+
+function readHeader(bytes: Uint8Array, name: string, fail: Fail): SafetensorsHeader {
+  try {
+    return parseSafetensors(name, bytes);
+  } catch {
+    // The reader's own words are of a checkpoint: where its bytes end, and to download it again.
+    throw fail('is no whole safetensors file: damaged, or another file than fit has written');
+  }
+}
+
+function readSettings(header: SafetensorsHeader, fail: Fail): z.infer<typeof settingsSchema> {
   const { format, version, classifier } = header.metadata;
   if (format !== FORMAT || classifier === undefined) {
-    throw new Error(`${name}: is a safetensors file, but not a classifier made by 'fit'`);
+    throw fail("is a safetensors file, but not a classifier made by 'fit'");
   }
   if (version !== String(VERSION)) {
-    throw new Error(
-      `${name}: has classifier format version ${quote(version ?? '')}, this build reads ${VERSION}; fit again`,
-    );
+    throw fail(`has classifier format version ${quote(version ?? '')}, this build reads ${VERSION}`);
   }
   let json: unknown;
   try {
     json = JSON.parse(classifier);
   } catch (error) {
-    throw new Error(`${name}: its settings are not JSON: ${(error as Error).message}`);
+    throw fail(`its settings are not JSON: ${(error as Error).message}`);
   }
   const result = settingsSchema.safeParse(json);
   if (!result.success) {
     const problems = result.error.issues
       .slice(0, 5)
       .map(({ path, message }) => `${path.join('.') || 'settings'}: ${message}`);
-    throw new Error(`${name}: bad settings: ${problems.join('; ')}`);
+    throw fail(`bad settings: ${problems.join('; ')}`);
   }
   return result.data;
 }
 
-function float64(
-  header: SafetensorsHeader,
-  bytes: Uint8Array,
-  name: string,
-  tensor: string,
-  shape: number[],
-): Float64Array {
-  const values = new Float64Array(copyOf(header, bytes, name, tensor, 'F64', shape));
-  if (!values.every(Number.isFinite)) throw new Error(`${name}: ${tensor} holds a value that is not finite`);
+function float64(file: OpenFile, tensor: string, shape: number[]): Float64Array {
+  const values = new Float64Array(copyOf(file, tensor, 'F64', shape));
+  if (!values.every(Number.isFinite)) throw file.fail(`${tensor} holds a value that is not finite`);
   return values;
 }
 
-function int32(
-  header: SafetensorsHeader,
-  bytes: Uint8Array,
-  name: string,
-  tensor: string,
-  shape: number[],
-): Int32Array {
-  const values = new Int32Array(copyOf(header, bytes, name, tensor, 'I32', shape));
-  if (values.some((value) => value < 0)) throw new Error(`${name}: ${tensor} holds a count below 0`);
+function int32(file: OpenFile, tensor: string, shape: number[]): Int32Array {
+  const values = new Int32Array(copyOf(file, tensor, 'I32', shape));
+  if (values.some((value) => value < 0)) throw file.fail(`${tensor} holds a count below 0`);
   return values;
 }
 
 /** A copy of a tensor's bytes, aligned. (Not `slice`: a Node Buffer's shares the memory.) */
 function copyOf(
-  header: SafetensorsHeader,
-  bytes: Uint8Array,
-  name: string,
+  { name, bytes, header, fail }: OpenFile,
   tensor: string,
   dtype: 'F64' | 'I32',
   shape: number[],
 ): ArrayBuffer {
   const info = header.tensors.get(tensor);
-  if (!info) throw new Error(`${name}: has no tensor '${tensor}'`);
+  if (!info) throw fail(`has no tensor '${tensor}'`);
   if (info.dtype !== dtype || info.shape.length !== shape.length || shape.some((size, i) => info.shape[i] !== size)) {
-    throw new Error(
-      `${name}: ${tensor}: expected ${dtype} ${showShape(shape)}, the file has ${info.dtype} ${showShape(info.shape)}`,
-    );
+    throw fail(`${tensor}: expected ${dtype} ${showShape(shape)}, the file has ${info.dtype} ${showShape(info.shape)}`);
   }
   return new Uint8Array(tensorBytes(name, header, bytes, tensor)).buffer;
 }

@@ -1,9 +1,12 @@
 // Sweeps over edited runs, against transformers' models with the same done to their modules (test/reference/analysis.py).
-import { describe, expect, it } from 'vitest';
+import { describe, expect, it, vi } from 'vitest';
 import { ablate, ablateHeads, meanOutputs } from '../../src/analysis/ablation.ts';
 import { knockOutImages } from '../../src/analysis/knockout.ts';
 import { patchHeads, patchResidual } from '../../src/analysis/patching.ts';
 import { measure, sweepHeadVectors } from '../../src/analysis/sweep.ts';
+import type { Dispatch } from '../../src/kernels/dispatch.ts';
+import type { Edit } from '../../src/model/edits.ts';
+import type { ModelInput } from '../../src/model/input.ts';
 import { relativeError } from '../kernels/check.ts';
 import { analysed, useAnalysed } from './models.ts';
 
@@ -26,7 +29,7 @@ describe.each(analysed)('%s', (checkpoint) => {
     const { vlm, clean, corrupted, expected } = the();
     const done: number[] = [];
     const onProgress = (count: number) => done.push(count);
-    const zero = await ablateHeads(vlm.model, clean, target(), { atOnce: 2, onProgress });
+    const zero = await ablateHeads(vlm.model, clean, target(), { onProgress });
     expect(done.at(-1)).toBe(zero.heads.length + 1);
     expect(done.length).toBeGreaterThan(2);
     expect(relativeError(zero.values, expected('ablation/zero').data)).toBeLessThan(1e-4);
@@ -45,6 +48,36 @@ describe.each(analysed)('%s', (checkpoint) => {
     expect(relativeError(some.values, [measure(cache.get('logits')!.data, target())])).toBeLessThan(1e-5);
   });
 
+  it('analyses an edited model, the clean run and the means too', async () => {
+    const { vlm, clean, corrupted } = the();
+    const edits = [ablate(vlm.model, { layer: 0, head: 1 })];
+    const answer = async (input: ModelInput, more: Edit[] = []) => {
+      const options = { namesFilter: 'logits', posSlice: -1, edits: [...edits, ...more] };
+      return measure((await vlm.runWithCache(input, options)).get('logits')!.data, target());
+    };
+    const wanted = [await answer(clean), await answer(corrupted)];
+    const one = { layer: 1, head: 0 };
+    const means = await meanOutputs(vlm.model, [clean], { edits });
+    const { dHead } = vlm.model.config.text;
+    expect(means.subarray(dHead, 2 * dHead)).toEqual(new Float32Array(dHead)); // of head 0.1
+    const cut = await ablateHeads(vlm.model, clean, target(), { heads: [one], edits });
+    const more = await answer(clean, [ablate(vlm.model, one)]);
+    expect(relativeError([cut.baseline, cut.values[0]], [wanted[0], more])).toBeLessThan(1e-5);
+    const [layers, positions] = [[1], [-1]];
+    const pair = { clean, corrupted };
+    const residual = await patchResidual(vlm.model, pair, target(), { layers, positions, edits });
+    expect(relativeError([residual.clean, residual.corrupted], wanted)).toBeLessThan(1e-5);
+    const at = 'blocks.1.hook_resid_pre';
+    const theirs = await vlm.runWithCache(clean, { namesFilter: at, posSlice: -1, edits });
+    const patched = await answer(corrupted, [{ at, positions: -1, set: theirs.get(at)!.data }]);
+    expect(relativeError(residual.values, [patched])).toBeLessThan(1e-5);
+    const heads = await patchHeads(vlm.model, pair, target(), { edits });
+    expect(relativeError([heads.clean, heads.corrupted], wanted)).toBeLessThan(1e-5);
+    expect(heads.values[1]).toBeCloseTo(wanted[1], 5); // 0.1 is zero in both
+    const { baseline } = await knockOutImages(vlm.model, clean, target(), { edits });
+    expect(relativeError([baseline], [wanted[0]])).toBeLessThan(1e-5);
+  });
+
   it('sweeps head vectors', async () => {
     const { vlm, clean } = the();
     const variations = [[], [ablate(vlm.model, { layer: 0, head: 1 })]];
@@ -53,12 +86,20 @@ describe.each(analysed)('%s', (checkpoint) => {
     expect(relativeError(plain, wanted)).toBeLessThan(1e-4);
     const [cut] = await vlm.model.headVectors([clean], { edits: variations[1] });
     expect(relativeError(without, cut)).toBeLessThan(1e-4);
+    const [edited] = await sweepHeadVectors(vlm.model, clean, [[]], { edits: variations[1] });
+    expect(relativeError(edited, cut)).toBeLessThan(1e-4);
     expect(relativeError(without, wanted)).toBeGreaterThan(1e-2);
   });
 
   it('patches the residual stream, layer by position', async () => {
     const { vlm, clean, corrupted, expected } = the();
+    const record = vi.spyOn(vlm.model.gpu, 'record');
     const found = await patchResidual(vlm.model, { clean, corrupted }, target());
+    const runs = record.mock.results.map(({ value }) => value.recorded as Dispatch[]);
+    record.mockRestore();
+    const seen = runs.filter((dispatches) => dispatches.some(({ label }) => label.startsWith('vision.')));
+    expect(runs.length).toBeGreaterThan(seen.length);
+    expect(seen).toHaveLength(3); // the clean picture for its activations and its answer, the other for all patches
     expect(relativeError(found.values, expected('patching/residual').data)).toBeLessThan(1e-4);
     expect(relativeError([found.corrupted], expected('patching/corrupted').data)).toBeLessThan(1e-4);
     const gap = found.clean - found.corrupted;

@@ -3,7 +3,21 @@ import { mkdtemp, readdir, readFile, rm, writeFile } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join, resolve } from 'node:path';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
+import { openFolder } from '#platform';
+import { ablateHeads } from '../../src/analysis/ablation.ts';
+import { attentionMaps } from '../../src/analysis/attention-map.ts';
+import { attributeLogit } from '../../src/analysis/attribution.ts';
+import { knockOutImages } from '../../src/analysis/knockout.ts';
+import { type LensRow, logitLens } from '../../src/analysis/logit-lens.ts';
+import { patchResidual } from '../../src/analysis/patching.ts';
+import { decoderRollout } from '../../src/analysis/rollout.ts';
+import { headOutputs, headWords } from '../../src/analysis/words.ts';
 import { headChoice, onePosition, toCsv } from '../../src/cli/analysis.ts';
+import type { Edit } from '../../src/model/edits.ts';
+import type { ModelInput } from '../../src/model/input.ts';
+import { VisionLanguageModel } from '../../src/model/vision-language-model.ts';
+import { useGpu } from '../gpu.ts';
+import { relativeError } from '../kernels/check.ts';
 import { headlight } from './headlight.ts';
 
 const tasks = resolve('weights/tiny-llava/tasks');
@@ -158,12 +172,116 @@ describe('commands', () => {
   }, 120_000);
 });
 
+describe('of a model changed by --edits', () => {
+  const gpu = useGpu();
+  const edits: Edit[] = [{ at: 'blocks.1.attn.hook_z', heads: [5], set: 0 }]; // the head that reads the colour
+  const heads = [{ layer: 1, head: 6 }];
+  let vlm: VisionLanguageModel;
+  let input: ModelInput;
+  let corrupted: ModelInput;
+  let file: string;
+  beforeAll(async () => {
+    vlm = await VisionLanguageModel.load(await openFolder('weights/tiny-llava'), { gpu: gpu() });
+    const ask = async (image: string) => vlm.input({ images: [await readFile(image)], prompt: question });
+    [input, corrupted] = [await ask(picture), await ask(other)];
+    file = join(folder, 'edits.json');
+    await writeFile(file, JSON.stringify(edits));
+  });
+  afterAll(() => vlm?.destroy());
+
+  const [pink, purple] = ['pink', 'purple'].map(
+    (text) => () => vlm.processor.tokenizer.encode(text, { addSpecialTokens: false })[0],
+  );
+  const target = () => ({ token: pink(), against: purple() });
+  const targeted = ['--token', 'pink', '--against', 'purple'];
+
+  // biome-ignore lint/suspicious/noExplicitAny: what a command prints
+  it.each<[string[], (found: any) => number[], (edits: Edit[]) => Promise<ArrayLike<number>>]>([
+    [
+      ['lens', '--top', '3'],
+      ({ rows }) => rows.flatMap(({ top }: LensRow) => top.map(({ logit }) => logit)),
+      async (e) =>
+        (await logitLens(vlm.model, input, { k: 3, edits: e })).flatMap(({ top }) => top.map(({ logit }) => logit)),
+    ],
+    [
+      ['attention', '--heads', '2.*'],
+      (found) => found.heads.map(({ share }: { share: number }) => share),
+      async (e) => {
+        const layer = Array.from({ length: 8 }, (_, head) => ({ layer: 2, head }));
+        return (await attentionMaps(vlm.model, input, { heads: layer, edits: e })).maps.map(({ share }) => share);
+      },
+    ],
+    [
+      ['attention', '--rollout', 'decoder'],
+      ({ values }) => values[0],
+      async (e) => (await decoderRollout(vlm.model, input, { edits: e })).values[0],
+    ],
+    [
+      ['attribute', ...targeted],
+      (found) => [...found.heads, ...found.mlp],
+      async (e) => {
+        const found = await attributeLogit(vlm.model, input, { ...target(), edits: e });
+        return [...found.heads, ...found.mlp];
+      },
+    ],
+    [
+      ['words', '--heads', '2.3', '--top', '4'],
+      (found) => found.heads[0].promoted.map(({ value }: { value: number }) => value),
+      async (e) => {
+        const outputs = await headOutputs(vlm.model, input, { heads: [{ layer: 2, head: 3 }], edits: e });
+        return (await headWords(vlm.model, outputs, { k: 4 }))[0].promoted.map(({ value }) => value);
+      },
+    ],
+    [
+      ['ablate', '--heads', '1.6', ...targeted],
+      (found) => [found.baseline, found.heads[0].value],
+      async (e) => {
+        const found = await ablateHeads(vlm.model, input, target(), { heads, edits: e });
+        return [found.baseline, found.values[0]];
+      },
+    ],
+    [
+      ['patch', '--corrupted-image', other, '--pos', 'last', ...targeted],
+      (found) => [found.clean, found.corrupted, ...found.patches.map(({ value }: { value: number }) => value)],
+      async (e) => {
+        const pair = { clean: input, corrupted };
+        const found = await patchResidual(vlm.model, pair, target(), { positions: [-1], edits: e });
+        return [found.clean, found.corrupted, ...found.values];
+      },
+    ],
+    [
+      ['knockout', ...targeted],
+      (found) => [found.baseline, found.everywhere],
+      async (e) => {
+        const found = await knockOutImages(vlm.model, input, target(), { edits: e });
+        return [found.baseline, found.everywhere];
+      },
+    ],
+  ])(
+    '%j says what its function does',
+    async ([command, ...options], numbers, analyse) => {
+      const found = numbers(await result(command, ...asked, ...options, '--edits', file));
+      expect(relativeError(found, await analyse(edits))).toBeLessThan(1e-5);
+      expect(relativeError(found, await analyse([]))).toBeGreaterThan(1e-3);
+    },
+    60_000,
+  );
+
+  it('measures what is likeliest then', async () => {
+    const silent = join(folder, 'silent.json');
+    const add = Array.from({ length: vlm.model.config.text.vocabSize }, (_, id) => (id === purple() ? 100 : 0));
+    await writeFile(silent, JSON.stringify([{ at: 'logits', add }]));
+    expect(await result('knockout', ...asked, '--edits', silent)).toMatchObject({ token: '␣purple' });
+  }, 60_000);
+});
+
 describe('usage', () => {
   it.each([
     [['attention', '--prompt', 'x'], /no picture to look at/],
     [['attention', ...asked, '--rollout', 'decoder', '--heads', '1.1'], /leave --heads out/],
     [['lens', ...asked, '--out', 'lens.pdf'], /\.svg or \.png/],
     [['words', '--heads', '1.1'], /give either --prompt or --data/],
+    [['words', '--data', 'x.jsonl', '--edits', 'e.json'], /--edits are of a prompt/],
     [['ablate', '--prompt', 'x', '--classifier', 'y'], /go together/],
     [['patch', ...asked], /--corrupted-image or --corrupted-prompt/],
     [['similarity', '--data', 'one.jsonl'], /give --data twice/],

@@ -96,6 +96,22 @@ describe('usage', () => {
     expect(code).toBe(2);
   });
 
+  it('reads a classifier before it looks for the model', async () => {
+    const bad = join(folder, 'bad.safetensors');
+    await writeFile(bad, 'damaged');
+    for (const args of [
+      ['classify', '--classifier', bad, '--image', await firstImage()],
+      ['ablate', '--classifier', bad, '--data', join(tasks, 'warm-cool.test.jsonl')],
+      ['fit', '--train', join(tasks, 'warm-cool.train.jsonl'), '--heads-from', bad, '--out', join(folder, 'never')],
+    ]) {
+      const { code, stderr, stdout } = await headlight(...args, '--model', '/nowhere');
+      expect(stderr, args[0]).toBe(
+        `headlight: ${bad}: is no whole safetensors file: damaged, or another file than fit has written; fit the classifier again\n`,
+      );
+      expect([code, stdout]).toEqual([1, '']);
+    }
+  }, 60_000);
+
   it.each([
     [['generate', '--prompt', 'x', '--image', 'none.png'], /none\.png/],
     [['inspect', '--model', '/nowhere'], /\/nowhere/],
@@ -530,6 +546,15 @@ describe('dump-wgsl', () => {
     expect(z.bindings.map((b: { name: string }) => b.name)).toEqual(['q', 'k', 'v', 'z']);
     expect(z.bindings[0]).toMatchObject({ binding: 0, access: 'read', dtype: 'f32', shape: [9, 8, 16] });
     expect(await readFile(join(out, z.file), 'utf8')).toMatch(/@compute/);
+    const step = join(folder, 'step');
+    const ofStep = await headlight('dump-wgsl', '--out', step, '--tokens', '9', '--step');
+    expect(ofStep.code, ofStep.stderr).toBe(0);
+    const next = JSON.parse(await readFile(join(step, 'index.json'), 'utf8'));
+    expect(next).toMatchObject({ step: true, names: [], prompt: { tokens: 9 } });
+    expect(next.dispatches.at(-1).label).toBe('next token');
+    expect(next.dispatches.find((d: { label: string }) => d.label === 'blocks.0.attn.z').params.slice(0, 2)).toEqual([
+      1, 10,
+    ]);
     const again = await headlight('dump-wgsl', '--out', out);
     expect(again.stderr).toMatch(/is not empty/);
     expect(again.code).toBe(2);

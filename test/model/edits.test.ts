@@ -2,11 +2,13 @@
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
 import { openFolder } from '#platform';
 import type { Tensor } from '../../src/kernels/tensor.ts';
+import type { TextConfig } from '../../src/model/config/text.ts';
 import { type Edit, type EditPositions, firstPosition } from '../../src/model/edits.ts';
 import { generate } from '../../src/model/generate.ts';
 import type { ModelInput } from '../../src/model/input.ts';
 import { type LoadedModel, loadModel } from '../../src/model/load-model.ts';
 import type { ActivationCache } from '../../src/model/run.ts';
+import { variationsAtOnce } from '../../src/model/variations.ts';
 import { fixturePath, modelInput, readTensors } from '../fixtures.ts';
 import { useGpu } from '../gpu.ts';
 import { random, relativeError } from '../kernels/check.ts';
@@ -262,6 +264,26 @@ describe.each([
     expect(relativeError(data(first, 'logits'), data(alone, 'logits'))).toBeLessThan(1e-5);
   });
 
+  it('runs variations of an edited run, whatever and wherever its edits', async () => {
+    const length = s.input.inputIds.length;
+    const edits: Edit[] = [
+      { at: 'hook_embed', positions: [0, 2], scale: 0.5 },
+      { at: 'hook_merged_embed', positions: { at: [1, length - 2] }, add: 0.1 },
+      { at: 'blocks.0.attn.hook_z', heads: [0], set: 0 },
+      { at: 'blocks.0.attn.hook_pattern', heads: [1], positions: [2], keys: [0, 2], set: 0 },
+      ...(s.input.visuals.length ? [{ at: 'projector.hook_out', positions: -1, scale: 2 }] : []),
+    ];
+    const own: Edit[] = [{ at: 'blocks.0.attn.hook_z', heads: [0], positions: -3, add: 1 }];
+    const options = { namesFilter: ['logits', 'blocks.*.attn.hook_z'], posSlice: -1 };
+    const together = await s.loaded.model.runVariations(s.input, [[], own], { ...options, edits });
+    for (const [i, list] of [edits, [...edits, ...own]].entries()) {
+      const alone = await s.loaded.model.runWithCache(s.input, { ...options, edits: list });
+      for (const [key, { data: wanted }] of alone)
+        expect(relativeError(data(together[i], key), wanted), `${i} ${key}`).toBeLessThan(1e-5);
+    }
+    expect(relativeError(data(together[1], 'logits'), data(together[0], 'logits'))).toBeGreaterThan(1e-4);
+  });
+
   it('leaves results on the GPU, and knows the price before', async () => {
     const options = { namesFilter: ['blocks.*.attn.hook_z', 'logits'], posSlice: -1 };
     const { model } = s.loaded;
@@ -342,6 +364,13 @@ describe('edits that mean nothing are refused', () => {
     const many = Array.from({ length: 66 }, (_, i) => scaled(i));
     const together = await model.runVariations(s.input, many, options);
     expect(together).toHaveLength(66);
+
+    // Each begins earlier or later than the one before it: some join a batch, some begin another.
+    const mixed = [scaled(1), [late], [], scaled(2)];
+    for (const [i, found] of (await model.runVariations(s.input, mixed, options)).entries()) {
+      const one = await model.runWithCache(s.input, { ...options, edits: mixed[i] });
+      expect(relativeError(data(found, z), data(one, z)), `mixed ${i}`).toBeLessThan(1e-5);
+    }
     for (const i of [1, 63, 64, 65]) {
       const one = await model.runWithCache(s.input, { ...options, edits: scaled(i) });
       expect(relativeError(data(together[i], z), data(one, z)), `${i}`).toBeLessThan(1e-5);
@@ -355,6 +384,16 @@ describe('edits that mean nothing are refused', () => {
     const patched = await s.loaded.model.runWithCache(s.input, { namesFilter: 'logits', edits });
     expect(bits(patched.get('logits')!.data)).toEqual(bits(theirs.get('logits')!.data));
   });
+});
+
+it('runs as many variations at once as memory and bindings hold', () => {
+  const llama = { nLayers: 32, dModel: 4096, dMlp: 11008, nHeads: 32, nKvHeads: 32, dHead: 128 } as TextConfig;
+  const qwen = { nLayers: 28, dModel: 3584, dMlp: 18944, nHeads: 28, nKvHeads: 4, dHead: 128 } as TextConfig;
+  expect(variationsAtOnce(llama, 2 ** 31, 1, 640)).toBe(3); // a cache takes 0.6 GiB
+  expect(variationsAtOnce(qwen, 2 ** 31, 1, 640)).toBe(29);
+  expect(variationsAtOnce(qwen, 2 ** 31, 1, 64)).toBe(64);
+  expect(variationsAtOnce(qwen, 2 ** 27, 640, 640)).toBe(2); // the MLP's rows: 46 MiB each
+  expect(variationsAtOnce(llama, 2 ** 27, 4000, 4000)).toBe(1);
 });
 
 it.each<[EditPositions | undefined, number]>([

@@ -124,7 +124,7 @@ describe('classifier file', () => {
       error = caught;
     }
     expect(String(error)).toMatch(message);
-    expect(String(error)).toContain('c.safetensors');
+    expect(String(error)).toMatch(/Error: c\.safetensors: .*; fit the classifier again$/);
   });
 
   it('refuses other safetensors files, and other versions', () => {
@@ -132,10 +132,20 @@ describe('classifier file', () => {
       "not a classifier made by 'fit'",
     );
     const metadata = { format: 'headlight-sav-classifier', version: '2', classifier: '{}' };
-    expect(() => load(writeSafetensors([], metadata))).toThrow('format version "2", this build reads 1; fit again');
+    expect(() => load(writeSafetensors([], metadata))).toThrow(
+      'format version "2", this build reads 1; fit the classifier again',
+    );
     expect(() => load(writeSafetensors([], { ...metadata, version: '1', classifier: '{' }))).toThrow(
       'settings are not JSON',
     );
+  });
+
+  it('speaks of a classifier, not of a checkpoint, where the bytes are damaged or something else', () => {
+    const good = encodeClassifier(fitted());
+    const wanted =
+      'c.safetensors: is no whole safetensors file: damaged, or another file than fit has written; fit the';
+    for (const bad of [good.slice(0, 5), good.slice(0, 50), good.slice(0, -1), new TextEncoder().encode('%PNG not so')])
+      expect(() => load(bad)).toThrow(wanted);
   });
 
   it('random damage is an error or a classifier, never anything else', () => {
