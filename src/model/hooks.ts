@@ -3,7 +3,6 @@ import { normScale } from '../kernels/norm/norm.ts';
 import type { Readback, Recorder } from '../kernels/recorder.ts';
 import { elementCount, reshape, rows, type Tensor } from '../kernels/tensor.ts';
 import type { EditPlan, RowPlaces } from './edits.ts';
-import { InputError } from './errors.ts';
 import type { PositionRange } from './positions.ts';
 
 /** A norm's kind, for `hook_scale`. */
@@ -105,8 +104,7 @@ export class Hooks implements Site {
   }
 
   passSquare(name: string, tensor: Tensor, narrowed = false): Tensor {
-    const { edits } = this.#request;
-    const edited = edits?.applySquare(this.#rec, name, tensor, this.batch, this.#places(narrowed)) ?? tensor;
+    const edited = this.editSquare(name, tensor, this.batch, this.#places(narrowed));
     if (this.wants(name)) this.read(name, narrowed ? edited : this.#narrowSquare(edited));
     return edited;
   }
@@ -129,8 +127,8 @@ export class Hooks implements Site {
 
   /** The site of a tower: `leading` are its tensors' first dimensions in place of their rows, such as [crops, patches]. */
   whole(leading: readonly number[]): Site {
-    const places = { sequence: () => 0, position: (row: number) => row };
-    return new WholeSite(this, this.#rec, { places, leading, length: elementCount(leading) });
+    const places = { sequence: () => 0, position: (row: number) => row, count: elementCount(leading) };
+    return new WholeSite(this, this.#rec, { places, leading });
   }
 
   /** The wanted rows of a language-model tensor: a view for one sequence, a gather for several. */
@@ -174,9 +172,12 @@ export class Hooks implements Site {
     };
   }
 
-  /** @param length what negative positions count from, if not the prompt's end. */
-  edit(name: string, tensor: Tensor, places: RowPlaces, length?: number): Tensor {
-    return this.#request.edits?.apply(this.#rec, name, tensor, places, length) ?? tensor;
+  edit(name: string, tensor: Tensor, places: RowPlaces): Tensor {
+    return this.#request.edits?.apply(this.#rec, name, tensor, places) ?? tensor;
+  }
+
+  editSquare(name: string, tensor: Tensor, sequences: number, places: RowPlaces): Tensor {
+    return this.#request.edits?.applySquare(this.#rec, name, tensor, sequences, places) ?? tensor;
   }
 
   /** Keeps a tensor under a name, in its own shape: brings it home, or leaves a copy on the GPU. */
@@ -197,8 +198,6 @@ interface WholeRows {
   readonly places: RowPlaces;
   /** In place of the rows, in results. */
   readonly leading?: readonly number[];
-  /** What negative positions of edits count from. */
-  readonly length?: number;
   /** Reads nothing. */
   readonly silent?: boolean;
 }
@@ -229,23 +228,21 @@ class WholeSite implements Site {
   }
 
   pass(name: string, tensor: Tensor): Tensor {
-    const { places, length, leading } = this.#rows;
-    const edited = this.#hooks.edit(name, tensor, places, length);
+    const { places, leading } = this.#rows;
+    const edited = this.#hooks.edit(name, tensor, places);
     const [count, ...rest] = edited.shape;
     if (this.wants(name)) this.#hooks.read(name, reshape(edited, [...(leading ?? [count]), ...rest]));
     return edited;
   }
 
   passSquare(name: string, tensor: Tensor): Tensor {
-    if (this.edits(name))
-      throw new InputError(
-        `edit of ${name}: attention of a tower cannot be edited; edit its hook_z, hook_q, hook_k or hook_v`,
-      );
+    const { places, leading = [] } = this.#rows;
     const [matrices, queries, keys] = tensor.shape;
-    const sequences = (this.#rows.leading ?? []).slice(0, -1);
-    const shape = [...sequences, matrices / elementCount(sequences), queries, keys];
-    if (this.wants(name)) this.#hooks.read(name, reshape(tensor, shape));
-    return tensor;
+    const sequences = leading.slice(0, -1);
+    const count = elementCount(sequences);
+    const edited = this.#hooks.editSquare(name, tensor, count, places);
+    if (this.wants(name)) this.#hooks.read(name, reshape(edited, [...sequences, matrices / count, queries, keys]));
+    return edited;
   }
 
   passNorm(name: string, kind: NormKind, eps: number, x: Tensor, normalized: Tensor): Tensor {

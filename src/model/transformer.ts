@@ -136,14 +136,37 @@ function headOutputs(
     else keys = rotK;
   } else if (cache) copyRows(rec, { x: k, out: keys, ...into, label: `${name}.k cache` });
 
-  const how = { batch, ...mask, scale: dHead ** -0.5, keys: start + count / batch };
+  const seen = { q: rotQ, k: keys, v: values, keys: start + count / batch, start };
+  const z = attend(rec, seen, { name, site, batch, mask, headsAlone: narrow });
+  if (site.wants(`${name}.hook_result`)) {
+    const wanted = narrow ? z : bindable(rec, site.narrow(z));
+    site.pass(`${name}.hook_result`, headResult(rec, { z: wanted, weight: w.o.weight, label: `${name}.result` }), true);
+  }
+  return z;
+}
+
+/**
+ * Attention with its hooks, from scores to hook_z: softmax(q kᵀ / √dHead) v per head.
+ * @param qkv q [batch * queries, nHeads, dHead], k and v [batch * rows, nKvHeads, dHead] of which the first `keys` of each
+ *   sequence count (all by default); `start` is the position of each sequence's first row.
+ * @param run its name is `blocks.3.attn`, that of the block and what the hooks' names begin with.
+ * @returns [batch * queries, nHeads, dHead]
+ * @throws InputError where scores or the pattern are to be edited and a kernel of the user's own stands in attention's place.
+ */
+export function attend(
+  rec: Recorder,
+  { q, k, v, keys, start = 0 }: { q: Tensor; k: Tensor; v: Tensor; keys?: number; start?: number },
+  { name, site, batch, mask, headsAlone: narrow = false }: Omit<BlockRun, 'rope' | 'cache'>,
+): Tensor {
+  const [, nHeads, dHead] = q.shape;
+  const how = { batch, ...mask, scale: dHead ** -0.5, keys };
   // Where the first of some queries stands; without a causal mask that says nothing.
   const at = (row: number) => (mask.causal ? { offset: start + row } : {});
   const first = narrow ? site.firstRow : 0;
   const [scoresHook, patternHook] = [`${name}.hook_attn_scores`, `${name}.hook_pattern`];
   /** Scores and pattern as matrices, and as they are after edits. */
   const matrices = (queries: Tensor, row: number, narrowed: boolean): Tensor | undefined => {
-    const args = { q: queries, k: keys, ...how, ...at(row), label: `${name}.scores` };
+    const args = { q: queries, k, ...how, ...at(row), label: `${name}.scores` };
     const scores = site.passSquare(scoresHook, attentionScores(rec, args), narrowed);
     if (!site.touches(patternHook) && !site.edits(scoresHook)) return undefined;
     return site.passSquare(patternHook, attentionPattern(rec, { scores, label: `${name}.pattern` }), narrowed);
@@ -154,19 +177,14 @@ function headOutputs(
       throw new InputError(
         `${name}: a kernel of your own stands in the place of attention, whose scores and pattern are to be edited: leave one out`,
       );
-    const pattern = matrices(rotQ, first, narrow)!;
-    z = attentionValues(rec, { pattern, v: values, heads: nHeads, batch, label: `${name}.z` });
+    const pattern = matrices(q, first, narrow)!;
+    z = attentionValues(rec, { pattern, v, heads: nHeads, batch, label: `${name}.z` });
   } else {
-    if (site.wants(scoresHook, patternHook))
-      matrices(narrow ? rotQ : bindable(rec, site.narrow(rotQ)), site.firstRow, true);
-    z = attention(rec, { q: rotQ, k: keys, v: values, ...how, ...at(first), label: `${name}.z` });
+    if (site.wants(scoresHook, patternHook)) matrices(narrow ? q : bindable(rec, site.narrow(q)), site.firstRow, true);
+    z = attention(rec, { q, k, v, ...how, ...at(first), label: `${name}.z` });
   }
   z = site.pass(`${name}.hook_z`, z, narrow);
   for (const [extra, tensor] of rec.extras(`${name}.z`)) site.pass(`${name}.hook_${extra}`, tensor, narrow);
-  if (site.wants(`${name}.hook_result`)) {
-    const wanted = narrow ? z : bindable(rec, site.narrow(z));
-    site.pass(`${name}.hook_result`, headResult(rec, { z: wanted, weight: w.o.weight, label: `${name}.result` }), true);
-  }
   return z;
 }
 

@@ -284,6 +284,92 @@ describe.each([
   });
 });
 
+/** The most negative number: softmax makes 0 of it. */
+const hidden = -3.4028235e38;
+
+// One crop; tiles and a class token; tiles of SigLIP; all pictures' patches in one row, with frames, and with windows.
+describe.each([
+  ['checkpoints/llava-f32', 'pair'],
+  ['families/next-mistral-f32', 'wide'],
+  ['families/onevision-f32', 'wide'],
+  ['families/qwen2-vl-f32', 'scene'],
+  ['families/qwen2_5-vl-f32', 'wide'],
+])('attention in the tower of %s', (checkpoint, name) => {
+  let s: Subject;
+  beforeAll(async () => {
+    s = await open(checkpoint, name);
+  });
+  afterAll(() => s?.loaded.destroy());
+  const [scores, pattern, v, z] = ['attn_scores', 'pattern', 'v', 'z'].map((h) => `vision.blocks.0.attn.hook_${h}`);
+  const out = 'projector.hook_out';
+  const run = (edits: Edit[], namesFilter: string[]) => s.loaded.model.runWithCache(s.input, { edits, namesFilter });
+
+  it('follows from edited scores', async () => {
+    const plain = await run([], [scores, pattern, v, out]);
+    const { data: before, shape } = plain.get(scores)!;
+    const [heads, tokens] = shape.slice(-3);
+    const crops = before.length / heads / tokens ** 2;
+    const row = (crops - 1) * tokens + 2; // positions go on from crop to crop, keys do not
+    const [queries, keys] = [
+      [row, crops * tokens - 2],
+      [1, 3, tokens - 1],
+    ];
+    const edits: Edit[] = [
+      { at: scores, heads: [1], positions: { at: [row, -2] }, keys: { at: [1, 3, -1] }, set: hidden },
+    ];
+    const found = await run(edits, [pattern, z, out]);
+    const wanted = before.map((score, i) => {
+      const [matrix, q, k] = [Math.floor(i / tokens ** 2), Math.floor(i / tokens) % tokens, i % tokens];
+      const position = Math.floor(matrix / heads) * tokens + q;
+      return matrix % heads === 1 && queries.includes(position) && keys.includes(k) ? hidden : score;
+    });
+    for (let at = 0; at < wanted.length; at += tokens) softmax(wanted.subarray(at, at + tokens));
+    expect(relativeError(data(found, pattern), wanted)).toBeLessThan(1e-5);
+    expect(relativeError(data(found, z), mixed(wanted, data(plain, v), [crops, heads, tokens]))).toBeLessThan(1e-5);
+    expect(relativeError(data(found, pattern), data(plain, pattern))).toBeGreaterThan(1e-3);
+    expect(relativeError(data(found, out), data(plain, out))).toBeGreaterThan(1e-5);
+    const same = await run([{ at: 'vision.*.hook_attn_scores', scale: 1 }], [out]);
+    expect(relativeError(data(same, out), data(plain, out))).toBeLessThan(1e-5);
+  });
+
+  it('follows from an edited pattern', async () => {
+    const plain = await run([], [v]);
+    const { shape, data: values } = plain.get(v)!;
+    const [heads, dHead] = shape.slice(-2);
+    const tokens = shape.at(-3)!;
+    // Every query looks at the third patch of its crop, wherever a mask lets it look.
+    const edits: Edit[] = [
+      { at: pattern, set: 0 },
+      { at: pattern, keys: 2, set: 1 },
+    ];
+    const third = values.map((_, i) => {
+      const crop = Math.floor(i / (tokens * heads * dHead));
+      return values[(crop * tokens + 2) * heads * dHead + (i % (heads * dHead))];
+    });
+    expect(data(await run(edits, [z]), z)).toEqual(third);
+  });
+});
+
+/** In place. */
+function softmax(row: Float32Array): void {
+  const peak = row.reduce((a, b) => Math.max(a, b));
+  const total = row.reduce((sum, x) => sum + Math.exp(x - peak), 0);
+  for (const [i, x] of row.entries()) row[i] = Math.exp(x - peak) / total;
+}
+
+/** pattern · v, of as many heads of both. */
+function mixed(pattern: Float32Array, v: Float32Array, [crops, heads, tokens]: number[]): Float32Array {
+  const dHead = v.length / (crops * heads * tokens);
+  return v.map((_, i) => {
+    const [row, h, d] = [Math.floor(i / heads / dHead), Math.floor(i / dHead) % heads, i % dHead];
+    const [crop, q] = [Math.floor(row / tokens), row % tokens];
+    let sum = 0;
+    for (let k = 0; k < tokens; k++)
+      sum += pattern[((crop * heads + h) * tokens + q) * tokens + k] * v[((crop * tokens + k) * heads + h) * dHead + d];
+    return sum;
+  });
+}
+
 describe('edits that mean nothing are refused', () => {
   let s: Subject;
   beforeAll(async () => {
@@ -306,7 +392,8 @@ describe('edits that mean nothing are refused', () => {
     [{ at: 'blocks.0.attn.hook_z', positions: [0, 3], set: new Float32Array(2 * 96) }, /2 vectors for 3 positions/],
     [{ at: 'blocks.0.attn.hook_z', keys: [0, 1], set: 0 }, /keys are of hook_attn_scores/],
     [{ at: 'blocks.0.attn.hook_pattern', set: new Float32Array(3) }, /takes no vectors/],
-    [{ at: 'vision.blocks.0.attn.hook_pattern', set: 0 }, /attention of a tower cannot be edited/],
+    [{ at: 'vision.blocks.0.attn.hook_z', positions: 17, set: 0 }, /position 17 does not lie within the 17 rows/],
+    [{ at: 'vision.blocks.0.attn.hook_pattern', keys: [0, 18], set: 0 }, /position 18 does not lie within the 17 keys/],
   ])('%j', async (edit, message) => {
     await expect(s.loaded.model.runWithCache(s.input, { edits: [edit], namesFilter: 'logits' })).rejects.toThrow(
       message,
