@@ -13,7 +13,7 @@ export type EditPositions = PosSlice | { readonly at: readonly number[] };
  * is computed from what it leaves. Edits of one hook point apply in the order of the list; names read what all of them leave.
  */
 export interface Edit {
-  /** A hook point's name, or a glob. Not `hook_result` (edit `hook_z`) and not `hook_scale` (edit `hook_normalized`). */
+  /** A hook point's name, or a glob. */
   readonly at: string;
   /** Of activations that have heads; all by default. */
   readonly heads?: readonly number[];
@@ -63,19 +63,13 @@ export class EditPlan {
   /** Tokens of the prompt: what negative positions count from, in generated steps too. */
   readonly #promptLength: number;
 
-  /** @throws InputError for names that are none or cannot be edited, and for edits that say nothing or too much. */
+  /** @throws InputError for names that are none, and for edits that say nothing or too much. */
   constructor(points: readonly HookPoint[], edits: readonly PlannedEdit[], promptLength: number) {
     this.#promptLength = promptLength;
     for (const each of edits) {
       checkEdit(each);
-      for (const { name } of selectHooks(points, each.at)) {
-        const refusal = /\.hook_(result|scale)$/.exec(name)?.[1];
-        if (refusal && !each.at.includes('*'))
-          throw new InputError(
-            `${name} cannot be edited; edit ${refusal === 'result' ? 'hook_z or hook_attn_out' : 'hook_normalized'}`,
-          );
-        if (!refusal) this.#byName.set(name, [...(this.#byName.get(name) ?? []), each]);
-      }
+      for (const { name } of selectHooks(points, each.at))
+        this.#byName.set(name, [...(this.#byName.get(name) ?? []), each]);
     }
   }
 

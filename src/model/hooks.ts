@@ -1,12 +1,8 @@
 import { gatherRows } from '../kernels/elementwise/elementwise.ts';
-import { normScale } from '../kernels/norm/norm.ts';
 import type { Readback, Recorder } from '../kernels/recorder.ts';
 import { elementCount, reshape, rows, type Tensor } from '../kernels/tensor.ts';
 import type { EditPlan, RowPlaces } from './edits.ts';
 import type { PositionRange } from './positions.ts';
-
-/** A norm's kind, for `hook_scale`. */
-export type NormKind = 'layer' | 'rms';
 
 /**
  * Where activations pass: a block offers each one under its name, and goes on with what it is given back. The language
@@ -23,8 +19,6 @@ export interface Site {
   pass(name: string, tensor: Tensor, narrowed?: boolean): Tensor;
   /** The same for matrices of queries and keys, [sequences * heads, queries, keys], of all queries or the wanted ones. */
   passSquare(name: string, tensor: Tensor, narrowed?: boolean): Tensor;
-  /** A norm's output, and for who asks its scale. */
-  passNorm(name: string, kind: NormKind, eps: number, x: Tensor, normalized: Tensor): Tensor;
   /** The wanted rows. */
   narrow(tensor: Tensor): Tensor;
   /** Where in the tensor of a sequence's rows the first wanted one is. */
@@ -109,26 +103,22 @@ export class Hooks implements Site {
     return edited;
   }
 
-  passNorm(name: string, kind: NormKind, eps: number, x: Tensor, normalized: Tensor): Tensor {
-    return passNorm(this, this.#rec, name, kind, eps, x, normalized);
-  }
-
   /** This site for tensors that hold the wanted rows alone. */
   get narrowed(): Site {
-    return new WholeSite(this, this.#rec, { places: this.#places(true) });
+    return new WholeSite(this, { places: this.#places(true) });
   }
 
   /** A site for each sequence's last row, which is edited as all others but read by nobody: what generation goes on from. */
   get last(): Site {
     const { length } = this.#request;
     const places = { sequence: (row: number) => row, position: () => this.#start + length - 1 };
-    return new WholeSite(this, this.#rec, { places, silent: true });
+    return new WholeSite(this, { places, silent: true });
   }
 
   /** The site of a tower: `leading` are its tensors' first dimensions in place of their rows, such as [crops, patches]. */
   whole(leading: readonly number[]): Site {
     const places = { sequence: () => 0, position: (row: number) => row, count: elementCount(leading) };
-    return new WholeSite(this, this.#rec, { places, leading });
+    return new WholeSite(this, { places, leading });
   }
 
   /** The wanted rows of a language-model tensor: a view for one sequence, a gather for several. */
@@ -206,12 +196,10 @@ interface WholeRows {
 class WholeSite implements Site {
   readonly firstRow = 0;
   readonly #hooks: Hooks;
-  readonly #rec: Recorder;
   readonly #rows: WholeRows;
 
-  constructor(hooks: Hooks, rec: Recorder, rows: WholeRows) {
+  constructor(hooks: Hooks, rows: WholeRows) {
     this.#hooks = hooks;
-    this.#rec = rec;
     this.#rows = rows;
   }
 
@@ -245,25 +233,7 @@ class WholeSite implements Site {
     return edited;
   }
 
-  passNorm(name: string, kind: NormKind, eps: number, x: Tensor, normalized: Tensor): Tensor {
-    return passNorm(this, this.#rec, name, kind, eps, x, normalized);
-  }
-
   narrow(tensor: Tensor): Tensor {
     return tensor;
   }
-}
-
-function passNorm(
-  site: Site,
-  rec: Recorder,
-  name: string,
-  kind: NormKind,
-  eps: number,
-  x: Tensor,
-  normalized: Tensor,
-): Tensor {
-  const scale = `${name}.hook_scale`;
-  if (site.wants(scale)) site.pass(scale, normScale(rec, { x, eps, kind, label: scale }));
-  return site.pass(`${name}.hook_normalized`, normalized);
 }

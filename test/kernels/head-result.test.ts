@@ -1,5 +1,5 @@
 import { describe, expect, it } from 'vitest';
-import { headResult } from '../../src/kernels/head-result/head-result.ts';
+import { headResult, headSum } from '../../src/kernels/head-result/head-result.ts';
 import type { DType } from '../../src/kernels/tensor.ts';
 import { useGpu } from '../gpu.ts';
 import { guarded, nmse, random, readGuarded, store, weightOf } from './check.ts';
@@ -67,6 +67,40 @@ describe.each(['f32', 'f16', 'bf16'] as const)('headResult %s', (dtype) => {
         for (let i = 0; i < columns; i++) product[t * dModel + n] += z[t * columns + i] * w[n * columns + i];
       }
     expect(nmse(sums, product)).toBeLessThanOrEqual(1e-12);
+  });
+});
+
+describe('headSum', () => {
+  it.each([
+    [1, 1, 1, true],
+    [5, 3, 7, false],
+    [17, 4, 64, true],
+    [3, 2, 96, false],
+  ])('of %i queries, %i heads, width %i, bias %o', async (queries, heads, dModel, biased) => {
+    const result = random(queries * heads * dModel, 1);
+    const bias = random(dModel, 2);
+    const rec = gpu().record('head sum', { bindToEnd: true });
+    const out = guarded(gpu(), 'sum', 'f32', [queries, dModel]);
+    headSum(rec, {
+      result: rec.input('result', 'f32', [queries, heads, dModel], result),
+      bias: biased ? rec.input('bias', 'f32', [dModel], bias) : undefined,
+      label: 'sum',
+      out,
+    });
+    const expected = Float64Array.from({ length: queries * dModel }, (_, i) => {
+      const [t, n] = [Math.floor(i / dModel), i % dModel];
+      let sum = biased ? bias[n] : 0;
+      for (let h = 0; h < heads; h++) sum += result[(t * heads + h) * dModel + n];
+      return sum;
+    });
+    expect(nmse(await readGuarded(rec, out), expected)).toBeLessThanOrEqual(1e-12);
+    gpu().destroy(out);
+  });
+
+  it('names what does not fit', () => {
+    const rec = gpu().record('misfits');
+    const [result, bias] = [rec.temp('result', 'f32', [2, 3, 4]), rec.temp('o.bias', 'f32', [3])];
+    expect(() => headSum(rec, { result, bias, label: 'sum' })).toThrow('o.bias: expected [4], got [3] (in head-sum)');
   });
 });
 

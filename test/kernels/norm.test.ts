@@ -77,6 +77,30 @@ describe.each(cases)('%s %i: norms of [%i, %i] + %f', (reduce, lanes, rows, colu
     gpu().destroy(out);
   });
 
+  it.each(['layer', 'rms'] as const)('%sNorm by scales that are given', async (kind) => {
+    const recorder = gpu().record('rescaled', { bindToEnd: true });
+    const out = guarded(gpu(), 'out', 'f32', [rows, columns]);
+    const given = random(rows, 4).map((v) => v + 2);
+    const args = {
+      x: recorder.input('x', 'f32', [rows, columns], x),
+      weight: recorder.input('weight', 'f32', [columns], weight),
+      scales: recorder.input('scales', 'f32', [rows, 1], given),
+      eps,
+      label: 'norm',
+      out,
+      variant,
+    };
+    if (kind === 'rms') rmsNorm(recorder, args);
+    else layerNorm(recorder, { ...args, bias: recorder.input('bias', 'f32', [columns], bias) });
+    const { normalized, scales } = referenceNorm(kind, x, columns, eps);
+    const expected = normalized.map((v, i) => {
+      const [row, c] = [Math.floor(i / columns), i % columns];
+      return ((v * scales[row]) / given[row]) * weight[c] + (kind === 'layer' ? bias[c] : 0);
+    });
+    expect(nmse(await readGuarded(recorder, out), expected)).toBeLessThan(1e-7);
+    gpu().destroy(out);
+  });
+
   it.each(['layer', 'rms'] as const)('normScale %s', async (kind) => {
     const recorder = gpu().record('normScale', { bindToEnd: true });
     const out = guarded(gpu(), 'out', 'f32', [rows, 1]);

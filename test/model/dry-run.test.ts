@@ -16,7 +16,7 @@ import { priceWeights } from '../../src/model/price.ts';
 import { fixturePath, modelInput, readJsonFixture, readTensors } from '../fixtures.ts';
 
 /** Edits that take other kernels than a run without them, or further ones. */
-const taken: Edit[] = [{ at: '*.attn.hook_pattern', scale: 1 }];
+const taken: Edit[] = ['pattern', 'result', 'scale'].map((hook) => ({ at: `*.hook_${hook}`, scale: 1 }));
 
 it.each<[string, DType, Edit[]]>([
   ['checkpoints/llava-bf16', 'bf16', []],

@@ -63,8 +63,10 @@ describe.each([
     const plain = data(await run([]), 'logits');
     const same = await run([{ at: 'blocks.1.attn.hook_z', scale: 1 }]);
     expect(bits(data(same, 'logits'))).toEqual(bits(plain));
-    // scores and patterns go through matrices then: the same numbers, differently rounded
-    for (const at of ['blocks.0.attn.hook_attn_scores', 'blocks.*.attn.hook_pattern'])
+    const scaled = await run([{ at: '*.hook_scale', scale: 1 }]);
+    expect(bits(data(scaled, 'logits'))).toEqual(bits(plain));
+    // matrices of scores and patterns, and sums of results: the same numbers, differently rounded
+    for (const at of ['blocks.0.attn.hook_attn_scores', 'blocks.*.attn.hook_pattern', '*.hook_result'])
       expect(relativeError(data(await run([{ at, scale: 1 }]), 'logits'), plain), at).toBeLessThan(1e-5);
   });
 
@@ -90,6 +92,61 @@ describe.each([
     } finally {
       for (const [i, bytes] of stored.entries()) gpu().write(weight.parts[i], bytes);
     }
+  });
+
+  it('norms divide by an edited scale', async () => {
+    const { blocks, lnFinal } = s.loaded.model.weights.decoder;
+    const [scale, normalized] = ['blocks.1.ln1.hook_scale', 'blocks.1.ln1.hook_normalized'];
+    const plain = await run([], [scale, normalized, 'logits']);
+    const doubled = await run([{ at: scale, scale: 2 }], [scale, 'logits']);
+    expect(bits(data(doubled, scale))).toEqual(bits(data(plain, scale).map((x) => 2 * x)));
+    expect(relativeError(data(doubled, 'logits'), data(plain, 'logits'))).toBeGreaterThan(1e-2);
+    expect(lnFinal.bias).toBeUndefined(); // RMS norms: half of the weight is half of the output
+    const { weight } = blocks[1].ln1;
+    const stored = await words(weight);
+    try {
+      gpu().write(
+        weight,
+        new Float32Array(stored.slice().buffer).map((x) => x / 2),
+      );
+      expect(bits(data(await run([]), 'logits'))).toEqual(bits(data(doubled, 'logits')));
+    } finally {
+      gpu().write(weight, stored);
+    }
+    // Frozen to another run's, at some positions
+    const theirs = data(await run([], scale, { ...s.other, inputIds: s.input.inputIds }), scale).map((x) => x * 1.5);
+    const frozen = await run([{ at: scale, positions: [2, 5], set: theirs.slice(2, 5) }], [scale, normalized]);
+    const { dModel } = s.loaded.model.config.text;
+    const wanted = data(plain, normalized).map((x, i) => {
+      const p = Math.floor(i / dModel);
+      return p >= 2 && p < 5 ? (x * data(plain, scale)[p]) / theirs[p] : x;
+    });
+    expect(relativeError(data(frozen, normalized), wanted)).toBeLessThan(1e-6);
+    const final = await run([{ at: 'ln_final.hook_scale', scale: 4 }]);
+    expect(bits(data(final, 'logits'))).toEqual(bits(data(plain, 'logits').map((x) => x / 4)));
+  });
+
+  it('the attention’s output is the sum of edited results', async () => {
+    const [result, out, z] = ['attn.hook_result', 'hook_attn_out', 'attn.hook_z'].map((h) => `blocks.1.${h}`);
+    const plain = await run([], [result, out, 'logits']);
+    const heads = [1];
+    const cut = data(await run([{ at: result, heads, set: 0 }]), 'logits');
+    expect(relativeError(cut, data(await run([{ at: z, heads, set: 0 }]), 'logits'))).toBeLessThan(1e-5);
+    expect(relativeError(cut, data(plain, 'logits'))).toBeGreaterThan(1e-3);
+    const { nHeads, dModel } = s.loaded.model.config.text;
+    const edits: Edit[] = [
+      { at: result, heads: [0], positions: [2, 5], scale: -1 },
+      { at: result, heads: [1], positions: -1, set: random(dModel, 9) },
+    ];
+    const found = await run(edits, [result, out]);
+    const wanted = data(plain, out).slice();
+    for (const [i, x] of data(found, result).entries())
+      wanted[Math.floor(i / dModel / nHeads) * dModel + (i % dModel)] += x - data(plain, result)[i];
+    expect(relativeError(data(found, out), wanted)).toBeLessThan(1e-5);
+    expect(relativeError(data(found, out), data(plain, out))).toBeGreaterThan(1e-2);
+    // Of a run that ends with these heads, at the last position
+    const ended = await s.loaded.model.runWithCache(s.input, { edits, namesFilter: result, posSlice: -1 });
+    expect(relativeError(data(ended, result), data(found, result).slice(-nHeads * dModel))).toBeLessThan(1e-5);
   });
 
   it('patching the whole residual stream of another run reproduces it', async () => {
@@ -281,6 +338,8 @@ describe.each([
       model.price(s.input, { edits, namesFilter }).dispatches;
     expect(launches([], ['logits', 'blocks.0.attn.hook_z', 'blocks.0.hook_resid_pre'])).toBe(launches([]));
     expect(launches([{ at: 'blocks.0.attn.hook_z', set: 0 }])).toBe(launches([]) + 1);
+    expect(launches([{ at: 'blocks.0.ln1.hook_scale', scale: 2 }])).toBe(launches([]) + 2); // and the scale
+    expect(launches([{ at: 'blocks.0.attn.hook_result', set: 0 }])).toBe(launches([]) + 3); // and two sums
   });
 });
 
@@ -294,7 +353,7 @@ describe.each([
   ['families/onevision-f32', 'wide'],
   ['families/qwen2-vl-f32', 'scene'],
   ['families/qwen2_5-vl-f32', 'wide'],
-])('attention in the tower of %s', (checkpoint, name) => {
+])('the tower of %s', (checkpoint, name) => {
   let s: Subject;
   beforeAll(async () => {
     s = await open(checkpoint, name);
@@ -304,7 +363,7 @@ describe.each([
   const out = 'projector.hook_out';
   const run = (edits: Edit[], namesFilter: string[]) => s.loaded.model.runWithCache(s.input, { edits, namesFilter });
 
-  it('follows from edited scores', async () => {
+  it('has attention of edited scores', async () => {
     const plain = await run([], [scores, pattern, v, out]);
     const { data: before, shape } = plain.get(scores)!;
     const [heads, tokens] = shape.slice(-3);
@@ -332,7 +391,7 @@ describe.each([
     expect(relativeError(data(same, out), data(plain, out))).toBeLessThan(1e-5);
   });
 
-  it('follows from an edited pattern', async () => {
+  it('has attention of an edited pattern', async () => {
     const plain = await run([], [v]);
     const { shape, data: values } = plain.get(v)!;
     const [heads, dHead] = shape.slice(-2);
@@ -347,6 +406,28 @@ describe.each([
       return values[(crop * tokens + 2) * heads * dHead + (i % (heads * dHead))];
     });
     expect(data(await run(edits, [z]), z)).toEqual(third);
+  });
+
+  it('divides by edited scales and adds up edited results', async () => {
+    const [normalized, result, attn] = ['ln2.hook_normalized', 'attn.hook_result', 'hook_attn_out'].map(
+      (hook) => `vision.blocks.0.${hook}`,
+    );
+    const divided = async (by: number) =>
+      data(await run([{ at: 'vision.blocks.0.ln2.hook_scale', scale: by }], [normalized]), normalized);
+    const plain = await run([], [normalized, result, attn]);
+    const [half, quarter] = [await divided(2), await divided(4)];
+    // What is not the bias is halved, and halved again.
+    const halved = half.map((x, i) => data(plain, normalized)[i] - 2 * (x - quarter[i]));
+    expect(relativeError(halved, half)).toBeLessThan(1e-6);
+    expect(relativeError(half, data(plain, normalized))).toBeGreaterThan(0.1);
+
+    const [heads, dModel] = plain.get(result)!.shape.slice(-2);
+    const found = await run([{ at: result, heads: [1], positions: [3, -1], scale: -1 }], [result, attn]);
+    const wanted = data(plain, attn).slice();
+    for (const [i, x] of data(found, result).entries())
+      wanted[Math.floor(i / dModel / heads) * dModel + (i % dModel)] += x - data(plain, result)[i];
+    expect(relativeError(data(found, attn), wanted)).toBeLessThan(1e-5);
+    expect(relativeError(data(found, attn), data(plain, attn))).toBeGreaterThan(1e-2);
   });
 });
 
@@ -384,8 +465,7 @@ describe('edits that mean nothing are refused', () => {
     [{ at: 'blocks.0.attn.hook_z', scale: Number.NaN }, /NaN is not a finite number/],
     [{ at: 'blocks.0.attn.hook_z', heads: [4], set: 0 }, /head 4, there are 0 to 3/],
     [{ at: 'blocks.0.hook_resid_pre', heads: [0], set: 0 }, /it has no heads/],
-    [{ at: 'blocks.0.attn.hook_result', set: 0 }, /edit hook_z or hook_attn_out/],
-    [{ at: 'blocks.0.ln1.hook_scale', set: 0 }, /edit hook_normalized/],
+    [{ at: 'blocks.0.ln1.hook_scale', heads: [0], set: 1 }, /it has no heads, its rows are of 1 numbers/],
     [{ at: 'blocks.0.attn.hook_z', positions: -1000, set: 0 }, /position -1000 does not lie within/],
     [{ at: 'blocks.0.attn.hook_z', positions: [5, 5], set: 0 }, /positions 5 to 5 are none/],
     [{ at: 'blocks.0.attn.hook_z', heads: [0], set: new Float32Array(25) }, /25 numbers are no rows of 24/],
@@ -398,14 +478,6 @@ describe('edits that mean nothing are refused', () => {
     await expect(s.loaded.model.runWithCache(s.input, { edits: [edit], namesFilter: 'logits' })).rejects.toThrow(
       message,
     );
-  });
-
-  it('a glob passes over what cannot be edited', async () => {
-    const scale = 'blocks.0.ln1.hook_scale';
-    const edited = (edits: Edit[]) => s.loaded.model.runWithCache(s.input, { edits, namesFilter: [scale, 'logits'] });
-    const [plain, found] = [await edited([]), await edited([{ at: 'blocks.0.ln1.*', scale: 2 }])];
-    expect(bits(data(found, scale))).toEqual(bits(data(plain, scale)));
-    expect(relativeError(data(found, 'logits'), data(plain, 'logits'))).toBeGreaterThan(1e-3);
   });
 
   it('of what variations share', async () => {
