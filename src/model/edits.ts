@@ -18,13 +18,13 @@ export interface Edit {
   /** Of activations that have heads; all by default. */
   readonly heads?: readonly number[];
   /**
-   * All by default, generated ones included; a range without an end reaches into them too. Of the tower and the projector:
-   * rows, all crops' or pictures' after one another; of their attention, queries.
+   * All by default, generated ones included; a range without an end reaches into them too. Of towers and the projector:
+   * rows, all crops', pictures' or texts' after one another; of their attention, queries.
    */
   readonly positions?: EditPositions;
   /**
-   * Of `hook_attn_scores` and `hook_pattern`: the keys; all by default. Of the tower: columns of the matrices, which are the
-   * rows of the query's own crop.
+   * Of `hook_attn_scores` and `hook_pattern`: the keys; all by default. Of towers: columns of the matrices, which are the
+   * rows of the query's own crop or text.
    */
   readonly keys?: EditPositions;
   /** The value times this … */
@@ -60,11 +60,11 @@ interface Extent {
 /** The edits of a run, by hook point. */
 export class EditPlan {
   readonly #byName = new Map<string, PlannedEdit[]>();
-  /** Tokens of the prompt: what negative positions count from, in generated steps too. */
+  /** Tokens of the prompt: what negative positions count from, in generated steps too. Towers alone have none. */
   readonly #promptLength: number;
 
   /** @throws InputError for names that are none, and for edits that say nothing or too much. */
-  constructor(points: readonly HookPoint[], edits: readonly PlannedEdit[], promptLength: number) {
+  constructor(points: readonly HookPoint[], edits: readonly PlannedEdit[], promptLength = 0) {
     this.#promptLength = promptLength;
     for (const each of edits) {
       checkEdit(each);

@@ -1,39 +1,13 @@
 // Edits against what they must equal: other weights, other runs, arithmetic.
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
-import { openFolder } from '#platform';
 import type { Tensor } from '../../src/kernels/tensor.ts';
 import { type Edit, type EditPositions, firstPosition } from '../../src/model/edits.ts';
 import { generate } from '../../src/model/generate.ts';
-import type { ModelInput } from '../../src/model/input.ts';
-import { type LoadedModel, loadModel } from '../../src/model/load-model.ts';
-import type { ActivationCache } from '../../src/model/run.ts';
-import { fixturePath, modelInput, readTensors } from '../fixtures.ts';
 import { useGpu } from '../gpu.ts';
 import { random, relativeError } from '../kernels/check.ts';
+import { bits, data, open, type Subject } from './subject.ts';
 
 const gpu = useGpu();
-
-interface Subject {
-  loaded: LoadedModel;
-  input: ModelInput;
-  other: ModelInput;
-}
-
-async function open(checkpoint: string, name: string): Promise<Subject> {
-  const tensors = readTensors(`${checkpoint}/expected.safetensors`);
-  const own = [...tensors]
-    .filter(([key]) => key.startsWith(`${name}/`))
-    .map(([key, t]) => [key.slice(name.length + 1), t]);
-  const input = modelInput(new Map(own as never));
-  const other = {
-    ...input,
-    visuals: input.visuals.map((visual) => ({ ...visual, pixels: visual.pixels.map((x) => -x) })),
-  };
-  return { loaded: await loadModel(await openFolder(fixturePath(checkpoint)), { gpu: gpu() }), input, other };
-}
-
-const bits = (data: Float32Array) => Array.from(new Uint32Array(data.buffer, data.byteOffset, data.length));
-const data = (cache: ActivationCache, name: string) => cache.get(name)!.data;
 
 // GQA, head size of its own; Qwen2 decoder with a picture of many tiles; rotary positions of three axes.
 describe.each([
@@ -44,7 +18,7 @@ describe.each([
 ])('%s', (checkpoint, name) => {
   let s: Subject;
   beforeAll(async () => {
-    s = await open(checkpoint, name);
+    s = await open(gpu(), checkpoint, name);
   });
   afterAll(() => s?.loaded.destroy());
   const run = (edits: Edit[], namesFilter: string | string[] = 'logits', input = s.input) =>
@@ -343,118 +317,10 @@ describe.each([
   });
 });
 
-/** The most negative number: softmax makes 0 of it. */
-const hidden = -3.4028235e38;
-
-// One crop; tiles and a class token; tiles of SigLIP; all pictures' patches in one row, with frames, and with windows.
-describe.each([
-  ['checkpoints/llava-f32', 'pair'],
-  ['families/next-mistral-f32', 'wide'],
-  ['families/onevision-f32', 'wide'],
-  ['families/qwen2-vl-f32', 'scene'],
-  ['families/qwen2_5-vl-f32', 'wide'],
-])('the tower of %s', (checkpoint, name) => {
-  let s: Subject;
-  beforeAll(async () => {
-    s = await open(checkpoint, name);
-  });
-  afterAll(() => s?.loaded.destroy());
-  const [scores, pattern, v, z] = ['attn_scores', 'pattern', 'v', 'z'].map((h) => `vision.blocks.0.attn.hook_${h}`);
-  const out = 'projector.hook_out';
-  const run = (edits: Edit[], namesFilter: string[]) => s.loaded.model.runWithCache(s.input, { edits, namesFilter });
-
-  it('has attention of edited scores', async () => {
-    const plain = await run([], [scores, pattern, v, out]);
-    const { data: before, shape } = plain.get(scores)!;
-    const [heads, tokens] = shape.slice(-3);
-    const crops = before.length / heads / tokens ** 2;
-    const row = (crops - 1) * tokens + 2; // positions go on from crop to crop, keys do not
-    const [queries, keys] = [
-      [row, crops * tokens - 2],
-      [1, 3, tokens - 1],
-    ];
-    const edits: Edit[] = [
-      { at: scores, heads: [1], positions: { at: [row, -2] }, keys: { at: [1, 3, -1] }, set: hidden },
-    ];
-    const found = await run(edits, [pattern, z, out]);
-    const wanted = before.map((score, i) => {
-      const [matrix, q, k] = [Math.floor(i / tokens ** 2), Math.floor(i / tokens) % tokens, i % tokens];
-      const position = Math.floor(matrix / heads) * tokens + q;
-      return matrix % heads === 1 && queries.includes(position) && keys.includes(k) ? hidden : score;
-    });
-    for (let at = 0; at < wanted.length; at += tokens) softmax(wanted.subarray(at, at + tokens));
-    expect(relativeError(data(found, pattern), wanted)).toBeLessThan(1e-5);
-    expect(relativeError(data(found, z), mixed(wanted, data(plain, v), [crops, heads, tokens]))).toBeLessThan(1e-5);
-    expect(relativeError(data(found, pattern), data(plain, pattern))).toBeGreaterThan(1e-3);
-    expect(relativeError(data(found, out), data(plain, out))).toBeGreaterThan(1e-5);
-    const same = await run([{ at: 'vision.*.hook_attn_scores', scale: 1 }], [out]);
-    expect(relativeError(data(same, out), data(plain, out))).toBeLessThan(1e-5);
-  });
-
-  it('has attention of an edited pattern', async () => {
-    const plain = await run([], [v]);
-    const { shape, data: values } = plain.get(v)!;
-    const [heads, dHead] = shape.slice(-2);
-    const tokens = shape.at(-3)!;
-    // Every query looks at the third patch of its crop, wherever a mask lets it look.
-    const edits: Edit[] = [
-      { at: pattern, set: 0 },
-      { at: pattern, keys: 2, set: 1 },
-    ];
-    const third = values.map((_, i) => {
-      const crop = Math.floor(i / (tokens * heads * dHead));
-      return values[(crop * tokens + 2) * heads * dHead + (i % (heads * dHead))];
-    });
-    expect(data(await run(edits, [z]), z)).toEqual(third);
-  });
-
-  it('divides by edited scales and adds up edited results', async () => {
-    const [normalized, result, attn] = ['ln2.hook_normalized', 'attn.hook_result', 'hook_attn_out'].map(
-      (hook) => `vision.blocks.0.${hook}`,
-    );
-    const divided = async (by: number) =>
-      data(await run([{ at: 'vision.blocks.0.ln2.hook_scale', scale: by }], [normalized]), normalized);
-    const plain = await run([], [normalized, result, attn]);
-    const [half, quarter] = [await divided(2), await divided(4)];
-    // What is not the bias is halved, and halved again.
-    const halved = half.map((x, i) => data(plain, normalized)[i] - 2 * (x - quarter[i]));
-    expect(relativeError(halved, half)).toBeLessThan(1e-6);
-    expect(relativeError(half, data(plain, normalized))).toBeGreaterThan(0.1);
-
-    const [heads, dModel] = plain.get(result)!.shape.slice(-2);
-    const found = await run([{ at: result, heads: [1], positions: [3, -1], scale: -1 }], [result, attn]);
-    const wanted = data(plain, attn).slice();
-    for (const [i, x] of data(found, result).entries())
-      wanted[Math.floor(i / dModel / heads) * dModel + (i % dModel)] += x - data(plain, result)[i];
-    expect(relativeError(data(found, attn), wanted)).toBeLessThan(1e-5);
-    expect(relativeError(data(found, attn), data(plain, attn))).toBeGreaterThan(1e-2);
-  });
-});
-
-/** In place. */
-function softmax(row: Float32Array): void {
-  const peak = row.reduce((a, b) => Math.max(a, b));
-  const total = row.reduce((sum, x) => sum + Math.exp(x - peak), 0);
-  for (const [i, x] of row.entries()) row[i] = Math.exp(x - peak) / total;
-}
-
-/** pattern · v, of as many heads of both. */
-function mixed(pattern: Float32Array, v: Float32Array, [crops, heads, tokens]: number[]): Float32Array {
-  const dHead = v.length / (crops * heads * tokens);
-  return v.map((_, i) => {
-    const [row, h, d] = [Math.floor(i / heads / dHead), Math.floor(i / dHead) % heads, i % dHead];
-    const [crop, q] = [Math.floor(row / tokens), row % tokens];
-    let sum = 0;
-    for (let k = 0; k < tokens; k++)
-      sum += pattern[((crop * heads + h) * tokens + q) * tokens + k] * v[((crop * tokens + k) * heads + h) * dHead + d];
-    return sum;
-  });
-}
-
 describe('edits that mean nothing are refused', () => {
   let s: Subject;
   beforeAll(async () => {
-    s = await open('checkpoints/llava-f32', 'scene');
+    s = await open(gpu(), 'checkpoints/llava-f32', 'scene');
   });
   afterAll(() => s?.loaded.destroy());
 
