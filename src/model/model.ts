@@ -100,9 +100,10 @@ export class Model {
 
   /**
    * One prompt under several lists of edits, in batches: the pictures are seen once, and so is the part of the prompt before
-   * the first position that any edit touches (keys and values of earlier positions cannot depend on it).
+   * the first position that any edit touches (keys and values of earlier positions cannot depend on it). A list that changes
+   * the tower, the projector or `hook_embed` shares nothing and runs apart.
    * @returns for each list what `runWithCache` with these edits would return, up to rounding.
-   * @throws InputError also for edits of the tower, the projector or `hook_embed`: these need runs of their own.
+   * @throws InputError as `runWithCache` would.
    */
   runVariations(
     input: ModelInput,

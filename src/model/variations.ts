@@ -2,8 +2,8 @@ import { gatherRows } from '../kernels/elementwise/elementwise.ts';
 import type { Gpu } from '../kernels/gpu.ts';
 import { rows, type Tensor } from '../kernels/tensor.ts';
 import { type Edit, EditPlan, firstPosition } from './edits.ts';
-import { InputError } from './errors.ts';
 import type { Forward } from './forward.ts';
+import { selectHooks } from './hook-points.ts';
 import { Hooks } from './hooks.ts';
 import type { ModelInput } from './input.ts';
 import { KvCache } from './kv-cache.ts';
@@ -13,9 +13,10 @@ import { bindable } from './transformer.ts';
 
 /**
  * One prompt under several lists of edits, in batches: the pictures are seen once, and so is the part of the prompt before
- * the first position that any edit touches (keys and values of earlier positions cannot depend on it).
+ * the first position that any edit touches (keys and values of earlier positions cannot depend on it). A list that changes the
+ * tower, the projector or `hook_embed` shares nothing and runs apart.
  * @returns for each list what `runWithCache` with these edits would return, up to rounding.
- * @throws InputError also for edits of the tower, the projector or `hook_embed`: these need runs of their own.
+ * @throws InputError as `runWithCache` would.
  */
 export async function runVariations(
   gpu: Gpu,
@@ -24,17 +25,36 @@ export async function runVariations(
   variations: readonly (readonly Edit[])[],
   options: Omit<RunOptions, 'edits'> = {},
 ): Promise<ActivationCache[]> {
+  const isApart = ({ at }: Edit) =>
+    selectHooks(forward.hookPoints, at).some(({ name }) => /^(vision\.|projector\.|hook_embed$)/.test(name));
+  const apart = new Set(variations.filter((edits) => edits.some(isApart)));
+  const together = variations.filter((edits) => !apart.has(edits));
+  const shared = together.length ? await runTogether(gpu, forward, input, together, options, []) : [];
+  const results: ActivationCache[] = [];
+  for (const edits of variations)
+    results.push(
+      apart.has(edits) ? (await runTogether(gpu, forward, input, [edits], options, edits))[0] : shared.shift()!,
+    );
+  return results;
+}
+
+/** @param before edits of what comes before the decoder, the same for all. */
+async function runTogether(
+  gpu: Gpu,
+  forward: Forward,
+  input: ModelInput,
+  variations: readonly (readonly Edit[])[],
+  options: RunOptions,
+  before: readonly Edit[],
+): Promise<ActivationCache[]> {
   const length = input.inputIds.length;
   const range = resolvePosSlice(options.posSlice, length);
-  const before = variations.flat().find((each) => /^(vision|projector|hook_embed$|\*)/.test(each.at));
-  if (before)
-    throw new InputError(`edit of ${before.at}: variations share what is before hook_merged_embed; use runWithCache`);
   const first = Math.min(range.start, length - 1, ...variations.flat().map((each) => firstPosition(each, length)));
   const { text } = forward.config;
   const prefix = new KvCache(gpu, text, Math.max(1, first));
   const rest = gpu.tensor('merged suffix', 'f32', [length - first, text.dModel]);
   try {
-    const axes = await runPrefix(gpu, forward, input, options, prefix, first, rest);
+    const axes = await runPrefix(gpu, forward, input, { ...options, edits: before }, prefix, first, rest);
     const results: ActivationCache[] = [];
     const size = variationsAtOnce(gpu, forward, length - first, length);
     for (let at = 0; at < variations.length; at += size)
@@ -54,7 +74,10 @@ export async function runVariations(
   }
 }
 
-/** Merged embeddings of the whole prompt, and keys and values of its first positions. @returns all rotary positions. */
+/**
+ * Merged embeddings of the whole prompt, with the edits of what comes before them, and keys and values of its first positions.
+ * @returns all rotary positions.
+ */
 async function runPrefix(
   gpu: Gpu,
   forward: Forward,
@@ -67,7 +90,8 @@ async function runPrefix(
   const length = input.inputIds.length;
   forward.check(input, length, undefined);
   const rec = gpu.record('shared prefix', options);
-  const hooks = new Hooks(rec, { names: new Set(), length, range: { start: 0, end: length } });
+  const edits = forward.plan(options, length);
+  const hooks = new Hooks(rec, { names: new Set(), length, range: { start: 0, end: length }, edits });
   const x = forward.merged(rec, hooks, [input]);
   rec.copy(rows(x, first, length), rest);
   const axes = forward.positions([input], undefined);

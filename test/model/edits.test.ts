@@ -293,6 +293,28 @@ describe.each([
     expect(relativeError(data(first, 'logits'), data(alone, 'logits'))).toBeLessThan(1e-5);
   });
 
+  it('runs variations that change what comes before the decoder, too, each apart', async () => {
+    const early: Edit[][] = [
+      [{ at: 'hook_embed', positions: [-3, -1], scale: 2 }],
+      [{ at: 'vision.blocks.0.hook_resid_pre', positions: 3, scale: 2 }],
+      [
+        { at: 'projector.hook_out', positions: [2, 4], set: 0.5 },
+        { at: 'blocks.0.attn.hook_z', heads: [0], positions: -2, set: 0 },
+      ],
+      [{ at: '*.attn.hook_z', heads: [1], scale: 0.5 }],
+    ];
+    const happens = ({ at }: Edit) => s.input.visuals.length || !/^(vision|projector)/.test(at);
+    const variations = [[], ...early.filter((edits) => edits.every(happens)), []];
+    const options = { namesFilter: 'logits', posSlice: -1 };
+    const together = await s.loaded.model.runVariations(s.input, variations, options);
+    const plain = data(together[0], 'logits');
+    for (const [i, edits] of variations.entries()) {
+      const alone = await s.loaded.model.runWithCache(s.input, { ...options, edits });
+      expect(relativeError(data(together[i], 'logits'), data(alone, 'logits')), `${i}`).toBeLessThan(1e-5);
+      if (edits.length) expect(relativeError(data(alone, 'logits'), plain), `${i}`).toBeGreaterThan(1e-4);
+    }
+  });
+
   it('leaves results on the GPU, and knows the price before', async () => {
     const options = { namesFilter: ['blocks.*.attn.hook_z', 'logits'], posSlice: -1 };
     const { model } = s.loaded;
@@ -346,11 +368,11 @@ describe('edits that mean nothing are refused', () => {
     );
   });
 
-  it('of what variations share', async () => {
-    const run = (at: string) => s.loaded.model.runVariations(s.input, [[{ at, set: 0 }]], { namesFilter: 'logits' });
-    for (const at of ['projector.hook_out', 'vision.blocks.0.attn.hook_z', 'hook_embed', '*.attn.hook_z'])
-      await expect(run(at), at).rejects.toThrow('variations share what is before hook_merged_embed');
-    await expect(run('hook_merged_embed')).resolves.toHaveLength(1);
+  it('of variations, as of runs', async () => {
+    const run = (edit: Edit) => s.loaded.model.runVariations(s.input, [[], [edit]], { namesFilter: 'logits' });
+    await expect(run({ at: 'projector.hook_outt', set: 0 })).rejects.toThrow('no hook point is named');
+    await expect(run({ at: 'projector.hook_out' })).rejects.toThrow('give either set');
+    await expect(run({ at: 'hook_merged_embed', set: 0 })).resolves.toHaveLength(2);
   });
 
   it('variations: results from before the first edit, and more of them than run at once', async () => {
