@@ -235,10 +235,15 @@ describe.each([
       for await (const id of generate(s.loaded.model, s.input, options)) found.push(id);
       return found;
     };
-    const generated = await ids([cut]);
+    const everywhere: Edit[] = [
+      cut,
+      { at: 'blocks.1.attn.hook_result', heads: [1], scale: -1 },
+      { at: '*.hook_scale', scale: 1.5 },
+    ];
+    const generated = await ids(everywhere);
     // The same text, read as a prompt: every token must be the likeliest after those before it.
     const whole = { ...s.input, inputIds: [...Array.from(s.input.inputIds), ...generated] };
-    const { data: logits, shape } = (await run([cut], 'logits', whole)).get('logits')!;
+    const { data: logits, shape } = (await run(everywhere, 'logits', whole)).get('logits')!;
     const start = s.input.inputIds.length;
     for (const [i, id] of generated.entries()) {
       const row = logits.subarray((start + i - 1) * shape[1], (start + i) * shape[1]);
