@@ -72,12 +72,6 @@ const [set, add]: Edit[] = [
   { at: z, add: 2 },
 ];
 console.log(`set 1, add 2: ${await value([set, add])}; add 2, set 1: ${await value([add, set])}`);
-for (const at of [
-  'blocks.0.attn.hook_result',
-  'blocks.0.ln1.hook_scale',
-  'vision.blocks.0.attn.hook_pattern',
-  'blocks.0.hook_z',
-])
-  await logits({ edits: [{ at, set: 0 }] }).catch((e: Error) => console.log(e.message));
+await logits({ edits: [{ at: 'blocks.0.hook_z', set: 0 }] }).catch((e: Error) => console.log(e.message));
 vlm.destroy();
 gpu.dispose();

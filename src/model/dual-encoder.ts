@@ -10,6 +10,7 @@ import type { Tensor } from '../kernels/tensor.ts';
 import type { Folder } from '../platform/types.ts';
 import { tokensPerCrop } from './config/vit.ts';
 import { checkCrops, stackCrops } from './crops.ts';
+import { type Edit, EditPlan } from './edits.ts';
 import { InputError } from './errors.ts';
 import { withExtras } from './extra-hooks.ts';
 import { type DualEncoderConfig, dualHookPoints, type ImageHead } from './families/dual.ts';
@@ -43,6 +44,11 @@ export interface DualOutput {
 export interface DualRunOptions extends Pick<RunOptions, 'kernels'> {
   /** Hook points of both towers to return, such as `text.blocks.*.attn.hook_z`. */
   readonly namesFilter?: NamesFilter;
+  /**
+   * Changes made on the way, in this order (edits.ts). Positions are rows, all images' or texts' after one another; of
+   * `vision.head`, and in CLIP of `vision.ln_final`, an image is one row.
+   */
+  readonly edits?: readonly Edit[];
   /** Refuse a run whose results take more bytes than this; 1 GiB by default. */
   readonly maxResultBytes?: number;
 }
@@ -187,18 +193,22 @@ export class DualEncoder {
 
   /**
    * All images and texts in one submission.
-   * @throws InputError for inputs that do not fit, names of what does not happen, or results above `maxResultBytes`;
-   * KernelError for a kernel of the options that does not compile or takes no place in the run.
+   * @throws InputError for inputs that do not fit, names of what does not happen, edits that mean nothing, or results above
+   * `maxResultBytes`; KernelError for a kernel of the options that does not compile or takes no place in the run.
    */
   async run(
     input: DualInput,
-    { namesFilter = [], maxResultBytes = 2 ** 30, kernels }: DualRunOptions = {},
+    { namesFilter = [], edits = [], maxResultBytes = 2 ** 30, kernels }: DualRunOptions = {},
   ): Promise<DualOutput> {
     const { images = [], texts = [] } = input;
     this.#check(images, texts);
     const rec = this.#gpu.record('embeddings', { kernels });
-    const names = this.#wanted(namesFilter, input, kernels);
-    const hooks = new Hooks(rec, { names, length: 1, range: { start: 0, end: 1 } });
+    const hooks = new Hooks(rec, {
+      names: this.#wanted(namesFilter, input, kernels),
+      length: 1,
+      range: { start: 0, end: 1 },
+      edits: new EditPlan(this.hookPoints, edits),
+    });
     const imageRows = images.length ? rec.read(this.#images(rec, images, hooks)) : undefined;
     const textRows = texts.length ? rec.read(this.#texts(rec, texts, hooks)) : undefined;
     if (rec.resultBytes > maxResultBytes)

@@ -13,16 +13,19 @@ export type EditPositions = PosSlice | { readonly at: readonly number[] };
  * is computed from what it leaves. Edits of one hook point apply in the order of the list; names read what all of them leave.
  */
 export interface Edit {
-  /** A hook point's name, or a glob. Not `hook_result` (edit `hook_z`) and not `hook_scale` (edit `hook_normalized`). */
+  /** A hook point's name, or a glob. */
   readonly at: string;
   /** Of activations that have heads; all by default. */
   readonly heads?: readonly number[];
   /**
-   * All by default, generated ones included; a range without an end reaches into them too. Of the tower and the projector:
-   * rows, all crops' or pictures' after one another.
+   * All by default, generated ones included; a range without an end reaches into them too. Of towers and the projector:
+   * rows, all crops', pictures' or texts' after one another; of their attention, queries.
    */
   readonly positions?: EditPositions;
-  /** Of `hook_attn_scores` and `hook_pattern`: the keys; all by default. */
+  /**
+   * Of `hook_attn_scores` and `hook_pattern`: the keys; all by default. Of towers: columns of the matrices, which are the
+   * rows of the query's own crop or text.
+   */
   readonly keys?: EditPositions;
   /** The value times this … */
   readonly scale?: number;
@@ -41,27 +44,32 @@ export interface PlannedEdit extends Edit {
 export interface RowPlaces {
   readonly sequence: (row: number) => number;
   readonly position: (row: number) => number;
+  /** Of a tower, how many rows there are: what negative positions count from, in place of the prompt's end. */
+  readonly count?: number;
+}
+
+/** What positions may be. */
+interface Extent {
+  readonly length: number;
+  /** What `length` counts, for errors. */
+  readonly unit: string;
+  /** Generation goes on behind it. */
+  readonly grows: boolean;
 }
 
 /** The edits of a run, by hook point. */
 export class EditPlan {
   readonly #byName = new Map<string, PlannedEdit[]>();
-  /** Tokens of the prompt: what negative positions count from, in generated steps too. */
+  /** Tokens of the prompt: what negative positions count from, in generated steps too. Towers alone have none. */
   readonly #promptLength: number;
 
-  /** @throws InputError for names that are none or cannot be edited, and for edits that say nothing or too much. */
-  constructor(points: readonly HookPoint[], edits: readonly PlannedEdit[], promptLength: number) {
+  /** @throws InputError for names that are none, and for edits that say nothing or too much. */
+  constructor(points: readonly HookPoint[], edits: readonly PlannedEdit[], promptLength = 0) {
     this.#promptLength = promptLength;
     for (const each of edits) {
       checkEdit(each);
-      for (const { name } of selectHooks(points, each.at)) {
-        const refusal = /\.hook_(result|scale)$/.exec(name)?.[1];
-        if (refusal && !each.at.includes('*'))
-          throw new InputError(
-            `${name} cannot be edited; edit ${refusal === 'result' ? 'hook_z or hook_attn_out' : 'hook_normalized'}`,
-          );
-        if (!refusal) this.#byName.set(name, [...(this.#byName.get(name) ?? []), each]);
-      }
+      for (const { name } of selectHooks(points, each.at))
+        this.#byName.set(name, [...(this.#byName.get(name) ?? []), each]);
     }
   }
 
@@ -69,19 +77,28 @@ export class EditPlan {
     return this.#byName.has(name);
   }
 
-  /** @param tensor [rows, …] @param length what negative positions count from, if not the prompt's end. */
-  apply(rec: Recorder, name: string, tensor: Tensor, places: RowPlaces, length = this.#promptLength): Tensor {
+  /** @param tensor [rows, …] */
+  apply(rec: Recorder, name: string, tensor: Tensor, places: RowPlaces): Tensor {
+    const positions = this.#extent(places.count, 'rows');
     let x = tensor;
-    for (const each of this.#byName.get(name) ?? []) x = applyRows(rec, each, name, x, places, length);
+    for (const each of this.#byName.get(name) ?? []) x = applyRows(rec, each, name, x, places, positions);
     return x;
   }
 
   /** @param tensor [sequences * heads, queries, keys] @param places of the queries. */
   applySquare(rec: Recorder, name: string, tensor: Tensor, sequences: number, places: RowPlaces): Tensor {
+    const extents = {
+      positions: this.#extent(places.count, 'rows'),
+      keys: this.#extent(places.count && tensor.shape[2], 'keys'),
+    };
     let x = tensor;
-    for (const each of this.#byName.get(name) ?? [])
-      x = applyMatrix(rec, each, name, x, sequences, places, this.#promptLength);
+    for (const each of this.#byName.get(name) ?? []) x = applyMatrix(rec, each, name, x, sequences, places, extents);
     return x;
+  }
+
+  #extent(count: number | undefined, unit: string): Extent {
+    if (count === undefined) return { length: this.#promptLength, unit: 'of this input', grows: true };
+    return { length: count, unit, grows: false };
   }
 }
 
@@ -99,7 +116,7 @@ function applyRows(
   name: string,
   x: Tensor,
   { sequence, position }: RowPlaces,
-  length: number,
+  positions: Extent,
 ): Tensor {
   if (each.keys) throw new InputError(`edit of ${name}: keys are of hook_attn_scores and hook_pattern alone`);
   const [count, ...rest] = x.shape;
@@ -110,7 +127,7 @@ function applyRows(
   const values = each.set ?? each.add;
   const unit = elementCount(rest) / heads;
   const given = typeof values === 'object' ? expand(values, name, chosen, unit) : undefined;
-  const index = ordinals(name, each.positions, length, given?.rows ?? 1);
+  const index = ordinals(name, each.positions, positions, given?.rows ?? 1);
   const rows = Uint32Array.from({ length: count }, (_, row) => {
     if (each.sequence !== undefined && each.sequence !== sequence(row)) return keptRow;
     const ordinal = index(position(row));
@@ -135,15 +152,15 @@ function applyMatrix(
   x: Tensor,
   sequences: number,
   { sequence, position }: RowPlaces,
-  length: number,
+  extents: { readonly positions: Extent; readonly keys: Extent },
 ): Tensor {
   const [matrices, queries, keys] = x.shape;
   const heads = matrices / sequences;
   if (typeof (each.set ?? each.add) === 'object')
     throw new InputError(`edit of ${name}: give a number; a matrix of queries and keys takes no vectors`);
   const chosen = chosenHeads(each, name, heads);
-  const query = ordinals(name, each.positions, length, 1);
-  const key = ordinals(name, each.keys, length, 1);
+  const query = ordinals(name, each.positions, extents.positions, 1);
+  const key = ordinals(name, each.keys, extents.keys, 1);
   const rows = Uint32Array.from({ length: matrices * queries }, (_, row) => {
     const matrix = Math.floor(row / queries);
     const place = Math.floor(matrix / heads) * queries + (row % queries); // among all sequences' queries
@@ -204,18 +221,19 @@ const isList = (positions: EditPositions | undefined): positions is { readonly a
 /**
  * Which of an edit's positions a position is, or undefined.
  * @param rows vectors that come with the edit: with several, the positions must be as many.
- * @throws InputError for positions that the prompt does not have, or are not as many as the vectors.
+ * @throws InputError for positions that the prompt or the tower does not have, or are not as many as the vectors.
  */
 function ordinals(
   name: string,
   positions: EditPositions | undefined,
-  length: number,
+  { length, unit, grows }: Extent,
   rows: number,
 ): (position: number) => number | undefined {
-  const absolute = (n: number): number => {
+  const end = grows ? Number.POSITIVE_INFINITY : length;
+  const absolute = (n: number, last = end - 1): number => {
     const at = n < 0 ? n + length : n;
-    if (!(Number.isInteger(n) && at >= 0))
-      throw new InputError(`edit of ${name}: position ${n} does not lie within the ${length} of this input`);
+    if (!(Number.isInteger(n) && at >= 0 && at <= last))
+      throw new InputError(`edit of ${name}: position ${n} does not lie within the ${length} ${unit}`);
     return at;
   };
   const expectCount = (count: number) => {
@@ -235,8 +253,8 @@ function ordinals(
   const start = absolute(positions?.[0] ?? 0);
   const given = positions?.[1];
   // Vectors of their own are for positions of the prompt; one for all goes on through what is generated.
-  const end = given !== undefined ? absolute(given) : rows > 1 ? length : Number.POSITIVE_INFINITY;
-  if (!(end > start)) throw new InputError(`edit of ${name}: positions ${start} to ${end} are none`);
-  expectCount(end - start);
-  return (position) => (position >= start && position < end ? position - start : undefined);
+  const stop = given !== undefined ? absolute(given, end) : rows > 1 ? length : end;
+  if (!(stop > start)) throw new InputError(`edit of ${name}: positions ${start} to ${stop} are none`);
+  expectCount(stop - start);
+  return (position) => (position >= start && position < stop ? position - start : undefined);
 }

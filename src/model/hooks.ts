@@ -1,13 +1,8 @@
 import { gatherRows } from '../kernels/elementwise/elementwise.ts';
-import { normScale } from '../kernels/norm/norm.ts';
 import type { Readback, Recorder } from '../kernels/recorder.ts';
 import { elementCount, reshape, rows, type Tensor } from '../kernels/tensor.ts';
 import type { EditPlan, RowPlaces } from './edits.ts';
-import { InputError } from './errors.ts';
 import type { PositionRange } from './positions.ts';
-
-/** A norm's kind, for `hook_scale`. */
-export type NormKind = 'layer' | 'rms';
 
 /**
  * Where activations pass: a block offers each one under its name, and goes on with what it is given back. The language
@@ -24,8 +19,6 @@ export interface Site {
   pass(name: string, tensor: Tensor, narrowed?: boolean): Tensor;
   /** The same for matrices of queries and keys, [sequences * heads, queries, keys], of all queries or the wanted ones. */
   passSquare(name: string, tensor: Tensor, narrowed?: boolean): Tensor;
-  /** A norm's output, and for who asks its scale. */
-  passNorm(name: string, kind: NormKind, eps: number, x: Tensor, normalized: Tensor): Tensor;
   /** The wanted rows. */
   narrow(tensor: Tensor): Tensor;
   /** Where in the tensor of a sequence's rows the first wanted one is. */
@@ -105,32 +98,27 @@ export class Hooks implements Site {
   }
 
   passSquare(name: string, tensor: Tensor, narrowed = false): Tensor {
-    const { edits } = this.#request;
-    const edited = edits?.applySquare(this.#rec, name, tensor, this.batch, this.#places(narrowed)) ?? tensor;
+    const edited = this.editSquare(name, tensor, this.batch, this.#places(narrowed));
     if (this.wants(name)) this.read(name, narrowed ? edited : this.#narrowSquare(edited));
     return edited;
   }
 
-  passNorm(name: string, kind: NormKind, eps: number, x: Tensor, normalized: Tensor): Tensor {
-    return passNorm(this, this.#rec, name, kind, eps, x, normalized);
-  }
-
   /** This site for tensors that hold the wanted rows alone. */
   get narrowed(): Site {
-    return new WholeSite(this, this.#rec, { places: this.#places(true) });
+    return new WholeSite(this, { places: this.#places(true) });
   }
 
   /** A site for each sequence's last row, which is edited as all others but read by nobody: what generation goes on from. */
   get last(): Site {
     const { length } = this.#request;
     const places = { sequence: (row: number) => row, position: () => this.#start + length - 1 };
-    return new WholeSite(this, this.#rec, { places, silent: true });
+    return new WholeSite(this, { places, silent: true });
   }
 
   /** The site of a tower: `leading` are its tensors' first dimensions in place of their rows, such as [crops, patches]. */
   whole(leading: readonly number[]): Site {
-    const places = { sequence: () => 0, position: (row: number) => row };
-    return new WholeSite(this, this.#rec, { places, leading, length: elementCount(leading) });
+    const places = { sequence: () => 0, position: (row: number) => row, count: elementCount(leading) };
+    return new WholeSite(this, { places, leading });
   }
 
   /** The wanted rows of a language-model tensor: a view for one sequence, a gather for several. */
@@ -174,9 +162,12 @@ export class Hooks implements Site {
     };
   }
 
-  /** @param length what negative positions count from, if not the prompt's end. */
-  edit(name: string, tensor: Tensor, places: RowPlaces, length?: number): Tensor {
-    return this.#request.edits?.apply(this.#rec, name, tensor, places, length) ?? tensor;
+  edit(name: string, tensor: Tensor, places: RowPlaces): Tensor {
+    return this.#request.edits?.apply(this.#rec, name, tensor, places) ?? tensor;
+  }
+
+  editSquare(name: string, tensor: Tensor, sequences: number, places: RowPlaces): Tensor {
+    return this.#request.edits?.applySquare(this.#rec, name, tensor, sequences, places) ?? tensor;
   }
 
   /** Keeps a tensor under a name, in its own shape: brings it home, or leaves a copy on the GPU. */
@@ -197,8 +188,6 @@ interface WholeRows {
   readonly places: RowPlaces;
   /** In place of the rows, in results. */
   readonly leading?: readonly number[];
-  /** What negative positions of edits count from. */
-  readonly length?: number;
   /** Reads nothing. */
   readonly silent?: boolean;
 }
@@ -207,12 +196,10 @@ interface WholeRows {
 class WholeSite implements Site {
   readonly firstRow = 0;
   readonly #hooks: Hooks;
-  readonly #rec: Recorder;
   readonly #rows: WholeRows;
 
-  constructor(hooks: Hooks, rec: Recorder, rows: WholeRows) {
+  constructor(hooks: Hooks, rows: WholeRows) {
     this.#hooks = hooks;
-    this.#rec = rec;
     this.#rows = rows;
   }
 
@@ -229,44 +216,24 @@ class WholeSite implements Site {
   }
 
   pass(name: string, tensor: Tensor): Tensor {
-    const { places, length, leading } = this.#rows;
-    const edited = this.#hooks.edit(name, tensor, places, length);
+    const { places, leading } = this.#rows;
+    const edited = this.#hooks.edit(name, tensor, places);
     const [count, ...rest] = edited.shape;
     if (this.wants(name)) this.#hooks.read(name, reshape(edited, [...(leading ?? [count]), ...rest]));
     return edited;
   }
 
   passSquare(name: string, tensor: Tensor): Tensor {
-    if (this.edits(name))
-      throw new InputError(
-        `edit of ${name}: attention of a tower cannot be edited; edit its hook_z, hook_q, hook_k or hook_v`,
-      );
+    const { places, leading = [] } = this.#rows;
     const [matrices, queries, keys] = tensor.shape;
-    const sequences = (this.#rows.leading ?? []).slice(0, -1);
-    const shape = [...sequences, matrices / elementCount(sequences), queries, keys];
-    if (this.wants(name)) this.#hooks.read(name, reshape(tensor, shape));
-    return tensor;
-  }
-
-  passNorm(name: string, kind: NormKind, eps: number, x: Tensor, normalized: Tensor): Tensor {
-    return passNorm(this, this.#rec, name, kind, eps, x, normalized);
+    const sequences = leading.slice(0, -1);
+    const count = elementCount(sequences);
+    const edited = this.#hooks.editSquare(name, tensor, count, places);
+    if (this.wants(name)) this.#hooks.read(name, reshape(edited, [...sequences, matrices / count, queries, keys]));
+    return edited;
   }
 
   narrow(tensor: Tensor): Tensor {
     return tensor;
   }
-}
-
-function passNorm(
-  site: Site,
-  rec: Recorder,
-  name: string,
-  kind: NormKind,
-  eps: number,
-  x: Tensor,
-  normalized: Tensor,
-): Tensor {
-  const scale = `${name}.hook_scale`;
-  if (site.wants(scale)) site.pass(scale, normScale(rec, { x, eps, kind, label: scale }));
-  return site.pass(`${name}.hook_normalized`, normalized);
 }

@@ -97,17 +97,20 @@ export class Model {
 
   /**
    * One prompt under several lists of edits, in batches: the pictures are seen once, and so is the part of the prompt before
-   * the first position that any of a batch's lists touches (keys and values of earlier positions cannot depend on it).
+   * the first position that any of a batch's lists touches (keys and values of earlier positions cannot depend on it). A list
+   * that changes the tower, the projector or `hook_embed` shares nothing and runs apart.
    * @param options.edits made in every variation, before its own; of any hook point, and at any position.
    * @yields for each list what `runWithCache` with these edits would return, up to rounding.
-   * @throws InputError also for lists that edit the tower, the projector or `hook_embed`: these need runs of their own.
+   * @throws InputError as `runWithCache` would; KernelError for a kernel of the options that took no place in any of the runs.
    */
   eachVariation(
     input: ModelInput,
     variations: readonly (readonly Edit[])[],
     options: RunOptions = {},
   ): AsyncGenerator<ActivationCache, void> {
-    return eachVariation(this.gpu, this.#forward, input, variations, options);
+    const alone = (own: readonly Edit[]) =>
+      this.runWithCache(input, { ...options, edits: [...(options.edits ?? []), ...own] });
+    return eachVariation(this.gpu, this.#forward, input, variations, options, alone);
   }
 
   /** All that `eachVariation` yields, at once. */

@@ -68,7 +68,7 @@ export function textTower(
   for (const [l, w] of weights.blocks.entries())
     x = block(rec, w, config, x, { name: `text.blocks.${l}`, site, batch: texts, mask })!;
   // Each row has its own norm, so that all of them are needed only where somebody asks.
-  const whole = site.wants('text.ln_final.hook_normalized', 'text.ln_final.hook_scale');
+  const whole = site.touches('text.ln_final.hook_normalized', 'text.ln_final.hook_scale');
   if (whole) x = norm(rec, weights.lnFinal, config, x, 'text.ln_final', site);
   const read = rec.input('pooled rows', 'u32', [texts], pooled);
   const vectors = gatherRows(rec, { x, rows: read, label: 'text.pooled' });

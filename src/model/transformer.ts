@@ -2,9 +2,9 @@ import { attention } from '../kernels/attention/attention.ts';
 import { attentionPattern, attentionScores } from '../kernels/attention-pattern/attention-pattern.ts';
 import { attentionValues } from '../kernels/attention-values/attention-values.ts';
 import { activation, add, gatedActivation } from '../kernels/elementwise/elementwise.ts';
-import { headResult } from '../kernels/head-result/head-result.ts';
+import { headResult, headSum } from '../kernels/head-result/head-result.ts';
 import { matmul } from '../kernels/matmul/matmul.ts';
-import { layerNorm, rmsNorm } from '../kernels/norm/norm.ts';
+import { layerNorm, normScale, rmsNorm } from '../kernels/norm/norm.ts';
 import type { Recorder } from '../kernels/recorder.ts';
 import { copyRows, rotaryEmbedding } from '../kernels/rotary/rotary.ts';
 import { isBindable, reshape, type Tensor } from '../kernels/tensor.ts';
@@ -51,16 +51,21 @@ export function block(
   const { name, site } = run;
   const x = site.pass(`${name}.hook_resid_pre`, input);
   const z = headOutputs(rec, w, shape, norm(rec, w.ln1, shape, x, `${name}.ln1`, site), run);
+  const results = headResults(rec, w, z, run);
   if (run.headsAlone) return undefined;
   const flat = reshape(z, [x.shape[0], shape.nHeads * shape.dHead]);
   const attn = { x: flat, ...w.o, residual: x, label: `${name}.attn.o_proj` };
-  const mid = site.pass(`${name}.hook_resid_mid`, projectOnto(rec, attn, `${name}.hook_attn_out`, site));
+  const sum = results && headSum(rec, { result: results, bias: w.o.bias, label: attn.label });
+  const mid = site.pass(`${name}.hook_resid_mid`, projectOnto(rec, attn, `${name}.hook_attn_out`, site, sum));
   const post = mlpHidden(rec, w, shape, norm(rec, w.ln2, shape, mid, `${name}.ln2`, site), `${name}.mlp`, site);
   const mlp = { x: post, ...w.down, residual: mid, label: `${name}.mlp.down_proj` };
   return site.pass(`${name}.hook_resid_post`, projectOnto(rec, mlp, `${name}.hook_mlp_out`, site));
 }
 
-/** Layer norm where there is a bias, RMS norm where there is none, and its hooks. */
+/**
+ * Layer norm where there is a bias, RMS norm where there is none, and its hooks.
+ * @throws InputError where `hook_scale` is to be edited and a kernel of the user's own stands in the norm's place.
+ */
 export function norm(
   rec: Recorder,
   { weight, bias }: Norm,
@@ -69,10 +74,20 @@ export function norm(
   name: string,
   site?: Site,
 ): Tensor {
+  const kind = bias ? 'layer' : 'rms';
+  const hook = `${name}.hook_scale`;
+  let scales: Tensor | undefined;
+  if (site?.touches(hook)) {
+    const left = site.pass(hook, normScale(rec, { x, eps, kind, label: hook }));
+    if (site.edits(hook)) {
+      expectOurs(rec, `${kind}Norm`, name, hook);
+      scales = left;
+    }
+  }
   const normed = bias
-    ? layerNorm(rec, { x, weight, bias, eps, label: name })
-    : rmsNorm(rec, { x, weight, eps, label: name });
-  return site?.passNorm(name, bias ? 'layer' : 'rms', eps, x, normed) ?? normed;
+    ? layerNorm(rec, { x, weight, bias, scales, eps, label: name })
+    : rmsNorm(rec, { x, weight, scales, eps, label: name });
+  return site?.pass(`${name}.hook_normalized`, normed) ?? normed;
 }
 
 /** What goes into the MLP's last projection, [rows, dMlp]. */
@@ -136,50 +151,93 @@ function headOutputs(
     else keys = rotK;
   } else if (cache) copyRows(rec, { x: k, out: keys, ...into, label: `${name}.k cache` });
 
-  const how = { batch, ...mask, scale: dHead ** -0.5, keys: start + count / batch };
+  const seen = { q: rotQ, k: keys, v: values, keys: start + count / batch, start };
+  return attend(rec, seen, { name, site, batch, mask, headsAlone: narrow });
+}
+
+/**
+ * hook_result: each head's z through its rows of W_O, for who wants to see or change it.
+ * @param z [rows, nHeads, dHead]
+ * @returns [rows, nHeads, dModel] where edits change it, of all rows: what is to be added up in the place of o_proj.
+ */
+function headResults(
+  rec: Recorder,
+  { o }: Pick<BlockWeights, 'o'>,
+  z: Tensor,
+  { name, site, headsAlone: narrow = false }: BlockRun,
+): Tensor | undefined {
+  const hook = `${name}.attn.hook_result`;
+  const edited = site.edits(hook) && !narrow;
+  if (!edited && !site.wants(hook)) return undefined;
+  if (edited) expectOurs(rec, 'matmul', `${name}.attn.o_proj`, hook);
+  const of = edited || narrow ? z : bindable(rec, site.narrow(z));
+  const label = `${name}.attn.result`;
+  const results = site.pass(hook, headResult(rec, { z: of, weight: o.weight, label }), !edited);
+  return edited ? results : undefined;
+}
+
+/** @throws InputError where an edit does without a kernel of ours that one of the user's own is to stand for. */
+function expectOurs(rec: Recorder, kernel: string, label: string, hook: string): void {
+  if (rec.replaces(kernel, label))
+    throw new InputError(
+      `edit of ${hook}: it takes ${label} apart, where a kernel of your own stands in the place of ${kernel}; leave one out`,
+    );
+}
+
+/**
+ * Attention with its hooks, from scores to hook_z: softmax(q kᵀ / √dHead) v per head.
+ * @param qkv q [batch * queries, nHeads, dHead], k and v [batch * rows, nKvHeads, dHead] of which the first `keys` of each
+ *   sequence count (all by default); `start` is the position of each sequence's first row.
+ * @param run its name is `blocks.3.attn`, that of the block and what the hooks' names begin with.
+ * @returns [batch * queries, nHeads, dHead]
+ * @throws InputError where scores or the pattern are to be edited and a kernel of the user's own stands in attention's place.
+ */
+export function attend(
+  rec: Recorder,
+  { q, k, v, keys, start = 0 }: { q: Tensor; k: Tensor; v: Tensor; keys?: number; start?: number },
+  { name, site, batch, mask, headsAlone: narrow = false }: Omit<BlockRun, 'rope' | 'cache'>,
+): Tensor {
+  const [, nHeads, dHead] = q.shape;
+  const how = { batch, ...mask, scale: dHead ** -0.5, keys };
   // Where the first of some queries stands; without a causal mask that says nothing.
   const at = (row: number) => (mask.causal ? { offset: start + row } : {});
   const first = narrow ? site.firstRow : 0;
   const [scoresHook, patternHook] = [`${name}.hook_attn_scores`, `${name}.hook_pattern`];
   /** Scores and pattern as matrices, and as they are after edits. */
   const matrices = (queries: Tensor, row: number, narrowed: boolean): Tensor | undefined => {
-    const args = { q: queries, k: keys, ...how, ...at(row), label: `${name}.scores` };
+    const args = { q: queries, k, ...how, ...at(row), label: `${name}.scores` };
     const scores = site.passSquare(scoresHook, attentionScores(rec, args), narrowed);
     if (!site.touches(patternHook) && !site.edits(scoresHook)) return undefined;
     return site.passSquare(patternHook, attentionPattern(rec, { scores, label: `${name}.pattern` }), narrowed);
   };
   let z: Tensor;
   if (site.edits(scoresHook, patternHook)) {
-    if (rec.replaces('attention', `${name}.z`))
-      throw new InputError(
-        `${name}: a kernel of your own stands in the place of attention, whose scores and pattern are to be edited: leave one out`,
-      );
-    const pattern = matrices(rotQ, first, narrow)!;
-    z = attentionValues(rec, { pattern, v: values, heads: nHeads, batch, label: `${name}.z` });
+    expectOurs(rec, 'attention', `${name}.z`, site.edits(scoresHook) ? scoresHook : patternHook);
+    const pattern = matrices(q, first, narrow)!;
+    z = attentionValues(rec, { pattern, v, heads: nHeads, batch, label: `${name}.z` });
   } else {
-    if (site.wants(scoresHook, patternHook))
-      matrices(narrow ? rotQ : bindable(rec, site.narrow(rotQ)), site.firstRow, true);
-    z = attention(rec, { q: rotQ, k: keys, v: values, ...how, ...at(first), label: `${name}.z` });
+    if (site.wants(scoresHook, patternHook)) matrices(narrow ? q : bindable(rec, site.narrow(q)), site.firstRow, true);
+    z = attention(rec, { q, k, v, ...how, ...at(first), label: `${name}.z` });
   }
   z = site.pass(`${name}.hook_z`, z, narrow);
   for (const [extra, tensor] of rec.extras(`${name}.z`)) site.pass(`${name}.hook_${extra}`, tensor, narrow);
-  if (site.wants(`${name}.hook_result`)) {
-    const wanted = narrow ? z : bindable(rec, site.narrow(z));
-    site.pass(`${name}.hook_result`, headResult(rec, { z: wanted, weight: w.o.weight, label: `${name}.result` }), true);
-  }
   return z;
 }
 
-/** residual + (x · Wᵀ + bias) in one pass, or in two where somebody wants to see or change what is added. */
+/**
+ * residual + (x · Wᵀ + bias) in one pass, or in two where somebody wants to see or change what is added.
+ * @param sum what is added, where it is there already.
+ */
 export function projectOnto(
   rec: Recorder,
   args: Parameters<typeof matmul>[1] & { residual: Tensor },
   hook: string,
   site: Site,
+  sum?: Tensor,
 ): Tensor {
-  if (!site.touches(hook)) return matmul(rec, args);
+  if (!sum && !site.touches(hook)) return matmul(rec, args);
   const { residual, ...rest } = args;
-  const added = site.pass(hook, matmul(rec, rest));
+  const added = site.pass(hook, sum ?? matmul(rec, rest));
   return add(rec, { a: residual, b: added, label: `${args.label} + residual` });
 }
 

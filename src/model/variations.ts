@@ -5,8 +5,8 @@ import type { Gpu } from '../kernels/gpu.ts';
 import { rows, type Tensor } from '../kernels/tensor.ts';
 import type { TextConfig } from './config/text.ts';
 import { type Edit, EditPlan, firstPosition } from './edits.ts';
-import { InputError } from './errors.ts';
 import type { Forward } from './forward.ts';
+import { selectHooks } from './hook-points.ts';
 import { Hooks } from './hooks.ts';
 import type { ModelInput } from './input.ts';
 import { KvCache } from './kv-cache.ts';
@@ -15,25 +15,44 @@ import { type ActivationCache, activations, checkResultBytes, type RunOptions } 
 import { bindable } from './transformer.ts';
 
 /**
- * One prompt under several lists of edits, in batches: the pictures are seen once, and so is the part of the prompt before
- * the first position that any of a batch's lists touches (keys and values of earlier positions cannot depend on it).
- * @param options.edits made in every variation, before its own; of any hook point, and at any position.
- * @yields for each list what `runWithCache` with these edits would return, up to rounding.
- * @throws InputError also for lists that edit the tower, the projector or `hook_embed`: these need runs of their own; KernelError
- * for a kernel of the options that took no place in any of the runs.
+ * `Model.eachVariation`: lists that change what comes before the decoder run apart, the others together.
+ * @param alone runs a list with the edits of all.
  */
 export async function* eachVariation(
   gpu: Gpu,
   forward: Forward,
   input: ModelInput,
   variations: readonly (readonly Edit[])[],
-  options: RunOptions = {},
+  options: RunOptions,
+  alone: (edits: readonly Edit[]) => Promise<ActivationCache>,
 ): AsyncGenerator<ActivationCache, void> {
+  const early = ({ at }: Edit) =>
+    selectHooks(forward.hookPoints, at).some(({ name }) => /^(vision\.|projector\.|hook_embed$)/.test(name));
+  const apart = new Set(variations.filter((edits) => edits.some(early)));
+  const rest = variations.filter((edits) => !apart.has(edits));
+  const together = eachTogether(gpu, forward, input, rest, options);
+  try {
+    for (const edits of variations) {
+      const shared = apart.has(edits) ? undefined : await together.next();
+      yield shared?.value ?? (await alone(edits));
+    }
+    await together.next(); // to its end, where it looks for kernels that took no place
+  } finally {
+    await together.return();
+  }
+}
+
+/** In batches; the pictures and the positions before the first that any list of a batch touches are seen once. */
+async function* eachTogether(
+  gpu: Gpu,
+  forward: Forward,
+  input: ModelInput,
+  variations: readonly (readonly Edit[])[],
+  options: RunOptions,
+): AsyncGenerator<ActivationCache, void> {
+  if (!variations.length) return;
   const length = input.inputIds.length;
   const range = resolvePosSlice(options.posSlice, length);
-  const before = variations.flat().find((each) => /^(vision|projector|hook_embed$|\*)/.test(each.at));
-  if (before)
-    throw new InputError(`edit of ${before.at}: variations share what is before hook_merged_embed; use runWithCache`);
   const { text } = forward.config;
   const { maxStorageBufferBindingSize } = gpu.capabilities;
   const atOnce = (first: number) => variationsAtOnce(text, maxStorageBufferBindingSize, length - first, length);

@@ -1,6 +1,11 @@
 import { describe, expect, it } from 'vitest';
-import { headResult } from '../../src/kernels/head-result/head-result.ts';
-import { type HeadResultSizes, headResultProblem, headResultSizes } from '../../src/kernels/head-result/problem.ts';
+import { headResult, headSum } from '../../src/kernels/head-result/head-result.ts';
+import {
+  type HeadResultSizes,
+  headResultProblem,
+  headResultSizes,
+  headSumProblems,
+} from '../../src/kernels/head-result/problem.ts';
 import type { DType } from '../../src/kernels/tensor.ts';
 import { useGpu } from '../gpu.ts';
 import { expectSolved, nmse, random, store, weightOf } from './check.ts';
@@ -38,6 +43,18 @@ describe.each(['f32', 'f16', 'bf16'] as const)('headResult %s', (dtype) => {
         for (let i = 0; i < columns; i++) product[t * dModel + n] += z[t * columns + i] * w[n * columns + i];
       }
     expect(nmse(sums, product)).toBeLessThanOrEqual(1e-12);
+  });
+});
+
+describe('headSum', () => {
+  it.each(headSumProblems().map((problem) => [problem.name, problem] as const))('of %s', (_, problem) =>
+    expectSolved(gpu(), problem, { bound: 1e-12 }),
+  );
+
+  it('names what does not fit', () => {
+    const rec = gpu().record('misfits');
+    const [result, bias] = [rec.temp('result', 'f32', [2, 3, 4]), rec.temp('o.bias', 'f32', [3])];
+    expect(() => headSum(rec, { result, bias, label: 'sum' })).toThrow('o.bias: expected [4], got [3] (in head-sum)');
   });
 });
 

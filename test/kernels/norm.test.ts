@@ -40,6 +40,9 @@ describe.each(cases)('%s %i: norms of [%i, %i] + %f', (reduce, lanes, rows, colu
 
   it('layerNorm', () => expectSolved(gpu(), normProblem('layer', [rows, columns, offset]), { variant }));
   it('rmsNorm', () => expectSolved(gpu(), normProblem('rms', [rows, columns, offset]), { variant }));
+  it.each(['layer', 'rms'] as const)('%sNorm by scales that are given', (kind) =>
+    expectSolved(gpu(), normProblem(kind, [rows, columns, offset], true), { variant }),
+  );
   it.each(['layer', 'rms'] as const)('normScale %s', (kind) =>
     expectSolved(gpu(), normScaleProblem(kind, [rows, columns, offset]), { variant }),
   );

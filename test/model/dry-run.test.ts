@@ -6,6 +6,7 @@ import { DryGpu } from '../../src/kernels/dry-gpu.ts';
 import { openGpu } from '../../src/kernels/gpu.ts';
 import type { DType } from '../../src/kernels/tensor.ts';
 import { dryModel } from '../../src/model/dry-run.ts';
+import type { Edit } from '../../src/model/edits.ts';
 import { parseConfig } from '../../src/model/families/index.ts';
 import { modelWeights } from '../../src/model/forward.ts';
 import { KvCache } from '../../src/model/kv-cache.ts';
@@ -14,11 +15,15 @@ import { Model } from '../../src/model/model.ts';
 import { priceWeights } from '../../src/model/price.ts';
 import { fixturePath, modelInput, readJsonFixture, readTensors } from '../fixtures.ts';
 
-it.each([
-  ['checkpoints/llava-bf16', 'bf16'],
-  ['families/onevision-f32', 'f32'],
-  ['families/qwen2_5-vl-f32', 'f32'],
-] as [string, DType][])('%s takes on a GPU what its dry run says', async (name, dtype) => {
+/** Edits that take other kernels than a run without them, or further ones. */
+const taken: Edit[] = ['pattern', 'result', 'scale'].map((hook) => ({ at: `*.hook_${hook}`, scale: 1 }));
+
+it.each<[string, DType, Edit[]]>([
+  ['checkpoints/llava-bf16', 'bf16', []],
+  ['families/onevision-f32', 'f32', []],
+  ['families/onevision-f32', 'f32', taken],
+  ['families/qwen2_5-vl-f32', 'f32', []],
+])('%s in %s takes on a GPU what its dry run says, with the edits %j', async (name, dtype, edits) => {
   const { whole } = readJsonFixture<{ whole: string }>(`${name}/expected.json`);
   const tensors = [...readTensors(`${name}/expected.safetensors`)];
   const ofWhole = tensors.filter(([key]) => key.startsWith(`${whole}/`));
@@ -33,8 +38,8 @@ it.each([
     const real = new Model(gpu, config, modelWeights(config, loaded));
     const dry = dryModel(config, dtype, gpu.capabilities);
     const cacheFor = (model: Model) => new KvCache(model.gpu, config.text, input.inputIds.length);
-    await real.step([input], { cache: cacheFor(real) });
-    expect(dry.recorded([input], {}, cacheFor(dry)).price()).toBe(gpu.pool.bytes);
+    await real.step([input], { cache: cacheFor(real), edits });
+    expect(dry.recorded([input], { edits }, cacheFor(dry)).price()).toBe(gpu.pool.bytes);
   } finally {
     gpu.dispose();
   }

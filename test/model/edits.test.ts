@@ -1,41 +1,15 @@
 // Edits against what they must equal: other weights, other runs, arithmetic.
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
-import { openFolder } from '#platform';
 import type { Tensor } from '../../src/kernels/tensor.ts';
 import type { TextConfig } from '../../src/model/config/text.ts';
 import { type Edit, type EditPositions, firstPosition } from '../../src/model/edits.ts';
 import { generate } from '../../src/model/generate.ts';
-import type { ModelInput } from '../../src/model/input.ts';
-import { type LoadedModel, loadModel } from '../../src/model/load-model.ts';
-import type { ActivationCache } from '../../src/model/run.ts';
 import { variationsAtOnce } from '../../src/model/variations.ts';
-import { fixturePath, modelInput, readTensors } from '../fixtures.ts';
 import { useGpu } from '../gpu.ts';
 import { random, relativeError } from '../kernels/check.ts';
+import { bits, data, open, type Subject } from './subject.ts';
 
 const gpu = useGpu();
-
-interface Subject {
-  loaded: LoadedModel;
-  input: ModelInput;
-  other: ModelInput;
-}
-
-async function open(checkpoint: string, name: string): Promise<Subject> {
-  const tensors = readTensors(`${checkpoint}/expected.safetensors`);
-  const own = [...tensors]
-    .filter(([key]) => key.startsWith(`${name}/`))
-    .map(([key, t]) => [key.slice(name.length + 1), t]);
-  const input = modelInput(new Map(own as never));
-  const other = {
-    ...input,
-    visuals: input.visuals.map((visual) => ({ ...visual, pixels: visual.pixels.map((x) => -x) })),
-  };
-  return { loaded: await loadModel(await openFolder(fixturePath(checkpoint)), { gpu: gpu() }), input, other };
-}
-
-const bits = (data: Float32Array) => Array.from(new Uint32Array(data.buffer, data.byteOffset, data.length));
-const data = (cache: ActivationCache, name: string) => cache.get(name)!.data;
 
 // GQA, head size of its own; Qwen2 decoder with a picture of many tiles; rotary positions of three axes.
 describe.each([
@@ -46,7 +20,7 @@ describe.each([
 ])('%s', (checkpoint, name) => {
   let s: Subject;
   beforeAll(async () => {
-    s = await open(checkpoint, name);
+    s = await open(gpu(), checkpoint, name);
   });
   afterAll(() => s?.loaded.destroy());
   const run = (edits: Edit[], namesFilter: string | string[] = 'logits', input = s.input) =>
@@ -65,8 +39,10 @@ describe.each([
     const plain = data(await run([]), 'logits');
     const same = await run([{ at: 'blocks.1.attn.hook_z', scale: 1 }]);
     expect(bits(data(same, 'logits'))).toEqual(bits(plain));
-    // scores and patterns go through matrices then: the same numbers, differently rounded
-    for (const at of ['blocks.0.attn.hook_attn_scores', 'blocks.*.attn.hook_pattern'])
+    const scaled = await run([{ at: '*.hook_scale', scale: 1 }]);
+    expect(bits(data(scaled, 'logits'))).toEqual(bits(plain));
+    // matrices of scores and patterns, and sums of results: the same numbers, differently rounded
+    for (const at of ['blocks.0.attn.hook_attn_scores', 'blocks.*.attn.hook_pattern', '*.hook_result'])
       expect(relativeError(data(await run([{ at, scale: 1 }]), 'logits'), plain), at).toBeLessThan(1e-5);
   });
 
@@ -92,6 +68,61 @@ describe.each([
     } finally {
       for (const [i, bytes] of stored.entries()) gpu().write(weight.parts[i], bytes);
     }
+  });
+
+  it('norms divide by an edited scale', async () => {
+    const { blocks, lnFinal } = s.loaded.model.weights.decoder;
+    const [scale, normalized] = ['blocks.1.ln1.hook_scale', 'blocks.1.ln1.hook_normalized'];
+    const plain = await run([], [scale, normalized, 'logits']);
+    const doubled = await run([{ at: scale, scale: 2 }], [scale, 'logits']);
+    expect(bits(data(doubled, scale))).toEqual(bits(data(plain, scale).map((x) => 2 * x)));
+    expect(relativeError(data(doubled, 'logits'), data(plain, 'logits'))).toBeGreaterThan(1e-2);
+    expect(lnFinal.bias).toBeUndefined(); // RMS norms: half of the weight is half of the output
+    const { weight } = blocks[1].ln1;
+    const stored = await words(weight);
+    try {
+      gpu().write(
+        weight,
+        new Float32Array(stored.slice().buffer).map((x) => x / 2),
+      );
+      expect(bits(data(await run([]), 'logits'))).toEqual(bits(data(doubled, 'logits')));
+    } finally {
+      gpu().write(weight, stored);
+    }
+    // Frozen to another run's, at some positions
+    const theirs = data(await run([], scale, { ...s.other, inputIds: s.input.inputIds }), scale).map((x) => x * 1.5);
+    const frozen = await run([{ at: scale, positions: [2, 5], set: theirs.slice(2, 5) }], [scale, normalized]);
+    const { dModel } = s.loaded.model.config.text;
+    const wanted = data(plain, normalized).map((x, i) => {
+      const p = Math.floor(i / dModel);
+      return p >= 2 && p < 5 ? (x * data(plain, scale)[p]) / theirs[p] : x;
+    });
+    expect(relativeError(data(frozen, normalized), wanted)).toBeLessThan(1e-6);
+    const final = await run([{ at: 'ln_final.hook_scale', scale: 4 }]);
+    expect(bits(data(final, 'logits'))).toEqual(bits(data(plain, 'logits').map((x) => x / 4)));
+  });
+
+  it('the attention’s output is the sum of edited results', async () => {
+    const [result, out, z] = ['attn.hook_result', 'hook_attn_out', 'attn.hook_z'].map((h) => `blocks.1.${h}`);
+    const plain = await run([], [result, out, 'logits']);
+    const heads = [1];
+    const cut = data(await run([{ at: result, heads, set: 0 }]), 'logits');
+    expect(relativeError(cut, data(await run([{ at: z, heads, set: 0 }]), 'logits'))).toBeLessThan(1e-5);
+    expect(relativeError(cut, data(plain, 'logits'))).toBeGreaterThan(1e-3);
+    const { nHeads, dModel } = s.loaded.model.config.text;
+    const edits: Edit[] = [
+      { at: result, heads: [0], positions: [2, 5], scale: -1 },
+      { at: result, heads: [1], positions: -1, set: random(dModel, 9) },
+    ];
+    const found = await run(edits, [result, out]);
+    const wanted = data(plain, out).slice();
+    for (const [i, x] of data(found, result).entries())
+      wanted[Math.floor(i / dModel / nHeads) * dModel + (i % dModel)] += x - data(plain, result)[i];
+    expect(relativeError(data(found, out), wanted)).toBeLessThan(1e-5);
+    expect(relativeError(data(found, out), data(plain, out))).toBeGreaterThan(1e-2);
+    // Of a run that ends with these heads, at the last position
+    const ended = await s.loaded.model.runWithCache(s.input, { edits, namesFilter: result, posSlice: -1 });
+    expect(relativeError(data(ended, result), data(found, result).slice(-nHeads * dModel))).toBeLessThan(1e-5);
   });
 
   it('patching the whole residual stream of another run reproduces it', async () => {
@@ -206,10 +237,15 @@ describe.each([
       for await (const id of generate(s.loaded.model, s.input, options)) found.push(id);
       return found;
     };
-    const generated = await ids([cut]);
+    const everywhere: Edit[] = [
+      cut,
+      { at: 'blocks.1.attn.hook_result', heads: [1], scale: -1 },
+      { at: '*.hook_scale', scale: 1.5 },
+    ];
+    const generated = await ids(everywhere);
     // The same text, read as a prompt: every token must be the likeliest after those before it.
     const whole = { ...s.input, inputIds: [...Array.from(s.input.inputIds), ...generated] };
-    const { data: logits, shape } = (await run([cut], 'logits', whole)).get('logits')!;
+    const { data: logits, shape } = (await run(everywhere, 'logits', whole)).get('logits')!;
     const start = s.input.inputIds.length;
     for (const [i, id] of generated.entries()) {
       const row = logits.subarray((start + i - 1) * shape[1], (start + i) * shape[1]);
@@ -284,6 +320,29 @@ describe.each([
     expect(relativeError(data(together[1], 'logits'), data(together[0], 'logits'))).toBeGreaterThan(1e-4);
   });
 
+  it('runs variations that change what comes before the decoder, too, each apart', async () => {
+    const early: Edit[][] = [
+      [{ at: 'hook_embed', positions: [-3, -1], scale: 2 }],
+      [{ at: 'vision.blocks.0.hook_resid_pre', positions: 3, scale: 2 }],
+      [
+        { at: 'projector.hook_out', positions: [2, 4], set: 0.5 },
+        { at: 'blocks.0.attn.hook_z', heads: [0], positions: -2, set: 0 },
+      ],
+      [{ at: '*.attn.hook_z', heads: [1], scale: 0.5 }],
+    ];
+    const happens = ({ at }: Edit) => s.input.visuals.length || !/^(vision|projector)/.test(at);
+    const variations = [[], ...early.filter((edits) => edits.every(happens)), []];
+    const options = { namesFilter: 'logits', posSlice: -1 };
+    const edits: Edit[] = [{ at: 'blocks.0.hook_mlp_out', scale: 0.9 }];
+    const together = await s.loaded.model.runVariations(s.input, variations, { ...options, edits });
+    const plain = data(together[0], 'logits');
+    for (const [i, own] of variations.entries()) {
+      const alone = await s.loaded.model.runWithCache(s.input, { ...options, edits: [...edits, ...own] });
+      expect(relativeError(data(together[i], 'logits'), data(alone, 'logits')), `${i}`).toBeLessThan(1e-5);
+      if (own.length) expect(relativeError(data(alone, 'logits'), plain), `${i}`).toBeGreaterThan(1e-4);
+    }
+  });
+
   it('leaves results on the GPU, and knows the price before', async () => {
     const options = { namesFilter: ['blocks.*.attn.hook_z', 'logits'], posSlice: -1 };
     const { model } = s.loaded;
@@ -303,13 +362,15 @@ describe.each([
       model.price(s.input, { edits, namesFilter }).dispatches;
     expect(launches([], ['logits', 'blocks.0.attn.hook_z', 'blocks.0.hook_resid_pre'])).toBe(launches([]));
     expect(launches([{ at: 'blocks.0.attn.hook_z', set: 0 }])).toBe(launches([]) + 1);
+    expect(launches([{ at: 'blocks.0.ln1.hook_scale', scale: 2 }])).toBe(launches([]) + 2); // and the scale
+    expect(launches([{ at: 'blocks.0.attn.hook_result', set: 0 }])).toBe(launches([]) + 3); // and two sums
   });
 });
 
 describe('edits that mean nothing are refused', () => {
   let s: Subject;
   beforeAll(async () => {
-    s = await open('checkpoints/llava-f32', 'scene');
+    s = await open(gpu(), 'checkpoints/llava-f32', 'scene');
   });
   afterAll(() => s?.loaded.destroy());
 
@@ -320,34 +381,26 @@ describe('edits that mean nothing are refused', () => {
     [{ at: 'blocks.0.attn.hook_z', scale: Number.NaN }, /NaN is not a finite number/],
     [{ at: 'blocks.0.attn.hook_z', heads: [4], set: 0 }, /head 4, there are 0 to 3/],
     [{ at: 'blocks.0.hook_resid_pre', heads: [0], set: 0 }, /it has no heads/],
-    [{ at: 'blocks.0.attn.hook_result', set: 0 }, /edit hook_z or hook_attn_out/],
-    [{ at: 'blocks.0.ln1.hook_scale', set: 0 }, /edit hook_normalized/],
+    [{ at: 'blocks.0.ln1.hook_scale', heads: [0], set: 1 }, /it has no heads, its rows are of 1 numbers/],
     [{ at: 'blocks.0.attn.hook_z', positions: -1000, set: 0 }, /position -1000 does not lie within/],
     [{ at: 'blocks.0.attn.hook_z', positions: [5, 5], set: 0 }, /positions 5 to 5 are none/],
     [{ at: 'blocks.0.attn.hook_z', heads: [0], set: new Float32Array(25) }, /25 numbers are no rows of 24/],
     [{ at: 'blocks.0.attn.hook_z', positions: [0, 3], set: new Float32Array(2 * 96) }, /2 vectors for 3 positions/],
     [{ at: 'blocks.0.attn.hook_z', keys: [0, 1], set: 0 }, /keys are of hook_attn_scores/],
     [{ at: 'blocks.0.attn.hook_pattern', set: new Float32Array(3) }, /takes no vectors/],
-    [{ at: 'vision.blocks.0.attn.hook_pattern', set: 0 }, /attention of a tower cannot be edited/],
+    [{ at: 'vision.blocks.0.attn.hook_z', positions: 17, set: 0 }, /position 17 does not lie within the 17 rows/],
+    [{ at: 'vision.blocks.0.attn.hook_pattern', keys: [0, 18], set: 0 }, /position 18 does not lie within the 17 keys/],
   ])('%j', async (edit, message) => {
     await expect(s.loaded.model.runWithCache(s.input, { edits: [edit], namesFilter: 'logits' })).rejects.toThrow(
       message,
     );
   });
 
-  it('a glob passes over what cannot be edited', async () => {
-    const scale = 'blocks.0.ln1.hook_scale';
-    const edited = (edits: Edit[]) => s.loaded.model.runWithCache(s.input, { edits, namesFilter: [scale, 'logits'] });
-    const [plain, found] = [await edited([]), await edited([{ at: 'blocks.0.ln1.*', scale: 2 }])];
-    expect(bits(data(found, scale))).toEqual(bits(data(plain, scale)));
-    expect(relativeError(data(found, 'logits'), data(plain, 'logits'))).toBeGreaterThan(1e-3);
-  });
-
-  it('of what variations share', async () => {
-    const run = (at: string) => s.loaded.model.runVariations(s.input, [[{ at, set: 0 }]], { namesFilter: 'logits' });
-    for (const at of ['projector.hook_out', 'vision.blocks.0.attn.hook_z', 'hook_embed', '*.attn.hook_z'])
-      await expect(run(at), at).rejects.toThrow('variations share what is before hook_merged_embed');
-    await expect(run('hook_merged_embed')).resolves.toHaveLength(1);
+  it('of variations, as of runs', async () => {
+    const run = (edit: Edit) => s.loaded.model.runVariations(s.input, [[], [edit]], { namesFilter: 'logits' });
+    await expect(run({ at: 'projector.hook_outt', set: 0 })).rejects.toThrow('no hook point is named');
+    await expect(run({ at: 'projector.hook_out' })).rejects.toThrow('give either set');
+    await expect(run({ at: 'hook_merged_embed', set: 0 })).resolves.toHaveLength(2);
   });
 
   it('variations: results from before the first edit, and more of them than run at once', async () => {

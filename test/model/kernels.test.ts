@@ -154,6 +154,23 @@ describe('a run with kernels', () => {
     expect(store.entries.size).toBe(2);
   });
 
+  it('refuses edits that would leave one out', async () => {
+    const mine = { name: 'mine.wgsl', wgsl: '@compute fn main() {}' };
+    for (const [op, hook] of [
+      ['attention', 'attn.hook_attn_scores'],
+      ['attention', 'attn.hook_pattern'],
+      ['matmul', 'attn.hook_result'],
+      ['rmsNorm', 'ln1.hook_scale'],
+    ]) {
+      const run = (labels: string) => {
+        const edits = [{ at: `blocks.1.${hook}`, scale: 1 }];
+        return model.model.dispatches(input, { kernels: { [op]: { ...mine, labels } }, edits, namesFilter: 'logits' });
+      };
+      expect(() => run('blocks.1.*'), hook).toThrow(`edit of blocks.1.${hook}: it takes blocks.1.`);
+      expect(() => run('blocks.2.*'), hook).not.toThrow();
+    }
+  });
+
   it('does not start when one does not compile', async () => {
     const before = gpu().pool.bytes;
     const kernels: Kernels = { matmul: { name: 'mm.wgsl', wgsl: '\n\n@compute fn main() { foo(); }' } };

@@ -12,7 +12,7 @@ import {
   gatherRowsProblem,
 } from '../elementwise/problem.ts';
 import { embeddingProblem } from '../embedding/problem.ts';
-import { type HeadResultSizes, headResultProblem } from '../head-result/problem.ts';
+import { type HeadResultSizes, headResultProblem, headSumProblem } from '../head-result/problem.ts';
 import { mixRowsProblem } from '../mix-rows/problem.ts';
 import { chooseNorm } from '../norm/norm.ts';
 import { type NormSizes, normProblem, normScaleProblem } from '../norm/problem.ts';
@@ -65,6 +65,8 @@ export const rowBenchmarks: BenchmarkGroup[] = [
   ...attentionMatrices({ queries: 80, heads: 8, headSize: 16 }),
   ...attentionMatrices({ queries: 640, heads: 32, headSize: 128 }),
   ...attentionMatrices({ queries: 1, keys: 640, heads: 32, headSize: 128 }),
+  group('head-sum', '[80,8,128]', 80 * 8 * 128, () => headSumProblem(80, 8, 128, false)),
+  group('head-sum', '[64,32,4096]', 64 * 32 * 4096, () => headSumProblem(64, 32, 4096, false)),
   headResult({ queries: 80, heads: 8, headSize: 16, dModel: 128 }),
   headResult({ queries: 1, heads: 32, headSize: 128, dModel: 4096 }),
   headResult({ queries: 640, heads: 32, headSize: 128, dModel: 4096 }),

@@ -54,6 +54,7 @@ export const kernelOps = [
   'attention-pattern',
   'attention-values',
   'head-result',
+  'head-sum',
   'matmul',
   'rmsNorm',
   'layerNorm',

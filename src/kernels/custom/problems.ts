@@ -11,7 +11,7 @@ import {
   gatherRowsProblems,
 } from '../elementwise/problem.ts';
 import { embeddingProblems } from '../embedding/problem.ts';
-import { headResultProblems } from '../head-result/problem.ts';
+import { headResultProblems, headSumProblems } from '../head-result/problem.ts';
 import { matmulProblems } from '../matmul/problem.ts';
 import { mixRowsProblems } from '../mix-rows/problem.ts';
 import { layerNormProblems, normScaleProblems, rmsNormProblems } from '../norm/problem.ts';
@@ -32,6 +32,7 @@ export const problems: Readonly<Record<KernelOp, () => readonly Problem[]>> = {
   'attention-pattern': attentionPatternProblems,
   'attention-values': attentionValuesProblems,
   'head-result': headResultProblems,
+  'head-sum': headSumProblems,
   matmul: matmulProblems,
   rmsNorm: rmsNormProblems,
   layerNorm: layerNormProblems,

@@ -1,7 +1,16 @@
+import { perElement, widthOf } from '../elementwise/per-element.ts';
 import { type Cost, type Recorder, read, readWrite } from '../recorder.ts';
-import { bytesPerElement, type DType, expectDType, expectShape, type Tensor, type Weight } from '../tensor.ts';
+import {
+  bytesPerElement,
+  type DType,
+  elementCount,
+  expectDType,
+  expectShape,
+  type Tensor,
+  type Weight,
+} from '../tensor.ts';
 import { vectorWidth } from '../vectors.ts';
-import { headResultContract, headResultWgsl, queriesPerThread } from './head-result.wgsl.ts';
+import { headResultContract, headResultWgsl, headSumBody, queriesPerThread } from './head-result.wgsl.ts';
 
 /**
  * What each head adds to the residual stream, hook_result: result[t, h, :] = W_O[:, h*D:(h+1)*D] · z[t, h, :].
@@ -47,4 +56,39 @@ export function headResult(rec: Recorder, args: { z: Tensor; weight: Weight; lab
 export const headResultCost = (queries: number, heads: number, headSize: number, rows: number, dtype: DType): Cost => ({
   flops: 2 * queries * heads * headSize * rows,
   bytes: 4 * queries * heads * (headSize + rows) + bytesPerElement[dtype] * rows * heads * headSize,
+});
+
+/**
+ * What results of heads add up to: Σ_h result[t, h, :] + bias. It stands for o_proj where edits have changed the results.
+ * @param args.result [T, H, dModel] f32
+ * @param args.bias [dModel] f32
+ * @returns [T, dModel] f32
+ * @throws ShapeError
+ */
+export function headSum(rec: Recorder, args: { result: Tensor; bias?: Tensor; label: string; out?: Tensor }): Tensor {
+  const { result, bias, label } = args;
+  const where = 'head-sum';
+  expectShape(where, result, [-1, -1, -1]);
+  const [queries, heads, dModel] = result.shape;
+  if (bias) expectShape(where, bias, [dModel]);
+  const out = args.out ?? rec.temp(label, 'f32', [queries, dModel]);
+  expectShape(where, out, [queries, dModel]);
+  for (const t of [result, ...(bias ? [bias] : []), out]) expectDType(where, t, 'f32');
+  const width = widthOf(dModel);
+  return perElement(rec, {
+    kernel: where,
+    label,
+    inputs: { result, ...(bias && { bias }) },
+    out,
+    width,
+    count: elementCount(out.shape),
+    sizes: { heads, dModel },
+    body: headSumBody(heads, dModel, width, bias !== undefined),
+    cost: headSumCost(queries, heads, dModel),
+  });
+}
+
+export const headSumCost = (queries: number, heads: number, dModel: number): Cost => ({
+  flops: queries * (heads + 1) * dModel,
+  bytes: 4 * ((heads + 1) * queries + 1) * dModel,
 });

@@ -1,3 +1,4 @@
+import type { Width } from '../elementwise/per-element.ts';
 import type { DType } from '../tensor.ts';
 import { dotProduct, type VectorWidth, vectorType } from '../vectors.ts';
 
@@ -68,4 +69,15 @@ const chunks = ${headSize / width}u;
 const dModel = ${dModel}u;
 ${weightLoader(dtype, width)}
 `;
+}
+
+/** A number of a row is the sum of those of all heads (for `perElement`). */
+export function headSumBody(heads: number, dModel: number, width: Width, biased: boolean): string {
+  const n = `${dModel / width}u`;
+  return /* wgsl */ `
+  let column = i % ${n};
+  var at = i / ${n} * ${heads}u * ${n} + column;
+  var sum = ${biased ? 'bias[column]' : 'T()'};
+  for (var head = 0u; head < ${heads}u; head++) { sum += result[at]; at += ${n}; }
+  out[i] = sum;`;
 }

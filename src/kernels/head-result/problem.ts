@@ -1,7 +1,7 @@
 import type { WeightDType } from '../matmul/matmul.wgsl.ts';
 import { type Problem, placeOf } from '../problem.ts';
 import { pseudoRandom, pseudoRandomWeight } from '../pseudo-random.ts';
-import { headResult } from './head-result.ts';
+import { headResult, headSum } from './head-result.ts';
 
 export interface HeadResultSizes {
   readonly queries: number;
@@ -48,3 +48,35 @@ export const headResultSizes: readonly HeadResultSizes[] = [
 
 export const headResultProblems = () =>
   (['f32', 'f16', 'bf16'] as const).flatMap((dtype) => headResultSizes.map((sizes) => headResultProblem(sizes, dtype)));
+
+export function headSumProblem(queries: number, heads: number, dModel: number, biased: boolean): Problem {
+  const result = pseudoRandom(queries * heads * dModel, 1);
+  const bias = pseudoRandom(dModel, 2);
+  return {
+    name: `[${queries},${heads},${dModel}]${biased ? ' and bias' : ''}`,
+    shape: [queries, dModel],
+    prepare(make) {
+      const args = {
+        result: make('result', 'f32', [queries, heads, dModel], result),
+        bias: biased ? make('bias', 'f32', [dModel], bias) : undefined,
+        label: 'y',
+      };
+      return (rec, options) => headSum(rec, { ...args, ...options });
+    },
+    expected: () => ({
+      at(index) {
+        const [query, column] = placeOf(index, dModel);
+        let sum = biased ? bias[column] : 0;
+        for (let head = 0; head < heads; head++) sum += result[(query * heads + head) * dModel + column];
+        return sum;
+      },
+    }),
+  };
+}
+
+export const headSumProblems = () => [
+  headSumProblem(1, 1, 1, true),
+  headSumProblem(5, 3, 7, false),
+  headSumProblem(17, 4, 64, true),
+  headSumProblem(3, 2, 96, false),
+];

@@ -4,7 +4,7 @@ import { KernelError } from '../errors.ts';
 import { type Cost, type Recorder, read, readWrite } from '../recorder.ts';
 import { expectDType, expectShape, type Tensor } from '../tensor.ts';
 import { foldWorkgroups } from '../vectors.ts';
-import { type NormKind, type NormVariant, normContract, normWgsl } from './norm.wgsl.ts';
+import { type NormKind, type NormShader, type NormVariant, normContract, normWgsl } from './norm.wgsl.ts';
 
 interface Common {
   /** [M, D] f32 */
@@ -14,6 +14,13 @@ interface Common {
   out?: Tensor;
   /** Use this variant instead of the one that `chooseNorm` would take. */
   variant?: NormVariant;
+}
+
+interface Normalized extends Common {
+  /** [D] f32 */
+  weight: Tensor;
+  /** [M, 1] f32: divide the rows by these, in place of what `normScale` gives. */
+  scales?: Tensor;
 }
 
 /** Reads and writes each number once: a row stays in the caches between the passes over it. */
@@ -42,22 +49,20 @@ export function chooseNorm(
 /**
  * (x - mean) / sqrt(variance + eps) * weight + bias over each row (HF `nn.LayerNorm`).
  *
- * @param weight [D] f32
  * @param bias [D] f32
  * @returns [M, D]
  */
-export function layerNorm(rec: Recorder, { weight, bias, ...args }: Common & { weight: Tensor; bias: Tensor }): Tensor {
-  return norm(rec, 'layer', 'normalized', [weight, bias], args);
+export function layerNorm(rec: Recorder, { weight, bias, scales, ...args }: Normalized & { bias: Tensor }): Tensor {
+  return norm(rec, 'layer', scales ? 'rescaled' : 'normalized', [weight, bias], args, scales);
 }
 
 /**
  * x / sqrt(mean(x²) + eps) * weight over each row (HF `LlamaRMSNorm`).
  *
- * @param weight [D] f32
  * @returns [M, D]
  */
-export function rmsNorm(rec: Recorder, { weight, ...args }: Common & { weight: Tensor }): Tensor {
-  return norm(rec, 'rms', 'normalized', [weight], args);
+export function rmsNorm(rec: Recorder, { weight, scales, ...args }: Normalized): Tensor {
+  return norm(rec, 'rms', scales ? 'rescaled' : 'normalized', [weight], args, scales);
 }
 
 /**
@@ -72,18 +77,21 @@ export function normScale(rec: Recorder, { kind, ...args }: Common & { kind: Nor
 function norm(
   rec: Recorder,
   kind: NormKind,
-  output: 'normalized' | 'scale',
+  output: NormShader['output'],
   parameters: readonly Tensor[],
   { x, eps, label, out, variant: forced }: Common,
+  scales?: Tensor,
 ): Tensor {
   const where = output === 'scale' ? 'normScale' : `${kind}Norm`;
   expectShape(where, x, [-1, -1]);
   const [rows, columns] = x.shape;
   for (const p of parameters) expectShape(where, p, [columns]);
+  if (scales) expectShape(where, scales, [rows, 1]);
+  const inputs = [x, ...parameters, ...(scales ? [scales] : [])];
   const shape = output === 'scale' ? [rows, 1] : x.shape;
   out ??= rec.temp(label, 'f32', shape);
   expectShape(where, out, shape);
-  for (const t of [x, ...parameters, out]) expectDType(where, t, 'f32');
+  for (const t of [...inputs, out]) expectDType(where, t, 'f32');
   const { capabilities } = rec.gpu;
   if (forced?.reduce === 'subgroup' && !capabilities.subgroups)
     throw new KernelError(where, `${label}: this adapter has no subgroups; use the workgroup variant`);
@@ -93,7 +101,7 @@ function norm(
     kernel: `${where}.${variant.reduce}`,
     label,
     code: normWgsl(shader),
-    bindings: [read(x), ...parameters.map(read), readWrite(out)],
+    bindings: [...inputs.map(read), readWrite(out)],
     params: [rows],
     workgroups: foldWorkgroups(rows, capabilities.maxWorkgroupsPerDimension),
     cost: normCost(kind, rows, columns),

@@ -13,8 +13,8 @@ export interface NormShader {
   readonly kind: NormKind;
   readonly columns: number;
   readonly eps: number;
-  /** The normalised row times weight (plus bias), or only the scale that it was divided by. */
-  readonly output: 'normalized' | 'scale';
+  /** The normalised row times weight (plus bias), the same divided by a scale that is given, or only its own scale. */
+  readonly output: 'normalized' | 'rescaled' | 'scale';
   readonly variant: NormVariant;
   /** Numbers that a lane takes at once. */
   readonly width: Width;
@@ -77,11 +77,11 @@ export function normWgsl(shader: NormShader): string {
   let correction = 0.0;
   let variance = sumOverRow(vec2f(0.0, ${total('squares')}), local).y / ${columns}.0;`,
   };
-  const outputs = {
-    scale: 'if (local == 0u) { out[row] = scale; }',
-    normalized: `let inverse = 1.0 / scale;
-  ${each(`out[base + c] = (x[base + c] - mean - correction) * inverse * weight[c]${kind === 'layer' ? ' + bias[c]' : ''};`)}`,
-  };
+  const outputs =
+    output === 'scale'
+      ? 'if (local == 0u) { out[row] = scale; }'
+      : `let inverse = 1.0 / scale;
+  ${each(`out[base + c] = (x[base + c] - mean - correction) * inverse * weight[c]${kind === 'layer' ? ' + bias[c]' : ''};`)}`;
   return /* wgsl */ `${reduce === 'subgroup' ? 'enable subgroups;' : ''}${normContract(shader)}
 ${sumOverRow[reduce](lanes)}
 @compute @workgroup_size(${lanes})
@@ -94,17 +94,19 @@ fn main(
   if (row >= params.x) { return; }
   let base = row * ${n};
 ${statistics[kind]}
-  let scale = sqrt(variance + eps);
-  ${outputs[output]}
+  let scale = ${output === 'rescaled' ? 'scales[row]' : 'sqrt(variance + eps)'};
+  ${outputs}
 }
 `;
 }
 
 export function normContract({ kind, columns, eps, output, width }: Omit<NormShader, 'variant'>): string {
-  const inputs = output === 'scale' ? ['x'] : kind === 'layer' ? ['x', 'weight', 'bias'] : ['x', 'weight'];
+  const parameters = kind === 'layer' ? ['weight', 'bias'] : ['weight'];
+  const inputs = ['x', ...(output === 'scale' ? [] : parameters), ...(output === 'rescaled' ? ['scales'] : [])];
+  const elements = (name: string) => (name === 'scales' ? 'f32' : 'T');
   return /* wgsl */ `
 alias T = ${width === 4 ? 'vec4f' : 'f32'};
-${inputs.map((name, b) => `@group(0) @binding(${b}) var<storage, read> ${name}: array<T>;`).join('\n')}
+${inputs.map((name, b) => `@group(0) @binding(${b}) var<storage, read> ${name}: array<${elements(name)}>;`).join('\n')}
 @group(0) @binding(${inputs.length}) var<storage, read_write> out: array<${output === 'scale' ? 'f32' : 'T'}>;
 @group(0) @binding(${inputs.length + 1}) var<uniform> params: vec4u; // rows
 const columns = ${columns}u; // numbers in a row

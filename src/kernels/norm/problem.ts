@@ -22,17 +22,20 @@ function dataOf([rows, columns, offset = 0]: NormSizes) {
   return { name: `[${rows},${columns}]${offset ? ` around ${offset}` : ''}`, x, row };
 }
 
-export function normProblem(kind: NormKind, sizes: NormSizes): Problem<NormVariant> {
+/** @param rescaled rows are divided by scales that are given, in place of their own */
+export function normProblem(kind: NormKind, sizes: NormSizes, rescaled = false): Problem<NormVariant> {
   const [rows, columns] = sizes;
   const { name, x, row } = dataOf(sizes);
+  const scales = rescaled ? pseudoRandom(rows, 4).map((value) => value + 2) : undefined;
   const [weight, bias] = [pseudoRandom(columns, 2), pseudoRandom(columns, 3)];
   return {
-    name,
+    name: `${name}${scales ? ' by given scales' : ''}`,
     shape: [rows, columns],
     prepare(make) {
       const args = {
         x: make('x', 'f32', [rows, columns], x),
         weight: make('weight', 'f32', [columns], weight),
+        scales: scales && make('scales', 'f32', [rows, 1], scales),
         eps,
         label: 'y',
       };
@@ -41,9 +44,11 @@ export function normProblem(kind: NormKind, sizes: NormSizes): Problem<NormVaria
       return (rec, options) => layerNorm(rec, { ...args, bias: added, ...options });
     },
     expected: () => ({
-      at: byRow(columns, (r) =>
-        row(kind, r).normalized.map((value, c) => value * weight[c] + (kind === 'layer' ? bias[c] : 0)),
-      ),
+      at: byRow(columns, (r) => {
+        const { normalized, scale } = row(kind, r);
+        const share = scales ? scale / scales[r] : 1;
+        return normalized.map((value, c) => value * share * weight[c] + (kind === 'layer' ? bias[c] : 0));
+      }),
     }),
   };
 }

@@ -1,5 +1,3 @@
-import { attention } from '../../kernels/attention/attention.ts';
-import { attentionPattern, attentionScores } from '../../kernels/attention-pattern/attention-pattern.ts';
 import { gatherRows } from '../../kernels/elementwise/elementwise.ts';
 import { matmul } from '../../kernels/matmul/matmul.ts';
 import { reshape, type Tensor } from '../../kernels/tensor.ts';
@@ -7,7 +5,7 @@ import type { ViTConfig } from '../config/vit.ts';
 import { tokensPerCrop } from '../config/vit.ts';
 import { InputError } from '../errors.ts';
 import type { HookPoint } from '../hook-points.ts';
-import { mlpHidden, norm, projectOnto } from '../transformer.ts';
+import { attend, mlpHidden, norm, projectOnto } from '../transformer.ts';
 import { type Linear, layerNorm, linear, type WeightSource } from '../weights.ts';
 import type { DualFamily } from './dual.ts';
 
@@ -69,17 +67,12 @@ export const siglip: DualFamily = {
       const query = matmul(rec, { x: reshape(probe, [1, dModel]), ...q, label: `${name}.attn.q` });
       const same = rec.input('the one query', 'u32', [images], new Uint32Array(images));
       const queries = heads(gatherRows(rec, { x: query, rows: same, label: `${name}.attn.queries` }));
-      const keys = heads(matmul(rec, { x: normed, ...k, label: `${name}.attn.k` }));
-      const values = heads(matmul(rec, { x: normed, ...v, label: `${name}.attn.v` }));
-      const how = { q: queries, k: keys, batch: images, causal: false, scale: dHead ** -0.5 };
-      if (site.wants(`${name}.attn.hook_attn_scores`, `${name}.attn.hook_pattern`)) {
-        const scores = attentionScores(rec, { ...how, label: `${name}.attn.scores` });
-        site.passSquare(`${name}.attn.hook_attn_scores`, scores);
-        const pattern = attentionPattern(rec, { scores, label: `${name}.attn.pattern` });
-        site.passSquare(`${name}.attn.hook_pattern`, pattern);
-      }
-      const z = site.pass(`${name}.attn.hook_z`, attention(rec, { ...how, v: values, label: `${name}.attn.z` }));
-      for (const [extra, tensor] of rec.extras(`${name}.attn.z`)) site.pass(`${name}.attn.hook_${extra}`, tensor);
+      const qkv = {
+        q: queries,
+        k: heads(matmul(rec, { x: normed, ...k, label: `${name}.attn.k` })),
+        v: heads(matmul(rec, { x: normed, ...v, label: `${name}.attn.v` })),
+      };
+      const z = attend(rec, qkv, { name: `${name}.attn`, site, batch: images, mask: { causal: false } });
       const attn = matmul(rec, { x: reshape(z, [images, dModel]), ...o, label: `${name}.attn.out_proj` });
       const out = site.pass(`${name}.hook_attn_out`, attn);
       const hidden = mlpHidden(

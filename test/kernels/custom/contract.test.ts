@@ -17,7 +17,7 @@ import {
   gatherRows,
 } from '../../../src/kernels/elementwise/elementwise.ts';
 import { embedding } from '../../../src/kernels/embedding/embedding.ts';
-import { headResult } from '../../../src/kernels/head-result/head-result.ts';
+import { headResult, headSum } from '../../../src/kernels/head-result/head-result.ts';
 import { matmul } from '../../../src/kernels/matmul/matmul.ts';
 import { mixRows } from '../../../src/kernels/mix-rows/mix-rows.ts';
 import { layerNorm, normScale, rmsNorm } from '../../../src/kernels/norm/norm.ts';
@@ -173,6 +173,16 @@ const samples: Record<string, Sample[]> = {
     sizes: { ...heads, dModel: 70, partRows: 70 },
     record: (rec, temp) => void headResult(rec, { z: temp([3, 6, 8]), weight: weightOf(temp, [70, 48], dtype), label }),
   })),
+  'head-sum': [
+    {
+      sizes: { ...heads, dModel: 12, width: 4 },
+      record: (rec, temp) => void headSum(rec, { result: temp([3, 6, 12]), bias: temp([12]), label }),
+    },
+    {
+      sizes: { ...heads, dModel: 7, width: 1 },
+      record: (rec, temp) => void headSum(rec, { result: temp([3, 6, 7]), label }),
+    },
+  ],
   matmul: (['f32', 'f16', 'bf16'] as const).flatMap((dtype) => [
     {
       sizes: { rows: 30, n: 10, k: 8, columns: 10 },
@@ -196,6 +206,17 @@ const samples: Record<string, Sample[]> = {
       sizes: matrix,
       record: (rec, temp) => void rmsNorm(rec, { x: temp([rows, columns]), weight: temp([columns]), eps: 1e-5, label }),
     },
+    {
+      sizes: matrix,
+      record: (rec, temp) =>
+        void rmsNorm(rec, {
+          x: temp([rows, columns]),
+          weight: temp([columns]),
+          scales: temp([rows, 1]),
+          eps: 1e-5,
+          label,
+        }),
+    },
   ],
   layerNorm: [
     {
@@ -205,6 +226,18 @@ const samples: Record<string, Sample[]> = {
           x: temp([rows, columns]),
           weight: temp([columns]),
           bias: temp([columns]),
+          eps: 1e-5,
+          label,
+        }),
+    },
+    {
+      sizes: matrix,
+      record: (rec, temp) =>
+        void layerNorm(rec, {
+          x: temp([rows, columns]),
+          weight: temp([columns]),
+          bias: temp([columns]),
+          scales: temp([rows, 1]),
           eps: 1e-5,
           label,
         }),

@@ -1,0 +1,29 @@
+// A tiny checkpoint with an input to edit.
+import { openFolder } from '#platform';
+import type { Gpu } from '../../src/kernels/gpu.ts';
+import type { ModelInput } from '../../src/model/input.ts';
+import { type LoadedModel, loadModel } from '../../src/model/load-model.ts';
+import type { ActivationCache } from '../../src/model/run.ts';
+import { fixturePath, modelInput, readTensors } from '../fixtures.ts';
+
+export interface Subject {
+  loaded: LoadedModel;
+  input: ModelInput;
+  other: ModelInput;
+}
+
+export async function open(gpu: Gpu, checkpoint: string, name: string): Promise<Subject> {
+  const tensors = readTensors(`${checkpoint}/expected.safetensors`);
+  const own = [...tensors]
+    .filter(([key]) => key.startsWith(`${name}/`))
+    .map(([key, t]) => [key.slice(name.length + 1), t]);
+  const input = modelInput(new Map(own as never));
+  const other = {
+    ...input,
+    visuals: input.visuals.map((visual) => ({ ...visual, pixels: visual.pixels.map((x) => -x) })),
+  };
+  return { loaded: await loadModel(await openFolder(fixturePath(checkpoint)), { gpu }), input, other };
+}
+
+export const bits = (data: Float32Array) => Array.from(new Uint32Array(data.buffer, data.byteOffset, data.length));
+export const data = (cache: ActivationCache, name: string) => cache.get(name)!.data;
