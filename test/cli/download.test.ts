@@ -70,10 +70,15 @@ async function run(options: Partial<DownloadOptions> = {}, signal?: AbortSignal)
   return context.said.filter((line) => !line.endsWith('…'));
 }
 
-const sizes = async () =>
-  Promise.all(
-    (await there()).map(async (name): Promise<[string, number]> => [name, (await stat(join(out, name))).size]),
-  );
+/** Sizes by path, but of files that a download renames in the meantime. */
+async function sizes(): Promise<[name: string, size: number][]> {
+  const size = (name: string) =>
+    stat(join(out, name)).then(
+      ({ size }): [string, number][] => [[name, size]],
+      () => [],
+    );
+  return (await Promise.all((await there()).map(size))).flat();
+}
 
 /** The folder's files, by path. */
 async function there(): Promise<string[]> {
