@@ -136,7 +136,7 @@ export class DualEncoder {
       const bias = weights.logitBias && rec.read(weights.logitBias);
       await rec.submit();
       return new DualEncoder(gpu, config, processor, weights, {
-        modelId: await modelId(json, checkpoint),
+        modelId: await modelId(json, checkpoint, gpu.kernels),
         logitScale: Math.exp(scale.f32[0]),
         logitBias: bias ? bias.f32[0] : 0,
         destroy: () => loaded.destroy(),

@@ -46,7 +46,7 @@ export async function loadModel(folder: Folder, { gpu, onProgress, signal }: Loa
   });
   return {
     model: new Model(gpu, config, modelWeights(config, loaded)),
-    modelId: await modelId(json, checkpoint),
+    modelId: await modelId(json, checkpoint, gpu.kernels),
     endTokens: ends,
     destroy: () => loaded.destroy(),
   };

@@ -7,6 +7,7 @@ import { slidingWindow } from '../../docs/examples/kernels/sliding-window.ts';
 import { temperatureSoftmax } from '../../docs/examples/kernels/temperature-softmax.ts';
 import type { AttentionKernel, Kernels } from '../../src/kernels/custom/kernels.ts';
 import { KernelError } from '../../src/kernels/errors.ts';
+import { openGpu } from '../../src/kernels/gpu.ts';
 import type { Edit } from '../../src/model/edits.ts';
 import type { ModelInput } from '../../src/model/input.ts';
 import { splitHeadVectors } from '../../src/model/model.ts';
@@ -152,6 +153,13 @@ describe('a run with kernels', () => {
     expect(await vectors(windowed)).toEqual(await model.headVectors(example, { kernels }));
     expect(await vectors(model)).toEqual(await model.headVectors(example));
     expect(store.entries.size).toBe(2);
+  });
+
+  it('is another model to SAVs with those of the GPU', async () => {
+    const other = await openGpu({ device: gpu().device, kernels: slidingWindow(4) });
+    const windowed = await VisionLanguageModel.load(await openFolder(checkpoint), { gpu: other });
+    expect(windowed.modelId).not.toBe(model.modelId);
+    windowed.destroy();
   });
 
   it('refuses edits that would leave one out', async () => {

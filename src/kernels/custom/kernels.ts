@@ -98,6 +98,13 @@ export const kernelFor = (
   { kernel, label }: Pick<Dispatch, 'kernel' | 'label'>,
 ): AttentionKernel | undefined => kernelsOf(kernels, opOf(kernel)).find((k) => hasLabel(k, label));
 
+/**
+ * Kernels as text that tells other kernels apart: what they are made of, functions by their source. What a function takes from
+ * around it is not in it.
+ */
+export const kernelsText = (kernels: Kernels): string =>
+  JSON.stringify(kernels, (_, value) => (typeof value === 'function' ? String(value) : value));
+
 /** @throws KernelError for an operation that does not exist: a misspelt one must not look like a kernel that changes nothing. */
 export function checkKernelNames(kernels: Kernels): void {
   for (const [op, given] of Object.entries(kernels)) {
