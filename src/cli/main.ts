@@ -1,51 +1,33 @@
 #!/usr/bin/env node
 import { Command, CommanderError } from 'commander';
-import { ablateCommand } from './ablate.ts';
-import { attentionCommand } from './attention.ts';
-import { attributeCommand } from './attribute.ts';
-import { benchCommand } from './bench.ts';
-import { captureCommand } from './capture.ts';
-import { classifyCommand } from './classify.ts';
 import type { Register, Runner } from './command.ts';
 import { Context, UsageError } from './context.ts';
-import { demoCommand } from './demo.ts';
-import { doctorCommand } from './doctor.ts';
-import { downloadCommand } from './download.ts';
-import { dumpWgslCommand } from './dump-wgsl.ts';
-import { evalCommand } from './eval.ts';
-import { fitCommand } from './fit.ts';
-import { generateCommand } from './generate.ts';
-import { inspectCommand } from './inspect.ts';
-import { knockoutCommand } from './knockout.ts';
-import { lensCommand } from './lens.ts';
 import { version } from './package-info.ts';
-import { patchCommand } from './patch.ts';
-import { similarityCommand } from './similarity.ts';
-import { wordsCommand } from './words.ts';
 
-const commands: Register[] = [
-  demoCommand,
-  fitCommand,
-  classifyCommand,
-  evalCommand,
-  generateCommand,
-  captureCommand,
-  attentionCommand,
-  lensCommand,
-  attributeCommand,
-  wordsCommand,
-  ablateCommand,
-  patchCommand,
-  knockoutCommand,
-  similarityCommand,
-  inspectCommand,
-  benchCommand,
-  dumpWgslCommand,
-  doctorCommand,
-  downloadCommand,
-];
+/** Loaded by name: a command need not wait for what all the others are made of. */
+const commands: Readonly<Record<string, () => Promise<Register>>> = {
+  demo: async () => (await import('./demo.ts')).demoCommand,
+  fit: async () => (await import('./fit.ts')).fitCommand,
+  classify: async () => (await import('./classify.ts')).classifyCommand,
+  eval: async () => (await import('./eval.ts')).evalCommand,
+  generate: async () => (await import('./generate.ts')).generateCommand,
+  capture: async () => (await import('./capture.ts')).captureCommand,
+  attention: async () => (await import('./attention.ts')).attentionCommand,
+  lens: async () => (await import('./lens.ts')).lensCommand,
+  attribute: async () => (await import('./attribute.ts')).attributeCommand,
+  words: async () => (await import('./words.ts')).wordsCommand,
+  ablate: async () => (await import('./ablate.ts')).ablateCommand,
+  patch: async () => (await import('./patch.ts')).patchCommand,
+  knockout: async () => (await import('./knockout.ts')).knockoutCommand,
+  similarity: async () => (await import('./similarity.ts')).similarityCommand,
+  inspect: async () => (await import('./inspect.ts')).inspectCommand,
+  bench: async () => (await import('./bench.ts')).benchCommand,
+  'dump-wgsl': async () => (await import('./dump-wgsl.ts')).dumpWgslCommand,
+  doctor: async () => (await import('./doctor.ts')).doctorCommand,
+  download: async () => (await import('./download.ts')).downloadCommand,
+};
 
-function build(): Command {
+async function build(): Promise<Command> {
   const program = new Command('headlight')
     .description(
       'A LLaVA-family vision-language model on WebGPU, with every attention head as a value.\n' +
@@ -55,7 +37,10 @@ function build(): Command {
     .showHelpAfterError('(add --help for usage and examples)')
     .exitOverride()
     .configureHelp({ showGlobalOptions: true });
-  for (const register of commands) register(program, runner(program));
+  const [first] = process.argv.slice(2);
+  // Without a command's name there is help to give, or a misspelt one to guess.
+  const wanted = Object.hasOwn(commands, first) ? [first] : Object.keys(commands);
+  for (const register of await Promise.all(wanted.map((name) => commands[name]()))) register(program, runner(program));
   return program;
 }
 
@@ -83,7 +68,7 @@ function runner(program: Command): Runner {
 const oneLine = (text: string) => text.replace(/\s*\n\s*/g, ' ');
 
 try {
-  await build().parseAsync();
+  await (await build()).parseAsync();
 } catch (e) {
   // Commander has printed what is wrong; --help and --version end here too, with code 0.
   if (!(e instanceof CommanderError)) throw e;
