@@ -16,7 +16,7 @@ export { type HeadOutput, type HeadWords, headOutputs, headWords, meanHeadOutput
 export { CheckpointError } from './checkpoint/errors.ts';
 export { writeSafetensors } from './checkpoint/safetensors-writer.ts';
 export { type AttentionReference, type AttentionRow, softmax } from './kernels/attention/reference.ts';
-export { type CheckResult, type CheckRow, checkKernels } from './kernels/custom/check.ts';
+export { type CheckResult, type CheckRow, checkKernels } from './kernels/check/check.ts';
 export type { AttentionKernel, AttentionMask, CustomKernel, KernelOp, Kernels } from './kernels/custom/kernels.ts';
 export type { Dispatch } from './kernels/dispatch.ts';
 export { DeviceLostError, KernelError, ShapeError } from './kernels/errors.ts';

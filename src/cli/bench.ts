@@ -1,6 +1,6 @@
 import { availableParallelism } from 'node:os';
 import { type BenchmarkResult, type BenchmarkRow, runKernelBenchmarks } from '../kernels/benchmark.ts';
-import { type CheckResult, checkKernels } from '../kernels/custom/check.ts';
+import { type CheckResult, checkKernels } from '../kernels/check/check.ts';
 import type { Register } from './command.ts';
 import { type KernelOptions, readKernels, withKernelOptions } from './kernel-file.ts';
 import { announceGpu, integer, type ModelOptions, withCommonOptions } from './model.ts';

@@ -1,6 +1,6 @@
+import { checkKernelNames, type KernelOp, type Kernels, kernelsOf } from '../custom/kernels.ts';
 import type { Gpu } from '../gpu.ts';
 import { type Solution, solve } from '../problem.ts';
-import { checkKernelNames, type KernelOp, type Kernels, kernelsOf } from './kernels.ts';
 import { problems } from './problems.ts';
 
 export interface CheckRow extends Solution {

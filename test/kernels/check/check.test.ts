@@ -2,7 +2,7 @@ import { describe, expect, it } from 'vitest';
 import entropy from '../../../docs/examples/kernels/entropy.ts';
 import slidingWindow from '../../../docs/examples/kernels/sliding-window.ts';
 import temperature from '../../../docs/examples/kernels/temperature-softmax.ts';
-import { checkKernels } from '../../../src/kernels/custom/check.ts';
+import { checkKernels } from '../../../src/kernels/check/check.ts';
 import { type AttentionKernel, type Kernels, kernelOps } from '../../../src/kernels/custom/kernels.ts';
 import type { Dispatch } from '../../../src/kernels/dispatch.ts';
 import { useGpu } from '../../gpu.ts';

@@ -2,6 +2,7 @@ import { argmaxProblems } from '../argmax/problem.ts';
 import { attentionProblems } from '../attention/problem.ts';
 import { attentionPatternProblems, attentionScoresProblems } from '../attention-pattern/problem.ts';
 import { attentionValuesProblems } from '../attention-values/problem.ts';
+import type { KernelOp } from '../custom/kernels.ts';
 import { editProblems } from '../edit/problem.ts';
 import {
   activationProblems,
@@ -20,7 +21,6 @@ import type { Problem } from '../problem.ts';
 import { copyRowsProblems, rotaryProblems } from '../rotary/problem.ts';
 import { spliceProblems } from '../splice/problem.ts';
 import { visionEmbeddingProblems } from '../vision-embedding/problem.ts';
-import type { KernelOp } from './kernels.ts';
 
 /**
  * Every operation at sizes where kernels go wrong: 1, odd, prime, just over a tile, several parts. Made when asked for: their
