@@ -45,6 +45,21 @@ it.each<[string, DType, Edit[]]>([
   }
 });
 
+it('results above 1 GiB are refused unless somebody asks for as much', async () => {
+  const config = parseConfig(readJsonFixture('geometries/Qwen--Qwen2-7B-Instruct.json'));
+  const { nLayers, nHeads } = config.text;
+  const model = dryModel(config, 'bf16');
+  const pattern = { namesFilter: '*.hook_pattern' };
+  const length = (bytes: number) => Math.floor(Math.sqrt(bytes / (4 * nLayers * nHeads)));
+  const run = (count: number, options = {}) =>
+    model.runWithCache({ inputIds: new Int32Array(count), visuals: [] }, { ...pattern, ...options });
+  const most = length(2 ** 30);
+  await expect(run(most + 1)).rejects.toThrow(/bytes, more than 1073741824: ask for fewer names/);
+  const submitted = 'a dry run has no device';
+  await expect(run(most)).rejects.toThrow(submitted);
+  await expect(run(most + 1, { maxResultBytes: 2 ** 31 })).rejects.toThrow(submitted);
+});
+
 it('a dry run cannot be submitted', async () => {
   const gpu = new DryGpu();
   const rec = gpu.record('dry');
