@@ -3,7 +3,7 @@ import type { Edit, EditPositions } from '../model/edits.ts';
 import { InputError } from '../model/errors.ts';
 import type { ModelInput } from '../model/input.ts';
 import type { Model } from '../model/model.ts';
-import { allHeads, checkHeads, type Head, maxResultBytes } from './heads.ts';
+import { allHeads, checkHeads, type Head, type LayerOptions, layersAtOnce } from './heads.ts';
 import { type SweepOptions, sweepTarget, type Target } from './sweep.ts';
 
 export interface AblationOptions extends SweepOptions {
@@ -53,7 +53,7 @@ export async function ablateHeads(
 export async function meanOutputs(
   model: Model,
   inputs: readonly ModelInput[],
-  { edits, signal, onProgress }: SweepOptions = {},
+  { edits, signal, onProgress, ...options }: SweepOptions & LayerOptions = {},
 ): Promise<Float32Array> {
   if (!inputs.length) throw new InputError('the mean of no prompts: give at least one');
   const { nLayers, nHeads, dHead } = model.config.text;
@@ -62,10 +62,10 @@ export async function meanOutputs(
   let rows = 0;
   for (const [i, input] of inputs.entries()) {
     const { length } = input.inputIds;
-    const layersAtOnce = Math.max(1, Math.floor(maxResultBytes / (4 * length * width)));
-    for (let first = 0; first < nLayers; first += layersAtOnce) {
+    const atOnce = layersAtOnce(4 * length * width, options);
+    for (let first = 0; first < nLayers; first += atOnce) {
       signal?.throwIfAborted();
-      const layers = Array.from({ length: Math.min(layersAtOnce, nLayers - first) }, (_, l) => first + l);
+      const layers = Array.from({ length: Math.min(atOnce, nLayers - first) }, (_, l) => first + l);
       const name = (layer: number) => `blocks.${layer}.attn.hook_z`;
       const cache = await model.runWithCache(input, { namesFilter: layers.map(name), edits });
       for (const layer of layers)

@@ -29,5 +29,11 @@ export function checkHeads({ nLayers, nHeads }: Pick<TextConfig, 'nLayers' | 'nH
 export const layersOf = (heads: readonly Head[]): number[] =>
   [...new Set(heads.map(({ layer }) => layer))].sort((a, b) => a - b);
 
-/** Activations of all layers are brought home for as many layers at once as this holds. */
-export const maxResultBytes: number = 2 ** 28;
+export interface LayerOptions {
+  /** Activations of all layers are brought home for as many layers at once as this holds; 256 MiB by default. */
+  readonly maxBytes?: number;
+}
+
+/** Layers whose activations are brought home by one run: one of them must be. */
+export const layersAtOnce = (bytesPerLayer: number, { maxBytes = 2 ** 28 }: LayerOptions): number =>
+  Math.max(1, Math.floor(maxBytes / bytesPerLayer));

@@ -6,10 +6,10 @@ import type { Model } from '../model/model.ts';
 import type { Activation, RunOptions } from '../model/run.ts';
 import type { PatchGrid } from '../model/token-grids.ts';
 import { layOver, mapOf } from './attention-map.ts';
-import { maxResultBytes } from './heads.ts';
+import { type LayerOptions, layersAtOnce } from './heads.ts';
 import { type PlacedGrid, placedGrids, resolvePosition } from './positions.ts';
 
-export interface RolloutOptions extends Pick<RunOptions, 'edits'> {
+export interface RolloutOptions extends Pick<RunOptions, 'edits'>, LayerOptions {
   /** The share of the identity in each layer; 0.5 by default, as published. */
   readonly residual?: number;
   /** Layers before this one; all by default. */
@@ -114,10 +114,10 @@ async function fromTheTop(
   blocks: string,
   layers: number,
   bytesPerLayer: number,
-  { edits, signal, onProgress }: RolloutOptions,
+  { edits, signal, onProgress, ...options }: RolloutOptions,
   visit: (pattern: Activation) => void,
 ): Promise<void> {
-  const atOnce = Math.max(1, Math.floor(maxResultBytes / bytesPerLayer));
+  const atOnce = layersAtOnce(bytesPerLayer, options);
   for (let end = layers; end > 0; end -= atOnce) {
     signal?.throwIfAborted();
     const start = Math.max(0, end - atOnce);

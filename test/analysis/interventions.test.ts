@@ -35,6 +35,7 @@ describe.each(analysed)('%s', (checkpoint) => {
     expect(relativeError(zero.values, expected('ablation/zero').data)).toBeLessThan(1e-4);
     expect(relativeError([zero.baseline], expected('patching/clean').data)).toBeLessThan(1e-4);
     const means = await meanOutputs(vlm.model, [clean, corrupted]);
+    expect(await meanOutputs(vlm.model, [clean, corrupted], { maxBytes: 1 })).toEqual(means); // a layer at a time
     const mean = await ablateHeads(vlm.model, clean, target(), { means });
     expect(relativeError(mean.values, expected('ablation/mean').data)).toBeLessThan(1e-4);
   });

@@ -47,6 +47,13 @@ describe.each(analysed)('%s', (checkpoint) => {
     expect(decoder.flow.reduce((sum, x) => sum + x, 0)).toBeCloseTo(1, 5);
     const tower = await towerRollout(vlm.model, clean);
     expect(relativeError(tower.values[0], expected('rollout/vision').data)).toBeLessThan(1e-4);
+    // A layer at a time, the last one first.
+    const [layers, done]: [number, number[]] = [vlm.model.config.text.nLayers, []];
+    const slow = await decoderRollout(vlm.model, clean, { maxBytes: 1, onProgress: (count) => done.push(count) });
+    expect(done).toEqual(Array.from({ length: layers }, (_, i) => i + 1));
+    expect(relativeError(slow.flow, decoder.flow)).toBeLessThan(1e-6);
+    const slowTower = await towerRollout(vlm.model, clean, { maxBytes: 1 });
+    expect(relativeError(slowTower.values[0], tower.values[0])).toBeLessThan(1e-6);
   });
 
   it('reads every layer and position through the unembedding', async () => {
