@@ -152,7 +152,12 @@ async function showRollout(
           'How much of the output stems from each patch, by the mean attention of all heads and the residual stream, layer by layer (Abnar and Zuidema 2020).',
         panels: grids.flatMap((grid, g): Panel[] => [
           { title: grids.length > 1 ? labelOf(grids, g) : 'the picture', grid },
-          { title: `${percent(sum(values[g]))} stems from it`, grid, values: values[g] },
+          // Of a tower each crop's output stems from that crop alone.
+          {
+            title: share === undefined ? 'what its output stems from' : `${percent(sum(values[g]))} stems from it`,
+            grid,
+            values: values[g],
+          },
         ]),
         columns: 4,
         blackAndWhite: model.processor.blackAndWhite,
