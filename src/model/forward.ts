@@ -178,7 +178,7 @@ export class Forward {
     if (unreachable) throw new InputError(`${unreachable.name} lies beyond stopAtLayer ${stopAtLayer}`);
     const layers = Math.min(last + 1, nLayers);
     const stopAtHeads = last < nLayers && wanted.filter((p) => p.layer === last).every((p) => headsAlone.test(p.name));
-    return { names: new Set(wanted.map((p) => p.name)), layers, stopAtHeads };
+    return { wanted, layers, stopAtHeads };
   }
 
   check({ inputIds, visuals }: ModelInput, length: number, cache: KvCache | undefined): void {

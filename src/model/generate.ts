@@ -4,7 +4,7 @@ import type { ModelInput } from './input.ts';
 import { KvCache } from './kv-cache.ts';
 import type { Model, StepResult } from './model.ts';
 import { resolvePosSlice } from './positions.ts';
-import type { ActivationCache, RunChanges, RunOptions } from './run.ts';
+import type { ActivationCache, RunOptions } from './run.ts';
 import { logSumExp, Sampler, type SamplerOptions } from './sampling.ts';
 
 export interface ContinueOptions extends Partial<SamplerOptions> {
@@ -18,9 +18,12 @@ export interface ContinueOptions extends Partial<SamplerOptions> {
   readonly onActivations?: (activations: ActivationCache, position: number) => void;
 }
 
-export interface GenerateOptions extends ContinueOptions, RunChanges, Pick<RunOptions, 'posSlice'> {}
+/** What holds for the prompt and for every step after it, each by itself. */
+type Throughout = Pick<RunOptions, 'edits' | 'kernels' | 'maxResultBytes'>;
 
-export interface PromptOptions extends RunChanges, Pick<RunOptions, 'namesFilter' | 'posSlice'> {
+export interface GenerateOptions extends ContinueOptions, Throughout, Pick<RunOptions, 'posSlice'> {}
+
+export interface PromptOptions extends Throughout, Pick<RunOptions, 'namesFilter' | 'posSlice'> {
   /** Positions to keep room for after the prompt. */
   readonly room: number;
   /** Bring the logits of what comes next to the host, for sampling and for scoring. Greedy text needs them not. */
@@ -30,14 +33,15 @@ export interface PromptOptions extends RunChanges, Pick<RunOptions, 'namesFilter
 /**
  * Generates token ids one by one, greedily or by sampling. `onActivations` receives the prompt's activations first (as
  * `posSlice` cuts them, with the first position of those), then each step's; `edits` apply to all of them.
- * @throws InputError when prompt and new tokens exceed the model's positions; the signal's reason when aborted.
+ * @throws InputError when prompt and new tokens exceed the model's positions, or activations `maxResultBytes`; the signal's
+ * reason when aborted.
  */
 export async function* generate(model: Model, input: ModelInput, options: GenerateOptions): AsyncGenerator<number> {
   options.signal?.throwIfAborted();
   const logits = (options.temperature ?? 0) > 0;
-  const { namesFilter, posSlice, edits, kernels } = options;
-  const room = options.maxNewTokens - 1;
-  const prompt = await PromptRun.start(model, [input], { room, logits, namesFilter, posSlice, edits, kernels });
+  const { maxNewTokens, namesFilter, posSlice, edits, kernels, maxResultBytes } = options;
+  const asked = { namesFilter, posSlice, edits, kernels, maxResultBytes };
+  const prompt = await PromptRun.start(model, [input], { ...asked, room: maxNewTokens - 1, logits });
   try {
     if (namesFilter)
       options.onActivations?.(prompt.activations, resolvePosSlice(posSlice, input.inputIds.length).start);
@@ -60,16 +64,15 @@ export class PromptRun {
   readonly #tokens: Tensor;
   readonly #length: number;
   readonly #first: StepResult;
-  /** Of the prompt and of every step after it. */
-  readonly #changes: RunChanges;
+  readonly #throughout: Throughout;
 
-  private constructor(model: Model, cache: KvCache, tokens: Tensor, first: StepResult, changes: RunChanges) {
+  private constructor(model: Model, cache: KvCache, tokens: Tensor, first: StepResult, throughout: Throughout) {
     this.#model = model;
     this.#cache = cache;
     this.#tokens = tokens;
     this.#length = cache.length;
     this.#first = first;
-    this.#changes = changes;
+    this.#throughout = throughout;
     this.batch = cache.batch;
     this.activations = first.activations;
   }
@@ -77,8 +80,8 @@ export class PromptRun {
   /** Runs the prompts, with a cache sized for them and `room` more positions. @throws InputError when that is too long. */
   static async start(model: Model, inputs: readonly ModelInput[], options: PromptOptions): Promise<PromptRun> {
     const { maxPositions } = model.config.text;
-    const { room, namesFilter, posSlice, edits, kernels } = options;
-    const changes = { edits, kernels };
+    const { room, namesFilter, posSlice, edits, kernels, maxResultBytes } = options;
+    const throughout = { edits, kernels, maxResultBytes };
     const length = inputs[0]?.inputIds.length ?? 0;
     if (!(Number.isInteger(room) && room >= 0))
       throw new InputError(`room for ${room} positions: give a whole number (maxNewTokens is at least 1)`);
@@ -88,8 +91,8 @@ export class PromptRun {
     const tokens = model.gpu.tensor('tokens', 'u32', [cache.batch]);
     try {
       const next = options.logits ? undefined : tokens;
-      const first = await model.step(inputs, { ...changes, cache, next, namesFilter, posSlice });
-      return new PromptRun(model, cache, tokens, first, changes);
+      const first = await model.step(inputs, { ...throughout, cache, next, namesFilter, posSlice });
+      return new PromptRun(model, cache, tokens, first, throughout);
     } catch (e) {
       cache.destroy();
       model.gpu.destroy(tokens);
@@ -129,7 +132,7 @@ export class PromptRun {
       if (!next) this.#model.gpu.write(this.#tokens, ids as Uint32Array<ArrayBuffer>);
       const position = this.#cache.length;
       const step = await this.#model.stepFrom(this.#tokens, {
-        ...this.#changes,
+        ...this.#throughout,
         cache: this.#cache,
         next: sampler ? undefined : this.#tokens,
         namesFilter,
@@ -148,7 +151,8 @@ export class PromptRun {
     if (tokens.length === 1) return scores;
     this.#cache.length = this.#length;
     const inputs = scores.map(() => ({ inputIds: Array.from(tokens).slice(0, -1), visuals: [] }));
-    const options = { cache: this.#cache, next: this.#tokens, namesFilter: 'logits', ...this.#changes };
+    const { edits, kernels } = this.#throughout;
+    const options = { cache: this.#cache, next: this.#tokens, namesFilter: 'logits', edits, kernels };
     const { activations } = await this.#model.step(inputs, options);
     const rows = this.#rows(activations.get('logits')!.data); // [batch * (tokens - 1)][vocab]
     for (const [b, score] of scores.entries())

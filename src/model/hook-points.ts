@@ -37,7 +37,8 @@ interface Hooked {
  * Names are TransformerLens's; counts and head sizes come from the config.
  */
 export function hookPoints({ text, vision }: Hooked): HookPoint[] {
-  return [...(vision?.hookPoints ?? []), ...textHookPoints(text)];
+  const [embed, ...rest] = textHookPoints(text);
+  return [embed, ...(vision?.hookPoints ?? []), ...rest];
 }
 
 function textHookPoints(text: TextConfig): HookPoint[] {
@@ -58,8 +59,8 @@ function textHookPoints(text: TextConfig): HookPoint[] {
         },
       ),
     );
-  lm(text.nLayers, 'ln_final.hook_normalized', text.dModel);
   lm(text.nLayers, 'ln_final.hook_scale', 1);
+  lm(text.nLayers, 'ln_final.hook_normalized', text.dModel);
   lm(text.nLayers, 'logits', text.vocabSize);
   return points;
 }
@@ -81,8 +82,9 @@ export function blockHookPoints(
   const points: HookPoint[] = [];
   const add = (name: string, ...rest: number[]) =>
     points.push({ name: prefix + name, layer, shape: (size) => [...rows(size), ...rest] });
-  for (const name of ['hook_resid_pre', 'ln1.hook_normalized']) add(name, dModel);
+  add('hook_resid_pre', dModel);
   add('ln1.hook_scale', 1);
+  add('ln1.hook_normalized', dModel);
   add('attn.hook_q', nHeads, dHead);
   for (const name of ['attn.hook_k', 'attn.hook_v']) add(name, nKvHeads, dHead);
   if (rotary) {
@@ -93,8 +95,9 @@ export function blockHookPoints(
     points.push({ name: prefix + name, layer, shape: square });
   add('attn.hook_z', nHeads, dHead);
   add('attn.hook_result', nHeads, dModel);
-  for (const name of ['hook_attn_out', 'hook_resid_mid', 'ln2.hook_normalized']) add(name, dModel);
+  for (const name of ['hook_attn_out', 'hook_resid_mid']) add(name, dModel);
   add('ln2.hook_scale', 1);
+  add('ln2.hook_normalized', dModel);
   add('mlp.hook_pre', dMlp);
   if (shape.gated) add('mlp.hook_pre_linear', dMlp);
   add('mlp.hook_post', dMlp);

@@ -21,8 +21,9 @@ import {
   type RunChanges,
   type RunOptions,
   type RunPrice,
+  resultLimit,
 } from './run.ts';
-import { eachVariation } from './variations.ts';
+import { eachVariation, variationBytes } from './variations.ts';
 
 /** A step of generation: run the inputs, put their keys and values in the cache, choose or return what comes next. */
 export interface StepOptions extends RunOptions {
@@ -76,8 +77,12 @@ export class Model {
     return this.recorded([input], options).recorded;
   }
 
-  /** The same, with what is asked for left on the GPU, in tensors that live until they are destroyed. */
+  /**
+   * `runWithCache` with what is asked for left on the GPU, in tensors that live until they are destroyed.
+   * @throws as `runWithCache`
+   */
   async runOnGpu(input: ModelInput, options: RunOptions = {}): Promise<GpuActivations> {
+    this.recorded([input], options); // refuses what is too large before any of it is there
     const rec = this.gpu.record('forward', options);
     const tensors = new Map<string, Tensor>();
     const destroy = () => this.gpu.destroy(...tensors.values());
@@ -100,7 +105,8 @@ export class Model {
    * the first position that any of a batch's lists touches (keys and values of earlier positions cannot depend on it). A list
    * that changes the tower, the projector or `hook_embed` shares nothing and runs apart.
    * @param options.edits made in every variation, before its own; of any hook point, and at any position.
-   * @yields for each list what `runWithCache` with these edits would return, up to rounding.
+   * @yields for each list what `runWithCache` with these edits would return, up to rounding. What comes before the decoder is
+   * the same array in all.
    * @throws InputError as `runWithCache` would; KernelError for a kernel of the options that took no place in any of the runs.
    */
   eachVariation(
@@ -113,12 +119,17 @@ export class Model {
     return eachVariation(this.gpu, this.#forward, input, variations, options, alone);
   }
 
-  /** All that `eachVariation` yields, at once. */
+  /** All that `eachVariation` yields, at once. @throws InputError also where together it exceeds `maxResultBytes`. */
   async runVariations(
     input: ModelInput,
     variations: readonly (readonly Edit[])[],
     options: RunOptions = {},
   ): Promise<ActivationCache[]> {
+    const bytes = variations.length * variationBytes(this.#forward, input, options);
+    if (bytes > resultLimit(options))
+      throw new InputError(
+        `the activations of ${variations.length} variations take ${bytes} bytes, more than ${resultLimit(options)}: take them one by one with eachVariation, ask for fewer names, give posSlice, or raise maxResultBytes`,
+      );
     const found: ActivationCache[] = [];
     for await (const cache of this.eachVariation(input, variations, options)) found.push(cache);
     return found;
@@ -222,6 +233,7 @@ export class Model {
     let x = hooks.pass('hook_embed', this.#forward.embed(rec, tokens));
     x = hooks.pass('hook_merged_embed', x);
     const logits = this.#forward.decode(rec, hooks, x, this.#forward.following(1, cache), cache, extent);
+    checkResultBytes(rec, options);
     return { hooks, logits: logits! };
   }
 
@@ -262,7 +274,8 @@ export class Model {
       throw new InputError(`${inputs.length} inputs for a cache of ${cache.batch} sequences`);
     const batch = inputs.length;
     const pictures = inputs.reduce((sum, { visuals }) => sum + visuals.length, 0);
-    const { names, layers, stopAtHeads } = this.#forward.extent(options, pictures, cache !== undefined);
+    const { wanted, layers, stopAtHeads } = this.#forward.extent(options, pictures, cache !== undefined);
+    const names = new Set(wanted.map((p) => p.name));
     const range = resolvePosSlice(options.posSlice, length);
     const start = cache?.length ?? 0;
     if (cache && !start) cache.promptLength = length;

@@ -59,7 +59,10 @@ export function activations(hooks: Hooks): ActivationCache {
   return found;
 }
 
-export function checkResultBytes({ resultBytes }: Recorder, { maxResultBytes: limit = 2 ** 30 }: RunOptions): void {
+export const resultLimit = ({ maxResultBytes = 2 ** 30 }: RunOptions): number => maxResultBytes;
+
+export function checkResultBytes({ resultBytes }: Recorder, options: RunOptions): void {
+  const limit = resultLimit(options);
   if (resultBytes > limit)
     throw new InputError(
       `the activations asked for take ${resultBytes} bytes, more than ${limit}: ask for fewer names, give posSlice, or raise maxResultBytes`,

@@ -2,7 +2,7 @@ import { checkKernelsUsed } from '../kernels/custom/kernels.ts';
 import type { Dispatch } from '../kernels/dispatch.ts';
 import { gatherRows } from '../kernels/elementwise/elementwise.ts';
 import type { Gpu } from '../kernels/gpu.ts';
-import { rows, type Tensor } from '../kernels/tensor.ts';
+import { elementCount, rows, type Tensor } from '../kernels/tensor.ts';
 import type { TextConfig } from './config/text.ts';
 import { type Edit, EditPlan, firstPosition } from './edits.ts';
 import type { Forward } from './forward.ts';
@@ -11,8 +11,20 @@ import { Hooks } from './hooks.ts';
 import type { ModelInput } from './input.ts';
 import { KvCache } from './kv-cache.ts';
 import { type PositionRange, resolvePosSlice } from './positions.ts';
-import { type ActivationCache, activations, checkResultBytes, type RunOptions } from './run.ts';
+import { type ActivationCache, activations, checkResultBytes, type RunOptions, resultLimit } from './run.ts';
 import { bindable } from './transformer.ts';
+
+/** What comes before the decoder, and is the same for all that does not change it. */
+const early = /^(vision\.|projector\.|hook_embed$)/;
+
+/** What a variation's own results take, of a prompt that it shares with others. */
+export function variationBytes(forward: Forward, input: ModelInput, options: RunOptions): number {
+  const { length } = input.inputIds;
+  const { start, end } = resolvePosSlice(options.posSlice, length);
+  const { wanted } = forward.extent(options, input.visuals.length, false);
+  const size = { pos: end - start, keys: length, crops: 0, patches: 0 };
+  return wanted.reduce((sum, { name, shape }) => sum + (early.test(name) ? 0 : 4 * elementCount(shape(size))), 0);
+}
 
 /**
  * `Model.eachVariation`: lists that change what comes before the decoder run apart, the others together.
@@ -26,9 +38,8 @@ export async function* eachVariation(
   options: RunOptions,
   alone: (edits: readonly Edit[]) => Promise<ActivationCache>,
 ): AsyncGenerator<ActivationCache, void> {
-  const early = ({ at }: Edit) =>
-    selectHooks(forward.hookPoints, at).some(({ name }) => /^(vision\.|projector\.|hook_embed$)/.test(name));
-  const apart = new Set(variations.filter((edits) => edits.some(early)));
+  const isEarly = ({ at }: Edit) => selectHooks(forward.hookPoints, at).some(({ name }) => early.test(name));
+  const apart = new Set(variations.filter((edits) => edits.some(isEarly)));
   const rest = variations.filter((edits) => !apart.has(edits));
   const together = eachTogether(gpu, forward, input, rest, options);
   try {
@@ -55,16 +66,20 @@ async function* eachTogether(
   const range = resolvePosSlice(options.posSlice, length);
   const { text } = forward.config;
   const { maxStorageBufferBindingSize } = gpu.capabilities;
-  const atOnce = (first: number) => variationsAtOnce(text, maxStorageBufferBindingSize, length - first, length);
+  const results = resultLimit(options) / variationBytes(forward, input, options);
+  const atOnce = (first: number) =>
+    Math.min(results, variationsAtOnce(text, maxStorageBufferBindingSize, length - first, length));
   const batches = batchesOf(variations, length, Math.min(range.start, length - 1), atOnce);
   const longest = batches.reduce((most, { first }) => Math.max(most, first), 0);
   const prefix = new KvCache(gpu, text, Math.max(1, longest));
   const merged = gpu.tensor('merged', 'f32', [length, text.dModel]);
   try {
     const recorded: Dispatch[] = [];
-    const axes = await runPrefix(gpu, forward, input, options, prefix, longest, merged, recorded);
+    const shared = { prefix, merged, range, recorded };
+    const { axes, before } = await runPrefix(gpu, forward, input, options, longest, shared);
     for (const batch of batches)
-      yield* await runSuffixes(gpu, forward, batch, options, { prefix, merged, axes, range, recorded });
+      for (const own of await runSuffixes(gpu, forward, input, batch, options, axes, shared))
+        yield new Map([...before, ...own]);
     checkKernelsUsed(options.kernels, recorded);
   } finally {
     prefix.destroy();
@@ -101,51 +116,57 @@ function batchesOf(
   return batches;
 }
 
-/** Merged embeddings of the whole prompt, and keys and values of its first positions. @returns all rotary positions. */
+/** What all variations share. */
+interface Shared {
+  /** Keys and values of the first positions. */
+  readonly prefix: KvCache;
+  /** Merged embeddings of the whole prompt. */
+  readonly merged: Tensor;
+  readonly range: PositionRange;
+  /** What has run, for the kernels of the user's own. */
+  readonly recorded: Dispatch[];
+}
+
+/** @returns all rotary positions, and what was asked for of what comes before the decoder. */
 async function runPrefix(
   gpu: Gpu,
   forward: Forward,
   input: ModelInput,
   options: RunOptions,
-  prefix: KvCache,
   first: number,
-  merged: Tensor,
-  recorded: Dispatch[],
-): Promise<readonly ArrayLike<number>[]> {
+  { prefix, merged, range, recorded }: Shared,
+): Promise<{ axes: readonly ArrayLike<number>[]; before: ActivationCache }> {
   const length = input.inputIds.length;
   forward.check(input, length, undefined);
   const rec = gpu.record('shared prefix', options);
   const edits = forward.plan(options, length);
-  const hooks = new Hooks(rec, { names: new Set(), length, range: { start: 0, end: length }, edits });
+  const { wanted, layers } = forward.extent(options, input.visuals.length, false);
+  const names = new Set(wanted.map(({ name }) => name).filter((name) => early.test(name)));
+  const hooks = new Hooks(rec, { names, length, range, edits });
   const x = forward.merged(rec, hooks, [input]);
   rec.copy(x, merged);
   const axes = forward.positions([input], undefined);
   if (first > 0) {
     const own = new Hooks(rec, { names: new Set(), length: first, range: { start: 0, end: first }, edits });
     const positions = axes.map((axis) => Array.from(axis).slice(0, first));
-    const { layers } = forward.extent(options, 0, false);
     const start = own.pass('hook_merged_embed', bindable(rec, rows(x, 0, first)));
     forward.decoder(rec, own, start, positions, prefix, { layers, stopAtHeads: false });
   }
+  checkResultBytes(rec, options);
   recorded.push(...rec.recorded);
   await rec.submit();
-  return axes;
+  return { axes, before: activations(hooks) };
 }
 
 async function runSuffixes(
   gpu: Gpu,
   forward: Forward,
+  input: ModelInput,
   { variations, first }: Batch,
   options: RunOptions,
-  shared: {
-    prefix: KvCache;
-    merged: Tensor;
-    axes: readonly ArrayLike<number>[];
-    range: PositionRange;
-    recorded: Dispatch[];
-  },
+  axes: readonly ArrayLike<number>[],
+  { prefix, merged, range, recorded }: Shared,
 ): Promise<ActivationCache[]> {
-  const { prefix, merged, axes, range, recorded } = shared;
   const { text } = forward.config;
   const batch = variations.length;
   const [length] = merged.shape;
@@ -158,10 +179,10 @@ async function runSuffixes(
         for (let b = 0; b < batch; b++)
           rec.copy(rows(prefix[which][l], 0, first), rows(cache[which][l], b * length, b * length + first));
     cache.length = first;
-    const { names, layers, stopAtHeads } = forward.extent(options, 0, false);
+    const { wanted, layers, stopAtHeads } = forward.extent(options, input.visuals.length, false);
     const own = variations.flatMap((edits, sequence) => edits.map((each) => ({ ...each, sequence })));
     const hooks = new Hooks(rec, {
-      names,
+      names: new Set(wanted.map(({ name }) => name)),
       length: count,
       range: { start: range.start - first, end: range.end - first },
       batch,

@@ -4,6 +4,7 @@ import type { Tensor } from '../../src/kernels/tensor.ts';
 import type { TextConfig } from '../../src/model/config/text.ts';
 import { type Edit, type EditPositions, firstPosition } from '../../src/model/edits.ts';
 import { generate } from '../../src/model/generate.ts';
+import type { ActivationCache } from '../../src/model/run.ts';
 import { variationsAtOnce } from '../../src/model/variations.ts';
 import { useGpu } from '../gpu.ts';
 import { random, relativeError } from '../kernels/check.ts';
@@ -28,10 +29,7 @@ describe.each([
 
   it('hooks leave the outputs alone, bit for bit', async () => {
     const plain = await run([], 'logits');
-    const watched = await run(
-      [],
-      ['blocks.*.attn.hook_z', 'blocks.*.hook_resid_pre', 'blocks.*.attn.hook_q', 'logits'],
-    );
+    const watched = await run([], '*');
     expect(bits(data(watched, 'logits'))).toEqual(bits(data(plain, 'logits')));
   });
 
@@ -318,6 +316,78 @@ describe.each([
         expect(relativeError(data(together[i], key), wanted), `${i} ${key}`).toBeLessThan(1e-5);
     }
     expect(relativeError(data(together[1], 'logits'), data(together[0], 'logits'))).toBeGreaterThan(1e-4);
+  });
+
+  it('reads in generated steps what a run of the whole text has there', async () => {
+    const { model } = s.loaded;
+    const decoder = (name: string) => !/^(vision|projector)\./.test(name);
+    const steps: [position: number, found: ActivationCache][] = [];
+    const ids: number[] = [];
+    for await (const id of generate(model, s.input, {
+      ...{ maxNewTokens: 4, endTokens: new Set<number>(), namesFilter: decoder },
+      onActivations: (found, position) => steps.push([position, found]),
+    }))
+      ids.push(id);
+    const { inputIds } = s.input;
+    const text = { ...s.input, inputIds: [...Array.from(inputIds), ...ids.slice(0, 3)] };
+    const whole = await model.runWithCache(text, { namesFilter: decoder });
+    expect(steps.map(([position]) => position)).toEqual([0, 1, 2, 3].map((i) => (i ? inputIds.length + i - 1 : 0)));
+    for (const [position, found] of steps.slice(1)) {
+      expect([...found.keys()]).toEqual([...whole.keys()]);
+      for (const [name, { data: row, shape }] of found) {
+        const all = whole.get(name)!;
+        const [heads, queries, keys] = all.shape;
+        const wanted = /hook_(attn_scores|pattern)$/.test(name)
+          ? Array.from({ length: heads }, (_, h) => {
+              const start = (h * queries + position) * keys;
+              return [...all.data.subarray(start, start + shape[2])];
+            }).flat()
+          : all.data.subarray(position * row.length, (position + 1) * row.length);
+        // Masked scores, of keys before a window, would drown the others.
+        const seen = [...row.keys()].filter((i) => wanted[i] > -1e30);
+        expect(
+          relativeError(
+            seen.map((i) => row[i]),
+            seen.map((i) => wanted[i]),
+          ),
+          `${name} at ${position}`,
+        ).toBeLessThan(1e-5);
+      }
+    }
+  });
+
+  it('returns of variations all that runWithCache does, within the limit', async () => {
+    const { model } = s.loaded;
+    const variations: Edit[][] = [
+      [],
+      [{ at: 'blocks.0.attn.hook_z', heads: [0], positions: -3, set: 1 }],
+      [{ at: 'hook_embed', positions: 1, scale: 2 }],
+    ];
+    const options = { namesFilter: '*', posSlice: [-2] as const };
+    const together = await model.runVariations(s.input, variations, options);
+    for (const [i, edits] of variations.entries()) {
+      const alone = await model.runWithCache(s.input, { ...options, edits });
+      expect([...together[i].keys()], `${i}`).toEqual([...alone.keys()]);
+      for (const [name, { data: wanted, shape }] of alone) {
+        expect(together[i].get(name)!.shape, name).toEqual(shape);
+        expect(relativeError(data(together[i], name), wanted), `${i} ${name}`).toBeLessThan(1e-5);
+      }
+    }
+    const late = { namesFilter: 'blocks.*', posSlice: -1 };
+    const { resultBytes } = model.price(s.input, late);
+    const two = [[], []];
+    const fits = { ...late, maxResultBytes: resultBytes };
+    await expect(model.runVariations(s.input, two, fits)).rejects.toThrow(
+      `the activations of 2 variations take ${2 * resultBytes} bytes, more than ${resultBytes}: take them one by one with eachVariation`,
+    );
+    let count = 0;
+    for await (const cache of model.eachVariation(s.input, two, fits)) count += cache.size;
+    expect(count).toBe(
+      2 * together[0].size - 2 * [...together[0].keys()].filter((n) => !n.startsWith('blocks.')).length,
+    );
+    const less = { ...late, maxResultBytes: resultBytes - 1 };
+    await expect(model.eachVariation(s.input, two, less).next()).rejects.toThrow('bytes, more than');
+    await expect(model.runOnGpu(s.input, less)).rejects.toThrow('bytes, more than');
   });
 
   it('runs variations that change what comes before the decoder, too, each apart', async () => {

@@ -68,6 +68,24 @@ describe('generate', () => {
     expect(await positions([2, 5])).toEqual([[2, 3], ...steps]);
   });
 
+  it('refuses activations above the limit, of the prompt and of each step', async () => {
+    const { length } = input.inputIds;
+    const { nHeads } = model.model.config.text;
+    const last = { namesFilter: 'blocks.0.attn.hook_pattern', posSlice: -1, onActivations: () => {} };
+    const tooLarge = /activations asked for take \d+ bytes, more than/;
+    await expect(collect(input, { ...last, maxResultBytes: 4 * nHeads * length - 1 })).rejects.toThrow(tooLarge);
+    const one: number[] = [];
+    const generated = generate(model.model, input, {
+      ...{ maxNewTokens: 3, endTokens: never, maxResultBytes: 4 * nHeads * length },
+      ...last,
+    });
+    const all = async () => {
+      for await (const id of generated) one.push(id);
+    };
+    await expect(all()).rejects.toThrow(tooLarge); // one key more
+    expect(one).toHaveLength(1);
+  });
+
   it('stops when aborted', async () => {
     const abort = new AbortController();
     const ids: number[] = [];

@@ -91,15 +91,18 @@ describe.each(generative)('%s', (checkpoint) => {
     expect(errors.filter(([, error]) => !(error <= tolerance(checkpoint)))).toEqual([]);
   });
 
-  it('fires every listed hook point once, with its shape', async () => {
+  it('fires every listed hook point once, in the order of the list, with its shape', async () => {
     const input = inputOf(run.whole ?? Object.keys(run.inputs)[0]);
     const cache = await loaded.model.runWithCache(input, { namesFilter: '*' });
     const pos = input.inputIds.length;
     const count = input.visuals.reduce((n, { shape }) => n + shape[0], 0);
     const size = { pos, keys: pos, crops: count, patches: count };
     const listed = loaded.model.hookPoints.map(({ name, shape }) => [name, shape(size)]);
-    expect([...cache].map(([name, { shape }]) => [name, shape]).sort()).toEqual(listed.sort());
+    expect([...cache].map(([name, { shape }]) => [name, shape])).toEqual(listed);
     for (const [name, { data, shape }] of cache) expect(data.length, name).toBe(shape.reduce((n, d) => n * d, 1));
+    // One that fired twice would have been brought home twice.
+    const bytes = [...cache.values()].reduce((sum, { data }) => sum + data.byteLength, 0);
+    expect(loaded.model.price(input, { namesFilter: '*' }).resultBytes).toBe(bytes);
   });
 
   it.each(Object.keys(run.inputs))('greedy continuation of "%s" equals HF’s', async (input) => {

@@ -52,8 +52,8 @@ export const clip: DualFamily = {
   },
 
   headHookPoints: ({ dModel }): HookPoint[] => [
-    { name: 'vision.ln_final.hook_normalized', layer: -1, shape: ({ crops }) => [crops, dModel] },
     { name: 'vision.ln_final.hook_scale', layer: -1, shape: ({ crops }) => [crops, 1] },
+    { name: 'vision.ln_final.hook_normalized', layer: -1, shape: ({ crops }) => [crops, dModel] },
   ],
 };
 

@@ -100,7 +100,7 @@ export function dualHookPoints({ family, vision, text }: DualEncoderConfig): Hoo
     } satisfies Parameters<typeof blockHookPoints>[3];
     points.push(...blockHookPoints(`text.blocks.${l}.`, text, { layer: -1, rotary: false }, rows));
   }
-  texts('text.ln_final.hook_normalized', text.dModel);
   texts('text.ln_final.hook_scale', 1);
+  texts('text.ln_final.hook_normalized', text.dModel);
   return points;
 }

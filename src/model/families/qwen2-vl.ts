@@ -384,8 +384,8 @@ function qwenHookPoints(config: QwenVisionConfig, text: TextConfig): HookPoint[]
       ),
     );
   add('projector.hook_in', 1, dModel);
-  add('projector.ln.hook_normalized', 1, dModel);
   add('projector.ln.hook_scale', 1, 1);
+  add('projector.ln.hook_normalized', 1, dModel);
   add('projector.hook_pre', mergeSize ** 2, mergeSize ** 2 * dModel);
   add('projector.hook_out', mergeSize ** 2, text.dModel);
   return points;

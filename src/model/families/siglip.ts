@@ -97,14 +97,14 @@ export const siglip: DualFamily = {
       shape: ({ crops }) => [crops, ...rest],
     });
     return [
-      point('ln_final.hook_normalized', tokens, dModel),
       point('ln_final.hook_scale', tokens, 1),
+      point('ln_final.hook_normalized', tokens, dModel),
       point('head.attn.hook_attn_scores', nHeads, 1, tokens),
       point('head.attn.hook_pattern', nHeads, 1, tokens),
       point('head.attn.hook_z', 1, nHeads, dHead),
       point('head.hook_attn_out', 1, dModel),
-      point('head.ln.hook_normalized', 1, dModel),
       point('head.ln.hook_scale', 1, 1),
+      point('head.ln.hook_normalized', 1, dModel),
       point('head.mlp.hook_pre', 1, dMlp),
       point('head.mlp.hook_post', 1, dMlp),
       point('head.hook_mlp_out', 1, dModel),
