@@ -4,7 +4,7 @@ import type { ModelInput } from '../model/input.ts';
 import type { Model } from '../model/model.ts';
 import type { Activation, RunChanges } from '../model/run.ts';
 import { resolvePosition } from './positions.ts';
-import { tokenDirections } from './unembed.ts';
+import { refuseEdits, tokenDirections } from './unembed.ts';
 
 export interface AttributionOptions extends RunChanges {
   /** The token whose logit is taken apart, … */
@@ -15,7 +15,10 @@ export interface AttributionOptions extends RunChanges {
   readonly position?: number;
 }
 
-/** What each component adds to a logit, or to the difference of two. All parts add up to `total`. */
+/**
+ * What each component adds to a logit, or to the difference of two. All parts add up to `total`, which is the logit but for what
+ * edits write into the residual stream.
+ */
 export interface Attribution {
   readonly position: number;
   /** The token's own embedding (at an image position, the projected feature). */
@@ -31,13 +34,14 @@ export interface Attribution {
   readonly logit: number;
 }
 
-/** @throws InputError for tokens or positions that are not there. */
+/** @throws InputError for tokens or positions that are not there, and for edits of what the parts are held against. */
 export async function attributeLogit(
   model: Model,
   input: ModelInput,
   { token, against, position = -1, ...changes }: AttributionOptions,
 ): Promise<Attribution> {
   const { nLayers, nHeads, dModel } = model.config.text;
+  refuseEdits(model, changes, /^(ln_final\.hook_normalized|logits)$/, 'the parts add up to what it is before');
   const at = resolvePosition(position, input.inputIds.length);
   const directions = await tokenDirections(model, against === undefined ? [token] : [token, against]);
   const direction = directions.slice(0, dModel);

@@ -6,7 +6,7 @@ import { type PosSlice, resolvePosSlice } from '../model/positions.ts';
 import type { RunChanges } from '../model/run.ts';
 import { logSumExp } from '../model/sampling.ts';
 import { rankOf, topK } from './rank.ts';
-import { unembedRows } from './unembed.ts';
+import { refuseEdits, unembedRows } from './unembed.ts';
 
 export interface LensOptions extends RunChanges {
   /** Positions, image tokens included; default: the last. */
@@ -40,10 +40,14 @@ export interface LensRow {
   readonly entropy: number;
 }
 
-/** @returns a row for each layer and position, layer by layer. */
+/**
+ * @returns a row for each layer and position, layer by layer.
+ * @throws InputError for positions, layers or tokens that are not there, and for edits of the final norm or the logits.
+ */
 export async function logitLens(model: Model, input: ModelInput, options: LensOptions = {}): Promise<LensRow[]> {
   const { nLayers, dModel } = model.config.text;
   const { posSlice = -1, k = 5, tokens = [], edits, kernels, signal, onProgress } = options;
+  refuseEdits(model, options, /^(ln_final\.|logits$)/, 'the lens has a final norm and an unembedding of its own');
   const layers = options.layers ?? Array.from({ length: nLayers }, (_, l) => l);
   const { start, end } = resolvePosSlice(posSlice, input.inputIds.length);
   const positions = end - start;

@@ -1,7 +1,7 @@
 import { InputError } from '../model/errors.ts';
 import type { Architecture } from '../model/families/family.ts';
 import type { ModelInput } from '../model/input.ts';
-import type { TokenGrid } from '../model/token-grids.ts';
+import type { Grid, TokenGrid } from '../model/token-grids.ts';
 
 /** The position that a number means, negative ones counted from the end. @throws InputError outside the input. */
 export function resolvePosition(position: number, length: number): number {
@@ -20,10 +20,13 @@ export function visualPositions({ vision }: Architecture, { inputIds, visuals }:
   return visuals.map((visual) => left[visual.kind].splice(0, vision.tokens(visual)));
 }
 
-/** One of the grids that a prompt's pictures have. */
-export interface PlacedGrid extends TokenGrid {
+export interface PictureGrid extends Grid {
   /** Which of `input.visuals`. */
   readonly visual: number;
+}
+
+/** One of the grids that a prompt's pictures have. */
+export interface PlacedGrid extends TokenGrid, PictureGrid {
   /** The position in the prompt of the token at (y, x). */
   positionOf(y: number, x: number): number;
 }

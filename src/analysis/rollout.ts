@@ -7,7 +7,7 @@ import type { Activation, RunOptions } from '../model/run.ts';
 import type { PatchGrid } from '../model/token-grids.ts';
 import { layOver, mapOf } from './attention-map.ts';
 import { type LayerOptions, layersAtOnce } from './heads.ts';
-import { type PlacedGrid, placedGrids, resolvePosition } from './positions.ts';
+import { type PictureGrid, type PlacedGrid, placedGrids, resolvePosition } from './positions.ts';
 
 export interface RolloutOptions extends Pick<RunOptions, 'edits'>, LayerOptions {
   /** The share of the identity in each layer; 0.5 by default, as published. */
@@ -83,10 +83,13 @@ export async function towerRollout(
   model: Model,
   input: ModelInput,
   options: RolloutOptions = {},
-): Promise<Rollout<PatchGrid>> {
+): Promise<Rollout<PatchGrid & PictureGrid>> {
   const { vision } = model.config;
   if (!vision || !input.visuals.length) return { grids: [], values: [] };
-  const grids = vision.patchGrids(imagesFirst(input.visuals)).flat();
+  const order = imagesFirst(input.visuals.map(({ kind }, visual) => ({ kind, visual })));
+  const grids = vision
+    .patchGrids(imagesFirst(input.visuals))
+    .flatMap((own, i) => own.map((grid) => ({ ...grid, visual: order[i].visual })));
   const [pattern] = model.hookPoints.filter(({ name }) => name === 'vision.blocks.0.attn.hook_pattern');
   const rows = input.visuals.reduce((sum, visual) => sum + vision.rows(visual), 0);
   const crops = grids.length;

@@ -4,8 +4,25 @@ import { embedding } from '../kernels/embedding/embedding.ts';
 import { matmul } from '../kernels/matmul/matmul.ts';
 import { rmsNorm } from '../kernels/norm/norm.ts';
 import { InputError } from '../model/errors.ts';
+import { selectHooks } from '../model/hook-points.ts';
 import type { Model } from '../model/model.ts';
 import type { RunOptions } from '../model/run.ts';
+
+/**
+ * An analysis that goes from the residual stream to logits by itself does not see edits of what comes behind it.
+ * @throws InputError for such edits
+ */
+export function refuseEdits(
+  model: Model,
+  { edits = [] }: Pick<RunOptions, 'edits'>,
+  behind: RegExp,
+  what: string,
+): void {
+  for (const { at } of edits) {
+    const missed = selectHooks(model.hookPoints, at).find(({ name }) => behind.test(name));
+    if (missed) throw new InputError(`edit of ${missed.name}: ${what}; edit what comes before it, such as blocks.*`);
+  }
+}
 
 export interface UnembedOptions extends Pick<RunOptions, 'kernels'> {
   /** Apply the final norm first. Without it, rows are taken to be normalised already. */

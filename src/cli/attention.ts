@@ -1,11 +1,11 @@
 import { type AttentionMap, attentionMaps } from '../analysis/attention-map.ts';
 import { overlay, type Panel } from '../analysis/charts/overlay.ts';
 import { allHeads, headName } from '../analysis/heads.ts';
-import { decoderRollout, type Rollout, towerRollout } from '../analysis/rollout.ts';
+import type { PictureGrid } from '../analysis/positions.ts';
+import { type DecoderRollout, decoderRollout, type Rollout, towerRollout } from '../analysis/rollout.ts';
 import { positionTexts } from '../analysis/token-text.ts';
 import type { Edit } from '../model/edits.ts';
 import type { ModelInput } from '../model/input.ts';
-import type { Grid } from '../model/token-grids.ts';
 import type { VisionLanguageModel } from '../model/vision-language-model.ts';
 import {
   type CsvRow,
@@ -129,16 +129,16 @@ async function showRollout(
   options: Options,
   edits: readonly Edit[],
 ) {
-  const { position, rollout } = options;
-  const found = await withProgress<Rollout<Grid> & { readonly share?: number }>(
+  const { rollout } = options;
+  const found = await withProgress<Rollout<PictureGrid> & Partial<Pick<DecoderRollout, 'share' | 'position'>>>(
     context,
     'attention rollout',
     (progress) =>
       rollout === 'vision'
         ? towerRollout(model.model, input, { edits, ...progress })
-        : decoderRollout(model.model, input, { position, edits, ...progress }),
+        : decoderRollout(model.model, input, { position: options.position, edits, ...progress }),
   );
-  const { grids, values, share } = found;
+  const { grids, values, share, position } = found;
   const peak = peakOf(values, grids);
   if (share !== undefined) context.print(`from pictures: ${percent(share)}`);
   context.print(`most from: ${peak.place} (row, column), ${percent(peak.value)}`);
@@ -169,7 +169,7 @@ async function showRollout(
 const mostOn = (maps: readonly AttentionMap[], count: number): AttentionMap[] =>
   [...maps].sort((a, b) => b.share - a.share).slice(0, count);
 
-function peakOf(all: readonly Float32Array[], grids: readonly Grid[]) {
+function peakOf(all: readonly Float32Array[], grids: readonly PictureGrid[]) {
   let best = { grid: 0, index: 0, value: Number.NEGATIVE_INFINITY };
   for (const [grid, values] of all.entries())
     for (const [index, value] of values.entries()) if (value > best.value) best = { grid, index, value };
@@ -178,23 +178,18 @@ function peakOf(all: readonly Float32Array[], grids: readonly Grid[]) {
 }
 
 /** A grid's label; of several pictures, with the picture's number. */
-function labelOf(grids: readonly Grid[], g: number): string {
-  const visual = (grid: Grid) => (grid as { visual?: number }).visual;
-  const several = new Set(grids.map(visual)).size > 1;
-  return several ? `picture ${visual(grids[g])! + 1}, ${grids[g].label}` : grids[g].label;
+function labelOf(grids: readonly PictureGrid[], g: number): string {
+  const several = new Set(grids.map(({ visual }) => visual)).size > 1;
+  return several ? `picture ${grids[g].visual + 1}, ${grids[g].label}` : grids[g].label;
 }
 
 const sum = (values: Float32Array) => values.reduce((total, x) => total + x, 0);
 
-const placeOf = (grid: Grid, i: number) => ({
-  grid: grid.label,
-  row: Math.floor(i / grid.columns),
-  column: i % grid.columns,
+const placeOf = ({ visual, label, columns }: PictureGrid, i: number) => ({
+  visual,
+  grid: label,
+  row: Math.floor(i / columns),
+  column: i % columns,
 });
 
-const gridJson = ({ label, rows, columns, ...rest }: Grid & { visual?: number }) => ({
-  label,
-  rows,
-  columns,
-  ...('visual' in rest && { visual: rest.visual }),
-});
+const gridJson = ({ visual, label, rows, columns }: PictureGrid) => ({ visual, label, rows, columns });

@@ -32,7 +32,7 @@ export const attributeCommand: Register = (program, run) => {
       'after',
       `
 The final norm's scale is held fast, so that the parts add up to the logit. What a head does by way of later layers is
-not in its part: see headlight ablate for that. Nor is what --edits write into the residual stream.
+not in its part: see headlight ablate for that. What --edits write into the residual stream is a part of its own.
 Examples:
   headlight attribute --image scene.png --prompt 'Is it warm or cool?' --token warm --against cool --out warm.png
   headlight attribute --image scene.png --prompt 'What is in the image?' --csv parts.csv`,
@@ -51,6 +51,7 @@ Examples:
           ...heads.map(({ layer, head }, i) => ({ part: 'head', layer, head, value: found.heads[i] })),
           ...Array.from(found.attentionBias, (value, layer) => ({ part: 'attention bias', layer, head: '', value })),
           ...Array.from(found.mlp, (value, layer) => ({ part: 'mlp', layer, head: '', value })),
+          ...(edits.length ? [{ part: 'edits', layer: '', head: '', value: found.logit - found.total }] : []),
         ];
         const size = ({ value }: CsvRow) => Math.abs(value as number);
         const largest = [...parts].sort((a, b) => size(b) - size(a)).slice(0, options.top);
@@ -77,7 +78,9 @@ Examples:
           plot: () =>
             attributionChart(found, {
               title: `What adds to the ${name}`,
-              subtitle: `Position ${found.position}; all parts add up to ${short(found.total)}.`,
+              subtitle: edits.length
+                ? `Position ${found.position}; the parts add up to ${short(found.total)} of ${short(found.logit)}, edits of the residual stream to the rest.`
+                : `Position ${found.position}; all parts add up to ${short(found.total)}.`,
             }),
         });
       }),

@@ -43,6 +43,7 @@ Examples:
         const { model, input, edits } = await openPrompt(context, options);
         const { target, name, tokens } = await readTarget(context, model, input, options, edits);
         const { queries, window } = options;
+        const { nLayers } = model.model.config.text;
         const found = await withProgress(context, 'knocking out', (progress) =>
           knockOutImages(model.model, input, target, { queries, window, edits, ...progress }),
         );
@@ -60,7 +61,9 @@ Examples:
         );
         await writeResults(context, options, {
           json: { ...tokens, queries, ...found },
-          rows: windows.map(({ start, end, value }) => ({ start, end, value, change: value - baseline })),
+          rows: [{ start: 0, end: 0, value: baseline }, ...windows, { start: 0, end: nLayers, value: everywhere }].map(
+            ({ start, end, value }) => ({ start, end, value, change: value - baseline }),
+          ),
           plot: () =>
             lineChart({
               title: 'Without attention to the picture',

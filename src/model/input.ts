@@ -25,7 +25,7 @@ export interface Visual {
 }
 
 /** The order in which HF's models see them, and therefore the order of crops and patches in hooks of the tower. */
-export function imagesFirst(visuals: readonly Visual[]): Visual[] {
+export function imagesFirst<T extends Pick<Visual, 'kind'>>(visuals: readonly T[]): T[] {
   const of = (kind: Visual['kind']) => visuals.filter((visual) => visual.kind === kind);
   return [...of('image'), ...of('video')];
 }

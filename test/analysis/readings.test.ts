@@ -1,15 +1,22 @@
 // What is read from a run, against the same read from transformers' (test/reference/analysis.py).
 import { describe, expect, it } from 'vitest';
+import { openFolder } from '#platform';
 import { temperatureSoftmax } from '../../docs/examples/kernels/temperature-softmax.ts';
 import { attentionMaps } from '../../src/analysis/attention-map.ts';
 import { attributeLogit } from '../../src/analysis/attribution.ts';
 import { allHeads } from '../../src/analysis/heads.ts';
 import { logitLens } from '../../src/analysis/logit-lens.ts';
 import { decoderRollout, towerRollout } from '../../src/analysis/rollout.ts';
+import { centroidCosines, linearCka } from '../../src/analysis/similarity.ts';
 import { unembedRows } from '../../src/analysis/unembed.ts';
 import { headOutputs, headWords, meanHeadOutputs } from '../../src/analysis/words.ts';
 import type { Kernels } from '../../src/kernels/custom/kernels.ts';
+import { openGpu } from '../../src/kernels/gpu.ts';
+import type { Edit } from '../../src/model/edits.ts';
 import { InputError } from '../../src/model/errors.ts';
+import type { ModelInput } from '../../src/model/input.ts';
+import { loadModel } from '../../src/model/load-model.ts';
+import { fixturePath } from '../fixtures.ts';
 import { relativeError } from '../kernels/check.ts';
 import { analysed, useAnalysed } from './models.ts';
 
@@ -126,6 +133,36 @@ describe.each(analysed)('%s', (checkpoint) => {
     expect(relativeError([found.total], [found.logit])).toBeLessThan(1e-4);
   });
 
+  it('says of edits behind the residual stream that it does not see them, and takes those within it', async () => {
+    const { vlm, clean, tokens } = the();
+    const of = (edits: Edit[]) => attributeLogit(vlm.model, clean, { token: tokens[0], edits });
+    for (const at of ['logits', 'ln_final.hook_normalized', '*'])
+      await expect(of([{ at, scale: 2 }]), at).rejects.toThrow(/^edit of (logits|ln_final.hook_normalized): the parts/);
+    const scaled = await of([{ at: 'ln_final.hook_scale', scale: 2 }]);
+    expect(relativeError([scaled.total], [scaled.logit])).toBeLessThan(1e-4);
+    const lens = (at: string) => logitLens(vlm.model, clean, { edits: [{ at, scale: 2 }] });
+    for (const at of ['logits', 'ln_final.hook_scale', '*.hook_scale'])
+      await expect(lens(at), at).rejects.toThrow(/^edit of (logits|ln_final.hook_scale): the lens has/);
+    expect(await lens('blocks.0.hook_resid_pre')).toHaveLength(vlm.model.config.text.nLayers);
+  });
+
+  it('compares heads between two runs', async () => {
+    const { vlm, clean, corrupted, expected } = the();
+    const { nHeads, dHead } = vlm.model.config.text;
+    const vectors = async (input: ModelInput) => {
+      const cache = await vlm.runWithCache(input, { namesFilter: 'blocks.*.attn.hook_z' });
+      const layers = [...cache.values()].map(({ data }) => data);
+      const width = nHeads * dHead;
+      return Array.from(input.inputIds, (_, p) =>
+        Float32Array.from(layers.flatMap((data) => [...data.subarray(p * width, (p + 1) * width)])),
+      );
+    };
+    const [a, b] = [await vectors(clean), await vectors(corrupted)];
+    const shape = { nHeads, dHead };
+    expect(relativeError(centroidCosines(a, b, shape), expected('similarity/cosine').data)).toBeLessThan(1e-4);
+    expect(relativeError(linearCka(a, b, shape), expected('similarity/cka').data)).toBeLessThan(1e-4);
+  });
+
   it('reads the words that heads write', async () => {
     const { vlm, clean, expected } = the();
     const heads = allHeads(vlm.model.config.text).reverse(); // any order, several of a layer
@@ -201,4 +238,15 @@ describe.each(analysed)('%s', (checkpoint) => {
     await expect(decoderRollout(vlm.model, clean, { position: 99 })).rejects.toThrow(InputError);
     await expect(attributeLogit(vlm.model, clean, { token: 1e6 })).rejects.toThrow(/token id 1000000 is not in the/);
   });
+});
+
+it('attributes to the biases of o_proj what they add', async () => {
+  const gpu = await openGpu();
+  const folder = await openFolder(fixturePath('checkpoints/llava-f16'));
+  const { model } = await loadModel(folder, { gpu });
+  const text = { inputIds: [3, 50, 7, 21, 9], visuals: [] };
+  const { attentionBias, total, logit } = await attributeLogit(model, text, { token: 100, against: 87 });
+  expect(attentionBias.every((value) => Math.abs(value) > 1e-3)).toBe(true);
+  expect(relativeError([total], [logit])).toBeLessThan(1e-4);
+  gpu.dispose();
 });

@@ -72,7 +72,7 @@ describe('commands', () => {
     const [values] = heads[0].values;
     expect(values.reduce((sum: number, x: number) => sum + x, 0)).toBeCloseTo(heads[0].share, 5);
     const rows = await csvOf(csv);
-    expect(rows[0]).toBe('layer,head,grid,row,column,attention');
+    expect(rows[0]).toBe('layer,head,visual,grid,row,column,attention');
     expect(rows).toHaveLength(37);
     expect((await readFile(out)).subarray(1, 4).toString()).toBe('PNG');
     expect((await readdir(folder)).filter((name) => name.endsWith('.part'))).toEqual([]);
@@ -86,9 +86,17 @@ describe('commands', () => {
     const out = join(folder, 'rollout.svg');
     const decoder = await result('attention', ...asked, '--rollout', 'decoder', '--out', out);
     expect(decoder.share).toBeGreaterThan(0.1);
+    expect(decoder.position).toBeGreaterThan(36);
     expect(await readFile(out, 'utf8')).toMatch(/^<svg[\s\S]*Attention rollout of the decoder[\s\S]*data:image\/png/);
     const tower = await result('attention', ...asked, '--rollout', 'vision');
     expect(tower.values[0]).toHaveLength(36);
+    expect(tower.grids).toMatchObject([{ visual: 0 }]);
+    expect(tower.position).toBeUndefined();
+    const csv = join(folder, 'rollout.csv');
+    const two = ['--image', picture, '--image', other, '--prompt', question];
+    const both = await result('attention', ...two, '--rollout', 'vision', '--csv', csv);
+    expect(both.grids).toMatchObject([{ visual: 0 }, { visual: 1 }]);
+    expect(new Set((await csvOf(csv)).map((row) => row.replace(/,[^,]*$/, ''))).size).toBe(1 + 2 * 36);
   }, 120_000);
 
   it('lens: ends in the model’s own answer', async () => {
@@ -166,7 +174,13 @@ describe('commands', () => {
   }, 240_000);
 
   it('knockout: the layer that reads the picture', async () => {
-    const { baseline, windows } = await result('knockout', ...asked, '--out', join(folder, 'knockout.svg'));
+    const [out, csv] = [join(folder, 'knockout.svg'), join(folder, 'knockout.csv')];
+    const { baseline, windows } = await result('knockout', ...asked, '--out', out, '--csv', csv);
+    expect((await csvOf(csv)).map((row) => row.split(',').slice(0, 2).join())).toEqual([
+      ...['start,end', '0,0'],
+      ...[0, 1, 2, 3, 4, 5].map((start) => `${start},${start + 1}`),
+      '0,6',
+    ]);
     const lost = windows.map(({ value }: { value: number }) => baseline - value);
     expect(lost.indexOf(Math.max(...lost))).toBe(1);
   }, 120_000);

@@ -105,6 +105,27 @@ describe.each(generative)('%s', (checkpoint) => {
     expect(loaded.model.price(input, { namesFilter: '*' }).resultBytes).toBe(bytes);
   });
 
+  it('the heads’ results and the bias add up to the attention’s output', async () => {
+    const { model } = loaded;
+    const { nLayers, nHeads, dModel } = model.config.text;
+    const names = ['blocks.*.attn.hook_result', 'blocks.*.hook_attn_out'];
+    const cache = await model.runWithCache(inputOf(run.whole ?? Object.keys(run.inputs)[0]), { namesFilter: names });
+    const rec = gpu().record('o_proj biases');
+    const biases = model.weights.decoder.blocks.map(({ o }) => o.bias && rec.read(o.bias));
+    await rec.submit();
+    for (let l = 0; l < nLayers; l++) {
+      const [result, out] = ['attn.hook_result', 'hook_attn_out'].map((hook) => cache.get(`blocks.${l}.${hook}`)!.data);
+      const sums = Float64Array.from(out, (_, i) => {
+        const [row, d] = [Math.floor(i / dModel), i % dModel];
+        let sum = biases[l]?.f32[d] ?? 0;
+        for (let h = 0; h < nHeads; h++) sum += result[(row * nHeads + h) * dModel + d];
+        return sum;
+      });
+      expect(relativeError(sums, out), `layer ${l}`).toBeLessThan(1e-5);
+    }
+    if (checkpoint === 'checkpoints/llava-f16') expect(biases.every(Boolean)).toBe(true);
+  });
+
   it.each(Object.keys(run.inputs))('greedy continuation of "%s" equals HF’s', async (input) => {
     const ids: number[] = [];
     const options = { maxNewTokens: run.max_new_tokens, endTokens: loaded.endTokens };

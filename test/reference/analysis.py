@@ -120,6 +120,18 @@ class Analysis:
             found.append(self.model.lm_head(self.text.norm.weight * written))
         return {"words/values": torch.cat(found)}  # [layer * head, vocabulary]
 
+    # ---- how alike heads are in the two runs, each position an example
+
+    def similarity(self) -> dict:
+        cosines, ckas = [], []
+        for l in range(self.layers):
+            z = [run[f"blocks.{l}.attn.hook_z"].double() for run in (self.found, self.other)]  # [pos, head, dHead]
+            cosines.append(torch.cosine_similarity(*(x.mean(0) for x in z), dim=-1))
+            # Kornblith et al. 2019, by Gram matrices of examples
+            p, q = (torch.einsum("phd,qhd->hpq", x - x.mean(0), x - x.mean(0)) for x in z)
+            ckas.append((p * q).sum((1, 2)) / (p.norm(dim=(1, 2)) * q.norm(dim=(1, 2))))
+        return {"similarity/cosine": torch.stack(cosines), "similarity/cka": torch.stack(ckas)}
+
     # ---- the model with something changed
 
     @torch.no_grad()
@@ -220,7 +232,7 @@ class Analysis:
 
     @torch.no_grad()
     def all(self) -> dict:
-        found = self.rollouts() | self.lens() | self.attribution() | self.words()
+        found = self.rollouts() | self.lens() | self.attribution() | self.words() | self.similarity()
         found |= self.ablation() | self.patching() | self.knockout()
         found["tokens"] = torch.tensor(WANTED).int()
         return {k: (v.float() if v.is_floating_point() else v).detach().contiguous() for k, v in found.items()}
