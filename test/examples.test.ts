@@ -38,7 +38,7 @@ const findings: Record<string, (output: string) => void> = {
     expect(output).toContain('blocks.1.attn.hook_pattern [8,1,50]');
     expect(output).toContain('blocks.1.hook_resid_post [3,128]');
     expect(after(output, 'blocks.0.attn.hook_z at the last position:')).toBe(8 * 16 * 4);
-    expect(after(output, 'left on the GPU, then read:')).toBe(50 * 8 * 16);
+    expect(output).toMatch(/lengths of block 3's heads at the last position:( \d+\.\d\d){8}$/m);
     expect(output).toMatch(/47: \[8,1,48\] 48: \[8,1,49\]/);
     // colours: 0.7 reads the word, 1.5 looks at the thing; shapes: 0.4 and 1.6
     for (const [kind, word, look] of [

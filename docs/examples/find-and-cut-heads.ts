@@ -9,8 +9,8 @@ import {
   parity,
   readExamples,
   VisionLanguageModel,
+  wilsonInterval,
 } from '../../src/index.ts';
-import { wilsonInterval } from '../../src/sav/metrics.ts';
 import { askColor, askShape, likeliest, logProbability, mean, type Query } from './lib/answers.ts';
 import { sample, seeded, someThings } from './lib/scenes.ts';
 

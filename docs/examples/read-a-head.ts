@@ -31,12 +31,35 @@ for (const namesFilter of ['blocks.0.attn.hook_z', 'blocks.*.attn.hook_pattern',
     );
   }
 
-// Left on the GPU: tensors for kernels of your own. They live until you destroy them.
+// Left on the GPU: tensors for kernels of your own, here the length of each head's output. They live until you destroy them.
 const kept = await vlm.model.runOnGpu(input, { namesFilter: 'blocks.3.attn.hook_z' });
-const rec = gpu.record('read one tensor');
-const z = rec.read(kept.tensors.get('blocks.3.attn.hook_z')!);
+const z = kept.tensors.get('blocks.3.attn.hook_z')!; // [pos, nHeads, dHead]
+const [rows, heads, size] = z.shape;
+const rec = gpu.record('lengths of heads');
+const lengths = rec.temp('lengths', 'f32', [rows, heads]);
+rec.dispatch({
+  kernel: 'lengths',
+  label: 'blocks.3.attn.z lengths',
+  code: /* wgsl */ `
+@group(0) @binding(0) var<storage, read> z: array<f32>;
+@group(0) @binding(1) var<storage, read_write> lengths: array<f32>;
+@compute @workgroup_size(64) fn main(@builtin(global_invocation_id) id: vec3u) {
+  if (id.x >= ${rows * heads}u) { return; }
+  var sum = 0.0;
+  for (var d = 0u; d < ${size}u; d++) { let x = z[id.x * ${size}u + d]; sum += x * x; }
+  lengths[id.x] = sqrt(sum);
+}`,
+  bindings: [
+    { tensor: z, access: 'read' },
+    { tensor: lengths, access: 'read_write' },
+  ],
+  workgroups: [Math.ceil((rows * heads) / 64)],
+  cost: { flops: 2 * rows * heads * size, bytes: 4 * rows * heads * (size + 1) },
+});
+const found = rec.read(lengths);
 await rec.submit();
-console.log(`left on the GPU, then read: ${z.f32.length} numbers`);
+const ofLast = Array.from(found.f32.subarray(-heads), (length) => length.toFixed(2));
+console.log(`lengths of block 3's heads at the last position: ${ofLast.join(' ')}`);
 kept.destroy();
 
 // While it writes: the prompt's activations first, then one position for each token.
@@ -62,7 +85,7 @@ await writeFile(`${tmpdir()}/read-a-head.safetensors`, writeSafetensors(tensors,
 
 // A finding: how much of the last token's attention lies on the word of the question that says which thing is meant, on the
 // four patches of that thing, and on those of another one?
-const heads = [
+const lookers = [
   [0, 7],
   [0, 4],
   [1, 5],
@@ -84,7 +107,7 @@ for (let i = 0; i < 8; i++) {
       'its patches': patchesOf(asked).map((patch) => start + patch),
       "another's patches": patchesOf(other).map((patch) => start + patch),
     };
-    for (const [layer, head] of heads)
+    for (const [layer, head] of lookers)
       for (const [what, keys] of Object.entries(places)) {
         const { data, shape } = patterns.get(`blocks.${layer}.attn.hook_pattern`)!; // [nHeads, 1, keys]
         const onIt = keys.reduce((sum, key) => sum + data[head * shape[2] + key], 0);
