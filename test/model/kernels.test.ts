@@ -208,6 +208,13 @@ describe('a run with kernels', () => {
 });
 
 describe('dispatches', () => {
+  it('are as many as the model takes: hooks and edits that nobody asks for add none', () => {
+    const count = (namesFilter: string) => model.model.price(input, { namesFilter, posSlice: -1 }).dispatches;
+    // 9 around the blocks, 3 blocks of 12 in the tower, 6 of 13 in the decoder: the last one 7 to its heads, or whole with norm
+    // and head.
+    expect({ heads: count('blocks.*.attn.hook_z'), answer: count('logits') }).toEqual({ heads: 117, answer: 125 });
+  });
+
   it('lists what a run would do, and runs nothing', async () => {
     const { submit } = gpu().device.queue;
     let submissions = 0;
