@@ -26,6 +26,7 @@ export async function* eachVariation(
   options: RunOptions,
   alone: (edits: readonly Edit[]) => Promise<ActivationCache>,
 ): AsyncGenerator<ActivationCache, void> {
+  for (const edits of variations) forward.plan({ edits }, input.inputIds.length, false); // before anything runs
   const early = ({ at }: Edit) =>
     selectHooks(forward.hookPoints, at).some(({ name }) => /^(vision\.|projector\.|hook_embed$)/.test(name));
   const apart = new Set(variations.filter((edits) => edits.some(early)));
@@ -115,7 +116,7 @@ async function runPrefix(
   const length = input.inputIds.length;
   forward.check(input, length, undefined);
   const rec = gpu.record('shared prefix', options);
-  const edits = forward.plan(options, length);
+  const edits = forward.plan(options, length, false);
   const hooks = new Hooks(rec, { names: new Set(), length, range: { start: 0, end: length }, edits });
   const x = forward.merged(rec, hooks, [input]);
   rec.copy(x, merged);
