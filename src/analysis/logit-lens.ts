@@ -5,7 +5,7 @@ import type { Model } from '../model/model.ts';
 import { type PosSlice, resolvePosSlice } from '../model/positions.ts';
 import type { RunChanges } from '../model/run.ts';
 import { logSumExp } from '../model/sampling.ts';
-import { rankOf, topK } from './rank.ts';
+import { checkTokens, rankOf, topK } from './rank.ts';
 import { unembedRows } from './unembed.ts';
 
 export interface LensOptions extends RunChanges {
@@ -40,10 +40,14 @@ export interface LensRow {
   readonly entropy: number;
 }
 
-/** @returns a row for each layer and position, layer by layer. */
+/**
+ * @returns a row for each layer and position, layer by layer.
+ * @throws InputError for tokens, layers or positions that are not there.
+ */
 export async function logitLens(model: Model, input: ModelInput, options: LensOptions = {}): Promise<LensRow[]> {
-  const { nLayers, dModel } = model.config.text;
+  const { nLayers, dModel, vocabSize } = model.config.text;
   const { posSlice = -1, k = 5, tokens = [], edits, kernels, signal, onProgress } = options;
+  checkTokens(tokens, vocabSize);
   const layers = options.layers ?? Array.from({ length: nLayers }, (_, l) => l);
   const { start, end } = resolvePosSlice(posSlice, input.inputIds.length);
   const positions = end - start;

@@ -3,9 +3,9 @@
 import { embedding } from '../kernels/embedding/embedding.ts';
 import { matmul } from '../kernels/matmul/matmul.ts';
 import { rmsNorm } from '../kernels/norm/norm.ts';
-import { InputError } from '../model/errors.ts';
 import type { Model } from '../model/model.ts';
 import type { RunOptions } from '../model/run.ts';
+import { checkTokens } from './rank.ts';
 
 export interface UnembedOptions extends Pick<RunOptions, 'kernels'> {
   /** Apply the final norm first. Without it, rows are taken to be normalised already. */
@@ -53,8 +53,7 @@ export async function unembedRows(
  */
 export async function tokenDirections(model: Model, tokens: readonly number[]): Promise<Float32Array> {
   const { dModel, vocabSize } = model.config.text;
-  const unknown = tokens.find((id) => !(Number.isInteger(id) && id >= 0 && id < vocabSize));
-  if (unknown !== undefined) throw new InputError(`token id ${unknown} is not in the vocabulary of ${vocabSize}`);
+  checkTokens(tokens, vocabSize);
   const { lnFinal, lmHead } = model.weights.decoder;
   const rec = model.gpu.record('token directions');
   const ids = rec.input('tokens', 'u32', [tokens.length], Uint32Array.from(tokens));
