@@ -12,13 +12,13 @@ export async function writeWhole(file: string, data: string | Uint8Array): Promi
   if (there?.isDirectory()) throw new Error(`${file}: it is a folder; name the file to write`);
   if (there && !there.isFile()) return writeFile(file, data);
   const beside = join(dirname(file), `.${basename(file)}.${randomUUID()}.part`);
-  await mkdir(dirname(file), { recursive: true });
   try {
+    await mkdir(dirname(file), { recursive: true });
     await writeFile(beside, data);
     await rename(beside, file);
   } catch (e) {
-    await rm(beside, { force: true });
-    throw e;
+    await rm(beside, { force: true }).catch(() => {}); // where its folder is none
+    throw new Error(`${file || 'an empty name'}: cannot be written: ${(e as Error).message}`, { cause: e });
   }
 }
 

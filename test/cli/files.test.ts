@@ -27,6 +27,14 @@ it('writes into what is no plain file instead of taking its place', async () => 
   expect(await readFile(target, 'utf8')).toBe('new');
 });
 
+it('names the file where its folder is none', async () => {
+  await writeFile(join(folder, 'file'), 'x');
+  await expect(writeWhole(join(folder, 'file', 'a'), 'x')).rejects.toThrow(
+    /file.a: cannot be written: (EEXIST|ENOTDIR)/,
+  );
+  await expect(writeWhole('', 'x')).rejects.toThrow(/an empty name: cannot be written/);
+});
+
 it('names a folder', async () => {
   await mkdir(join(folder, 'out'));
   await expect(writeWhole(join(folder, 'out'), 'x')).rejects.toThrow(/out: it is a folder; name the file to write/);

@@ -1,5 +1,5 @@
 import { expect, it } from 'vitest';
-import { matchesGlob } from '../../src/kernels/glob.ts';
+import { globMatcher } from '../../src/kernels/glob.ts';
 
 it.each([
   ['blocks.3.attn.z', 'blocks.3.attn.z', true],
@@ -19,12 +19,12 @@ it.each([
   ['blocks.?', 'blocks.1', false],
   ['a.b', 'axb', false],
 ])('%s and %s: %s', (glob, name, means) => {
-  expect(matchesGlob(glob, name)).toBe(means);
+  expect(globMatcher(glob)(name)).toBe(means);
 });
 
 it('takes no time for globs that are made to take it', () => {
   const start = performance.now();
-  expect(matchesGlob(`${'*a'.repeat(5_000)}b`, 'a'.repeat(20_000))).toBe(false);
-  expect(matchesGlob(`${'*'.repeat(100_000)}b`, 'a'.repeat(40))).toBe(false);
+  expect(globMatcher(`${'*a'.repeat(5_000)}b`)('a'.repeat(20_000))).toBe(false);
+  expect(globMatcher(`${'*'.repeat(100_000)}b`)('a'.repeat(40))).toBe(false);
   expect(performance.now() - start).toBeLessThan(1_000);
 });

@@ -1,7 +1,7 @@
 import type { AttentionReference } from '../attention/reference.ts';
 import { type Dispatch, read, readWrite, type Workgroups } from '../dispatch.ts';
 import { KernelError } from '../errors.ts';
-import { matchesGlob } from '../glob.ts';
+import { globMatcher } from '../glob.ts';
 import type { DType, Tensor } from '../tensor.ts';
 import { CustomSource } from './source.ts';
 
@@ -90,7 +90,7 @@ export const kernelsOf = (kernels: Kernels, op: string): readonly AttentionKerne
   [kernels[op as KernelOp] ?? []].flat();
 
 const hasLabel = ({ labels = '*' }: CustomKernel, label: string) =>
-  [labels].flat().some((glob) => matchesGlob(glob, label));
+  [labels].flat().some((glob) => globMatcher(glob)(label));
 
 /** The kernel that takes the place of ours in a dispatch. */
 export const kernelFor = (
