@@ -25,7 +25,9 @@ export interface Ablation {
 
 /** The edit that takes one head out. */
 export function ablate(model: Model, { layer, head }: Head, { means, positions }: AblationOptions = {}): Edit {
-  const { nHeads, dHead } = model.config.text;
+  const { nLayers, nHeads, dHead } = model.config.text;
+  if (means && means.length !== nLayers * nHeads * dHead)
+    throw new InputError(`means of ${means.length} numbers: this model has [${nLayers}, ${nHeads}, ${dHead}] of them`);
   const start = (layer * nHeads + head) * dHead;
   const set = means ? means.slice(start, start + dHead) : 0;
   return { at: `blocks.${layer}.attn.hook_z`, heads: [head], positions, set };

@@ -45,6 +45,7 @@ export async function knockOutImages(
   const images = visualPositions(model.config, input).flat();
   if (!images.length) throw new InputError('the prompt has no images whose tokens could be hidden');
   const at = queries === 'last' ? [input.inputIds.length - 1] : textBehind(images, input.inputIds.length);
+  if (!at.length) throw new InputError('there is no text behind the pictures that could be blinded: ask behind them');
   const blind = (start: number, end: number): Edit[] =>
     Array.from({ length: end - start }, (_, i) => ({
       at: `blocks.${start + i}.attn.hook_attn_scores`,

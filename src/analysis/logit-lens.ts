@@ -5,7 +5,7 @@ import type { Model } from '../model/model.ts';
 import { type PosSlice, resolvePosSlice } from '../model/positions.ts';
 import type { RunChanges } from '../model/run.ts';
 import { logSumExp } from '../model/sampling.ts';
-import { rankOf, topK } from './rank.ts';
+import { checkTokens, rankOf, topK } from './rank.ts';
 import { refuseEdits, unembedRows } from './unembed.ts';
 
 export interface LensOptions extends RunChanges {
@@ -45,8 +45,9 @@ export interface LensRow {
  * @throws InputError for positions, layers or tokens that are not there, and for edits of the final norm or the logits.
  */
 export async function logitLens(model: Model, input: ModelInput, options: LensOptions = {}): Promise<LensRow[]> {
-  const { nLayers, dModel } = model.config.text;
+  const { nLayers, dModel, vocabSize } = model.config.text;
   const { posSlice = -1, k = 5, tokens = [], edits, kernels, signal, onProgress } = options;
+  checkTokens(tokens, vocabSize);
   refuseEdits(model, options, /^(ln_final\.|logits$)/, 'the lens has a final norm and an unembedding of its own');
   const layers = options.layers ?? Array.from({ length: nLayers }, (_, l) => l);
   const { start, end } = resolvePosSlice(posSlice, input.inputIds.length);

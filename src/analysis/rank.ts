@@ -1,4 +1,11 @@
 // What logits say about tokens.
+import { InputError } from '../model/errors.ts';
+
+/** @throws InputError for an id that is not in the vocabulary: it would look like a token of no logit, and the likeliest. */
+export function checkTokens(ids: readonly number[], vocabSize: number): void {
+  const unknown = ids.find((id) => !(Number.isInteger(id) && id >= 0 && id < vocabSize));
+  if (unknown !== undefined) throw new InputError(`token id ${unknown} is not in the vocabulary of ${vocabSize}`);
+}
 
 /** Numbers of the `k` greatest values, the greatest first; of equals, the first. */
 export function topK(values: ArrayLike<number>, k: number): number[] {

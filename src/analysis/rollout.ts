@@ -1,6 +1,7 @@
 // Attention rollout (Abnar and Zuidema 2020, "Quantifying Attention Flow in Transformers"): how attention passes information
 // on from layer to layer. A layer's matrix is the mean over its heads, half of it replaced by the identity for the residual
 // stream; the product over layers says how much of each input position reaches each output position.
+import { InputError } from '../model/errors.ts';
 import { imagesFirst, type ModelInput } from '../model/input.ts';
 import type { Model } from '../model/model.ts';
 import type { Activation, RunOptions } from '../model/run.ts';
@@ -117,9 +118,11 @@ async function fromTheTop(
   blocks: string,
   layers: number,
   bytesPerLayer: number,
-  { edits, signal, onProgress, ...options }: RolloutOptions,
+  { edits, residual = 0.5, signal, onProgress, ...options }: RolloutOptions,
   visit: (pattern: Activation) => void,
 ): Promise<void> {
+  if (!(residual >= 0 && residual <= 1)) throw new InputError(`residual ${residual}: give a share from 0 to 1`);
+  if (!(Number.isInteger(layers) && layers >= 0)) throw new InputError(`${layers} layers: give a whole number`);
   const atOnce = layersAtOnce(bytesPerLayer, options);
   for (let end = layers; end > 0; end -= atOnce) {
     signal?.throwIfAborted();

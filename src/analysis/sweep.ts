@@ -1,10 +1,10 @@
 // One prompt under many edits, and what becomes of its answer.
 import type { Edit } from '../model/edits.ts';
-import { InputError } from '../model/errors.ts';
 import type { ModelInput } from '../model/input.ts';
 import { type Model, splitHeadVectors } from '../model/model.ts';
 import type { ActivationCache, RunOptions } from '../model/run.ts';
 import { logSumExp } from '../model/sampling.ts';
+import { checkTokens } from './rank.ts';
 
 /** A number that says how much the model is for an answer. */
 export interface Target {
@@ -22,9 +22,7 @@ export interface SweepOptions extends Pick<RunOptions, 'edits'> {
 }
 
 export function measure(logits: Float32Array, { token, against, metric = 'logit' }: Target): number {
-  for (const id of [token, against])
-    if (id !== undefined && !(id >= 0 && id < logits.length))
-      throw new InputError(`token id ${id} is not in the vocabulary of ${logits.length}`);
+  checkTokens(against === undefined ? [token] : [token, against], logits.length);
   if (against !== undefined) return logits[token] - logits[against];
   return logits[token] - (metric === 'logit' ? 0 : logSumExp(logits));
 }

@@ -7,6 +7,7 @@ import { InputError } from '../model/errors.ts';
 import { selectHooks } from '../model/hook-points.ts';
 import type { Model } from '../model/model.ts';
 import type { RunOptions } from '../model/run.ts';
+import { checkTokens } from './rank.ts';
 
 /**
  * An analysis that goes from the residual stream to logits by itself does not see edits of what comes behind it.
@@ -70,8 +71,7 @@ export async function unembedRows(
  */
 export async function tokenDirections(model: Model, tokens: readonly number[]): Promise<Float32Array> {
   const { dModel, vocabSize } = model.config.text;
-  const unknown = tokens.find((id) => !(Number.isInteger(id) && id >= 0 && id < vocabSize));
-  if (unknown !== undefined) throw new InputError(`token id ${unknown} is not in the vocabulary of ${vocabSize}`);
+  checkTokens(tokens, vocabSize);
   const { lnFinal, lmHead } = model.weights.decoder;
   const rec = model.gpu.record('token directions');
   const ids = rec.input('tokens', 'u32', [tokens.length], Uint32Array.from(tokens));

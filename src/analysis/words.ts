@@ -77,7 +77,10 @@ export async function headWords(
   { k = 10, signal }: { k?: number; signal?: AbortSignal } = {},
 ): Promise<HeadWords[]> {
   checkHeads(model.config.text, outputs);
-  const { dModel } = model.config.text;
+  const { dHead, dModel } = model.config.text;
+  const wrong = outputs.find(({ z }) => z.length !== dHead);
+  if (wrong)
+    throw new InputError(`head ${headName(wrong)}: an output of ${wrong.z.length} numbers, heads here have ${dHead}`);
   const [weight, written] = [await finalNormWeight(model), await throughOutput(model, outputs)];
   const rows = written.map((x, i) => x * weight[i % dModel]);
   const found: HeadWords[] = [];

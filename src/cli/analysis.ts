@@ -36,6 +36,7 @@ export async function writeResults(
   { csv, out }: OutputOptions,
   result: { readonly json: object; readonly rows: readonly CsvRow[]; plot(): Promise<string> },
 ): Promise<void> {
+  context.signal.throwIfAborted();
   if (csv) await writeWhole(csv, toCsv(result.rows));
   if (out) {
     const svg = await result.plot();

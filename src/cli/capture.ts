@@ -47,6 +47,7 @@ In Python: safetensors.numpy.load_file('z.safetensors')['blocks.0.attn.hook_z']`
           hooks.length ? await model.runWithCache(input, { ...which, edits, kernels }) : [],
         );
         if (hooks.length < options.names.length) found.set('pixel_values', model.pixelValues(input));
+        context.signal.throwIfAborted();
         const tensors = [...found].map(([name, { data, shape }]) => tensorOf(name, shape, data));
         tensors.push(tensorOf('input_ids', [input.inputIds.length], Int32Array.from(Array.from(input.inputIds))));
         await writeWhole(options.out, writeSafetensors(tensors, { modelId: model.modelId, prompt: options.prompt }));

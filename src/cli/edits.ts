@@ -16,8 +16,11 @@ export function withEditOptions(command: Command): Command {
 }
 
 const position = z.int();
-const positions = z.union([position, z.tuple([position], position), z.strictObject({ at: z.array(position).min(1) })]);
-const values = z.union([z.number(), z.array(z.number()).min(1)]);
+const positions = z.union(
+  [position, z.tuple([position, position.optional()]), z.strictObject({ at: z.array(position).min(1) })],
+  'give a position, [start], [start, end] or {"at": [positions]}',
+);
+const values = z.union([z.number(), z.array(z.number()).min(1)], 'give a number, or a list of numbers');
 const schema = z.array(
   z.strictObject({
     at: z.string().min(1),
@@ -36,9 +39,10 @@ const schema = z.array(
  */
 export async function readEdits({ edits: file }: EditOptions): Promise<readonly Edit[]> {
   if (file === undefined) return [];
+  const bytes = await readFileBytes(file);
   let json: unknown;
   try {
-    json = JSON.parse(new TextDecoder('utf-8', { fatal: true }).decode(await readFileBytes(file)));
+    json = JSON.parse(new TextDecoder('utf-8', { fatal: true }).decode(bytes));
   } catch (e) {
     throw new UsageError(`${file}: not JSON (${(e as Error).message})`);
   }

@@ -54,6 +54,7 @@ function runner(program: Command): Runner {
     process.on('SIGINT', onInterrupt);
     try {
       await action(new Context(options.json ?? false, interrupted.signal), options);
+      interrupted.signal.throwIfAborted(); // what a run of one piece did to its end
     } catch (e) {
       process.exitCode = interrupted.signal.aborted ? 130 : e instanceof UsageError ? 2 : 1;
       const error = e as Error;

@@ -146,11 +146,12 @@ export class Recorder {
   }
 
   dispatch(ours: Dispatch): void {
+    if (ours.workgroups.some((n) => n === 0)) return;
     const kernel = this.#kernels && kernelFor(this.#kernels, ours);
     const { dispatch, extras } = kernel ? replaceDispatch(this, ours, kernel) : { dispatch: ours };
     if (extras) this.#extras.set(dispatch.label, extras);
     const limit = this.gpu.capabilities.maxWorkgroupsPerDimension;
-    if (dispatch.workgroups.some((n) => !(n! <= limit && n! >= 0)))
+    if (dispatch.workgroups.some((n) => !(n! <= limit)))
       throw new KernelError(
         dispatch.kernel,
         `${dispatch.label}: workgroups [${dispatch.workgroups}] exceed ${limit} a dimension`,
@@ -160,7 +161,12 @@ export class Recorder {
         dispatch.kernel,
         `${dispatch.label}: ${dispatch.params?.length} params, at most ${paramsBytes / 4}`,
       );
-    const largest = this.gpu.device.limits.maxStorageBufferBindingSize;
+    const { maxStorageBufferBindingSize: largest, maxStorageBuffersPerShaderStage: most } = this.gpu.device.limits;
+    if (storagesOf(dispatch).length > most)
+      throw new KernelError(
+        dispatch.kernel,
+        `${dispatch.label}: ${storagesOf(dispatch).length} storage bindings, this adapter has ${most}: put several inputs into one`,
+      );
     for (const { tensor } of storagesOf(dispatch)) {
       const bytes = byteSize(tensor.dtype, tensor.shape);
       if (bytes > largest)
@@ -174,7 +180,6 @@ export class Recorder {
           `${tensor.label} starts at byte ${tensor.offset}, not a multiple of 256: copy it first`,
         );
     }
-    if (dispatch.workgroups.some((n) => n === 0)) return;
     this.#commands.push({ dispatch });
   }
 
@@ -240,28 +245,31 @@ export class Recorder {
       taken.add(buffer);
       return buffer;
     };
-    const buffers = assignSlots(lifetimes(this.#uses()), take, (buffer) => free.push(buffer));
-    for (const [storage, buffer] of buffers) storage.buffer = buffer;
-    const params = this.#writeParams();
-    for (const { tensor, data } of this.#inputs)
-      if (tensor.storage.buffer) device.queue.writeBuffer(tensor.storage.buffer, 0, data);
-    const staging = this.#readbackBytes
-      ? device.createBuffer({
+    let staging: GPUBuffer | undefined;
+    let errors: Promise<GPUError | null>[];
+    try {
+      const buffers = assignSlots(lifetimes(this.#uses()), take, (buffer) => free.push(buffer));
+      for (const [storage, buffer] of buffers) storage.buffer = buffer;
+      const params = this.#writeParams();
+      for (const { tensor, data } of this.#inputs)
+        if (tensor.storage.buffer) device.queue.writeBuffer(tensor.storage.buffer, 0, data);
+      if (this.#readbackBytes)
+        staging = device.createBuffer({
           label: `${this.label} read-back`,
           size: this.#readbackBytes,
           usage: GPUBufferUsage.MAP_READ | GPUBufferUsage.COPY_DST,
-        })
-      : undefined;
-
-    const encoder = device.createCommandEncoder({ label: this.label });
-    this.#encode(encoder, pipelines, params, staging);
-    device.queue.submit([encoder.finish()]);
-    const errors = [device.popErrorScope(), device.popErrorScope()];
+        });
+      const encoder = device.createCommandEncoder({ label: this.label });
+      this.#encode(encoder, pipelines, params, staging);
+      device.queue.submit([encoder.finish()]);
+    } finally {
+      // Also where a tensor had been destroyed: the next run finds the arena and the error scopes as they were.
+      errors = [device.popErrorScope(), device.popErrorScope()];
+      // Later submissions run after this one, so the arena's buffers can be handed out again at once.
+      for (const storage of this.#temporaries) storage.buffer = undefined;
+      for (const buffer of taken) pool.give(buffer);
+    }
     const mapped = staging?.mapAsync(GPUMapMode.READ);
-    // Later submissions run after this one, so the arena's buffers can be handed out again at once.
-    for (const storage of this.#temporaries) storage.buffer = undefined;
-    for (const buffer of taken) pool.give(buffer);
-
     mapped?.catch(() => {}); // reported through the error scopes or as a lost device, with a name
     for (const error of await Promise.all(errors)) if (error) throw new KernelError(this.label, error.message);
     try {

@@ -62,14 +62,22 @@ export class EditPlan {
   readonly #byName = new Map<string, PlannedEdit[]>();
   /** Tokens of the prompt: what negative positions count from, in generated steps too. Towers alone have none. */
   readonly #promptLength: number;
+  readonly #generates: boolean;
 
-  /** @throws InputError for names that are none, and for edits that say nothing or too much. */
-  constructor(points: readonly HookPoint[], edits: readonly PlannedEdit[], promptLength = 0) {
+  /**
+   * @param generates positions may lie behind the prompt.
+   * @throws InputError for names that are none, and for edits that say nothing or too much.
+   */
+  constructor(points: readonly HookPoint[], edits: readonly PlannedEdit[], promptLength = 0, generates = false) {
     this.#promptLength = promptLength;
+    this.#generates = generates;
     for (const each of edits) {
       checkEdit(each);
-      for (const { name } of selectHooks(points, each.at))
-        this.#byName.set(name, [...(this.#byName.get(name) ?? []), each]);
+      for (const { name } of selectHooks(points, each.at)) {
+        const others = this.#byName.get(name);
+        if (others) others.push(each);
+        else this.#byName.set(name, [each]);
+      }
     }
   }
 
@@ -97,17 +105,43 @@ export class EditPlan {
   }
 
   #extent(count: number | undefined, unit: string): Extent {
-    if (count === undefined) return { length: this.#promptLength, unit: 'of this input', grows: true };
+    if (count === undefined)
+      return { length: this.#promptLength, unit: 'positions of this input', grows: this.#generates };
     return { length: count, unit, grows: false };
   }
 }
 
-function checkEdit({ at, scale, add, set }: Edit): void {
+const fields = ['at', 'heads', 'positions', 'keys', 'scale', 'add', 'set', 'sequence'];
+
+/** JavaScript and files come as they are: what is misspelt must not look like an edit of everything, or of nothing. */
+function checkEdit(edit: PlannedEdit): void {
+  const { at, heads, positions, keys, scale, add, set } = edit ?? {};
+  if (typeof at !== 'string') throw new InputError('an edit needs at: the name of a hook point, or a glob');
+  const fail = (problem: string) => new InputError(`edit of ${at}: ${problem}`);
+  const unknown = Object.keys(edit).find((key) => !fields.includes(key));
+  if (unknown !== undefined)
+    throw fail(`it has no field ${JSON.stringify(unknown)}; there are ${fields.slice(0, -1).join(', ')}`);
+  if (heads !== undefined && !Array.isArray(heads)) throw fail('heads are a list of numbers');
+  for (const [name, given] of Object.entries({ positions, keys }))
+    if (!arePositions(given)) throw fail(`${name} are a number, [start], [start, end] or { at: [numbers] }`);
   if ((set === undefined) === (scale === undefined && add === undefined))
-    throw new InputError(`edit of ${at}: give either set, or scale or add or both`);
-  for (const number of [scale, add, set])
-    if (typeof number === 'number' && !Number.isFinite(number))
-      throw new InputError(`edit of ${at}: ${number} is not a finite number`);
+    throw fail('give either set, or scale or add or both');
+  for (const [name, given] of Object.entries({ scale, add, set })) {
+    if (given === undefined) continue;
+    const numbers = given instanceof Float32Array && name !== 'scale' ? given : [given as number];
+    const wrong = numbers.find((x) => !Number.isFinite(x) || !Number.isFinite(Math.fround(x)));
+    if (wrong !== undefined)
+      throw fail(
+        `${name} ${wrong} is not a finite number of 32 bits${name === 'scale' ? '' : '; give one, or a Float32Array'}`,
+      );
+  }
+}
+
+function arePositions(given: EditPositions | undefined): boolean {
+  if (given === undefined || typeof given === 'number') return true;
+  return Array.isArray(given)
+    ? given.length === 1 || given.length === 2
+    : Array.isArray((given as { at?: unknown })?.at);
 }
 
 function applyRows(
@@ -126,7 +160,7 @@ function applyRows(
   const chosen = chosenHeads(each, name, heads);
   const values = each.set ?? each.add;
   const unit = elementCount(rest) / heads;
-  const given = typeof values === 'object' ? expand(values, name, chosen, unit) : undefined;
+  const given = typeof values === 'object' ? expand(values, name, chosen, heads, unit) : undefined;
   const index = ordinals(name, each.positions, positions, given?.rows ?? 1);
   const rows = Uint32Array.from({ length: count }, (_, row) => {
     if (each.sequence !== undefined && each.sequence !== sequence(row)) return keptRow;
@@ -137,7 +171,12 @@ function applyRows(
   return edit(rec, {
     x,
     rows: rec.input(`${name} edited rows`, 'u32', [count], rows),
-    columns: rec.input(`${name} edited heads`, 'u32', [heads], Uint32Array.from(chosen, Number)),
+    columns: rec.input(
+      `${name} edited heads`,
+      'u32',
+      [heads],
+      Uint32Array.from({ length: heads }, (_, h) => Number(chosen.includes(h))),
+    ),
     scale: each.set === undefined ? (each.scale ?? 1) : undefined,
     values: given && rec.input(`${name} values`, 'f32', [given.rows, ...rest], given.data),
     constant: typeof values === 'number' ? values : undefined,
@@ -158,14 +197,14 @@ function applyMatrix(
   const heads = matrices / sequences;
   if (typeof (each.set ?? each.add) === 'object')
     throw new InputError(`edit of ${name}: give a number; a matrix of queries and keys takes no vectors`);
-  const chosen = chosenHeads(each, name, heads);
+  const chosen = new Set(chosenHeads(each, name, heads));
   const query = ordinals(name, each.positions, extents.positions, 1);
   const key = ordinals(name, each.keys, extents.keys, 1);
   const rows = Uint32Array.from({ length: matrices * queries }, (_, row) => {
     const matrix = Math.floor(row / queries);
     const place = Math.floor(matrix / heads) * queries + (row % queries); // among all sequences' queries
     const ours = each.sequence === undefined || each.sequence === sequence(place);
-    return ours && chosen[matrix % heads] && query(position(place)) !== undefined ? 0 : keptRow;
+    return ours && chosen.has(matrix % heads) && query(position(place)) !== undefined ? 0 : keptRow;
   });
   const columns = Uint32Array.from({ length: keys }, (_, k) => (key(k) === undefined ? 0 : 1));
   if (rows.every((row) => row === keptRow) || !columns.includes(1)) return x;
@@ -180,27 +219,27 @@ function applyMatrix(
   return reshape(edited, x.shape);
 }
 
-/** For each head whether it is edited. */
-function chosenHeads({ heads: wanted }: Edit, name: string, heads: number): boolean[] {
+/** The heads that are edited, in the order in which vectors for them come. */
+function chosenHeads({ heads: wanted }: Edit, name: string, heads: number): readonly number[] {
   const wrong = wanted?.find((h) => !(Number.isInteger(h) && h >= 0 && h < heads));
   if (wrong !== undefined) throw new InputError(`edit of ${name}: head ${wrong}, there are 0 to ${heads - 1}`);
-  return Array.from({ length: heads }, (_, h) => !wanted || wanted.includes(h));
+  return wanted ?? Array.from({ length: heads }, (_, h) => h);
 }
 
 /** Vectors for the chosen heads, put where they belong among all heads. */
-function expand(values: Float32Array, name: string, chosen: readonly boolean[], unit: number) {
-  const count = chosen.filter(Boolean).length;
+function expand(values: Float32Array, name: string, chosen: readonly number[], heads: number, unit: number) {
+  const count = chosen.length;
+  if (new Set(chosen).size < count) throw new InputError(`edit of ${name}: vectors for heads of which one comes twice`);
   const rows = values.length / (count * unit);
   if (!(Number.isInteger(rows) && rows >= 1))
     throw new InputError(
       `edit of ${name}: ${values.length} numbers are no rows of ${count === 1 ? unit : `${count} x ${unit}`}`,
     );
-  const data = new Float32Array(rows * chosen.length * unit);
+  const data = new Float32Array(rows * heads * unit);
   let from = 0;
   for (let row = 0; row < rows; row++)
-    for (const [h, isChosen] of chosen.entries()) {
-      if (!isChosen) continue;
-      data.set(values.subarray(from, from + unit), (row * chosen.length + h) * unit);
+    for (const h of chosen) {
+      data.set(values.subarray(from, from + unit), (row * heads + h) * unit);
       from += unit;
     }
   return { rows, data };
@@ -243,6 +282,8 @@ function ordinals(
   if (isList(positions)) {
     const at = new Map(positions.at.map((n, i) => [absolute(n), i]));
     expectCount(positions.at.length);
+    if (rows > 1 && at.size < rows)
+      throw new InputError(`edit of ${name}: vectors for positions of which one comes twice`);
     return (position) => at.get(position);
   }
   if (typeof positions === 'number') {

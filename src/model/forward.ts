@@ -211,8 +211,9 @@ export class Forward {
     }
   }
 
-  plan({ edits = [] }: RunOptions, promptLength: number): EditPlan | undefined {
-    return edits.length ? new EditPlan(this.hookPoints, edits, promptLength) : undefined;
+  /** @param generates the run is part of a generation, whose edits may be of what follows the prompt. */
+  plan({ edits = [] }: RunOptions, promptLength: number, generates: boolean): EditPlan {
+    return new EditPlan(this.hookPoints, edits, promptLength, generates);
   }
 }
 

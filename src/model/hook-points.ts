@@ -1,4 +1,4 @@
-import { globRegExp } from '../kernels/glob.ts';
+import { globMatcher } from '../kernels/glob.ts';
 import type { BlockShape } from './config/block.ts';
 import type { TextConfig } from './config/text.ts';
 import type { ViTConfig } from './config/vit.ts';
@@ -141,8 +141,8 @@ export function selectHooks(points: readonly HookPoint[], filter: NamesFilter): 
   const patterns = typeof filter === 'string' ? [filter] : filter;
   const wanted = new Set<HookPoint>();
   for (const pattern of patterns) {
-    const regex = globRegExp(pattern);
-    const matches = points.filter((p) => regex.test(p.name));
+    const matching = globMatcher(pattern);
+    const matches = points.filter((p) => matching(p.name));
     if (!matches.length)
       throw new InputError(
         `no hook point is named ${JSON.stringify(pattern)}; for example: ${points.at(-10)?.name}, blocks.*.attn.hook_z`,

@@ -227,7 +227,7 @@ export class Model {
       range: { start: 0, end: 1 },
       batch: cache.batch,
       start: cache.length,
-      edits: this.#forward.plan(options, cache.promptLength),
+      edits: this.#forward.plan(options, cache.promptLength, true),
     });
     const extent = { layers: this.config.text.nLayers, stopAtHeads: false };
     let x = hooks.pass('hook_embed', this.#forward.embed(rec, tokens));
@@ -279,7 +279,7 @@ export class Model {
     const range = resolvePosSlice(options.posSlice, length);
     const start = cache?.length ?? 0;
     if (cache && !start) cache.promptLength = length;
-    const edits = this.#forward.plan(options, cache?.promptLength ?? length);
+    const edits = this.#forward.plan(options, cache?.promptLength ?? length, cache !== undefined);
     const hooks = new Hooks(rec, { names, length, range, batch, start, edits, keep });
 
     const x = hooks.pass('hook_merged_embed', this.#forward.merged(rec, hooks, inputs));

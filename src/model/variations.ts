@@ -38,6 +38,7 @@ export async function* eachVariation(
   options: RunOptions,
   alone: (edits: readonly Edit[]) => Promise<ActivationCache>,
 ): AsyncGenerator<ActivationCache, void> {
+  for (const edits of variations) forward.plan({ edits }, input.inputIds.length, false); // before anything runs
   const isEarly = ({ at }: Edit) => selectHooks(forward.hookPoints, at).some(({ name }) => early.test(name));
   const apart = new Set(variations.filter((edits) => edits.some(isEarly)));
   const rest = variations.filter((edits) => !apart.has(edits));
@@ -139,7 +140,7 @@ async function runPrefix(
   const length = input.inputIds.length;
   forward.check(input, length, undefined);
   const rec = gpu.record('shared prefix', options);
-  const edits = forward.plan(options, length);
+  const edits = forward.plan(options, length, false);
   const { wanted, layers } = forward.extent(options, input.visuals.length, false);
   const names = new Set(wanted.map(({ name }) => name).filter((name) => early.test(name)));
   const hooks = new Hooks(rec, { names, length, range, edits });

@@ -18,6 +18,7 @@ describe('measure', () => {
     expect(measure(logits, { token: 1, metric: 'log-probability' })).toBeCloseTo(Math.log(2 / 8), 6);
     expect(measure(logits, { token: 2, against: 1 })).toBeCloseTo(Math.log(2.5), 6);
     expect(() => measure(logits, { token: 3 })).toThrow(/token id 3 is not in the vocabulary of 3/);
+    expect(() => measure(logits, { token: 1.5 })).toThrow(/token id 1.5 is not in the vocabulary of 3/);
   });
 });
 
@@ -136,6 +137,13 @@ describe.each(analysed)('%s', (checkpoint) => {
     await expect(patchHeads(vlm.model, { clean, corrupted: clean }, target())).rejects.toThrow(/give the same/);
     await expect(knockOutImages(vlm.model, { inputIds: [5, 6], visuals: [] }, target())).rejects.toThrow(/no images/);
     await expect(knockOutImages(vlm.model, clean, target(), { window: 99 })).rejects.toThrow(/a window of 99 layers/);
+    const { imageTokenId } = vlm.model.config.vision!;
+    const pictureLast = { ...clean, inputIds: [5, ...Array.from(clean.inputIds).filter((id) => id === imageTokenId)] };
+    await expect(knockOutImages(vlm.model, pictureLast, target(), { queries: 'text' })).rejects.toThrow(
+      /no text behind/,
+    );
+    const means = new Float32Array(7);
+    await expect(ablateHeads(vlm.model, clean, target(), { means })).rejects.toThrow(/means of 7 numbers/);
     const stopped = AbortSignal.abort(new Error('interrupted'));
     await expect(ablateHeads(vlm.model, clean, target(), { signal: stopped })).rejects.toThrow('interrupted');
   });

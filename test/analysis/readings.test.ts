@@ -237,6 +237,13 @@ describe.each(analysed)('%s', (checkpoint) => {
     );
     await expect(decoderRollout(vlm.model, clean, { position: 99 })).rejects.toThrow(InputError);
     await expect(attributeLogit(vlm.model, clean, { token: 1e6 })).rejects.toThrow(/token id 1000000 is not in the/);
+    await expect(logitLens(vlm.model, clean, { tokens: [5, 1e6] })).rejects.toThrow(/token id 1000000 is not in the/);
+    await expect(decoderRollout(vlm.model, clean, { residual: 5 })).rejects.toThrow(/residual 5: give a share/);
+    await expect(decoderRollout(vlm.model, clean, { layers: -1 })).rejects.toThrow(/-1 layers: give a whole number/);
+    const output = { layer: 0, head: 0, z: new Float32Array(2 * vlm.dHead) }; // would reach into the next head
+    await expect(headWords(vlm.model, [output])).rejects.toThrow(
+      /head 0\.0: an output of \d+ numbers, heads here have/,
+    );
   });
 });
 

@@ -18,7 +18,7 @@ import type { ModelInput } from '../../src/model/input.ts';
 import { VisionLanguageModel } from '../../src/model/vision-language-model.ts';
 import { useGpu } from '../gpu.ts';
 import { relativeError } from '../kernels/check.ts';
-import { headlight } from './headlight.ts';
+import { headlight, interrupted } from './headlight.ts';
 
 const tasks = resolve('weights/tiny-llava/tasks');
 const picture = join(tasks, 'images/warm-cool/test-000.png'); // pink shapes
@@ -310,3 +310,18 @@ describe('usage', () => {
     60_000,
   );
 });
+
+it.each([
+  // One that asks for its signal now and then, and those that run in one piece.
+  ['ablate', /taking heads out/, ['--csv', 'interrupted.csv']],
+  ['attention', /attention rollout/, ['--rollout', 'decoder', '--out', 'interrupted.png']],
+  ['capture', /loading the checkpoint/, ['--names', 'logits', '--out', 'interrupted.safetensors']],
+])(
+  'Ctrl-C ends %s with 130, and leaves no half of a file',
+  async (name, said, rest) => {
+    const files = rest.map((arg) => (arg.startsWith('interrupted') ? join(folder, arg) : arg));
+    expect(await interrupted(said, name, ...asked, ...files)).toBe(130);
+    expect((await readdir(folder)).filter((file) => file.endsWith('.part'))).toEqual([]);
+  },
+  60_000,
+);

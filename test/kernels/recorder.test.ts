@@ -119,6 +119,24 @@ describe('Recorder', () => {
     expect(error.message).toMatch(/both/);
   });
 
+  it('leaves memory and error scopes as they were where a tensor of the run is no longer there', async () => {
+    const { device, pool } = gpu();
+    const gone = gpu().tensor('gone', 'f32', [64]);
+    gpu().destroy(gone);
+    const fail = async () => {
+      const rec = gpu().record('gone');
+      const x = rec.temp('x', 'f32', [64]);
+      rec.copy(rec.input('y', 'f32', [64], new Float32Array(64)), x);
+      rec.copy(gone, x);
+      await expect(rec.submit()).rejects.toThrow(/gone: has no memory/);
+    };
+    await fail();
+    const { bytes } = pool;
+    await fail();
+    expect(pool.bytes).toBe(bytes);
+    await expect(device.popErrorScope()).rejects.toThrow();
+  });
+
   it('times each dispatch where the device has timestamps, and changes no result', async () => {
     const profiler = new Profiler(gpu());
     const recorder = gpu().record('profiled', { profiler });

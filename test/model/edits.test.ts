@@ -174,6 +174,18 @@ describe.each([
     expect(relativeError(data(await run(edits, z), z), wanted)).toBeLessThan(1e-6);
   });
 
+  it('gives each head the vector at its place in the list', async () => {
+    const { nHeads, dHead } = s.loaded.model.config.text;
+    const at = 'blocks.0.attn.hook_z';
+    const heads = [nHeads - 1, 0];
+    const set = new Float32Array(2 * dHead).fill(1, 0, dHead).fill(2, dHead);
+    const z = data(
+      await s.loaded.model.runWithCache(s.input, { edits: [{ at, heads, set }], namesFilter: at, posSlice: -1 }),
+      at,
+    );
+    expect([z[(nHeads - 1) * dHead], z[0]]).toEqual([1, 2]);
+  });
+
   it('changes head vectors, of the last layer too, where positions say so', async () => {
     const { model } = s.loaded;
     const { nLayers, nHeads, dHead } = model.config.text;
@@ -460,10 +472,57 @@ describe('edits that mean nothing are refused', () => {
     [{ at: 'blocks.0.attn.hook_pattern', set: new Float32Array(3) }, /takes no vectors/],
     [{ at: 'vision.blocks.0.attn.hook_z', positions: 17, set: 0 }, /position 17 does not lie within the 17 rows/],
     [{ at: 'vision.blocks.0.attn.hook_pattern', keys: [0, 18], set: 0 }, /position 18 does not lie within the 17 keys/],
+    [{ at: 'blocks.0.attn.hook_z', positions: 31, set: 0 }, /position 31 does not lie within the 31 positions/],
+    [{ at: 'blocks.0.attn.hook_z', positions: [30, 40], set: 0 }, /position 40 does not lie within the 31 positions/],
+    [{ at: 'blocks.0.attn.hook_z', set: 1e39 }, /set 1e\+39 is not a finite number of 32 bits/],
+    [{ at: 'blocks.0.attn.hook_z', set: new Float32Array(96).fill(Number.NaN) }, /set NaN is not a finite number/],
+    [{ at: 'blocks.0.attn.hook_z', heads: [1, 1], set: new Float32Array(48) }, /heads of which one comes twice/],
+    [
+      { at: 'blocks.0.attn.hook_z', heads: [1], positions: { at: [-1, 30] }, set: new Float32Array(48) },
+      /positions of which one comes twice/,
+    ],
+    // What a compiler would have said: these came out as edits of something else, or of nothing.
+    [{ at: 'blocks.0.attn.hook_z', head: [1], set: 0 } as Edit, /no field "head"; there are at, heads/],
+    [{ at: ['blocks.0.attn.hook_z'], set: 0 } as unknown as Edit, /an edit needs at/],
+    [null as unknown as Edit, /an edit needs at/],
+    [{ at: 'blocks.0.attn.hook_z', heads: 1, set: 0 } as unknown as Edit, /heads are a list/],
+    [{ at: 'blocks.0.attn.hook_z', set: '5' } as unknown as Edit, /set 5 is not a finite number/],
+    [{ at: 'blocks.0.attn.hook_z', set: null } as unknown as Edit, /set null is not a finite number/],
+    [{ at: 'blocks.0.attn.hook_z', set: [1, 2] } as unknown as Edit, /give one, or a Float32Array/],
+    [{ at: 'blocks.0.attn.hook_z', scale: new Float32Array(96) } as unknown as Edit, /scale .* is not a finite number/],
+    [
+      { at: 'blocks.0.attn.hook_z', positions: [1, 2, 3], set: 0 } as unknown as Edit,
+      /positions are a number, \[start\]/,
+    ],
+    [{ at: 'blocks.0.attn.hook_z', positions: null, set: 0 } as unknown as Edit, /positions are a number, \[start\]/],
+    [{ at: 'blocks.0.attn.hook_pattern', keys: {}, set: 0 } as unknown as Edit, /keys are a number, \[start\]/],
   ])('%j', async (edit, message) => {
     await expect(s.loaded.model.runWithCache(s.input, { edits: [edit], namesFilter: 'logits' })).rejects.toThrow(
       message,
     );
+  });
+
+  it('but not those of what follows the prompt where it is generated', async () => {
+    const { model } = s.loaded;
+    const first = s.input.inputIds.length;
+    const { vocabSize } = model.config.text;
+    const wanted = new Float32Array(2 * vocabSize);
+    wanted[7] = wanted[vocabSize + 9] = 1;
+    const edits = [{ at: 'logits', positions: [first, first + 2] as const, set: wanted }];
+    const ids: number[] = [];
+    for await (const id of generate(model, s.input, { edits, maxNewTokens: 3, endTokens: new Set() })) ids.push(id);
+    expect(ids.slice(1)).toEqual([7, 9]);
+  });
+
+  it('a list that is none', async () => {
+    const edits = { at: 'logits', set: 0 } as unknown as Edit[];
+    await expect(s.loaded.model.runWithCache(s.input, { edits, namesFilter: 'logits' })).rejects.toThrow(/iterable/);
+  });
+
+  it('before anything runs, in the last of many variations', async () => {
+    const { model } = s.loaded;
+    const found = model.eachVariation(s.input, [[], [{ at: 'logits', set: Number.NaN }]], { namesFilter: 'logits' });
+    await expect(found.next()).rejects.toThrow(/set NaN/);
   });
 
   it('of variations, as of runs', async () => {

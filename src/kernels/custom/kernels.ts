@@ -1,8 +1,8 @@
 import type { AttentionReference } from '../attention/reference.ts';
 import { type Dispatch, read, readWrite, type Workgroups } from '../dispatch.ts';
 import { KernelError } from '../errors.ts';
-import { globRegExp } from '../glob.ts';
-import { type DType, elementCount, type Tensor } from '../tensor.ts';
+import { globMatcher } from '../glob.ts';
+import type { DType, Tensor } from '../tensor.ts';
 import { CustomSource } from './source.ts';
 
 /** A WGSL text of the user's own in the place of one of ours. docs/kernels.md says what it finds bound. */
@@ -90,7 +90,7 @@ export const kernelsOf = (kernels: Kernels, op: string): readonly AttentionKerne
   [kernels[op as KernelOp] ?? []].flat();
 
 const hasLabel = ({ labels = '*' }: CustomKernel, label: string) =>
-  [labels].flat().some((glob) => globRegExp(glob).test(label));
+  [labels].flat().some((glob) => globMatcher(glob)(label));
 
 /** The kernel that takes the place of ours in a dispatch. */
 export const kernelFor = (
@@ -105,7 +105,29 @@ export const kernelFor = (
 export const kernelsText = (kernels: Kernels): string =>
   JSON.stringify(kernels, (_, value) => (typeof value === 'function' ? String(value) : value));
 
-/** @throws KernelError for an operation that does not exist: a misspelt one must not look like a kernel that changes nothing. */
+const isText = (x: unknown) => typeof x === 'string';
+const isFunction = (x: unknown) => typeof x === 'function';
+const isTable = (x: unknown, holds: (value: unknown) => boolean) =>
+  typeof x === 'object' && x !== null && Object.values(x).every(holds);
+
+/** What each field of a kernel may be: a module's table has seen no compiler. */
+const fields: Readonly<Record<keyof AttentionKernel, readonly [is: (value: unknown) => boolean, what: string]>> = {
+  name: [isText, 'a text'],
+  wgsl: [(x) => isText(x) || isFunction(x), 'a text, or a function that gives one'],
+  entryPoint: [isText, 'a name'],
+  constants: [(x) => isTable(x, Number.isFinite), 'finite numbers by name'],
+  labels: [(x) => [x].flat().every(isText), 'a glob, or a list of them'],
+  workgroups: [isFunction, 'a function (ours) => [x, y, z]'],
+  inputs: [isFunction, 'a function (ours) => ({ name: Float32Array })'],
+  masks: [Array.isArray, `a list of ${attentionMasks.join(', ')}`],
+  extras: [(x) => isTable(x, isFunction), 'functions ({ heads, headSize }) => sizes, by name'],
+  reference: [(x) => isTable(x, () => true), 'a table: { weights, extras }'],
+};
+
+/**
+ * @throws KernelError for an operation or a field that does not exist: a misspelt one must not look like a kernel that changes
+ * nothing, or one of all layers.
+ */
 export function checkKernelNames(kernels: Kernels): void {
   for (const [op, given] of Object.entries(kernels)) {
     if (!(kernelOps as readonly string[]).includes(op))
@@ -113,6 +135,14 @@ export function checkKernelNames(kernels: Kernels): void {
     for (const kernel of kernelsOf(kernels, op)) {
       if (!kernel?.name || !['string', 'function'].includes(typeof kernel.wgsl))
         throw new KernelError(op, 'a kernel of your own is at least { name, wgsl }');
+      for (const [field, value] of Object.entries(kernel)) {
+        const known = Object.hasOwn(fields, field) ? fields[field as keyof AttentionKernel] : undefined;
+        if (!known)
+          throw new KernelError(op, `${kernel.name}: no field ${field}; there are ${Object.keys(fields).join(', ')}`);
+        const [is, what] = known;
+        if (value !== undefined && !is(value))
+          throw new KernelError(op, `${kernel.name}: its ${field} is to be ${what}`);
+      }
       if (kernel.extras && op !== 'attention')
         throw new KernelError(op, `${kernel.name}: extras are for attention; another operation has one output`);
       const unknown = kernel.masks?.find((mask) => !attentionMasks.includes(mask));
@@ -177,14 +207,33 @@ export function replaceDispatch(
       title,
       `${ours.label} needs the mask ${mask}, and the kernel says it has ${kernel.masks.join(', ')}: narrow its labels, or add the mask`,
     );
-  const given = Object.entries(kernel.inputs?.(ours) ?? {});
+  /** What a function of the user's gives, if it is what it is to be. */
+  const made = <T>(what: string, make: () => T, is: (value: T) => boolean, wanted: string): T => {
+    let value: T;
+    try {
+      value = make();
+    } catch (e) {
+      throw new KernelError(title, `its ${what} for ${ours.label} failed: ${(e as Error).message}`);
+    }
+    if (!is(value)) throw new KernelError(title, `its ${what} for ${ours.label} gave ${value}: give ${wanted}`);
+    return value;
+  };
+  const areSizes = (sizes: readonly (number | undefined)[]) =>
+    Array.isArray(sizes) && sizes.every((n) => Number.isInteger(n) && n! >= 1);
+  const given = Object.entries(
+    made(
+      'inputs',
+      () => kernel.inputs?.(ours) ?? {},
+      (table) => Object.values(table).every((data) => data instanceof Float32Array),
+      'a Float32Array for each name',
+    ),
+  );
   const inputs = given.map(([name, data]) => read(rec.input(`${ours.label} ${name}`, 'f32', [data.length], data)));
   const [q] = ours.bindings;
   const extras = new Map(
     Object.entries(kernel.extras ?? {}).map(([name, shape]) => {
-      const perQuery = shape(ours.sizes as unknown as HeadSizes);
-      if (!(elementCount(perQuery) >= 1))
-        throw new KernelError(title, `its extra ${name} is [${perQuery}] for each query: give positive sizes`);
+      const sizes = ours.sizes as unknown as HeadSizes;
+      const perQuery = made(`extra ${name}`, () => shape(sizes), areSizes, 'a list of sizes from 1 on');
       return [name, rec.temp(`${ours.label} ${name}`, 'f32', [q.tensor.shape[0], ...perQuery])];
     }),
   );
@@ -194,7 +243,14 @@ export function replaceDispatch(
   const declarations = moreBindings.map(
     ({ access }, i) => `@group(0) @binding(${first + i}) var<storage, ${access}> ${names[i]}: array<f32>;`,
   );
-  const text = typeof kernel.wgsl === 'function' ? kernel.wgsl(ours) : kernel.wgsl;
+  const { wgsl } = kernel;
+  const text = made('wgsl', () => (typeof wgsl === 'function' ? wgsl(ours) : wgsl), isText, 'a text');
+  const workgroups = made(
+    'workgroups',
+    () => kernel.workgroups?.(ours) ?? ours.plainWorkgroups ?? ours.workgroups,
+    (counts) => areSizes(counts) && counts.length >= 1 && counts.length <= 3,
+    'one to three whole numbers from 1 on',
+  );
   const source = sourceOf(op, kernel, text, `${ours.header?.() ?? ''}\n${declarations.join('\n')}`);
   const dispatch = {
     ...ours,
@@ -204,7 +260,7 @@ export function replaceDispatch(
     entryPoint: kernel.entryPoint,
     constants: kernel.constants,
     moreBindings,
-    workgroups: kernel.workgroups?.(ours) ?? ours.plainWorkgroups ?? ours.workgroups,
+    workgroups,
     header: () => source.header,
   };
   return { dispatch, extras };

@@ -31,8 +31,8 @@ export class CustomSource implements KernelSource {
     this.#lines = text.split('\n');
     this.text = text;
     this.contract = contract;
-    this.header = /@binding\s*\(/.test(withoutComments(text)) ? '' : `${contract.trim()}\n`;
-    this.#directives = this.header ? directiveLines(this.#lines) : [];
+    this.header = /@\s*binding\s*\(/.test(withoutComments(text)) ? '' : `${contract.trim()}\n`;
+    this.#directives = this.header ? directiveLines(withoutComments(text).split('\n')) : [];
     const rest = this.#lines.map((line, i) => (this.#directives.includes(i) ? '' : line));
     this.code = `${this.#directives.map((i) => `${this.#lines[i]}\n`).join('')}${this.header}${rest.join('\n')}`;
   }
@@ -94,7 +94,9 @@ export class CustomSource implements KernelSource {
   }
 }
 
-const withoutComments = (text: string) => text.replace(/\/\*[\s\S]*?\*\//g, ' ').replace(/\/\/.*/g, '');
+/** Whichever begins first: `// /*` begins no comment of several lines. The lines stay as many. */
+const withoutComments = (text: string) =>
+  text.replace(/\/\/.*|\/\*[\s\S]*?\*\//g, (comment) => comment.replace(/.+/g, ' '));
 
 /** Storage and uniform variables of a text with their bindings. */
 export function declarations(text: string): Declaration[] {
@@ -106,12 +108,12 @@ export function declarations(text: string): Declaration[] {
   }));
 }
 
-/** Lines of the directives that a text begins with; blank lines and line comments may stand between them. */
+/** Lines of the directives that a text without comments begins with. */
 function directiveLines(lines: readonly string[]): number[] {
   const found: number[] = [];
   for (const [i, line] of lines.entries()) {
     if (/^\s*(enable|requires|diagnostic)\b/.test(line)) found.push(i);
-    else if (!/^\s*(\/\/.*)?$/.test(line)) break;
+    else if (line.trim() !== '') break;
   }
   return found;
 }

@@ -111,6 +111,16 @@ describe('errors', () => {
       `// needs\nenable subgroups;\n${main} {\n  out[id.x] = bar;\n}`,
       /^add kernel mine\.wgsl:4:15: unresolved value 'bar'/,
     ],
+    [
+      'a line behind a comment of several lines and a directive',
+      `/* mine,\n   all mine */\nenable subgroups;\n${main} {\n  out[id.x] = bar;\n}`,
+      /^add kernel mine\.wgsl:5:15: unresolved value 'bar'/,
+    ],
+    [
+      'a line where the text has its own bindings, between what looks like the ends of a comment',
+      `// /*\n@group(0) @binding(0) var<storage, read> a: array<f32>;\n// */\n${main} { _ = b[0]; }`,
+      /^add kernel mine\.wgsl:4:\d+: unresolved value 'b'/,
+    ],
     ['a directive’s own line', `\nenable nonsense;\n${main} {}`, /^add kernel mine\.wgsl:2:8: .*`enable nonsense;`$/],
     [
       'a line where the text has its own bindings',
@@ -153,6 +163,40 @@ describe('errors', () => {
     );
     expect(await twice({ attention: { ...product, masks: ['cuasal' as 'causal'] } })).toMatch(
       /no mask cuasal; there are/,
+    );
+  });
+
+  // A module that --kernel names is JavaScript: no compiler has seen it.
+  const wrong: [Record<string, unknown>, RegExp][] = [
+    [{ label: 'blocks.0.*' }, /^add: mine\.wgsl: no field label; there are name, wgsl, /],
+    [{ toString: 1 }, /no field toString/],
+    [{ labels: 3 }, /its labels is to be a glob, or a list of them/],
+    [{ workgroups: [1] }, /its workgroups is to be a function \(ours\) =>/],
+    [{ constants: { a: '1' } }, /its constants is to be finite numbers by name/],
+    [{ wgsl: () => 5 }, /^add kernel mine\.wgsl: its wgsl for sum gave 5: give a text/],
+    [
+      { wgsl: () => (undefined as unknown as { x: string }).x },
+      /its wgsl for sum failed: Cannot read properties of undefined/,
+    ],
+    [{ workgroups: () => [0] }, /its workgroups for sum gave 0: give one to three whole numbers from 1 on/],
+    [{ workgroups: () => [] }, /its workgroups for sum gave : give one to three/],
+    [{ workgroups: () => [2.5] }, /its workgroups for sum gave 2.5: give one to three/],
+    [{ inputs: () => ({ t: new Int32Array(1) }) }, /its inputs for sum gave .*: give a Float32Array for each name/],
+    [
+      { inputs: () => Object.fromEntries(Array.from({ length: 64 }, (_, i) => [`t${i}`, new Float32Array(1)])) },
+      /sum: 67 storage bindings, this adapter has \d+: put several inputs into one/,
+    ],
+  ];
+  it.each(wrong)('names the field that is wrong: %o', async (field, message) => {
+    expect(await twice({ add: { ...product, ...field } } as Kernels)).toMatch(message);
+  });
+
+  it('names an extra whose size is none', () => {
+    const kernels: Kernels = { attention: { ...product, extras: { e: ({ heads }) => [heads, Number.NaN] } } };
+    const rec = gpu().record('extra', { kernels });
+    const [q, k, v] = ['q', 'k', 'v'].map((label) => rec.temp(label, 'f32', [4, 2, 8]));
+    expect(() => attention(rec, { q, k, v, causal: true, scale: 1, label: 'z' })).toThrow(
+      'attention kernel mine.wgsl: its extra e for z gave 2,NaN: give a list of sizes from 1 on',
     );
   });
 

@@ -1,0 +1,42 @@
+import { lstat, mkdir, mkdtemp, readdir, readFile, rm, symlink, writeFile } from 'node:fs/promises';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import { afterEach, beforeEach, expect, it } from 'vitest';
+import { writeWhole } from '../../src/cli/files.ts';
+
+let folder: string;
+beforeEach(async () => {
+  folder = await mkdtemp(join(tmpdir(), 'headlight-files-'));
+});
+afterEach(() => rm(folder, { recursive: true }));
+
+it('writes a file whole, over another, and leaves nothing beside', async () => {
+  const file = join(folder, 'new', 'a.json');
+  await writeWhole(file, 'one');
+  await writeWhole(file, 'two');
+  expect(await readFile(file, 'utf8')).toBe('two');
+  expect(await readdir(join(folder, 'new'))).toEqual(['a.json']);
+});
+
+it('writes into what is no plain file instead of taking its place', async () => {
+  const [target, link] = [join(folder, 'target'), join(folder, 'link')];
+  await writeFile(target, 'old');
+  await symlink(target, link); // stands for /dev/null: a test must not risk that one
+  await writeWhole(link, 'new');
+  expect((await lstat(link)).isSymbolicLink()).toBe(true);
+  expect(await readFile(target, 'utf8')).toBe('new');
+});
+
+it('names the file where its folder is none', async () => {
+  await writeFile(join(folder, 'file'), 'x');
+  await expect(writeWhole(join(folder, 'file', 'a'), 'x')).rejects.toThrow(
+    /file.a: cannot be written: (EEXIST|ENOTDIR)/,
+  );
+  await expect(writeWhole('', 'x')).rejects.toThrow(/an empty name: cannot be written/);
+});
+
+it('names a folder', async () => {
+  await mkdir(join(folder, 'out'));
+  await expect(writeWhole(join(folder, 'out'), 'x')).rejects.toThrow(/out: it is a folder; name the file to write/);
+  expect(await readdir(folder)).toEqual(['out']);
+});
