@@ -202,13 +202,10 @@ export class DualEncoder {
   ): Promise<DualOutput> {
     const { images = [], texts = [] } = input;
     this.#check(images, texts);
+    const plan = new EditPlan(this.hookPoints, edits);
     const rec = this.#gpu.record('embeddings', { kernels });
-    const hooks = new Hooks(rec, {
-      names: this.#wanted(namesFilter, input, kernels),
-      length: 1,
-      range: { start: 0, end: 1 },
-      edits: new EditPlan(this.hookPoints, edits),
-    });
+    const names = this.#wanted(input, { namesFilter, edits, kernels });
+    const hooks = new Hooks(rec, { names, length: 1, range: { start: 0, end: 1 }, edits: plan });
     const imageRows = images.length ? rec.read(this.#images(rec, images, hooks)) : undefined;
     const textRows = texts.length ? rec.read(this.#texts(rec, texts, hooks)) : undefined;
     if (rec.resultBytes > maxResultBytes)
@@ -263,10 +260,18 @@ export class DualEncoder {
     return matmul(rec, { x, ...this.#weights.textHead, label: 'text head' });
   }
 
-  #wanted(filter: NamesFilter, { images = [], texts = [] }: DualInput, kernels = this.#gpu.kernels): Set<string> {
+  /** @throws InputError for names asked for or edited that do not happen. */
+  #wanted(
+    input: DualInput,
+    { namesFilter = [], edits = [], kernels = this.#gpu.kernels }: DualRunOptions,
+  ): Set<string> {
+    const { images = [], texts = [] } = input;
     const happens = ({ name }: HookPoint) => (name.startsWith('text.') ? texts : images).length > 0;
-    const selected = selectHooks(withExtras(this.hookPoints, kernels), filter);
-    const never = selected.find((p) => !happens(p) && [filter].flat().includes(p.name));
+    const selected = selectHooks(withExtras(this.hookPoints, kernels), namesFilter);
+    const edited = edits.map(({ at }) => selectHooks(this.hookPoints, at));
+    const never =
+      selected.find((p) => !happens(p) && [namesFilter].flat().includes(p.name)) ??
+      edited.find((points) => !points.some(happens))?.[0];
     if (never) throw new InputError(`${never.name} does not happen: there are no ${/^\w+/.exec(never.name)} inputs`);
     return new Set(selected.filter(happens).map((p) => p.name));
   }

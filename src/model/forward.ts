@@ -28,6 +28,7 @@ export const modelWeights = ({ text, vision }: Architecture, source: WeightSourc
   decoder: decoderWeights(text, source),
 });
 
+const ofVisuals = /^(vision|projector)\./;
 const headsAlone = /\.(hook_resid_pre|ln1\.\w+|attn\.\w+)$/;
 
 /**
@@ -166,7 +167,7 @@ export class Forward {
   /** Which hooks are wanted and how far the run must go for them. */
   extent({ namesFilter = [], stopAtLayer, kernels }: RunOptions, visuals: number, generating: boolean) {
     const { nLayers } = this.config.text;
-    const seen = (p: HookPoint) => !/^(vision|projector)\./.test(p.name);
+    const seen = (p: HookPoint) => !ofVisuals.test(p.name);
     const selected = this.select(namesFilter, kernels);
     const unseen = visuals ? undefined : selected.find((p) => !seen(p) && [namesFilter].flat().includes(p.name));
     if (unseen) throw new InputError(`${unseen.name} does not happen: the prompt has no images`);
@@ -209,6 +210,14 @@ export class Forward {
           `${found[kind]} ${kind} tokens in the prompt for ${counts.length} ${kind}s${counts.length ? ` of ${counts.join(', ')} tokens` : ''}`,
         );
     }
+  }
+
+  /** @throws InputError for edits of what does not happen: they must not look like edits that change nothing. */
+  checkEdits({ edits = [] }: RunOptions, visuals: number): void {
+    const never = edits.find(
+      ({ at }) => !visuals && selectHooks(this.hookPoints, at).every((p) => ofVisuals.test(p.name)),
+    );
+    if (never) throw new InputError(`edit of ${never.at}: it does not happen, the prompt has no images`);
   }
 
   /** @param generates the run is part of a generation, whose edits may be of what follows the prompt. */

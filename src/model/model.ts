@@ -280,6 +280,7 @@ export class Model {
     const start = cache?.length ?? 0;
     if (cache && !start) cache.promptLength = length;
     const edits = this.#forward.plan(options, cache?.promptLength ?? length, cache !== undefined);
+    if (!start) this.#forward.checkEdits(options, pictures); // what follows a prompt may go on from its pictures
     const hooks = new Hooks(rec, { names, length, range, batch, start, edits, keep });
 
     const x = hooks.pass('hook_merged_embed', this.#forward.merged(rec, hooks, inputs));

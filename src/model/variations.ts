@@ -141,6 +141,7 @@ async function runPrefix(
   forward.check(input, length, undefined);
   const rec = gpu.record('shared prefix', options);
   const edits = forward.plan(options, length, false);
+  forward.checkEdits(options, input.visuals.length);
   const { wanted, layers } = forward.extent(options, input.visuals.length, false);
   const names = new Set(wanted.map(({ name }) => name).filter((name) => early.test(name)));
   const hooks = new Hooks(rec, { names, length, range, edits });

@@ -184,6 +184,8 @@ describe.each(dualNames)('%s', (checkpoint) => {
     const crops = { ...images[0], shape: [2, 3, side, side], pixels: new Float32Array(2 * 3 * side * side) };
     await expect(encoder.run({ images: [crops] })).rejects.toThrow('an image of 2 crops: a dual encoder sees one crop');
     await expect(encoder.run({ texts }, { namesFilter: 'vision.hook_embed' })).rejects.toThrow('vision inputs');
+    const edits = [{ at: 'vision.blocks.*', scale: 2 }];
+    await expect(encoder.run({ texts }, { edits })).rejects.toThrow(/^vision\..* does not happen: there are no vision/);
     await expect(encoder.run({ texts }, { namesFilter: '*', maxResultBytes: 1000 })).rejects.toThrow('bytes');
   });
 });

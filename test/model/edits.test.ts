@@ -3,7 +3,7 @@ import { afterAll, beforeAll, describe, expect, it } from 'vitest';
 import type { Tensor } from '../../src/kernels/tensor.ts';
 import type { TextConfig } from '../../src/model/config/text.ts';
 import { type Edit, type EditPositions, firstPosition } from '../../src/model/edits.ts';
-import { generate } from '../../src/model/generate.ts';
+import { generate, PromptRun } from '../../src/model/generate.ts';
 import type { ActivationCache } from '../../src/model/run.ts';
 import { variationsAtOnce } from '../../src/model/variations.ts';
 import { useGpu } from '../gpu.ts';
@@ -512,6 +512,23 @@ describe('edits that mean nothing are refused', () => {
     const ids: number[] = [];
     for await (const id of generate(model, s.input, { edits, maxNewTokens: 3, endTokens: new Set() })) ids.push(id);
     expect(ids.slice(1)).toEqual([7, 9]);
+  });
+
+  it('of what does not happen, and not of what has happened', async () => {
+    const { model } = s.loaded;
+    const text = { inputIds: [5, 9, 7], visuals: [] };
+    for (const at of ['vision.blocks.0.attn.hook_z', 'projector.*']) {
+      const edits: Edit[] = [{ at, set: 0 }];
+      const message = `edit of ${at}: it does not happen, the prompt has no images`;
+      await expect(model.runWithCache(text, { edits, namesFilter: 'logits' })).rejects.toThrow(message);
+      await expect(model.runVariations(text, [[], edits], { namesFilter: 'logits' })).rejects.toThrow(message);
+      await expect(model.runVariations(text, [[]], { edits, namesFilter: 'logits' })).rejects.toThrow(message);
+      // The picture is behind what these tokens follow.
+      const run = await PromptRun.start(model, [s.input], { room: 2, logits: true, edits });
+      expect((await run.logProbabilities([7, 9]))[0]).toHaveLength(2);
+      run.destroy();
+    }
+    await model.runWithCache(text, { edits: [{ at: '*.attn.hook_z', scale: 1 }], namesFilter: 'logits' });
   });
 
   it('a list that is none', async () => {

@@ -119,7 +119,7 @@ const fields: Readonly<Record<keyof AttentionKernel, readonly [is: (value: unkno
   labels: [(x) => [x].flat().every(isText), 'a glob, or a list of them'],
   workgroups: [isFunction, 'a function (ours) => [x, y, z]'],
   inputs: [isFunction, 'a function (ours) => ({ name: Float32Array })'],
-  masks: [Array.isArray, `a list of ${attentionMasks.join(', ')}`],
+  masks: [(x) => Array.isArray(x) && x.length > 0, `a list of some of ${attentionMasks.join(', ')}`],
   extras: [(x) => isTable(x, isFunction), 'functions ({ heads, headSize }) => sizes, by name'],
   reference: [(x) => isTable(x, () => true), 'a table: { weights, extras }'],
 };
