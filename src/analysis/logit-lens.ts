@@ -67,7 +67,7 @@ export async function logitLens(model: Model, input: ModelInput, options: LensOp
 }
 
 /** The likeliest tokens of a distribution, some others, and its entropy. */
-export function readLogits(logits: Float32Array, k: number, tokens: readonly number[]) {
+function readLogits(logits: Float32Array, k: number, tokens: readonly number[]) {
   const total = logSumExp(logits);
   const probability = (id: number) => Math.exp(logits[id] - total);
   let entropy = 0;

@@ -93,7 +93,7 @@ export async function headWords(
 }
 
 /** What heads write into the residual stream, W_O^h z without bias: [outputs, dModel]. */
-export async function throughOutput(model: Model, outputs: readonly HeadOutput[]): Promise<Float32Array> {
+async function throughOutput(model: Model, outputs: readonly HeadOutput[]): Promise<Float32Array> {
   const { nHeads, dHead, dModel } = model.config.text;
   const rec = model.gpu.record('head outputs through W_O');
   const reads = layersOf(outputs).map((layer) => {

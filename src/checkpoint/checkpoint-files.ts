@@ -76,7 +76,7 @@ export async function hasWeights(folder: Folder): Promise<boolean> {
 }
 
 /** A file of a folder for `readHeader` and the like. */
-export async function openFile(folder: Folder, name: string): Promise<FileRange> {
+async function openFile(folder: Folder, name: string): Promise<FileRange> {
   return { name, size: await folder.size(name), read: (start, end) => readRange(folder, name, start, end) };
 }
 

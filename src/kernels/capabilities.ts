@@ -19,7 +19,7 @@ export interface Capabilities {
 }
 
 /** Features that some kernel or tool of ours has a use for; requested where the adapter has them. */
-export const usefulFeatures: GPUFeatureName[] = ['subgroups', 'timestamp-query', 'shader-f16'];
+const usefulFeatures: GPUFeatureName[] = ['subgroups', 'timestamp-query', 'shader-f16'];
 
 const usefulLimits = [
   'maxBufferSize',

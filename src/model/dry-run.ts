@@ -53,7 +53,7 @@ export function recordStep(model: Model, before: number, options: RunOptions = {
 }
 
 /** A visual of no particular content. */
-export const blank = (shape: VisualShape): Visual => ({
+const blank = (shape: VisualShape): Visual => ({
   ...shape,
   pixels: new Float32Array(elementCount(shape.shape)),
 });

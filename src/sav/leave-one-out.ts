@@ -152,7 +152,7 @@ function chooseHeadsPerFold(
 }
 
 /** One head's votes on all other examples when one is left out. */
-export class HeadFolds {
+class HeadFolds {
   private readonly classes: ClassIndex;
   private readonly n: number;
   /** Dot products of examples, [n, n]. */

@@ -1,7 +1,7 @@
 // Scenes such as tiny-llava was trained on: coloured shapes on the cells of a 3 x 3 grid, 48 x 48 pixels. Drawn here, and
 // plainly (no texture, no noise, no tilt), so that what is in a picture is known and one thing of it can be changed alone.
 
-export const colors = {
+const colors = {
   red: [220, 40, 40],
   green: [40, 170, 60],
   blue: [40, 80, 225],

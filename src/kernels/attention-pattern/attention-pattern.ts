@@ -40,7 +40,7 @@ export function attentionScores(rec: Recorder, args: QueryKeyArgs & { out?: Tens
   return scores;
 }
 
-export function scoresCost(g: Geometry): Cost {
+function scoresCost(g: Geometry): Cost {
   const { batch, queries, heads, kvHeads, headSize, keys } = g;
   return {
     flops: 2 * batch * heads * headSize * visiblePairs(g),
@@ -80,7 +80,7 @@ export function attentionPattern(rec: Recorder, args: { scores: Tensor; label: s
 }
 
 /** Maximum, difference, sum and division of each entry; the exponential is not counted. */
-export const patternCost = (shape: readonly number[]): Cost => ({
+const patternCost = (shape: readonly number[]): Cost => ({
   flops: 4 * elementCount(shape),
   bytes: 8 * elementCount(shape),
 });

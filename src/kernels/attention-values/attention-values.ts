@@ -7,7 +7,7 @@ import { attentionValuesContract, attentionValuesWgsl } from './attention-values
 
 const text = cachedText(attentionValuesWgsl);
 
-export const attentionValuesCost = (pairs: number, headSize: number): Cost => ({
+const attentionValuesCost = (pairs: number, headSize: number): Cost => ({
   flops: 2 * pairs * headSize,
   bytes: 4 * pairs,
 });

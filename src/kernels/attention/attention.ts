@@ -68,7 +68,7 @@ export function attentionTile(variant: 'tile' | 'quad', chunks: number): Attenti
 }
 
 /** Multiply-adds of the visible pairs alone, each of q, k, v and z once through memory; exponentials are not counted. */
-export function attentionCost(g: Geometry): Cost {
+function attentionCost(g: Geometry): Cost {
   const { batch, queries, heads, kvHeads, headSize } = g;
   return {
     flops: 4 * batch * heads * headSize * visiblePairs(g),

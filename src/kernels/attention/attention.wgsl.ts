@@ -109,7 +109,7 @@ const lines = (count: number, line: (i: number) => string) =>
   Array.from({ length: count }, (_, i) => line(i)).join('\n');
 const xyzw = ['x', 'y', 'z', 'w'];
 
-export const splitThreads = 128;
+const splitThreads = 128;
 
 /** Variant `split`: few queries. */
 export function attentionSplitWgsl(shape: AttentionShape): string {

@@ -26,7 +26,7 @@ export interface CustomKernel {
   readonly inputs?: (ours: Dispatch) => Readonly<Record<string, Float32Array<ArrayBuffer>>>;
 }
 
-export const attentionMasks = ['full', 'causal', 'window', 'segments'] as const;
+const attentionMasks = ['full', 'causal', 'window', 'segments'] as const;
 /** Which keys a query sees: all, those up to its own position, the last `params.window` of these, or those of its segment. */
 export type AttentionMask = (typeof attentionMasks)[number];
 

@@ -23,7 +23,7 @@ export interface EditArgs {
   out?: Tensor;
 }
 
-export const editCost = (elements: number): Cost => ({ flops: 2 * elements, bytes: 12 * elements });
+const editCost = (elements: number): Cost => ({ flops: 2 * elements, bytes: 12 * elements });
 
 /**
  * x with the chosen rows and columns scaled, added to or replaced: what ablating, steering and patching come down to.

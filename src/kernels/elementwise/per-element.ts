@@ -48,7 +48,7 @@ function elementType(dtype: DType, width: Width): string {
   return dtype !== 'u32' && width === 4 ? 'vec2u' : 'u32';
 }
 
-export function perElementContract({ inputs, params, width, prelude = '' }: PerElement): string {
+function perElementContract({ inputs, params, width, prelude = '' }: PerElement): string {
   const names = Object.keys(inputs);
   const bindings = names.map(
     (name, b) =>
@@ -65,6 +65,7 @@ ${prelude}
 `;
 }
 
+/** @public for bench/isa/, which reads what is built */
 export const perElementWgsl = (op: PerElement): string => /* wgsl */ `${perElementContract(op)}
 @compute @workgroup_size(${workgroup})
 fn main(

@@ -29,7 +29,7 @@ export function embeddingProblem([count, vocabulary, columns, parts]: EmbeddingS
   };
 }
 
-export const embeddingSizes: readonly EmbeddingSizes[] = [
+const embeddingSizes: readonly EmbeddingSizes[] = [
   [1, 1, 1, 1],
   [5, 7, 3, 1],
   [37, 13, 129, 3],

@@ -53,7 +53,7 @@ export function headResult(rec: Recorder, args: { z: Tensor; weight: Weight; lab
   return result;
 }
 
-export const headResultCost = (queries: number, heads: number, headSize: number, rows: number, dtype: DType): Cost => ({
+const headResultCost = (queries: number, heads: number, headSize: number, rows: number, dtype: DType): Cost => ({
   flops: 2 * queries * heads * headSize * rows,
   bytes: 4 * queries * heads * (headSize + rows) + bytesPerElement[dtype] * rows * heads * headSize,
 });
@@ -88,7 +88,7 @@ export function headSum(rec: Recorder, args: { result: Tensor; bias?: Tensor; la
   });
 }
 
-export const headSumCost = (queries: number, heads: number, dModel: number): Cost => ({
+const headSumCost = (queries: number, heads: number, dModel: number): Cost => ({
   flops: queries * (heads + 1) * dModel,
   bytes: 4 * ((heads + 1) * queries + 1) * dModel,
 });

@@ -91,7 +91,7 @@ const planName = (plan: MatmulPlan) =>
   plan.variant === 'base' ? 'base' : `${plan.variant}${plan.rows}x${plan.columns}`;
 
 /** Multiply-adds count two; each operand once through memory, weights as stored. */
-export function matmulCost({ rows, n, k }: MatmulProblem, { dtype, bias, residual, activation }: MatmulTraits): Cost {
+function matmulCost({ rows, n, k }: MatmulProblem, { dtype, bias, residual, activation }: MatmulTraits): Cost {
   const perElement = (bias ? 1 : 0) + (residual ? 1 : 0) + (activation ? activationFlops[activation] : 0);
   return {
     flops: rows * n * (2 * k + perElement),

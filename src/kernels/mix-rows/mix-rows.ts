@@ -44,7 +44,7 @@ export function mixRows(
   });
 }
 
-export const mixRowsCost = (rows: number, columns: number): Cost => ({
+const mixRowsCost = (rows: number, columns: number): Cost => ({
   flops: 2 * taps * rows * columns,
   bytes: 4 * rows * ((taps + 1) * columns + 2 * taps),
 });

@@ -4,7 +4,7 @@ import type { Cost, Recorder } from '../recorder.ts';
 import { expectDType, expectShape, type Tensor } from '../tensor.ts';
 import { patchifyBody } from './patchify.wgsl.ts';
 
-export const patchifyCost = (elements: number): Cost => ({ flops: 0, bytes: 8 * elements });
+const patchifyCost = (elements: number): Cost => ({ flops: 0, bytes: 8 * elements });
 
 /**
  * Images cut into patches, the input of a patch embedding by matrix product. Pixels to the right of and below the last

@@ -42,7 +42,7 @@ export function rotaryEmbedding(
   return out;
 }
 
-export const rotaryCost = (length: number, heads: number, headSize: number): Cost => ({
+const rotaryCost = (length: number, heads: number, headSize: number): Cost => ({
   flops: 3 * length * heads * headSize,
   bytes: 4 * length * headSize * (2 * heads + 1),
 });

@@ -5,7 +5,7 @@ import { extraRow, keepText, spliceBody } from './splice.wgsl.ts';
 
 export { extraRow, keepText };
 
-export const spliceCost = (tokens: number, columns: number): Cost => ({
+const spliceCost = (tokens: number, columns: number): Cost => ({
   flops: 0,
   bytes: 4 * tokens * (1 + 2 * columns),
 });

@@ -5,7 +5,7 @@ import { expectDType, expectShape, type Tensor } from '../tensor.ts';
 import { visionEmbeddingBody } from './vision-embedding.wgsl.ts';
 
 /** @param extra 1 with a class token, else 0 */
-export const visionEmbeddingCost = (batch: number, patches: number, columns: number, extra = 1): Cost => ({
+const visionEmbeddingCost = (batch: number, patches: number, columns: number, extra = 1): Cost => ({
   flops: batch * (patches + extra) * columns,
   bytes: 4 * columns * (batch * patches + (patches + 2 * extra) + batch * (patches + extra)),
 });

@@ -20,7 +20,8 @@ interface Library {
   readonly ByteFallbackDecoder: new (config: object) => HfDecoder;
 }
 
-export const { Tokenizer: HfTokenizer, ByteFallbackDecoder } = library as unknown as Library;
+const { Tokenizer, ByteFallbackDecoder } = library as unknown as Library;
+export const HfTokenizer = Tokenizer;
 
 /** The byte that a token such as <0x0A> stands for. */
 export function byteOf(token: string): number | undefined {

@@ -29,7 +29,7 @@ const config: TopLevelSpec['config'] = {
 };
 
 /** Inline SVG of a specification; `title` is read aloud in its place. */
-export async function renderChart(spec: TopLevelSpec, title: string): Promise<Markup> {
+async function renderChart(spec: TopLevelSpec, title: string): Promise<Markup> {
   const svg = await svgOf(spec, config);
   return trusted(svg.replace('<svg ', `<svg role="img" aria-label="${escapeMarkup(title)}" `));
 }
