@@ -191,7 +191,9 @@ export class Forward {
     if (cache && end > cache.capacity)
       throw new InputError(`${end} positions do not fit the cache of ${cache.capacity}`);
     if (end > text.maxPositions)
-      throw new InputError(`${end} positions exceed this model's max_position_embeddings, ${text.maxPositions}`);
+      throw new InputError(
+        `${end} positions exceed this model's max_position_embeddings, ${text.maxPositions}: shorten the prompt`,
+      );
     if (visuals.length && !vision) throw new InputError('this model takes no images: it is a text-only decoder');
     const found = { image: 0, video: 0 };
     for (let i = 0; i < length; i++) {

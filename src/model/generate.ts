@@ -86,7 +86,9 @@ export class PromptRun {
     if (!(Number.isInteger(room) && room >= 0))
       throw new InputError(`room for ${room} positions: give a whole number (maxNewTokens is at least 1)`);
     if (length + room > maxPositions)
-      throw new InputError(`${length} prompt tokens and ${room} more exceed this model's ${maxPositions} positions`);
+      throw new InputError(
+        `${length} prompt tokens and ${room} more exceed this model's ${maxPositions} positions: shorten the prompt, or ask for fewer tokens`,
+      );
     const cache = new KvCache(model.gpu, model.config.text, Math.max(1, length + room), Math.max(1, inputs.length));
     const tokens = model.gpu.tensor('tokens', 'u32', [cache.batch]);
     try {

@@ -37,7 +37,7 @@ export interface LoadedModel {
 export async function loadModel(folder: Folder, { gpu, onProgress, signal }: LoadModelOptions): Promise<LoadedModel> {
   const json = await requireJson(folder, 'config.json');
   const config = parseConfig(json, `${folder.location}/config.json`);
-  const ends = endTokens(json, (await readJson(folder, 'generation_config.json')) ?? {});
+  const ends = endTokens(json, (await readJson(folder, 'generation_config.json')) ?? {}, config.text.modelType);
   const checkpoint = await openCheckpoint(folder);
   const loaded = await loadTensors(gpu, checkpoint, weightSpecs(config), {
     ...unreadTensors(config),

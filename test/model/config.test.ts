@@ -1,6 +1,7 @@
 import { describe, expect, it } from 'vitest';
 import { ConfigError } from '../../src/model/errors.ts';
 import { parseConfig } from '../../src/model/families/index.ts';
+import { endTokens } from '../../src/model/generation-config.ts';
 
 // As llava-hf/llava-1.5-7b-hf has it: what equals the HF classes' defaults is left out.
 const hub = {
@@ -138,10 +139,35 @@ describe('a decoder', () => {
     const { rope } = text('llama', { max_position_embeddings: 777, rope_scaling: llama3 });
     expect(rope).toMatchObject({ type: 'llama3', theta: 1e4, originalMaxPositions: 777 });
   });
+
+  it('takes the positions before the scaling from beside the rotary settings first', () => {
+    const rope_scaling = {
+      rope_type: 'llama3',
+      factor: 8,
+      low_freq_factor: 1,
+      high_freq_factor: 4,
+      original_max_position_embeddings: 64,
+    };
+    expect(text('llama', { rope_scaling }).rope).toMatchObject({ originalMaxPositions: 64 });
+    const { rope } = text('llama', { rope_scaling, original_max_position_embeddings: 32 });
+    expect(rope).toMatchObject({ originalMaxPositions: 32 });
+  });
 });
 
 it('an original repository’s tower gives its last state but one where config.json does not say', () => {
   const original = { model_type: 'llava_llama', mm_vision_tower: 'openai/clip-vit-large-patch14-336' };
   const { vision } = parseConfig({ ...original, mm_projector_type: 'mlp2x_gelu' });
   expect(vision?.config).toMatchObject({ features: { layers: [23], strategy: 'default' } });
+});
+
+it('end tokens are those of the most telling file, or what the decoder’s class assumes, or none', () => {
+  const ends = (...args: Parameters<typeof endTokens>) => [...endTokens(...args)];
+  const config = { eos_token_id: 5, text_config: { eos_token_id: 6 } };
+  expect(ends(config, { eos_token_id: [7, 8] }, 'llama')).toEqual([7, 8]);
+  expect(ends(config, {}, 'llama')).toEqual([5]);
+  expect(ends({ ...config, eos_token_id: null }, {}, 'llama')).toEqual([6]);
+  expect(ends({}, {}, 'mistral')).toEqual([2]);
+  expect(ends({}, {}, 'qwen2_5_vl_text')).toEqual([151645]);
+  expect(ends({}, {}, 'qwen2')).toEqual([]); // its token 2 is a "#"
+  expect(() => ends({ eos_token_id: '</s>' }, {}, 'llama')).toThrow(/expected a token id or a list of token ids/);
 });

@@ -184,7 +184,7 @@ def write_settings(folder: Path, spec: Spec) -> int:
         folder / "processor_config.json",
         {
             "image_token": "<image>",
-            "num_additional_image_tokens": 1,
+            "num_additional_image_tokens": int(spec.vision.get("model_type") != "siglip_vision_model"),  # a class token
             "patch_size": patch_size,
             "processor_class": "LlavaProcessor",
             "vision_feature_select_strategy": top["vision_feature_select_strategy"],

@@ -153,6 +153,7 @@ const textSchema = z.object({
   rope_parameters: ropeSchema.nullish(),
   rope_scaling: ropeSchema.nullish(),
   partial_rotary_factor: z.number().nullish(),
+  original_max_position_embeddings: count.nullish(),
   attention_bias: z.boolean().nullish(),
   mlp_bias: z.boolean().nullish(),
   tie_word_embeddings: z.boolean().nullish(),
@@ -194,6 +195,9 @@ export function parseText(settings: Settings, json: unknown, where: string, defa
   settings.unquantised(t, prefix);
   const isSet = (rope: object | null | undefined) => rope != null && Object.keys(rope).length > 0;
   const rope = (isSet(t.rope_scaling) ? t.rope_scaling : t.rope_parameters) ?? {};
+  // HF's classes let the one beside the rotary settings go before the one within.
+  const originalMaxPositions =
+    t.original_max_position_embeddings ?? rope.original_max_position_embeddings ?? maxPositions;
   if ([t.partial_rotary_factor, rope.partial_rotary_factor].some((factor) => factor != null && factor !== 1))
     settings.problem(`${prefix}partial_rotary_factor: only 1 is supported`);
   return {
@@ -209,7 +213,7 @@ export function parseText(settings: Settings, json: unknown, where: string, defa
     eps: t.rms_norm_eps ?? d.rms_norm_eps,
     vocabSize: size('vocab_size'),
     maxPositions,
-    rope: ropeConfig(settings, rope, rope.rope_theta ?? t.rope_theta ?? d.rope_theta, maxPositions, d, prefix),
+    rope: ropeConfig(settings, rope, rope.rope_theta ?? t.rope_theta ?? d.rope_theta, originalMaxPositions, d, prefix),
     mropeSections: mropeSections(settings, modelType, d, rope.mrope_section, dHead, prefix),
     qkvBias: d.bias === 'qkv' || (d.bias === 'config' && (t.attention_bias ?? false)),
     oBias: d.bias === 'config' && (t.attention_bias ?? false),
@@ -224,7 +228,7 @@ function ropeConfig(
   settings: Settings,
   raw: z.infer<typeof ropeSchema>,
   theta: number,
-  maxPositions: number,
+  originalMaxPositions: number,
   { mrope }: Decoder,
   prefix: string,
 ): RopeConfig {
@@ -249,7 +253,7 @@ function ropeConfig(
       factor: need('factor'),
       lowFreqFactor: need('low_freq_factor'),
       highFreqFactor: need('high_freq_factor'),
-      originalMaxPositions: raw.original_max_position_embeddings ?? maxPositions,
+      originalMaxPositions,
     };
   settings.problem(
     `${prefix}rope_parameters: rope_type ${JSON.stringify(type)} is not supported; supported: default, linear, llama3${mrope ? ', mrope' : ''}`,

@@ -44,12 +44,13 @@ export class DualProcessor {
   }
 
   /**
-   * @param truncate cut a text that is longer than the tower's positions before its last token, as HF does with
-   *   `truncation=True`.
+   * @param truncate cut a text that is longer than the tower's positions, or than what the tokenizer says a text is, before
+   *   its last token, as HF does with `truncation=True`.
    * @throws InputError for such a text otherwise.
    */
   text(text: string, truncate = false): TokenizedText {
-    const { maxPositions } = this.#config.text;
+    // HF pads and truncates to the tokenizer's own length; the tower has no positions beyond its table.
+    const maxPositions = Math.min(this.#config.text.maxPositions, this.tokenizer.maxLength);
     const ids = this.tokenizer.encode(this.#config.family.writtenAs(text));
     const cut = Math.max(0, ids.length - maxPositions);
     if (cut && !truncate)

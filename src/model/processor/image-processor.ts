@@ -20,6 +20,7 @@ import {
   clipStatistics,
   commonSettings,
   cropSchema,
+  flag,
   parsePixels,
   type Settings,
   siglipStatistics,
@@ -49,9 +50,9 @@ export interface Crops {
 
 const schema = z.object({
   ...commonSettings,
-  do_pad: z.boolean().nullish(),
+  do_pad: flag,
   size: sizeSchema.nullish(),
-  do_center_crop: z.boolean().nullish(),
+  do_center_crop: flag,
   crop_size: cropSchema.nullish(),
 });
 

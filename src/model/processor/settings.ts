@@ -32,16 +32,22 @@ const perChannel = z.union([triple, z.number().transform((v): [number, number, n
   error: 'expected three numbers, or one',
 });
 
-/** Settings that every kind has. Whatever else is in the file has no effect in HF either. Null means the default. */
+/** On or off, or the class's default where the file is silent. Null is off, as it is in HF. */
+export const flag = z
+  .boolean()
+  .nullish()
+  .transform((on) => (on === null ? false : on));
+
+/** Settings that every kind has. Whatever else is in the file has no effect in HF either. But for flags, null means the default. */
 export const commonSettings = {
   image_processor_type: z.string().nullish(),
   feature_extractor_type: z.string().nullish(),
   video_processor_type: z.string().nullish(),
-  do_resize: z.boolean().nullish(),
+  do_resize: flag,
   resample: z.int().min(0).max(5).nullish(),
-  do_rescale: z.boolean().nullish(),
+  do_rescale: flag,
   rescale_factor: z.number().positive().nullish(),
-  do_normalize: z.boolean().nullish(),
+  do_normalize: flag,
   image_mean: perChannel.nullish(),
   image_std: perChannel.nullish(),
   data_format: z.string().nullish(),

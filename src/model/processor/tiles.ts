@@ -9,6 +9,7 @@ import {
   clipStatistics,
   commonSettings,
   cropSchema,
+  flag,
   parsePixels,
   type Settings,
   side,
@@ -37,7 +38,7 @@ export const pinpointsSchema = z.array(pinpointSchema).min(1).max(1000);
 const schema = z.object({
   ...commonSettings,
   size: sizeSchema.nullish(),
-  do_center_crop: z.boolean().nullish(),
+  do_center_crop: flag,
   crop_size: cropSchema.nullish(),
   image_grid_pinpoints: pinpointsSchema.nullish(),
 });

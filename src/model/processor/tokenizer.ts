@@ -38,6 +38,7 @@ const configSchema = z.looseObject({
   add_bos_token: z.boolean().nullish(),
   add_eos_token: z.boolean().nullish(),
   clean_up_tokenization_spaces: z.boolean().nullish(),
+  model_max_length: z.number().positive().nullish(),
   chat_template: z.unknown().optional(),
 });
 
@@ -79,6 +80,8 @@ export class Tokenizer {
   readonly specialTokens: SpecialTokens;
   /** The chat template of tokenizer_config.json, as it is there. */
   readonly chatTemplate: unknown;
+  /** The longest text that tokenizer_config.json speaks of (`model_max_length`), which may be none. */
+  readonly maxLength: number;
   readonly #hf: HfTokenizer;
   readonly #specialIds: ReadonlySet<number>;
   readonly #cleanUp: boolean;
@@ -92,6 +95,7 @@ export class Tokenizer {
     const video_token = config.video_token ?? named(config.extra_special_tokens, 'video_token');
     this.specialTokens = defined({ bos_token, eos_token, unk_token, pad_token, image_token, video_token });
     this.chatTemplate = config.chat_template;
+    this.maxLength = config.model_max_length ?? Number.POSITIVE_INFINITY;
     this.#specialIds = new Set([...special].map((token) => this.requireId(token)));
     // transformers ignores the setting for BPE, whose decoder has already put every space right.
     this.#cleanUp = !isBpe && (config.clean_up_tokenization_spaces ?? false);

@@ -48,6 +48,12 @@ test('sizes may be given in every form that HF takes', () => {
   });
 });
 
+test('a step whose flag is null is left out, as in HF', () => {
+  const json = { do_resize: null, do_center_crop: null, do_rescale: null, do_normalize: null };
+  const { resize, crop, rescaleFactor, normalize } = parseImageProcessor({ json, file: 'p.json' });
+  expect([resize, crop, rescaleFactor, normalize]).toEqual([undefined, undefined, undefined, undefined]);
+});
+
 test.each([
   [
     { image_processor_type: 'ViTImageProcessor' },

@@ -88,6 +88,13 @@ test('the number of positions is the config’s', async () => {
   expect(() => processor.text('the blue square')).toThrow('does not fit the 5 positions');
 });
 
+test('texts are no longer than the tokenizer says, whatever positions there are', async () => {
+  const config = { tokenizer_class: 'SiglipTokenizer', pad_token: '</s>', model_max_length: 6 };
+  const processor = await dual('siglip', { 'tokenizer_config.json': config });
+  expect(processor.text('a').ids).toHaveLength(6);
+  expect(processor.text('the blue square above the red one', true).ids).toHaveLength(6);
+});
+
 test.each([
   [{ 'config.json': { model_type: 'llava' } }, 'model_type "llava" is not an encoder of images and texts'],
   [
