@@ -9,7 +9,7 @@ import type { Edit } from '../model/edits.ts';
 import type { ModelInput } from '../model/input.ts';
 import type { VisionLanguageModel } from '../model/vision-language-model.ts';
 import { type Context, type Progress, UsageError } from './context.ts';
-import { writeWhole } from './files.ts';
+import { outputFile, writeWhole } from './files.ts';
 
 export interface OutputOptions {
   csv?: string;
@@ -18,14 +18,14 @@ export interface OutputOptions {
 
 export function withOutputOptions(command: Command): Command {
   return command
-    .option('--csv <file>', 'also write the numbers, a row each, as CSV')
+    .option('--csv <file>', 'also write the numbers, a row each, as CSV', outputFile)
     .option('--out <file>', 'also draw them: an .svg or a .png file', plotFile);
 }
 
 function plotFile(file: string): string {
   if (!['.svg', '.png'].includes(extname(file).toLowerCase()))
     throw new InvalidArgumentError('Plots are written as .svg or .png.');
-  return file;
+  return outputFile(file);
 }
 
 export type CsvRow = Readonly<Record<string, string | number>>;

@@ -3,7 +3,7 @@ import { tensorOf, writeSafetensors } from '../checkpoint/safetensors-writer.ts'
 import type { PosSlice } from '../model/positions.ts';
 import type { Activation } from '../model/run.ts';
 import type { Register } from './command.ts';
-import { writeWhole } from './files.ts';
+import { outputFile, writeWhole } from './files.ts';
 import { type KernelOptions, readKernels, withKernelOptions } from './kernel-file.ts';
 import { openPrompt, type PromptOptions, withPromptOptions } from './prompt.ts';
 
@@ -21,7 +21,7 @@ export const captureCommand: Register = (program, run) => {
       'hook points, logits or pixel_values; * matches anything; repeat or separate with commas',
       names,
     )
-    .requiredOption('--out <file>', 'the safetensors file to write')
+    .requiredOption('--out <file>', 'the safetensors file to write', outputFile)
     .option(
       '--pos <position>',
       'positions of the language model: last, a number (negative from the end), or start:end',

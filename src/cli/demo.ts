@@ -14,7 +14,7 @@ import {
   type TaskResult,
   table,
 } from './experiments.ts';
-import { writeWhole } from './files.ts';
+import { outputFile, writeWhole } from './files.ts';
 import { type ModelOptions, openModel, withCommonOptions } from './model.ts';
 import { embeddedCheckpoint, version } from './package-info.ts';
 
@@ -33,7 +33,7 @@ export const demoCommand: Register = (program, run) => {
     .description(
       'The main job on shipped examples: fit SAVs, classify the queries, compare with the model’s own answers.',
     )
-    .option('--out <file>', 'the HTML report', 'headlight-report.html')
+    .option('--out <file>', 'the HTML report', outputFile, 'headlight-report.html')
     .option(
       '--heads <k>',
       'attention heads that vote: a number, or auto (by leave-one-out on the training rows)',

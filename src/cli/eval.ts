@@ -11,7 +11,7 @@ import type { Register } from './command.ts';
 import { type DataOptions, featureStore, headCount, oneOf, promptSet, readData, withDataOptions } from './data.ts';
 import { openEncoders, runEncoder } from './encoder.ts';
 import { percent, reportTask, runTask, summaryJson, type TaskResult, table } from './experiments.ts';
-import { writeWhole } from './files.ts';
+import { outputFile, writeWhole } from './files.ts';
 import { collect, type ModelOptions, openModel, withCommonOptions } from './model.ts';
 
 const methods = [
@@ -60,7 +60,7 @@ export const evalCommand: Register = (program, run) => {
       collect,
     )
     .option('--label-prompt <text>', 'what stands for a label in zero-shot', labelPrompt, defaultLabelPrompt)
-    .option('--report <file>', 'also write an HTML report')
+    .option('--report <file>', 'also write an HTML report', outputFile)
     .addHelpText(
       'after',
       `

@@ -1,21 +1,41 @@
 import { randomUUID } from 'node:crypto';
-import { lstat, mkdir, readFile, rename, rm, writeFile } from 'node:fs/promises';
-import { basename, dirname, join } from 'node:path';
+import { accessSync, constants, existsSync, statSync } from 'node:fs';
+import { mkdir, readFile, realpath, rename, rm, stat, writeFile } from 'node:fs/promises';
+import { basename, dirname, join, resolve } from 'node:path';
+import { InvalidArgumentError } from 'commander';
 import type { FeatureStore } from '../sav/feature-cache.ts';
 
+/** The file of an option that names what is to be written: better refused now than after minutes of work. */
+export function outputFile(file: string): string {
+  if (!file) throw new InvalidArgumentError('Name the file to write.');
+  const path = resolve(file);
+  let nearest = path;
+  while (!existsSync(nearest)) nearest = dirname(nearest);
+  const isFolder = statSync(nearest).isDirectory();
+  if (nearest === path && isFolder) throw new InvalidArgumentError('It is a folder; name the file to write.');
+  if (nearest !== path && !isFolder) throw new InvalidArgumentError(`${nearest} is no folder.`);
+  try {
+    accessSync(nearest, constants.W_OK);
+  } catch {
+    throw new InvalidArgumentError(`${nearest} cannot be written.`);
+  }
+  return file;
+}
+
 /**
- * Writes a file whole or not at all: beside, then renamed. Devices, pipes and links (`/dev/stdout`) are written into: a rename
- * would put a file in their place.
+ * Writes a file whole or not at all: beside, then renamed. A link's target is; devices and pipes (`/dev/stdout`) are written
+ * into: a rename would put a file in their place.
  */
 export async function writeWhole(file: string, data: string | Uint8Array): Promise<void> {
-  const there = await lstat(file).catch(() => undefined);
+  const target = await realpath(file).catch(() => file);
+  const there = await stat(target).catch(() => undefined);
   if (there?.isDirectory()) throw new Error(`${file}: it is a folder; name the file to write`);
-  if (there && !there.isFile()) return writeFile(file, data);
-  const beside = join(dirname(file), `.${basename(file)}.${randomUUID()}.part`);
+  if (there && !there.isFile()) return writeFile(target, data);
+  const beside = join(dirname(target), `.${basename(target)}.${randomUUID()}.part`);
   try {
-    await mkdir(dirname(file), { recursive: true });
+    await mkdir(dirname(target), { recursive: true });
     await writeFile(beside, data);
-    await rename(beside, file);
+    await rename(beside, target);
   } catch (e) {
     await rm(beside, { force: true }).catch(() => {}); // where its folder is none
     throw new Error(`${file || 'an empty name'}: cannot be written: ${(e as Error).message}`, { cause: e });

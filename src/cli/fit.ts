@@ -19,7 +19,7 @@ import {
   withDataOptions,
 } from './data.ts';
 import { percent, table } from './experiments.ts';
-import { writeWhole } from './files.ts';
+import { outputFile, writeWhole } from './files.ts';
 import { integer, type ModelOptions, openModel, withCommonOptions } from './model.ts';
 
 interface Options extends ModelOptions, DataOptions {
@@ -38,7 +38,7 @@ export const fitCommand: Register = (program, run) => {
   withDataOptions(withCommonOptions(program.command('fit')))
     .description('Choose attention heads from labelled examples and store a classifier.')
     .requiredOption('--train <file>', 'labelled examples, JSON Lines {image, question, label}; about 20 a label')
-    .requiredOption('--out <file>', 'the classifier, a safetensors file')
+    .requiredOption('--out <file>', 'the classifier, a safetensors file', outputFile)
     .option('--heads <k>', 'attention heads that vote: a number, or auto (by leave-one-out)', headCount, defaults.k)
     .option(
       '--scoring <how>',

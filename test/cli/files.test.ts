@@ -2,7 +2,7 @@ import { lstat, mkdir, mkdtemp, readdir, readFile, rm, symlink, writeFile } from
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { afterEach, beforeEach, expect, it } from 'vitest';
-import { writeWhole } from '../../src/cli/files.ts';
+import { outputFile, writeWhole } from '../../src/cli/files.ts';
 
 let folder: string;
 beforeEach(async () => {
@@ -25,6 +25,16 @@ it('writes into what is no plain file instead of taking its place', async () => 
   await writeWhole(link, 'new');
   expect((await lstat(link)).isSymbolicLink()).toBe(true);
   expect(await readFile(target, 'utf8')).toBe('new');
+  expect(await readdir(folder)).toEqual(['link', 'target']);
+});
+
+it('refuses before any work what cannot be written after it', async () => {
+  await writeFile(join(folder, 'file'), 'x');
+  for (const good of ['file', 'new', 'new/deep/file']) expect(outputFile(join(folder, good))).toBe(join(folder, good));
+  expect(() => outputFile('')).toThrow('Name the file');
+  expect(() => outputFile(folder)).toThrow('It is a folder');
+  expect(() => outputFile(join(folder, 'file', 'a'))).toThrow(/file is no folder/);
+  expect(await readdir(folder)).toEqual(['file']);
 });
 
 it('names the file where its folder is none', async () => {
