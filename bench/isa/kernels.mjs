@@ -16,7 +16,7 @@ import {
 } from '../../dist/kernels/attention-pattern/attention-pattern.wgsl.js';
 import { gatedActivationBody } from '../../dist/kernels/elementwise/elementwise.wgsl.js';
 import { perElementWgsl } from '../../dist/kernels/elementwise/per-element.js';
-import { headResultWgsl } from '../../dist/kernels/head-result/head-result.wgsl.js';
+import { headResultWgsl, headSumBody } from '../../dist/kernels/head-result/head-result.wgsl.js';
 import { matmulWgsl } from '../../dist/kernels/matmul/choose.js';
 import { normWgsl } from '../../dist/kernels/norm/norm.wgsl.js';
 
@@ -32,9 +32,9 @@ const epilogue = { dtype: 'f32', bias: true, residual: true, activation: 'gelu' 
 const block = (rows) => ({ variant: 'workgroup', rows, columns: 4, threads: [8, 16], depth: 4 });
 const matvec = (variant, rows) => ({ variant, rows, columns: 4, threads: 64 });
 
-const norm = (kind, reduce, lanes, columns) => ({
-  name: `norm.${kind}.${reduce}`,
-  code: normWgsl({ kind, columns, eps: 1e-5, output: 'normalized', variant: { reduce, lanes }, width: 4 }),
+const norm = (kind, reduce, lanes, columns, output = 'normalized') => ({
+  name: `norm.${kind}.${reduce}${output === 'normalized' ? '' : `.${output}`}`,
+  code: normWgsl({ kind, columns, eps: 1e-5, output, variant: { reduce, lanes }, width: 4 }),
   entryPoint,
 });
 const x = { dtype: 'f32' };
@@ -103,6 +103,12 @@ export const kernels = [
   matmul('matvec.4rows', matvec('matvec', 4), f32),
   ...['layer', 'rms'].map((kind) => norm(kind, 'subgroup', 32, 1024)),
   ...['layer', 'rms'].map((kind) => norm(kind, 'workgroup', 256, 4096)),
+  ...['layer', 'rms'].map((kind) => norm(kind, 'workgroup', 256, 4096, 'rescaled')),
+  {
+    name: 'head-sum',
+    code: perElementWgsl({ inputs: { result: x, bias: x }, width: 4, body: headSumBody(32, 4096, 4, true) }),
+    entryPoint,
+  },
   gated('silu'),
   gated('gelu'),
   { name: 'argmax.workgroup', code: argmaxWgsl(32064, { reduce: 'workgroup', lanes: 256 }, 4), entryPoint },
