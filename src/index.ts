@@ -8,6 +8,12 @@ export {
   attentionMaps,
 } from './analysis/attention-map.ts';
 export { type Attribution, type AttributionOptions, attributeLogit } from './analysis/attribution.ts';
+export { attributionChart } from './analysis/charts/attribution-chart.ts';
+export { type HeatMap, heatMap } from './analysis/charts/heat-map.ts';
+export { type LineChart, lineChart } from './analysis/charts/line-chart.ts';
+export { type OverlayFigure, overlay, type Panel } from './analysis/charts/overlay.ts';
+export { type TextGrid, textGrid } from './analysis/charts/text-grid.ts';
+export type { Heading } from './analysis/charts/vega.ts';
 export { type Head, headName } from './analysis/heads.ts';
 export { type Knockout, type KnockoutOptions, knockOutImages, type LayerWindow } from './analysis/knockout.ts';
 export { type LensOptions, type LensRow, type LensToken, logitLens } from './analysis/logit-lens.ts';
