@@ -281,6 +281,14 @@ describe('of a model changed by --edits', () => {
     60_000,
   );
 
+  it('attribute: what they write into the residual stream is a part', async () => {
+    const [written, csv] = [join(folder, 'written.json'), join(folder, 'written.csv')];
+    await writeFile(written, JSON.stringify([{ at: 'blocks.2.hook_resid_post', scale: 2 }]));
+    const { total, logit } = await result('attribute', ...asked, '--edits', written, '--csv', csv);
+    expect(Math.abs(logit - total)).toBeGreaterThan(1);
+    expect((await csvOf(csv)).at(-1)).toBe(`edits,,,${logit - total}`);
+  }, 120_000);
+
   it('measures what is likeliest then', async () => {
     const silent = join(folder, 'silent.json');
     const add = Array.from({ length: vlm.model.config.text.vocabSize }, (_, id) => (id === purple() ? 100 : 0));

@@ -5,6 +5,7 @@ import temperature from '../../../docs/examples/kernels/temperature-softmax.ts';
 import { checkKernels } from '../../../src/kernels/check/check.ts';
 import { type AttentionKernel, type Kernels, kernelOps } from '../../../src/kernels/custom/kernels.ts';
 import type { Dispatch } from '../../../src/kernels/dispatch.ts';
+import { errorOf } from '../../../src/kernels/problem.ts';
 import { useGpu } from '../../gpu.ts';
 
 const gpu = useGpu();
@@ -46,6 +47,20 @@ describe('checkKernels', () => {
       add(`${main} { if (id.x < params.count) { out[id.x] = a[id.x] + b[id.x]; } }`),
     );
     expect(right.passed).toBe(true);
+  });
+
+  it('takes nothing less than the very numbers of what only moves them', async () => {
+    const wgsl = (ours: Dispatch) => ours.code.replace(/out\[i\] = ([^;]+);/g, 'out[i] = ($1) * 1.0000002;');
+    const { rows } = await checkKernels(gpu(), { gatherRows: { name: 'nearly.wgsl', wgsl } });
+    for (const { failure } of rows) expect(failure).toMatch(/^NMSE \S+ exceeds 0: it is to give the very numbers$/);
+  });
+
+  it('holds marks of what is masked apart from numbers', () => {
+    const expected = [-3.4028234663852886e38, 2, 3];
+    const error = (...found: number[]) => errorOf(found, (i) => expected[i]);
+    expect(error(-3.4028234663852886e38, 2, 3)).toBe(0);
+    expect(error(-3.4028234663852886e38, 2, 3.1)).toBeCloseTo(0.01 / 13);
+    expect(error(-3.4e38, 2, 3)).toBeNaN();
   });
 
   describe.each(kernelOps)('of %s', (op) => {
