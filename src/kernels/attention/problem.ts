@@ -74,7 +74,7 @@ export const attentionCases = (): readonly (readonly [name: string, Case])[] => 
   ['causal, 6 heads on 2', attentionCase({ queries: 21, heads: 6, kvHeads: 2, headSize: 24, causal: true })],
   ['causal, head size 5', attentionCase({ queries: 9, keys: 19, headSize: 5, causal: true })],
   ['causal, head size 80', attentionCase({ queries: 9, headSize: 80, causal: true })],
-  ['causal, head size 131', attentionCase({ queries: 5, headSize: 131, causal: true })],
+  ['causal, head size 131, 77 keys', attentionCase({ queries: 5, keys: 77, headSize: 131, causal: true })],
   [
     'causal, next token, 131 of 140 rows, 7 heads on 1',
     attentionCase({ queries: 1, keys: 131, keyRows: 140, heads: 7, kvHeads: 1, headSize: 16, causal: true }),
