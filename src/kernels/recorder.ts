@@ -162,12 +162,13 @@ export class Recorder {
         `${dispatch.label}: ${dispatch.params?.length} params, at most ${paramsBytes / 4}`,
       );
     const { maxStorageBufferBindingSize: largest, maxStorageBuffersPerShaderStage: most } = this.gpu.device.limits;
-    if (storagesOf(dispatch).length > most)
+    const storages = storagesOf(dispatch);
+    if (storages.length > most)
       throw new KernelError(
         dispatch.kernel,
-        `${dispatch.label}: ${storagesOf(dispatch).length} storage bindings, this adapter has ${most}: put several inputs into one`,
+        `${dispatch.label}: ${storages.length} storage bindings, this adapter has ${most}: put several inputs into one`,
       );
-    for (const { tensor } of storagesOf(dispatch)) {
+    for (const { tensor } of storages) {
       const bytes = byteSize(tensor.dtype, tensor.shape);
       if (bytes > largest)
         throw new KernelError(

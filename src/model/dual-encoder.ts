@@ -21,7 +21,7 @@ import type { Visual } from './input.ts';
 import { requireJson } from './json.ts';
 import { type LoadModelOptions, specsOf } from './load-model.ts';
 import { DualProcessor } from './processor/dual-processor.ts';
-import { type ActivationCache, activations, type RunOptions } from './run.ts';
+import { type ActivationCache, activations, checkResultBytes, type RunOptions } from './run.ts';
 import { type TextTowerWeights, textTower, textTowerWeights } from './text-tower.ts';
 import { type ViTWeights, visionTower, vitWeights } from './vision-tower.ts';
 import type { Linear, WeightSource } from './weights.ts';
@@ -198,7 +198,7 @@ export class DualEncoder {
    */
   async run(
     input: DualInput,
-    { namesFilter = [], edits = [], maxResultBytes = 2 ** 30, kernels }: DualRunOptions = {},
+    { namesFilter = [], edits = [], maxResultBytes, kernels }: DualRunOptions = {},
   ): Promise<DualOutput> {
     const { images = [], texts = [] } = input;
     this.#check(images, texts);
@@ -208,10 +208,7 @@ export class DualEncoder {
     const hooks = new Hooks(rec, { names, length: 1, range: { start: 0, end: 1 }, edits: plan });
     const imageRows = images.length ? rec.read(this.#images(rec, images, hooks)) : undefined;
     const textRows = texts.length ? rec.read(this.#texts(rec, texts, hooks)) : undefined;
-    if (rec.resultBytes > maxResultBytes)
-      throw new InputError(
-        `the activations asked for take ${rec.resultBytes} bytes, more than ${maxResultBytes}: ask for fewer names, run fewer images or texts at once, or raise maxResultBytes`,
-      );
+    checkResultBytes(rec, { maxResultBytes }, 'run fewer images or texts at once');
     checkKernelsUsed(kernels, rec.recorded);
     await rec.submit();
     const split = (rows: Readback | undefined) => {

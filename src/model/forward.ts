@@ -9,7 +9,7 @@ import { EditPlan } from './edits.ts';
 import { InputError } from './errors.ts';
 import { withExtras } from './extra-hooks.ts';
 import type { Architecture, VisualEncoder, VisualRows } from './families/family.ts';
-import { type HookPoint, hookPoints, type NamesFilter, selectHooks } from './hook-points.ts';
+import { type HookPoint, hookPoints, isOfVisuals, type NamesFilter, selectHooks } from './hook-points.ts';
 import type { Hooks } from './hooks.ts';
 import { imagesFirst, type ModelInput, type Visual } from './input.ts';
 import type { KvCache } from './kv-cache.ts';
@@ -28,7 +28,6 @@ export const modelWeights = ({ text, vision }: Architecture, source: WeightSourc
   decoder: decoderWeights(text, source),
 });
 
-const ofVisuals = /^(vision|projector)\./;
 const headsAlone = /\.(hook_resid_pre|ln1\.\w+|attn\.\w+)$/;
 
 /**
@@ -167,7 +166,7 @@ export class Forward {
   /** Which hooks are wanted and how far the run must go for them. */
   extent({ namesFilter = [], stopAtLayer, kernels }: RunOptions, visuals: number, generating: boolean) {
     const { nLayers } = this.config.text;
-    const seen = (p: HookPoint) => !ofVisuals.test(p.name);
+    const seen = (p: HookPoint) => !isOfVisuals(p);
     const selected = this.select(namesFilter, kernels);
     const unseen = visuals ? undefined : selected.find((p) => !seen(p) && [namesFilter].flat().includes(p.name));
     if (unseen) throw new InputError(`${unseen.name} does not happen: the prompt has no images`);
@@ -216,9 +215,7 @@ export class Forward {
 
   /** @throws InputError for edits of what does not happen: they must not look like edits that change nothing. */
   checkEdits({ edits = [] }: RunOptions, visuals: number): void {
-    const never = edits.find(
-      ({ at }) => !visuals && selectHooks(this.hookPoints, at).every((p) => ofVisuals.test(p.name)),
-    );
+    const never = edits.find(({ at }) => !visuals && selectHooks(this.hookPoints, at).every(isOfVisuals));
     if (never) throw new InputError(`edit of ${never.at}: it does not happen, the prompt has no images`);
   }
 

@@ -26,6 +26,9 @@ export interface HookPoint {
   readonly layer: number;
 }
 
+/** Of the tower or the projector: what does not happen without a picture. */
+export const isOfVisuals = ({ name }: Pick<HookPoint, 'name'>): boolean => /^(vision|projector)\./.test(name);
+
 /** What an `Architecture` has hook points of. */
 interface Hooked {
   readonly text: TextConfig;

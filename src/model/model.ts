@@ -8,7 +8,7 @@ import type { Edit } from './edits.ts';
 import { InputError } from './errors.ts';
 import type { Architecture } from './families/family.ts';
 import { Forward, type ModelWeights } from './forward.ts';
-import type { HookPoint } from './hook-points.ts';
+import { type HookPoint, isOfVisuals } from './hook-points.ts';
 import { type HookRequest, Hooks } from './hooks.ts';
 import type { ModelInput } from './input.ts';
 import type { KvCache } from './kv-cache.ts';
@@ -214,11 +214,10 @@ export class Model {
 
   #recordFrom(rec: Recorder, tokens: Tensor, options: StepOptions): { hooks: Hooks; logits: Tensor } {
     const { cache, namesFilter = [], kernels } = options;
-    const happens = ({ name }: HookPoint) => !/^(vision|projector)\./.test(name);
     const names = new Set(
       this.#forward
         .select(namesFilter, kernels)
-        .filter(happens)
+        .filter((p) => !isOfVisuals(p))
         .map((p) => p.name),
     );
     const hooks = new Hooks(rec, {

@@ -59,12 +59,17 @@ export function activations(hooks: Hooks): ActivationCache {
   return found;
 }
 
-export const resultLimit = ({ maxResultBytes = 2 ** 30 }: RunOptions): number => maxResultBytes;
+export const resultLimit = ({ maxResultBytes = 2 ** 30 }: Pick<RunOptions, 'maxResultBytes'>): number => maxResultBytes;
 
-export function checkResultBytes({ resultBytes }: Recorder, options: RunOptions): void {
+/** @param less what makes them fewer, beside fewer names. */
+export function checkResultBytes(
+  { resultBytes }: Recorder,
+  options: Pick<RunOptions, 'maxResultBytes'>,
+  less = 'give posSlice',
+): void {
   const limit = resultLimit(options);
   if (resultBytes > limit)
     throw new InputError(
-      `the activations asked for take ${resultBytes} bytes, more than ${limit}: ask for fewer names, give posSlice, or raise maxResultBytes`,
+      `the activations asked for take ${resultBytes} bytes, more than ${limit}: ask for fewer names, ${less}, or raise maxResultBytes`,
     );
 }

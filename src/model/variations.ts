@@ -6,7 +6,7 @@ import { elementCount, rows, type Tensor } from '../kernels/tensor.ts';
 import type { TextConfig } from './config/text.ts';
 import { type Edit, EditPlan, firstPosition } from './edits.ts';
 import type { Forward } from './forward.ts';
-import { selectHooks } from './hook-points.ts';
+import { type HookPoint, isOfVisuals, selectHooks } from './hook-points.ts';
 import { Hooks } from './hooks.ts';
 import type { ModelInput } from './input.ts';
 import { KvCache } from './kv-cache.ts';
@@ -15,7 +15,7 @@ import { type ActivationCache, activations, checkResultBytes, type RunOptions, r
 import { bindable } from './transformer.ts';
 
 /** What comes before the decoder, and is the same for all that does not change it. */
-const early = /^(vision\.|projector\.|hook_embed$)/;
+const isEarly = (point: Pick<HookPoint, 'name'>) => isOfVisuals(point) || point.name === 'hook_embed';
 
 /** What a variation's own results take, of a prompt that it shares with others. */
 export function variationBytes(forward: Forward, input: ModelInput, options: RunOptions): number {
@@ -23,7 +23,7 @@ export function variationBytes(forward: Forward, input: ModelInput, options: Run
   const { start, end } = resolvePosSlice(options.posSlice, length);
   const { wanted } = forward.extent(options, input.visuals.length, false);
   const size = { pos: end - start, keys: length, crops: 0, patches: 0 };
-  return wanted.reduce((sum, { name, shape }) => sum + (early.test(name) ? 0 : 4 * elementCount(shape(size))), 0);
+  return wanted.reduce((sum, point) => sum + (isEarly(point) ? 0 : 4 * elementCount(point.shape(size))), 0);
 }
 
 /**
@@ -39,8 +39,8 @@ export async function* eachVariation(
   alone: (edits: readonly Edit[]) => Promise<ActivationCache>,
 ): AsyncGenerator<ActivationCache, void> {
   for (const edits of variations) forward.plan({ edits }, input.inputIds.length, false); // before anything runs
-  const isEarly = ({ at }: Edit) => selectHooks(forward.hookPoints, at).some(({ name }) => early.test(name));
-  const apart = new Set(variations.filter((edits) => edits.some(isEarly)));
+  const changesEarly = ({ at }: Edit) => selectHooks(forward.hookPoints, at).some(isEarly);
+  const apart = new Set(variations.filter((edits) => edits.some(changesEarly)));
   const rest = variations.filter((edits) => !apart.has(edits));
   const together = eachTogether(gpu, forward, input, rest, options);
   try {
@@ -143,7 +143,7 @@ async function runPrefix(
   const edits = forward.plan(options, length, false);
   forward.checkEdits(options, input.visuals.length);
   const { wanted, layers } = forward.extent(options, input.visuals.length, false);
-  const names = new Set(wanted.map(({ name }) => name).filter((name) => early.test(name)));
+  const names = new Set(wanted.filter(isEarly).map(({ name }) => name));
   const hooks = new Hooks(rec, { names, length, range, edits });
   const x = forward.merged(rec, hooks, [input]);
   rec.copy(x, merged);

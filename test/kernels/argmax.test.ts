@@ -32,9 +32,7 @@ describe.each(variants)('argmax %s %i', (reduce, lanes) => {
     variant = { reduce, lanes: lanes || subgroupMinSize };
   });
 
-  it.each(argmaxProblems().map((problem) => [problem.name, problem] as const))('of %s', (_, problem) =>
-    expectSolved(gpu(), problem, { variant }),
-  );
+  it.each(argmaxProblems())('of $name', (problem) => expectSolved(gpu(), problem, { variant }));
 
   const { NaN: nan, POSITIVE_INFINITY: inf } = Number;
   it.each([

@@ -53,10 +53,7 @@ const cases: [string, Case][] = [
 
 describe('attentionScores and attentionPattern', () => {
   it.each(cases)('scores of %s', (name, c) => expectSolved(gpu(), attentionScoresProblem(name, c)));
-  it.each(attentionPatternProblems().map((problem) => [problem.name, problem] as const))(
-    'pattern of %s',
-    (_, problem) => expectSolved(gpu(), problem),
-  );
+  it.each(attentionPatternProblems())('pattern of $name', (problem) => expectSolved(gpu(), problem));
 
   it('gives a pattern that attention follows', async () => {
     const c = attentionCase({ queries: 23, headSize: 8, heads: 3, causal: true });

@@ -6,9 +6,8 @@ import { expectSolved } from './check.ts';
 
 const gpu = useGpu();
 
-it.each(attentionValuesProblems().map((problem) => [problem.name, problem] as const))(
-  'attentionValues %s',
-  (_, problem) => expectSolved(gpu(), problem, { bound: 1e-12 }),
+it.each(attentionValuesProblems())('attentionValues $name', (problem) =>
+  expectSolved(gpu(), problem, { bound: 1e-12 }),
 );
 
 it('refuses values of fewer rows than the pattern has keys', () => {

@@ -21,14 +21,10 @@ describe('add', () => {
   });
 });
 
-it.each(gatherRowsProblems().map((problem) => [problem.name, problem] as const))('gatherRows: %s', (_, problem) =>
-  expectSolved(gpu(), problem),
-);
+it.each(gatherRowsProblems())('gatherRows: $name', (problem) => expectSolved(gpu(), problem));
 
 describe('concatColumns', () => {
-  it.each(concatColumnsProblems().map((problem) => [problem.name, problem] as const))('of %s', (_, problem) =>
-    expectSolved(gpu(), problem),
-  );
+  it.each(concatColumnsProblems())('of $name', (problem) => expectSolved(gpu(), problem));
 
   it('names the part of another height', () => {
     const recorder = gpu().record('wrong');

@@ -5,9 +5,7 @@ import { useGpu } from '../gpu.ts';
 import { expectSolved } from './check.ts';
 
 const gpu = useGpu();
-it.each(embeddingProblems().map((problem) => [problem.name, problem] as const))('embedding of %s', (_, problem) =>
-  expectSolved(gpu(), problem),
-);
+it.each(embeddingProblems())('embedding of $name', (problem) => expectSolved(gpu(), problem));
 
 describe('embedding', () => {
   it('reads every f16 pattern that is a number, subnormals and the largest included', async () => {

@@ -47,9 +47,7 @@ describe.each(['f32', 'f16', 'bf16'] as const)('headResult %s', (dtype) => {
 });
 
 describe('headSum', () => {
-  it.each(headSumProblems().map((problem) => [problem.name, problem] as const))('of %s', (_, problem) =>
-    expectSolved(gpu(), problem, { bound: 1e-12 }),
-  );
+  it.each(headSumProblems())('of $name', (problem) => expectSolved(gpu(), problem, { bound: 1e-12 }));
 
   it('names what does not fit', () => {
     const rec = gpu().record('misfits');

@@ -29,9 +29,7 @@ async function run({ x, indices, weights }: Data, columns: number): Promise<Floa
 }
 
 describe('mixRows', () => {
-  it.each(mixRowsProblems().map((problem) => [problem.name, problem] as const))('of %s', (_, problem) =>
-    expectSolved(gpu(), problem, { bound: 1e-12 }),
-  );
+  it.each(mixRowsProblems())('of $name', (problem) => expectSolved(gpu(), problem, { bound: 1e-12 }));
 
   it.each([8, 5])('ignores a tap of weight 0, wherever it points, rows %i wide', async (columns) => {
     const x = random(6 * columns, 3).fill(Number.NaN, columns, 2 * columns);

@@ -7,9 +7,7 @@ import { expectSolved } from './check.ts';
 const gpu = useGpu();
 
 describe('patchify', () => {
-  it.each(patchifyProblems().map((problem) => [problem.name, problem] as const))('of %s', (_, problem) =>
-    expectSolved(gpu(), problem),
-  );
+  it.each(patchifyProblems())('of $name', (problem) => expectSolved(gpu(), problem));
 
   it('refuses an image smaller than a patch', () => {
     const recorder = gpu().record('small');

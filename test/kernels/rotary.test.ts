@@ -13,9 +13,7 @@ describe('rotaryEmbedding', () => {
   it.each(
     [2, 4, 6, 16, 20, 24, 40, 64, 72, 80, 96, 128].flatMap((headSize) => [1, 7, 65].map((rows) => [rows, headSize])),
   )('%i rows, 3 heads of %i', (rows, headSize) => expectSolved(gpu(), rotaryProblem([rows, 3, headSize]), { bound }));
-  it.each(rotaryProblems().map((problem) => [problem.name, problem] as const))('%s', (_, problem) =>
-    expectSolved(gpu(), problem, { bound }),
-  );
+  it.each(rotaryProblems())('$name', (problem) => expectSolved(gpu(), problem, { bound }));
 
   it('names what does not fit', () => {
     const recorder = gpu().record('misfits');
@@ -32,9 +30,7 @@ describe('rotaryEmbedding', () => {
 });
 
 describe('copyRows', () => {
-  it.each(copyRowsProblems().map((problem) => [problem.name, problem] as const))('%s', (_, problem) =>
-    expectSolved(gpu(), problem),
-  );
+  it.each(copyRowsProblems())('$name', (problem) => expectSolved(gpu(), problem));
 
   it('copies 16-bit numbers whose rows fill words, and refuses others', async () => {
     const recorder = gpu().record('halves');

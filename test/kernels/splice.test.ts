@@ -7,9 +7,7 @@ import { expectSolved } from './check.ts';
 const gpu = useGpu();
 
 describe('splice', () => {
-  it.each(spliceProblems().map((problem) => [problem.name, problem] as const))('of %s', (_, problem) =>
-    expectSolved(gpu(), problem),
-  );
+  it.each(spliceProblems())('of $name', (problem) => expectSolved(gpu(), problem));
 
   it('names the tensor of the wrong shape', () => {
     const recorder = gpu().record('wrong');

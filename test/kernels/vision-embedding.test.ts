@@ -7,9 +7,7 @@ import { expectSolved } from './check.ts';
 const gpu = useGpu();
 
 describe('visionEmbedding', () => {
-  it.each(visionEmbeddingProblems().map((problem) => [problem.name, problem] as const))('of %s', (_, problem) =>
-    expectSolved(gpu(), problem),
-  );
+  it.each(visionEmbeddingProblems())('of $name', (problem) => expectSolved(gpu(), problem));
 
   it('refuses patches that are not of equal images', () => {
     const recorder = gpu().record('odd');
