@@ -5,7 +5,7 @@ import { allHeads, checkHeads, type Head, headName } from '../analysis/heads.ts'
 import { sweepHeadVectors } from '../analysis/sweep.ts';
 import type { Edit } from '../model/edits.ts';
 import type { VisionLanguageModel } from '../model/vision-language-model.ts';
-import { checkModel, parseClassifier } from '../sav/classifier-file.ts';
+import { parseClassifier } from '../sav/classifier-file.ts';
 import { show } from '../sav/features.ts';
 import { type PromptSetName, promptSetByName } from '../sav/prompt-sets.ts';
 import {
@@ -27,6 +27,7 @@ import { type Context, UsageError } from './context.ts';
 import { type DataOptions, oneOf, readData, withDataOptions } from './data.ts';
 import { type EditOptions, readEdits, withEditOptions } from './edits.ts';
 import { percent, table } from './experiments.ts';
+import { checkFitted } from './fitted.ts';
 import { integer, type ModelOptions, openModel, withCommonOptions } from './model.ts';
 import { openPrompt, type PictureOptions, withPictureOptions } from './prompt.ts';
 
@@ -108,7 +109,7 @@ async function ofClassifier(context: Context, options: Options & { classifier: s
   const set = promptSetByName(classifier.data.promptSet).name as PromptSetName;
   const queries = await readData(options.data, { ...options, promptSet: set });
   const model = await openModel(context, options);
-  checkModel(classifier, options.classifier, model);
+  checkFitted(context, classifier, options.classifier, model);
   const { text } = model.model.config;
   const heads = (options.heads ?? allHeads)(text).filter(({ layer }) => layer <= maxLayer);
   checkHeads(text, heads);

@@ -1,5 +1,5 @@
 import { readFileBytes } from '#platform';
-import { checkModel, parseClassifier } from '../sav/classifier-file.ts';
+import { parseClassifier } from '../sav/classifier-file.ts';
 import type { Example } from '../sav/features.ts';
 import { extractFeatures } from '../sav/features.ts';
 import { type PromptSetName, promptSetByName } from '../sav/prompt-sets.ts';
@@ -7,6 +7,7 @@ import type { Register } from './command.ts';
 import { UsageError } from './context.ts';
 import { type DataOptions, featureStore, readData, withDataOptions } from './data.ts';
 import { percent } from './experiments.ts';
+import { checkFitted } from './fitted.ts';
 import { type ModelOptions, openModel, withCommonOptions } from './model.ts';
 import { type PictureOptions, readPictures, withPictureOptions } from './prompt.ts';
 
@@ -41,7 +42,7 @@ Examples:
           ? await readData(options.data, { ...options, promptSet: set }, 'optional')
           : [await single(options, data.prompt)];
         const model = await openModel(context, options);
-        checkModel(classifier, options.classifier, model);
+        checkFitted(context, classifier, options.classifier, model);
         const store = featureStore(options);
         const progress = context.progress('classifying', examples.length);
         try {

@@ -1,6 +1,6 @@
 import { readFileBytes } from '#platform';
 import { headName } from '../analysis/heads.ts';
-import { checkModel, encodeClassifier, parseClassifier } from '../sav/classifier-file.ts';
+import { encodeClassifier, parseClassifier } from '../sav/classifier-file.ts';
 import { labelsOf } from '../sav/data.ts';
 import { auditLabels } from '../sav/explain.ts';
 import { defaults, fitClassifier, parity } from '../sav/fit.ts';
@@ -20,6 +20,7 @@ import {
 } from './data.ts';
 import { percent, table } from './experiments.ts';
 import { outputFile, writeWhole } from './files.ts';
+import { checkFitted } from './fitted.ts';
 import { integer, type ModelOptions, openModel, withCommonOptions } from './model.ts';
 
 interface Options extends ModelOptions, DataOptions {
@@ -76,7 +77,7 @@ Examples:
         const { headsFrom } = options;
         const other = headsFrom === undefined ? undefined : parseClassifier(await readFileBytes(headsFrom), headsFrom);
         const model = await openModel(context, options);
-        if (other) checkModel(other, headsFrom!, model);
+        if (other) checkFitted(context, other, headsFrom!, model);
         const features = await readHeadVectors(context, model, train, options);
         const labels = labelsOf(train);
         const given = other?.data.heads;

@@ -1,6 +1,7 @@
-import { decodeImage } from '#platform';
+import { decodeImage, imageDecoder } from '#platform';
 import { openCheckpoint } from '../checkpoint/checkpoint-files.ts';
 import { loadTensors } from '../checkpoint/load.ts';
+import { type MadeWith, RecordingFolder } from '../checkpoint/made-with.ts';
 import { modelId } from '../checkpoint/model-id.ts';
 import { checkKernelsUsed } from '../kernels/custom/kernels.ts';
 import type { Gpu } from '../kernels/gpu.ts';
@@ -20,6 +21,7 @@ import { Hooks } from './hooks.ts';
 import type { Visual } from './input.ts';
 import { requireJson } from './json.ts';
 import { type LoadModelOptions, specsOf } from './load-model.ts';
+import { numericsVersion } from './numerics.ts';
 import { DualProcessor } from './processor/dual-processor.ts';
 import { type ActivationCache, activations, checkResultBytes, type RunOptions } from './run.ts';
 import { type TextTowerWeights, textTower, textTowerWeights } from './text-tower.ts';
@@ -89,6 +91,8 @@ export class DualEncoder {
   readonly hookPoints: readonly HookPoint[];
   /** Ties embeddings to this checkpoint (src/checkpoint/model-id.ts). */
   readonly modelId: string;
+  /** What embeddings depend on beside the weights: the processor's files, by name, and this code. */
+  readonly madeWith: MadeWith;
   /** What a cosine is multiplied by in the logits, and what is added then (SigLIP; 0 in CLIP). */
   readonly logitScale: number;
   readonly logitBias: number;
@@ -101,7 +105,7 @@ export class DualEncoder {
     config: DualEncoderConfig,
     processor: DualProcessor,
     weights: DualWeights,
-    rest: { modelId: string; logitScale: number; logitBias: number; destroy: () => void },
+    rest: { modelId: string; madeWith: MadeWith; logitScale: number; logitBias: number; destroy: () => void },
   ) {
     this.#gpu = gpu;
     this.config = config;
@@ -109,6 +113,7 @@ export class DualEncoder {
     this.#weights = weights;
     this.hookPoints = dualHookPoints(config);
     this.modelId = rest.modelId;
+    this.madeWith = rest.madeWith;
     this.logitScale = rest.logitScale;
     this.logitBias = rest.logitBias;
     this.#destroy = rest.destroy;
@@ -121,7 +126,8 @@ export class DualEncoder {
   static async load(folder: Folder, { gpu, onProgress, signal }: LoadModelOptions): Promise<DualEncoder> {
     const json = await requireJson(folder, 'config.json');
     const config = parseDualConfig(json, `${folder.location}/config.json`);
-    const processor = await DualProcessor.load(folder, config);
+    const recording = new RecordingFolder(folder);
+    const processor = await DualProcessor.load(recording, config);
     const checkpoint = await openCheckpoint(folder);
     const specs = specsOf((source) => dualWeights(config, source));
     const loaded = await loadTensors(gpu, checkpoint, specs, {
@@ -137,6 +143,7 @@ export class DualEncoder {
       await rec.submit();
       return new DualEncoder(gpu, config, processor, weights, {
         modelId: await modelId(json, checkpoint, gpu.kernels),
+        madeWith: { numerics: numericsVersion, files: recording.files },
         logitScale: Math.exp(scale.f32[0]),
         logitBias: bias ? bias.f32[0] : 0,
         destroy: () => loaded.destroy(),
@@ -145,6 +152,11 @@ export class DualEncoder {
       loaded.destroy();
       throw e;
     }
+  }
+
+  /** What last bits depend on: this adapter's kernels and the decoder of pictures. */
+  async environment(): Promise<string> {
+    return JSON.stringify([this.#gpu.capabilities, await imageDecoder()]);
   }
 
   /** Numbers of an embedding. */

@@ -1,4 +1,5 @@
-import { decodeImage, decodeVideo } from '#platform';
+import { decodeImage, decodeVideo, imageDecoder } from '#platform';
+import { type MadeWith, RecordingFolder } from '../checkpoint/made-with.ts';
 import type { Folder, Video, VideoSource } from '../platform/types.ts';
 import { InputError } from './errors.ts';
 import { parseConfig } from './families/index.ts';
@@ -7,6 +8,7 @@ import { imagesFirst, type ModelInput } from './input.ts';
 import { requireJson } from './json.ts';
 import { type LoadedModel, type LoadModelOptions, loadModel } from './load-model.ts';
 import { type Model, splitHeadVectors } from './model.ts';
+import { numericsVersion } from './numerics.ts';
 import type { ContentPart } from './processor/chat-template.ts';
 import { Processor } from './processor/processor.ts';
 import type { Activation, ActivationCache, RunChanges, RunOptions } from './run.ts';
@@ -65,13 +67,16 @@ export class VisionLanguageModel {
   readonly processor: Processor;
   /** Ties features and classifiers to this checkpoint (src/checkpoint/model-id.ts). */
   readonly modelId: string;
+  /** What head vectors depend on beside the weights: the processor's files, by name, and this code. */
+  readonly madeWith: MadeWith;
   readonly endTokens: ReadonlySet<number>;
   readonly #destroy: () => void;
 
-  private constructor({ model, modelId, endTokens, destroy }: LoadedModel, processor: Processor) {
+  private constructor({ model, modelId, endTokens, destroy }: LoadedModel, processor: Processor, madeWith: MadeWith) {
     this.model = model;
     this.processor = processor;
     this.modelId = modelId;
+    this.madeWith = madeWith;
     this.endTokens = endTokens;
     this.#destroy = destroy;
   }
@@ -83,9 +88,15 @@ export class VisionLanguageModel {
   static async load(folder: Folder, options: LoadModelOptions): Promise<VisionLanguageModel> {
     // What the checkpoint is comes before what its processor lacks.
     parseConfig(await requireJson(folder, 'config.json'), `${folder.location}/config.json`);
-    const processor = await Processor.load(folder);
+    const recording = new RecordingFolder(folder);
+    const processor = await Processor.load(recording);
     const loaded = await loadModel(folder, options);
-    return new VisionLanguageModel(loaded, processor);
+    return new VisionLanguageModel(loaded, processor, { numerics: numericsVersion, files: recording.files });
+  }
+
+  /** What last bits depend on: this adapter's kernels and the decoder of pictures (`HeadVectorSource`). */
+  async environment(): Promise<string> {
+    return JSON.stringify([this.model.gpu.capabilities, await imageDecoder()]);
   }
 
   get nLayers(): number {

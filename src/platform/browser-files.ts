@@ -35,6 +35,16 @@ export async function readFileBytes(location: string | URL): Promise<Uint8Array>
   return bytesOf(url, response);
 }
 
+/**
+ * SHA-256 of a file, as lower-case hexadecimal digits.
+ * @throws FileError naming it.
+ */
+export async function fileSha256(location: string | URL): Promise<string> {
+  const bytes = (await readFileBytes(location)) as Uint8Array<ArrayBuffer>;
+  const digest = new Uint8Array(await crypto.subtle.digest('SHA-256', bytes));
+  return Array.from(digest, (byte) => byte.toString(16).padStart(2, '0')).join('');
+}
+
 async function exists(url: string): Promise<boolean> {
   const { ok, status } = await request(url, { method: 'HEAD' });
   if (ok) return true;

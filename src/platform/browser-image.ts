@@ -34,6 +34,11 @@ export async function decodeImage(
   }
 }
 
+/** What decodes pictures here, with its version: another one may give other last bits of a JPEG. */
+export async function imageDecoder(): Promise<string> {
+  return navigator.userAgent;
+}
+
 function readByCanvas(bitmap: ImageBitmap, label: string): Uint8ClampedArray {
   const { width, height } = bitmap;
   const context = new OffscreenCanvas(width, height).getContext('2d', { willReadFrequently: true });

@@ -1,3 +1,5 @@
+import { createHash } from 'node:crypto';
+import { createReadStream } from 'node:fs';
 import { open, readFile, stat } from 'node:fs/promises';
 import { join } from 'node:path';
 import { fileURLToPath } from 'node:url';
@@ -37,6 +39,21 @@ export async function openFolder(location: string | URL): Promise<Folder> {
 export async function readFileBytes(location: string | URL): Promise<Uint8Array> {
   const path = pathOf(location);
   return new Uint8Array(await readFile(path).catch(explain(path)));
+}
+
+/**
+ * SHA-256 of a file of any size, as lower-case hexadecimal digits.
+ * @throws FileError naming it.
+ */
+export async function fileSha256(location: string | URL): Promise<string> {
+  const path = pathOf(location);
+  const hash = createHash('sha256');
+  try {
+    for await (const chunk of createReadStream(path)) hash.update(chunk as Buffer);
+  } catch (e) {
+    explain(path)(e as NodeJS.ErrnoException);
+  }
+  return hash.digest('hex');
 }
 
 async function readRange(path: string, start: number, end: number | undefined): Promise<Uint8Array> {

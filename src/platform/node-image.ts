@@ -21,6 +21,12 @@ export async function decodeImage(
   return orient(decoded, header.orientation);
 }
 
+/** What decodes pictures here, with its version: another one may give other last bits of a JPEG. */
+export async function imageDecoder(): Promise<string> {
+  const { default: sharp } = await import('sharp');
+  return `sharp ${sharp.versions.sharp}`;
+}
+
 async function decodeWithSharp(bytes: Uint8Array, header: ImageHeader, label: string): Promise<RgbImage> {
   // Loaded when first needed: libvips takes a while to start, and PNG does without.
   const { default: sharp } = await import('sharp');

@@ -7,6 +7,7 @@
 //   __metadata__  format, version, and the rest of ClassifierData as JSON under `classifier`
 import { z } from 'zod';
 import { quote, showShape } from '../checkpoint/errors.ts';
+import { changedFiles } from '../checkpoint/made-with.ts';
 import { parseSafetensors, type SafetensorsHeader, tensorBytes } from '../checkpoint/safetensors.ts';
 import { type StoredTensor, tensorOf, writeSafetensors } from '../checkpoint/safetensors-writer.ts';
 import { type ClassifierData, SavClassifier } from './classifier.ts';
@@ -22,6 +23,9 @@ const settingsSchema = z
   .strictObject({
     modelId: z.string().min(1).max(1000),
     precision: z.string().max(1000).optional(),
+    madeWith: z
+      .strictObject({ numerics: count, files: z.record(z.string().max(1000), z.string().length(64)) })
+      .optional(),
     nLayers: count.min(1).max(10_000),
     nHeads: count.min(1).max(10_000),
     dHead: count.min(1).max(100_000),
@@ -69,7 +73,8 @@ export function encodeClassifier({ data }: SavClassifier): Uint8Array<ArrayBuffe
  * A classifier from the bytes of its file, which are checked before they are believed.
  * @param name the file's name, for messages
  * @param model the model that is to make the query's head vectors
- * @throws {Error} naming the file and the problem; naming both models where the classifier was fitted on another.
+ * @throws {Error} naming the file and the problem; naming both models where the classifier was fitted on another, and the
+ *   processor's files that say something else since.
  */
 export function decodeClassifier(bytes: Uint8Array, name: string, model: ModelOfHeads): SavClassifier {
   const classifier = parseClassifier(bytes, name);
@@ -77,7 +82,7 @@ export function decodeClassifier(bytes: Uint8Array, name: string, model: ModelOf
   return classifier;
 }
 
-type ModelOfHeads = Pick<HeadVectorSource, 'modelId' | 'nLayers' | 'nHeads' | 'dHead'>;
+type ModelOfHeads = Pick<HeadVectorSource, 'modelId' | 'madeWith' | 'nLayers' | 'nHeads' | 'dHead'>;
 
 /** The half of `decodeClassifier` that needs no model: what is wrong with a file can be said before one is loaded, … */
 export function parseClassifier(bytes: Uint8Array, name: string): SavClassifier {
@@ -109,12 +114,19 @@ export function parseClassifier(bytes: Uint8Array, name: string): SavClassifier 
   }
 }
 
-/** … and the other half. @throws {Error} naming both models where the classifier was fitted on another. */
+/** … and the other half. @throws {Error} as `decodeClassifier`, of the model. */
 export function checkModel({ data }: SavClassifier, name: string, model: ModelOfHeads): void {
-  const { modelId, nLayers, nHeads, dHead } = data;
+  const { modelId, madeWith, nLayers, nHeads, dHead } = data;
   if (modelId !== model.modelId) {
     throw new Error(
       `${name}: was fitted on model ${quote(modelId)}, the model in use is ${quote(model.modelId)}; use that model, or fit again on this one`,
+    );
+  }
+  const changed = madeWith && model.madeWith ? changedFiles(madeWith, model.madeWith) : [];
+  if (changed.length) {
+    const files = changed.map(quote).join(', ');
+    throw new Error(
+      `${name}: was fitted before ${files} of the checkpoint changed, which decides what the model is shown; fit again, or put the old ${changed.length === 1 ? 'file' : 'files'} back`,
     );
   }
   if (nHeads !== model.nHeads || dHead !== model.dHead || nLayers > model.nLayers) {
@@ -122,6 +134,14 @@ export function checkModel({ data }: SavClassifier, name: string, model: ModelOf
       `${name}: is for ${nLayers} layers of ${nHeads} heads of size ${dHead}, the model has ${model.nLayers} of ${model.nHeads} of size ${model.dHead}`,
     );
   }
+}
+
+/** What a user should know of a classifier that is used all the same; undefined where there is nothing. */
+export function doubtsAbout({ data }: SavClassifier, name: string, model: ModelOfHeads): string | undefined {
+  if (!model.madeWith || data.madeWith?.numerics === model.madeWith.numerics) return undefined;
+  return data.madeWith
+    ? `${name}: was fitted by a version of Headlight that computes other numbers (${data.madeWith.numerics}, this one ${model.madeWith.numerics}): answers may differ from what fit has measured; fit again`
+    : `${name}: does not say what the model was shown when it was fitted (an older version's file): a changed processor would go unseen; fit again`;
 }
 
 /** A classifier's error, of what is wrong with it. */

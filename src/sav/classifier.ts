@@ -1,5 +1,6 @@
 // A fitted classifier: the selected heads and, for each, counts and sums of every class's vectors. Centroids follow
 // from those, so examples and classes come and go without another look at the rest of the training set.
+import type { MadeWith } from '../checkpoint/made-with.ts';
 import { type Calibration, confidenceOf } from './calibration.ts';
 import { addOuter, gaussianRule, type LinearRule, logPosteriors } from './gaussian.ts';
 import type { Compare } from './leave-one-out.ts';
@@ -18,6 +19,8 @@ export interface SelectedHead extends Head {
 export interface ClassifierData {
   readonly modelId: string;
   readonly precision?: string;
+  /** The processor's files and the code that the training vectors were made with. */
+  readonly madeWith?: MadeWith;
   readonly nLayers: number;
   readonly nHeads: number;
   readonly dHead: number;

@@ -1,5 +1,6 @@
 // CLIP and SigLIP as baselines: zero-shot by the similarity of image and label, few-shot by the nearest class centroid.
 // They are met through EmbeddingSource alone; a row's embeddings are kept and compared as head vectors are.
+import type { MadeWith } from '../checkpoint/made-with.ts';
 import { nearestCentroid } from './baselines.ts';
 import type { FeatureStore } from './feature-cache.ts';
 import {
@@ -15,6 +16,10 @@ import {
 export interface EmbeddingSource {
   /** Ties embeddings to the checkpoint that made them. */
   readonly modelId: string;
+  /** The processor's files and the code; part of the cache key. */
+  readonly madeWith?: MadeWith;
+  /** What only last bits depend on; part of the cache key. */
+  environment?(): Promise<string>;
   /** Numbers of an embedding, the same for images and texts. */
   readonly embeddingSize: number;
   /** One for each encoded image file. */
@@ -100,7 +105,7 @@ export function rowEmbeddings(
   source: EmbeddingSource,
   { withText, onCut }: { withText: boolean; onCut?: (tokens: number) => void },
 ): HeadVectorSource {
-  const { modelId, embeddingSize } = source;
+  const { modelId, madeWith, embeddingSize } = source;
   const of = async (examples: readonly ShownExample[], { signal }: { signal?: AbortSignal } = {}) => {
     const files = examples.flatMap(({ images }) => images);
     const images = (files.length ? await source.imageEmbeddings(files, { signal }) : []).map(unit).values();
@@ -120,7 +125,9 @@ export function rowEmbeddings(
   };
   return {
     modelId,
+    madeWith,
     precision: 'embeddings',
+    environment: async () => (await source.environment?.()) ?? '',
     nLayers: 1,
     nHeads: withText ? 2 : 1,
     dHead: embeddingSize,

@@ -1,6 +1,8 @@
 // From examples to head vectors: one forward pass per example, and none for an example that the cache knows.
 // This is the only file of src/sav that meets the model, and it meets it through HeadVectorSource alone.
 
+import { fileSha256 } from '#platform';
+import type { MadeWith } from '../checkpoint/made-with.ts';
 import { sha256Hex } from '../checkpoint/sha256.ts';
 import type { VideoSource } from '../platform/types.ts';
 import { decodeEntry, encodeEntry, type FeatureStore } from './feature-cache.ts';
@@ -11,6 +13,10 @@ export interface HeadVectorSource {
   readonly modelId: string;
   /** Whatever else changes the numbers, such as how weights are stored (`f16`, `q4`). Part of the cache key. */
   readonly precision?: string;
+  /** The processor's files and the code that prepare and compute. Part of the cache key, and kept by classifiers. */
+  readonly madeWith?: MadeWith;
+  /** What only last bits depend on: adapter and decoder. Part of the cache key, not of classifiers, which may travel. */
+  environment?(): Promise<string>;
   readonly nLayers: number;
   readonly nHeads: number;
   readonly dHead: number;
@@ -61,6 +67,7 @@ export interface Example {
 /** Head vectors of a list of examples, from one model. */
 export interface HeadFeatures {
   readonly modelId: string;
+  readonly madeWith?: MadeWith;
   /** Layers held: the model's, or maxLayer + 1. */
   readonly nLayers: number;
   readonly nHeads: number;
@@ -83,14 +90,15 @@ export interface ExtractOptions {
 const fingerprints = new WeakMap<Example, Promise<string>>();
 
 /**
- * SHA-256 of what the model is shown: the prompt and the bytes of each image and video, not the file names (but a video that
- * is given by its path is known by that alone). Two rows with one fingerprint are the same input.
+ * SHA-256 of what the model is shown: the prompt and the bytes of each image and video, not the file names. Two rows with one
+ * fingerprint are the same input.
  */
 export function fingerprint(example: Example): Promise<string> {
   let known = fingerprints.get(example);
   if (!known) {
     known = show(example).then(async ({ images, videos }) => {
-      const hash = (files: readonly (string | Uint8Array)[]) => Promise.all(files.map((bytes) => sha256Hex(bytes)));
+      const hash = (files: readonly (string | Uint8Array)[]) =>
+        Promise.all(files.map((file) => (typeof file === 'string' ? fileSha256(file) : sha256Hex(file))));
       const clip = async (video: VideoSource) =>
         'file' in video ? hash([video.file]) : { frames: await hash(video.frames), fps: video.fps };
       const clips = await Promise.all((videos ?? []).map(clip));
@@ -110,7 +118,9 @@ export async function show({ source, prompt, images, loadImages, loadVideos }: E
 export async function featureKey(source: HeadVectorSource, example: Example, maxLayer?: number): Promise<string> {
   const nLayers = layerCount(source, maxLayer);
   const shape = [nLayers, source.nHeads, source.dHead];
-  return sha256Hex(JSON.stringify([source.modelId, source.precision ?? '', shape, await fingerprint(example)]));
+  const { modelId, precision, madeWith } = source;
+  const made = [modelId, precision ?? '', madeWith ?? '', (await source.environment?.()) ?? ''];
+  return sha256Hex(JSON.stringify([...made, shape, await fingerprint(example)]));
 }
 
 /**
@@ -161,7 +171,7 @@ export async function extractFeatures(
     if (missing.length === (source.headVectorsOf ? batchSize : 1)) await compute();
   }
   if (missing.length) await compute();
-  return { modelId: source.modelId, ...shape, vectors };
+  return { modelId: source.modelId, madeWith: source.madeWith, ...shape, vectors };
 }
 
 function layerCount(source: HeadVectorSource, maxLayer: number | undefined): number {

@@ -125,6 +125,7 @@ export function fitClassifier(features: HeadFeatures, exampleLabels: readonly st
   const data: ClassifierData = {
     modelId: features.modelId,
     precision: options.precision,
+    madeWith: features.madeWith,
     nLayers: features.nLayers,
     nHeads: features.nHeads,
     dHead: features.dHead,

@@ -1,0 +1,8 @@
+/**
+ * Counts the changes of what this code computes: to be raised with every change after which the same checkpoint and input
+ * give other pixels, tokens or activations. Feature caches hold it in their keys and classifiers in their files.
+ * test/model/numerics.test.ts fails where such a change may have been made, and says what to do.
+ *
+ * 1: pictures lie as Pillow turns them by XMP too, GIFs have their whole screen, OneVision floors as Python does.
+ */
+export const numericsVersion = 1;
