@@ -59,7 +59,8 @@ export const ablateCommand: Register = (program, run) => {
     .addHelpText(
       'after',
       `
-Below zero, red or blue by the colour bar, a head speaks for the answer: without it the measure falls.
+Red in the plot, as in those of attribute and patch: the head speaks for the answer. The measure falls without it, and its change
+in the table is below zero.
 Examples:
   headlight ablate --image scene.png --prompt 'Warm or cool?' --token warm --against cool --out ablation.png
   headlight ablate --image scene.png --prompt 'What is in the image?' --mean train.jsonl --csv ablation.csv
@@ -190,15 +191,15 @@ async function report(
     json: { ...json, measured, replacedBy: replaced, position: options.position, baseline, heads: rows },
     rows: rows.map((row): CsvRow => row),
     plot: () => {
-      const changes = new Float64Array(nLayers * nHeads).fill(Number.NaN);
-      for (const { layer, head, change } of rows) changes[layer * nHeads + head] = change;
+      const lost = new Float64Array(nLayers * nHeads).fill(Number.NaN);
+      for (const { layer, head, change } of rows) lost[layer * nHeads + head] = -change;
       return heatMap({
         title,
         subtitle: `${digits(baseline)} with every head. Each head in turn is replaced by ${replaced} ${options.position === 'all' ? 'at all positions' : 'at the last position'}.`,
-        values: changes,
+        values: lost,
         rows: { title: 'layer', labels: numbers(nLayers) },
         columns: { title: 'head', labels: numbers(nHeads) },
-        legend: 'change',
+        legend: 'lost without it',
         scale: 'diverging',
       });
     },

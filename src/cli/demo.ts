@@ -1,22 +1,14 @@
 import { z } from 'zod';
 import { openFolder } from '#platform';
 import { readExamples } from '../sav/data.ts';
-import { renderReport } from '../sav/report/report.ts';
+import { type ReportTask, renderReport } from '../sav/report/report.ts';
 import type { Register } from './command.ts';
-import { headCount } from './data.ts';
-import {
-  reportTask,
-  runTask,
-  summaryCells,
-  summaryHeader,
-  summaryJson,
-  type Task,
-  type TaskResult,
-  table,
-} from './experiments.ts';
+import { commonPrompt, headCount } from './data.ts';
+import { runTask, summaryCells, summaryHeader, summaryJson, type Task, type TaskResult, table } from './experiments.ts';
 import { outputFile, writeWhole } from './files.ts';
 import { type ModelOptions, openModel, withCommonOptions } from './model.ts';
 import { embeddedCheckpoint, version } from './package-info.ts';
+import { reportTask } from './report-task.ts';
 
 interface Options extends ModelOptions {
   out: string;
@@ -56,7 +48,15 @@ Examples:
         const model = await openModel(context, options);
         const results: TaskResult[] = [];
         for (const task of tasks)
-          results.push(await runTask(context, model, task, { k: options.heads, zeroShot: true }));
+          results.push(
+            await runTask(context, model, task, {
+              k: options.heads,
+              zeroShot: true,
+              prompt: commonPrompt(task.train),
+            }),
+          );
+        const sections: ReportTask[] = [];
+        for (const result of results) sections.push(await reportTask(context, model, result, 8));
         const seconds = (performance.now() - started) / 1000;
 
         const { capabilities } = model.model.gpu;
@@ -75,7 +75,7 @@ Examples:
               value: `${new Date().toISOString().slice(0, 10)} by headlight ${version} demo, in ${seconds.toFixed(0)} s`,
             },
           ],
-          tasks: await Promise.all(results.map((result) => reportTask(result, 8))),
+          tasks: sections,
         });
         await writeWhole(options.out, report);
         context.print(table(summaryHeader, results.map(summaryCells)));

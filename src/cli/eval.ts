@@ -8,11 +8,21 @@ import { defaults, type FitOptions, fitClassifier, parity } from '../sav/fit.ts'
 import { type Evaluation, evaluate, matchLabel, naturalBench, sugarCrepe } from '../sav/metrics.ts';
 import { renderReport } from '../sav/report/report.ts';
 import type { Register } from './command.ts';
-import { type DataOptions, featureStore, headCount, oneOf, promptSet, readData, withDataOptions } from './data.ts';
+import {
+  commonPrompt,
+  type DataOptions,
+  featureStore,
+  headCount,
+  oneOf,
+  promptSet,
+  readData,
+  withDataOptions,
+} from './data.ts';
 import { openEncoders, runEncoder } from './encoder.ts';
-import { percent, reportTask, runTask, summaryJson, type TaskResult, table } from './experiments.ts';
+import { percent, runTask, summaryJson, type TaskResult, table } from './experiments.ts';
 import { outputFile, writeWhole } from './files.ts';
 import { collect, type ModelOptions, openModel, withCommonOptions } from './model.ts';
+import { reportTask } from './report-task.ts';
 
 const methods = [
   'sav',
@@ -93,6 +103,7 @@ Examples:
         const result = await runTask(context, model, task, {
           k: options.heads,
           promptSet: set.name,
+          prompt: commonPrompt(task.train),
           zeroShot: options.method.some((m) => m === 'zero-shot' || m === 'likeliest-label'),
           store,
           encoders: predictions,
@@ -122,7 +133,7 @@ Examples:
           ];
           await writeWhole(
             options.report,
-            await renderReport({ title: task.name, facts, tasks: [await reportTask(result, 12)] }),
+            await renderReport({ title: task.name, facts, tasks: [await reportTask(context, model, result, 12)] }),
           );
           context.print(`\nReport: ${options.report}`);
         }

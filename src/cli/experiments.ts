@@ -5,7 +5,6 @@ import { describeLeaks, findLeaks, labelsOf } from '../sav/data.ts';
 import { type Experiment, type ExperimentOptions, runExperiment } from '../sav/experiment.ts';
 import type { FeatureStore } from '../sav/feature-cache.ts';
 import { type Example, extractFeatures, type HeadFeatures, show } from '../sav/features.ts';
-import { pickQueries, type ReportTask } from '../sav/report/report.ts';
 import type { Context } from './context.ts';
 
 export interface Task {
@@ -99,22 +98,6 @@ export async function runTask(
   } finally {
     progress.stop();
   }
-}
-
-/** A task's section of the report, with some of its queries. */
-export async function reportTask(
-  { task, experiment, answers, warnings }: TaskResult,
-  queries: number,
-): Promise<ReportTask> {
-  const right = experiment.predictions.map(({ label }, i) => label === task.test[i].label);
-  const shown = pickQueries(right, queries).map(async (i) => ({
-    images: await task.test[i].loadImages(),
-    question: task.test[i].prompt,
-    truth: task.test[i].label,
-    prediction: experiment.predictions[i],
-    zeroShotAnswer: answers?.[i],
-  }));
-  return { name: task.name, description: task.description, experiment, queries: await Promise.all(shown), warnings };
 }
 
 export const percent = (share: number | undefined): string =>

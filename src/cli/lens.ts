@@ -108,17 +108,16 @@ Examples:
     );
 };
 
-/** The last layer on top, as the stream flows upwards. */
+/** The first layer on top, as in every other plot. */
 function plot(rows: readonly LensRow[], places: readonly string[], text: (id: number) => string): Promise<string> {
-  const upwards = [...new Set(rows.map((row) => row.layer))].reverse();
-  const ordered = upwards.flatMap((layer) => rows.filter((row) => row.layer === layer));
-  const positions = rows.filter((row) => row.layer === upwards[0]).map((row) => row.position);
+  const layers = [...new Set(rows.map((row) => row.layer))];
+  const positions = rows.filter((row) => row.layer === layers[0]).map((row) => row.position);
   return textGrid({
     title: 'Logit lens',
     subtitle: 'The likeliest next token were each layer the last. Beneath: the token that stands at each position.',
-    values: ordered.map((row) => row.top[0].probability),
-    texts: ordered.map((row) => text(row.top[0].id)),
-    rows: { title: 'after layer', labels: upwards.map(String) },
+    values: rows.map((row) => row.top[0].probability),
+    texts: rows.map((row) => text(row.top[0].id)),
+    rows: { title: 'after layer', labels: layers.map(String) },
     columns: { title: 'position', labels: positions.map((p) => `${p} ${places[p]}`) },
     legend: 'probability',
     scale: 'sequential',

@@ -17,7 +17,7 @@ export interface HeadExplanation extends Head {
   /** Per label. */
   readonly scores: readonly { label: string; score: number }[];
   /** The training example that the head sees as most alike; present where training vectors are given. */
-  readonly nearest?: { index: number; label: string; similarity: number };
+  readonly nearest?: Neighbour;
 }
 
 /**
@@ -45,29 +45,58 @@ export function explain(
       vote: vote.label,
       lead: vote.scores[voted] - runnerUp,
       scores: labels.map((label, c) => ({ label, score: vote.scores[c] })),
-      nearest: training && nearestExample(training, vectors, layer * nHeads + head, dHead),
+      nearest: training && largest(cosinesTo(training, vectors, layer * nHeads + head, dHead), training.labels),
     };
   });
 }
 
-function nearestExample(
+/** A training example, and how alike it is to a query: a cosine. */
+export interface Neighbour {
+  readonly index: number;
+  readonly label: string;
+  readonly similarity: number;
+}
+
+/**
+ * The training example that the chosen heads together find most like a query: by the mean cosine over them. The first of
+ * several that are equally near.
+ * @param vectors the query's head vectors, as they were given to `classify`
+ */
+export function nearestTrainingExample(
+  { data: { heads, nHeads, dHead } }: SavClassifier,
+  vectors: Float32Array,
   training: { features: HeadFeatures; labels: readonly string[] },
+): Neighbour {
+  const sums = new Float64Array(training.labels.length);
+  for (const { layer, head } of heads)
+    for (const [i, cosine] of cosinesTo(training, vectors, layer * nHeads + head, dHead).entries()) sums[i] += cosine;
+  return largest(
+    sums.map((sum) => sum / heads.length),
+    training.labels,
+  );
+}
+
+/** Cosine of one head's vector of a query to each training example's. */
+function cosinesTo(
+  { features, labels }: { features: HeadFeatures; labels: readonly string[] },
   vectors: Float32Array,
   flatHead: number,
   dHead: number,
-): { index: number; label: string; similarity: number } {
-  const { features, labels } = training;
+): Float64Array {
   checkLabelCount(features, labels);
   const x = gatherHead(features.vectors, flatHead, dHead);
   const query = gatherHead([vectors], flatHead, dHead);
   const queryNorm = Math.max(Math.sqrt(dot(query, 0, query, 0, dHead)), MIN_NORM);
-  let best = { index: -1, label: '', similarity: Number.NEGATIVE_INFINITY };
-  for (let i = 0; i < labels.length; i++) {
+  return Float64Array.from(labels, (_, i) => {
     const norm = Math.max(Math.sqrt(dot(x, i * dHead, x, i * dHead, dHead)), MIN_NORM);
-    const similarity = dot(x, i * dHead, query, 0, dHead) / (norm * queryNorm);
-    if (similarity > best.similarity) best = { index: i, label: labels[i], similarity };
-  }
-  return best;
+    return dot(x, i * dHead, query, 0, dHead) / (norm * queryNorm);
+  });
+}
+
+function largest(similarities: Float64Array, labels: readonly string[]): Neighbour {
+  let index = 0;
+  for (const [i, similarity] of similarities.entries()) if (similarity > similarities[index]) index = i;
+  return { index, label: labels[index], similarity: similarities[index] };
 }
 
 /** A training example and what the heads, fitted without it, make of it. */

@@ -1,5 +1,6 @@
 // Figures: well-formed, complete, and safe whatever texts and numbers go into them.
 import { describe, expect, it } from 'vitest';
+import { attentionPicture } from '../../src/analysis/charts/attention-picture.ts';
 import { attributionChart } from '../../src/analysis/charts/attribution-chart.ts';
 import { heatMap } from '../../src/analysis/charts/heat-map.ts';
 import { lineChart } from '../../src/analysis/charts/line-chart.ts';
@@ -50,6 +51,26 @@ describe('heat map', () => {
     expect(red).toBeGreaterThan(blue);
     expect(red).toBeGreaterThan(178);
     await raster(svg);
+  });
+
+  it('cuts a map of a whole prompt into bands that can be read, every column in one of them', async () => {
+    const columns = 640;
+    const svg = await heatMap({
+      ...map,
+      values: Array.from({ length: 2 * columns }, (_, i) => (i === 639 ? 1 : i === 640 ? -1 : 0)),
+      columns: { title: 'position', labels: Array.from({ length: columns }, (_, i) => `${i} token`) },
+      scale: 'diverging',
+    });
+    const { info } = await raster(svg);
+    expect(info.width).toBeLessThan(1300);
+    expect(svg.match(/stroke="#fff"/g)!.length).toBeGreaterThanOrEqual(2 * columns);
+    const texts = textsOf(svg);
+    expect(texts.filter((text) => text === 'change')).toHaveLength(1); // one legend
+    expect(texts.filter((text) => text === 'position')).toHaveLength(6);
+    expect(texts.filter((text) => / token$/.test(text)).length).toBeGreaterThan(columns / 3);
+    // The greatest of all has the deepest colour, in whichever band it lies.
+    expect(svg).toContain('rgb(178, 24, 43)');
+    expect(svg).toContain('rgb(33, 102, 172)');
   });
 
   it('draws columns named by any text', async () => {
@@ -119,6 +140,42 @@ describe('text grid', () => {
     const rows = { title: 'row', labels: ['0'] };
     const shown = { title: 'All', values: texts.map(() => 1), texts, rows, columns, legend: 'n' };
     await raster(await textGrid({ ...shown, scale: 'sequential' }));
+  });
+});
+
+describe('attention picture', () => {
+  const [width, height] = [6, 4];
+  const grey = { width, height, data: new Float32Array(3 * width * height).fill(0.5) };
+  const grid = { rows: 2, columns: 3, picture: () => grey };
+  const range = [
+    [0, 0, 0],
+    [1, 1, 1],
+  ] as const;
+
+  it('is the redder the more a patch is looked at, each patch in its place', async () => {
+    const png = await attentionPicture(grid, [0, 0, 0, 0, 0.5, 1], range, 100);
+    const image = await decodePng(png, 'attention');
+    expect([image.width, image.height]).toEqual([width, height]);
+    const at = (x: number, y: number) => Array.from(image.data.subarray(3 * (y * width + x), 3 * (y * width + x) + 3));
+    const light = Math.round(255 * (0.18 + 0.82 * 0.5));
+    for (const [x, y] of [
+      [0, 0],
+      [5, 1],
+      [1, 3],
+    ])
+      expect(at(x, y)).toEqual([light, light, light]);
+    const redness = ([r, g]: number[]) => r - g;
+    expect(redness(at(4, 2))).toBeGreaterThan(redness(at(2, 2)));
+    expect(redness(at(2, 3))).toBeGreaterThan(redness(at(0, 0)));
+    expect(at(5, 3)).toEqual(at(4, 2));
+  });
+
+  it('draws large pictures smaller, and weights of nothing as nothing', async () => {
+    const data = new Float32Array(3 * 1000 * 500).fill(0.5);
+    const large = { rows: 2, columns: 3, picture: () => ({ width: 1000, height: 500, data }) };
+    const image = await decodePng(await attentionPicture(large, new Float32Array(6), range, 96), 'attention');
+    expect([image.width, image.height]).toEqual([91, 46]);
+    expect(new Set(image.data).size).toBe(1);
   });
 });
 

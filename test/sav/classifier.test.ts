@@ -1,7 +1,7 @@
 import fc from 'fast-check';
 import { describe, expect, it } from 'vitest';
 import type { SavClassifier } from '../../src/sav/classifier.ts';
-import { auditLabels, explain } from '../../src/sav/explain.ts';
+import { auditLabels, explain, nearestTrainingExample } from '../../src/sav/explain.ts';
 import { fitClassifier } from '../../src/sav/fit.ts';
 import { features, pick, synthetic } from './synthetic.ts';
 
@@ -164,6 +164,31 @@ describe('explain', () => {
       );
     }
     expect(explain(classifier, classifier.classify(query), query)[0].nearest).toBeUndefined();
+  });
+});
+
+describe('nearestTrainingExample', () => {
+  it('is the example itself, or the first of several that are equally near', () => {
+    const { classifier, features: given, labels } = fitted();
+    for (const [i, vectors] of given.vectors.entries()) {
+      const found = nearestTrainingExample(classifier, vectors, { features: given, labels });
+      expect(found).toMatchObject({ index: i, label: labels[i] });
+      expect(found.similarity).toBeCloseTo(1, 6);
+    }
+    const twice = { ...given, vectors: [...given.vectors, ...given.vectors] };
+    const both = { features: twice, labels: [...labels, ...labels] };
+    expect(nearestTrainingExample(classifier, given.vectors[3], both).index).toBe(3);
+  });
+
+  it('asks the chosen heads alone, and all of them alike', () => {
+    const { classifier, features: given, labels } = fitted();
+    const { heads, nHeads, dHead } = classifier.data;
+    const query = given.vectors[5].map((x, i) => {
+      const flat = Math.floor(i / dHead);
+      const chosen = heads.some(({ layer, head }) => layer * nHeads + head === flat);
+      return chosen ? 7 * x : given.vectors[2][i]; // other heads, and lengths, say nothing
+    });
+    expect(nearestTrainingExample(classifier, query, { features: given, labels }).index).toBe(5);
   });
 });
 

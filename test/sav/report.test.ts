@@ -1,8 +1,10 @@
 import { beforeAll, describe, expect, it } from 'vitest';
 import { escapeMarkup } from '../../src/charts/svg.ts';
 import { type Experiment, runExperiment } from '../../src/sav/experiment.ts';
+import { confusionFigure, confusions } from '../../src/sav/report/confusion.ts';
 import { html } from '../../src/sav/report/markup.ts';
-import { aboveChance, imageType, pickQueries, type Report, renderReport } from '../../src/sav/report/report.ts';
+import { imageType } from '../../src/sav/report/query-card.ts';
+import { aboveChance, pickQueries, type Report, renderReport } from '../../src/sav/report/report.ts';
 import { synthetic } from './synthetic.ts';
 
 const png = Uint8Array.of(0x89, 0x50, 0x4e, 0x47, 0x0d, 0x0a, 0x1a, 0x0a, 1, 2, 3);
@@ -66,7 +68,20 @@ describe('renderReport', () => {
           experiment: good,
           warnings: [hostile],
           queries: [
-            { images: [png], question: hostile, truth: 'b', prediction: good.predictions[0], zeroShotAnswer: hostile },
+            {
+              images: [png],
+              imageNames: [hostile],
+              question: hostile,
+              truth: 'b',
+              prediction: good.predictions[0],
+              zeroShotAnswer: hostile,
+              attention: {
+                heads: 2,
+                mean: [{ picture: png, share: 0.41 }],
+                each: [{ layer: 1, head: 2, picture: png, share: 0.125 }],
+              },
+              nearest: { images: [png], name: hostile, label: hostile, similarity: 0.987 },
+            },
             {
               images: [new TextEncoder().encode('<svg onload="alert(4)"/>')],
               question: 'plain?',
@@ -91,7 +106,7 @@ describe('renderReport', () => {
     expect(
       [...names].filter(
         (name) =>
-          !/^(body|main|header|h\d|p|dl|dt|dd|section|figure|figcaption|span|i|b|svg|g|path|text|line|rect|div|table|thead|tbody|tr|th|td|a|small|article|img|details|summary|code|html)$/.test(
+          !/^(body|main|header|h\d|p|dl|dt|dd|section|figure|figcaption|span|i|b|svg|g|path|text|line|rect|div|table|thead|tbody|tr|th|td|a|small|br|article|img|details|summary|code|html)$/.test(
             name ?? '',
           ),
       ),
@@ -115,8 +130,23 @@ describe('renderReport', () => {
 
   it('embeds images by content, and shows none that may hold a script', () => {
     expect(page).toContain(`src="data:image/png;base64,${Buffer.from(png).toString('base64')}"`);
-    expect(page).toContain('image not shown');
     expect(page).not.toContain('<svg onload');
+  });
+
+  it('shows where heads looked, the nearest training example and file names; every picture has an alternative text', () => {
+    const alts = [...body.matchAll(/<img [^>]*alt="([^"]*)"/g)].map((match) => match[1]);
+    const name = escapeMarkup(hostile);
+    const { label } = experiment([hostile, 'b'], { 1: 3, 6: 3 }, true).predictions[0];
+    expect(alts).toEqual([
+      name,
+      `Where 2 heads that voted ${escapeMarkup(label)} looked in ${name}`,
+      'Where head 1.2 looked',
+      `Nearest training example: ${name}, labelled ${name}`,
+    ]);
+    expect(body).toContain('looked at by 2 heads: 41\u00a0%');
+    expect(body).toContain('1.2: 13\u00a0%');
+    expect(body).toContain('cosine 0.99');
+    expect(body).toContain('(the picture is not shown: not PNG, JPEG, WebP or GIF)');
   });
 
   it('draws each plot as SVG text: one overview, and a map and bars per task', () => {
@@ -131,6 +161,47 @@ describe('renderReport', () => {
     expect(body).toContain('none of the labels 10 of 30 times');
     expect(body).not.toContain('none of those answers is a label');
     expect(body.match(/class="tag">at chance/g)).toHaveLength(2);
+  });
+});
+
+describe('a task of 200 classes', () => {
+  const labels = Array.from({ length: 200 }, (_, i) => `class ${i}`);
+  const confusion: number[][] = labels.map((_, r) =>
+    labels.map((_, c) => (r === c ? 4 : c === (r * 7) % 200 && r < 30 ? 6 : 0)),
+  );
+  confusion[7][3] = 9;
+  const evaluation = { ...experiment(['a', 'b'], {}).evaluation, labels, confusion };
+
+  it('lists what was confused most, and which classes are worst', () => {
+    const { text } = confusionFigure(evaluation);
+    expect(text.length).toBeLessThan(8000);
+    expect(text).toContain('<td class="label">class 7</td><td class="label">class 3</td><td>9 of 19</td>');
+    expect(text).toContain('each at most 6 times');
+    expect(text).toContain('<td class="label">class 7</td><td>4 of 19</td>');
+    expect(text).toContain('of 200 that have queries; 171 of them are always right');
+  });
+
+  it('counts every pair once, the most frequent first', () => {
+    const pairs = confusions(evaluation);
+    expect(pairs).toHaveLength(30);
+    expect(pairs[0]).toEqual({ truth: 'class 7', answer: 'class 3', count: 9, of: 19 });
+    expect(pairs.every(({ count }, i) => i === 0 || count <= pairs[i - 1].count)).toBe(true);
+  });
+
+  it('is a table where it can be read, answers that are no label included', () => {
+    const few = {
+      ...evaluation,
+      labels: ['a', 'b'],
+      confusion: [
+        [3, 1, 2],
+        [0, 4, 0],
+      ],
+    };
+    expect(confusionFigure(few).text).toContain('<th class="label" scope="col">no label</th>');
+    expect(confusions(few)).toEqual([
+      { truth: 'a', answer: undefined, count: 2, of: 6 },
+      { truth: 'a', answer: 'b', count: 1, of: 6 },
+    ]);
   });
 });
 

@@ -15,29 +15,58 @@ export interface HeatMap extends Heading {
   readonly scale: 'diverging' | 'sequential';
 }
 
-/** A table of numbers as colours, the first row on top. */
-export const heatMap = (map: HeatMap): Promise<string> => toSvg(heatMapSpec(map) as TopLevelSpec);
+/** Columns beyond these are drawn in further bands underneath: one row of a whole prompt would be too wide to read. */
+const mostColumns = 110;
 
-/** The same as a part of another figure. */
-export function heatMapSpec({ values, rows, columns, legend, scale, ...heading }: HeatMap) {
+/** A table of numbers as colours, the first row on top. A wide one is cut into bands, one below the other. */
+export function heatMap(map: HeatMap): Promise<string> {
+  const width = map.columns.labels.length;
+  const bands = Math.ceil(width / mostColumns);
+  if (bands <= 1) return toSvg(heatMapSpec(map) as TopLevelSpec);
+  const columns = Math.ceil(width / bands);
+  const { title, subtitle, ...rest } = map;
+  const cut = Array.from({ length: bands }, (_, band) => heatMapSpec(rest, [band * columns, (band + 1) * columns]));
+  // One legend, beside the first band.
+  const [first, ...others] = cut;
+  const unlegended = others.map((spec) => ({
+    ...spec,
+    encoding: { ...spec.encoding, color: { ...spec.encoding.color, legend: null } },
+  }));
+  return toSvg({
+    title: titleOf({ title, subtitle }),
+    vconcat: [first, ...unlegended],
+    spacing: 14,
+    resolve: { scale: { color: 'independent' } }, // each names the same domain
+  } as TopLevelSpec);
+}
+
+/**
+ * The same as a part of another figure.
+ * @param range columns to draw, [start, end); the colours are those of all.
+ */
+export function heatMapSpec(
+  { values, rows, columns, legend, scale, ...heading }: Omit<HeatMap, 'title'> & Partial<Heading>,
+  [start, end]: readonly [number, number] = [0, columns.labels.length],
+) {
   const width = columns.labels.length;
-  const cell = Math.max(7, Math.min(34, Math.floor(900 / width)));
-  const cellHeight = Math.max(9, Math.min(26, Math.floor(700 / rows.labels.length)));
-  const places = (labels: readonly string[], room: number) => everyNth(Array.from(labels.keys()), room);
-  const axis = (labels: readonly string[], title: string, room: number) => ({
-    title,
-    values: places(labels, room),
-    labelExpr: `${literal(labels)}[datum.value]`,
-    labelLimit: 160,
-    labelOverlap: false,
-  });
+  const shown = columns.labels.slice(start, end);
+  const cell = Math.max(9, Math.min(34, Math.floor(900 / shown.length)));
+  const cellHeight = width > mostColumns ? 9 : Math.max(9, Math.min(26, Math.floor(700 / rows.labels.length)));
+  // Columns keep their numbers; which of them are labelled is told by the label's text, which may be none.
+  const axis = (labels: readonly string[], title: string, room: number, offset = 0) => {
+    const places = new Set(everyNth(Array.from(labels.keys()), room));
+    const texts = labels.map((label, i) => (places.has(i) ? label : ''));
+    return { title, labelExpr: `${literal(texts)}[datum.value - ${offset}]`, labelLimit: 160, labelOverlap: false };
+  };
   const longLabels = columns.labels.some((label) => label.length * 7 > cell);
   return {
-    title: titleOf(heading),
+    ...(heading.title !== undefined && { title: titleOf({ title: heading.title, subtitle: heading.subtitle }) }),
     width: { step: cell },
     height: { step: cellHeight },
     data: {
-      values: Array.from(values, (value, i) => ({ row: Math.floor(i / width), column: i % width, value })),
+      values: Array.from(values, (value, i) => ({ row: Math.floor(i / width), column: i % width, value })).filter(
+        ({ column }) => column >= start && column < end,
+      ),
     },
     mark: { type: 'rect', stroke: '#fff', strokeWidth: cell > 12 ? 1 : 0.4 },
     encoding: {
@@ -45,12 +74,16 @@ export function heatMapSpec({ values, rows, columns, legend, scale, ...heading }
         field: 'column',
         type: 'ordinal',
         axis: {
-          ...axis(columns.labels, columns.title, Math.floor((width * cell) / 13)),
+          ...axis(shown, columns.title, Math.floor((shown.length * cell) / 13), start),
           labelAngle: longLabels ? -90 : 0,
           ...(longLabels && { labelAlign: 'right', labelBaseline: 'middle' }),
         },
       },
-      y: { field: 'row', type: 'ordinal', axis: axis(rows.labels, rows.title, 40) },
+      y: {
+        field: 'row',
+        type: 'ordinal',
+        axis: axis(rows.labels, rows.title, Math.floor((rows.labels.length * cellHeight) / 13)),
+      },
       color: { field: 'value', type: 'quantitative', ...colours(Array.from(values), scale, legend) },
     },
   };
@@ -58,9 +91,12 @@ export function heatMapSpec({ values, rows, columns, legend, scale, ...heading }
 
 /** The scale and legend of values as colours. */
 export function colours(values: readonly number[], scale: HeatMap['scale'], title: string) {
-  const finite = values.filter(Number.isFinite);
-  const least = Math.min(...finite);
-  const greatest = Math.max(...finite);
+  let [least, greatest] = [Number.POSITIVE_INFINITY, Number.NEGATIVE_INFINITY];
+  for (const value of values) {
+    if (!Number.isFinite(value)) continue;
+    least = Math.min(least, value);
+    greatest = Math.max(greatest, value);
+  }
   const reach = Math.max(Math.abs(least), Math.abs(greatest)) || 1;
   const legend = { title, gradientLength: 120, format: '.3~g' };
   return scale === 'diverging'

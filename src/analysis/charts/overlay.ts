@@ -1,6 +1,7 @@
 // Weights over a picture's patches, laid over the picture.
 import { escapeMarkup } from '../../charts/svg.ts';
 import type { Planes } from '../../model/token-grids.ts';
+import { colourPicture, greyPicture, heat } from './attention-picture.ts';
 import { dataUri, encodePng } from './png.ts';
 import { FONT, type Heading, wrap } from './vega.ts';
 
@@ -30,8 +31,8 @@ const bar = { top: 8, height: 10, label: 15 };
 const ramp = [0, 0.25, 0.5, 0.75, 1].map((t) => ({ t, ...heatOf(t) }));
 
 function heatOf(t: number) {
-  const mix = (from: number, to: number) => Math.round(from + (to - from) * t);
-  return { color: `rgb(${mix(255, 205)},${mix(221, 10)},${mix(60, 10)})`, opacity: round(0.88 * t ** 0.8) };
+  const { rgb, opacity } = heat(t);
+  return { color: `rgb(${rgb})`, opacity: round(opacity) };
 }
 
 /** SVG text: the pictures as the tower is shown them, in grey, and over each patch the deeper a red the more its weight. */
@@ -82,7 +83,7 @@ async function drawPanel({ grid, values }: Panel, { blackAndWhite }: OverlayFigu
   const picture = grid.picture();
   const scale = longSide / Math.max(picture.width, picture.height);
   const [width, height] = [picture.width * scale, picture.height * scale];
-  const rgb = bytesOf(picture, blackAndWhite, values !== undefined);
+  const rgb = (values ? greyPicture : colourPicture)(picture, blackAndWhite);
   const uri = dataUri(await encodePng(picture.width, picture.height, rgb));
   const size = `width="${round(width)}" height="${round(height)}"`;
   const image = `<image ${size} preserveAspectRatio="none" href="${uri}"/>`;
@@ -98,20 +99,6 @@ async function drawPanel({ grid, values }: Panel, { blackAndWhite }: OverlayFigu
     return `<rect x="${round(x * w)}" y="${round(y * h)}" width="${round(w)}" height="${round(h)}" fill="${color}" fill-opacity="${opacity}"/>`;
   });
   return { svg: `${image}<g shape-rendering="crispEdges">${cells.join('')}</g>${frame}`, height, max };
-}
-
-/** 8-bit RGB; in grey, so that all colour is weight, and a little lighter, so that black patches show theirs. */
-function bytesOf({ width, height, data }: Planes, [black, white]: OverlayFigure['blackAndWhite'], grey: boolean) {
-  const plane = width * height;
-  const rgb = new Uint8Array(plane * 3);
-  const share = (c: number, i: number) => (data[c * plane + i] - black[c]) / (white[c] - black[c] || 1);
-  const byte = (x: number) => Math.round(255 * Math.min(1, Math.max(0, x)));
-  for (let i = 0; i < plane; i++) {
-    const [r, g, b] = [0, 1, 2].map((c) => share(c, i));
-    const light = byte(0.18 + 0.82 * (0.299 * r + 0.587 * g + 0.114 * b));
-    rgb.set(grey ? [light, light, light] : [byte(r), byte(g), byte(b)], 3 * i);
-  }
-  return rgb;
 }
 
 const percent = (share: number) => `${Number((100 * share).toPrecision(3))} %`;

@@ -1,21 +1,12 @@
 // The HTML report: one file, no scripts, no addresses of other files; it opens from a disk without a network.
-import type { ClassifierData, Prediction } from '../classifier.ts';
+import type { ClassifierData } from '../classifier.ts';
 import { bestZeroShot, type Experiment } from '../experiment.ts';
 import type { Evaluation } from '../metrics.ts';
 import { headCountChart, headMap, type SummaryRow, summaryChart } from './charts.ts';
+import { confusionFigure } from './confusion.ts';
 import { html, type Markup, trusted } from './markup.ts';
+import { queryCard, type ReportQuery } from './query-card.ts';
 import { style } from './style.ts';
-
-/** A query shown with its images and votes. */
-export interface ReportQuery {
-  /** Encoded images (PNG, JPEG, WebP or GIF); they go into the file as they are, so give small ones. */
-  readonly images: readonly Uint8Array[];
-  readonly question: string;
-  readonly truth?: string;
-  readonly prediction: Prediction;
-  /** What the model says when asked. */
-  readonly zeroShotAnswer?: string;
-}
 
 export interface ReportTask {
   readonly name: string;
@@ -61,7 +52,7 @@ ${report.introduction !== undefined && html`<p>${report.introduction}</p>`}
 <figure class="overview">${await summaryChart(rows)}
 <figcaption><span class="key"><span><i class="sav"></i>SAV, with 95 % interval</span><span><i class="zero"></i>zero-shot</span><span><i class="all"></i>all heads</span><span><i class="chance"></i>chance</span></span></figcaption></figure>
 ${summaryTable(report.tasks)}
-<p class="small soft">SAV: the chosen attention heads vote, on frozen weights. As published: the paper's own rule (20 heads by training-set score, nearest centroid, majority). Zero-shot, the same model without examples, in two ways: the likeliest of the labels as its answer; and its own words, which must equal the label (case, punctuation and article aside). The chart shows the better of the two. All heads, random heads: the same vote among all heads, or among as many heads drawn blindly. Chance: always the most frequent label of the test rows. Interval: Wilson, 95 %. Heads are written layer.head, best first.</p>
+<p class="small soft">SAV: the chosen attention heads vote, on frozen weights. As published: the paper's own rule (20 heads by training-set score, nearest centroid, majority). Zero-shot, the same model without examples, in two ways: the likeliest of the labels as its answer; and its own words, which must equal the label (case, punctuation and article aside). The chart shows the better of the two. All heads, random heads: the same vote among all heads, or among as many heads drawn blindly. Chance: always the most frequent label of the test rows. Interval, in small: Wilson, 95 %.</p>
 </section>
 ${tasks}
 </main></body>
@@ -127,19 +118,17 @@ function overview(tasks: readonly ReportTask[]): string {
 }
 
 function summaryTable(tasks: readonly ReportTask[]): Markup {
-  return html`<div class="scroll"><table class="summary">
-<thead><tr><th>Task</th><th>SAV</th><th>as published</th><th>likeliest label</th><th>own words</th><th>all heads</th><th>random heads</th><th>chance</th><th>queries</th><th>heads</th><th style="text-align:left">chosen</th></tr></thead>
+  return html`<div class="scroll" tabindex="0"><table class="summary">
+<thead><tr><th>Task</th><th>SAV</th><th>as published</th><th>likeliest label</th><th>own words</th><th>all heads</th><th>random heads</th><th>chance</th><th>queries</th><th>heads</th></tr></thead>
 <tbody>${tasks.map(({ name, experiment }, i) => {
     const { evaluation, published, zeroShot, likeliest, allHeads, randomHeads, fit } = experiment;
-    const { heads } = fit.classifier.data;
     const [low, high] = evaluation.interval.map((end) => Math.round(100 * end));
     const others = [bestZeroShot(experiment)?.accuracy ?? 0, allHeads.accuracy, randomHeads.mean, evaluation.chance];
     const best = aboveChance(evaluation) && evaluation.accuracy > Math.max(...others);
-    return html`<tr><th><a class="label" href="#task-${i + 1}">${name}</a>${!aboveChance(evaluation) && html` <span class="tag">at chance</span>`}</th>
-<td class="${best ? 'best' : ''}">${percent(evaluation.accuracy)} <small>${low}–${high}</small></td>
+    return html`<tr><th scope="row"><a class="label" href="#task-${i + 1}">${name}</a>${!aboveChance(evaluation) && html` <span class="tag">at chance</span>`}</th>
+<td class="${best ? 'best' : ''}">${percent(evaluation.accuracy)}<br><small>${low}–${high}</small></td>
 <td>${percent(published.evaluation.accuracy)}</td><td>${likeliest ? percent(likeliest.accuracy) : '–'}</td><td>${zeroShot ? percent(zeroShot.accuracy) : '–'}</td><td>${percent(allHeads.accuracy)}</td><td>${percent(randomHeads.mean)}</td>
-<td>${percent(evaluation.chance)}</td><td>${evaluation.n}</td><td>${heads.length}</td>
-<td class="heads">${headNames(heads.slice(0, 5))}${heads.length > 5 && ' …'}</td></tr>`;
+<td>${percent(evaluation.chance)}</td><td>${evaluation.n}</td><td>${fit.classifier.data.heads.length}</td></tr>`;
   })}</tbody></table></div>`;
 }
 
@@ -178,10 +167,9 @@ ${leaveOneOutAccuracy !== undefined && number('', percent(leaveOneOutAccuracy), 
 <figcaption><span class="ramp"></span> chance to perfect, on ${fit.ranking.nExamples} training examples${fit.ranking.scoring === 'leave-one-out' && ', each left out in turn'}. Framed: the ${heads.length} chosen.</figcaption></figure>
 <figure><h3>Accuracy by number of heads</h3>${await headCountChart(byK, heads.length, evaluation.chance, asked?.accuracy)}
 <figcaption>On the test rows, the best heads first. Full colour: the number used. Dotted: chance.${asked && ' Dashed: zero-shot, at its best.'} Shown to be looked at; it did not choose the number.</figcaption></figure>
-<figure><h3>Confusion</h3>${confusionTable(evaluation)}
-<figcaption>Rows: the truth. Columns: the answer.</figcaption></figure>
+<figure><h3>Confusion</h3>${confusionFigure(evaluation)}</figure>
 </div>
-${queries.length > 0 && html`<h3 style="margin-top:2rem">Some queries and how the heads voted</h3><div class="queries">${queries.map((query) => queryCard(query, data.labels, data.prompt))}</div>`}
+${queries.length > 0 && html`<h3 style="margin-top:2rem">Some queries and how the heads voted</h3>${queries.some(({ attention }) => attention) && html`<p class="small soft">Beside a picture: where the heads that voted for the answer looked, the mean of their attention from the last token of the prompt, and how much of it lies on the picture; below the votes the same of the best of these heads alone. The redder, the more; each picture has a scale of its own.</p>`}<div class="queries">${queries.map((query) => queryCard(query, data.labels, data.prompt))}</div>`}
 <details><summary>All ${heads.length} heads, best first</summary><p class="small"><code>${headNames(heads)}</code></p></details>
 </section>
 `;
@@ -240,64 +228,4 @@ function method({ scoring, compare, vote, heads }: ClassifierData): string {
 /** Answers that are none of the labels. */
 function strayAnswers({ labels, confusion }: Evaluation): number {
   return confusion.reduce((sum, row) => sum + (row[labels.length] ?? 0), 0);
-}
-
-function confusionTable({ labels, confusion }: Evaluation): Markup {
-  const columns = confusion[0].length > labels.length ? [...labels, 'no label'] : labels;
-  return html`<div class="scroll"><table class="confusion">
-<thead><tr><th></th>${columns.map((label) => html`<th class="label">${label}</th>`)}</tr></thead>
-<tbody>${labels.map((label, r) => {
-    const total = Math.max(
-      1,
-      confusion[r].reduce((a, b) => a + b, 0),
-    );
-    return html`<tr><th class="label">${label}</th>${confusion[r].map(
-      (count, c) =>
-        html`<td class="${c === r ? '' : 'wrong'}${count === 0 ? ' none' : ''}" style="--share:${(count / total).toFixed(3)}">${count}</td>`,
-    )}</tr>`;
-  })}</tbody></table></div>`;
-}
-
-/** A query; its question is left out where it is the task's, which stands above. */
-function queryCard(query: ReportQuery, labels: readonly string[], taskPrompt: string | undefined): Markup {
-  const { images, question, truth, prediction, zeroShotAnswer } = query;
-  const { label, votes, heads, confidence } = prediction;
-  const right = truth === label;
-  const shown = votes
-    .map((count, c) => ({ count, label: labels[c] }))
-    .filter((vote) => vote.count > 0 || labels.length <= 4)
-    .sort((a, b) => b.count - a.count)
-    .slice(0, 6);
-  return html`<article class="query">
-<div class="pictures">${images.map(picture)}</div>
-<div class="verdict"><span class="label ${truth === undefined ? '' : right ? 'right' : 'wrong-answer'}">${truth !== undefined && (right ? '✓ ' : '✗ ')}${label}</span>${confidence !== undefined && html`<span class="soft">${Math.round(100 * confidence)} %</span>`}</div>
-${truth !== undefined && !right && html`<div class="soft">truth: <span class="label">${truth}</span></div>`}
-${zeroShotAnswer !== undefined && html`<div class="soft">when asked: <span class="label">${zeroShotAnswer.trim() || '(nothing)'}</span></div>`}
-${question !== taskPrompt && html`<div class="small soft question" style="margin:.4rem 0">${question.trim()}</div>`}
-${shown.map((vote) => html`<div class="vote${vote.label === label && ' won'}"><span class="label">${vote.label}</span><span class="bar"><i style="width:${((100 * vote.count) / heads.length).toFixed(1)}%"></i></span><b>${vote.count}</b></div>`)}
-<div class="chips">${heads.slice(0, 40).map((head) => html`<span class="${head.label === label ? 'won' : ''}" title="head ${head.layer}.${head.head} votes ${head.label}">${head.layer}.${head.head}</span>`)}</div>
-</article>`;
-}
-
-function picture(bytes: Uint8Array): Markup {
-  const type = imageType(bytes);
-  if (!type) return html`<span class="soft">(image not shown: not PNG, JPEG, WebP or GIF)</span>`;
-  // Small files are small pictures here: keep their pixels sharp.
-  return html`<img class="${bytes.length < 20_000 ? 'pixels' : ''}" alt="query image" src="data:${type};base64,${base64(bytes)}">`;
-}
-
-/** The media type by the file's first bytes, of those that cannot hold a script. */
-export function imageType(bytes: Uint8Array): string | undefined {
-  const starts = (text: string, at = 0) => [...text].every((character, i) => bytes[at + i] === character.charCodeAt(0));
-  if (starts('\x89PNG\r\n\x1a\n')) return 'image/png';
-  if (starts('\xff\xd8\xff')) return 'image/jpeg';
-  if (starts('GIF8')) return 'image/gif';
-  if (starts('RIFF') && starts('WEBP', 8)) return 'image/webp';
-  return undefined;
-}
-
-function base64(bytes: Uint8Array): string {
-  let binary = '';
-  for (let i = 0; i < bytes.length; i += 8192) binary += String.fromCharCode(...bytes.subarray(i, i + 8192));
-  return btoa(binary);
 }

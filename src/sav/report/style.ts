@@ -43,12 +43,11 @@ figcaption { margin-top: .5rem; max-width: 34rem; }
 .figures { display: grid; grid-template-columns: repeat(auto-fit, minmax(min(100%, 25rem), 1fr)); gap: 2rem; margin-top: 1.6rem; align-items: start; }
 table { border-collapse: collapse; font-variant-numeric: tabular-nums; }
 table.summary { width: 100%; font-size: .92rem; }
-.summary th, .summary td { padding: .45rem .6rem; text-align: right; border-bottom: 1px solid var(--line); white-space: nowrap; }
-.summary thead th { color: var(--soft); font-weight: 500; font-size: .82rem; vertical-align: bottom; }
+.summary th, .summary td { padding: .45rem .5rem; text-align: right; border-bottom: 1px solid var(--line); white-space: nowrap; }
+.summary thead th { color: var(--soft); font-weight: 500; font-size: .82rem; vertical-align: bottom; white-space: normal; }
 .summary th:first-child { text-align: left; padding-left: 0; font-weight: 600; white-space: normal; min-width: 7rem; }
 .summary td.best { color: var(--sav); font-weight: 650; }
 .summary td small, .figure-number small { color: var(--soft); font-weight: 400; }
-.summary td.heads { text-align: left; white-space: normal; min-width: 9rem; font-size: .82rem; color: var(--soft); }
 .tag { display: inline-block; border: 1px solid currentColor; border-radius: 99px; padding: 0 .5rem; font-size: .74rem; font-weight: 600; color: var(--soft); white-space: nowrap; }
 .numbers { display: flex; flex-wrap: wrap; gap: .4rem 2.2rem; margin: 1rem 0 .6rem; }
 .figure-number { font-size: .84rem; color: var(--soft); }
@@ -69,11 +68,20 @@ table.summary { width: 100%; font-size: .92rem; }
 .confusion td { position: relative; min-width: 2.3rem; height: 2.1rem; text-align: center; border: 2px solid var(--page); background: color-mix(in srgb, var(--sav) calc(var(--share) * 62%), var(--card)); }
 .confusion td.wrong { background: color-mix(in srgb, var(--bad) calc(var(--share) * 62%), var(--card)); }
 .confusion td.none { color: transparent; }
+table.list { font-size: .84rem; width: 100%; }
+.list th, .list td { padding: .15rem .6rem .15rem 0; text-align: left; border-bottom: 1px solid var(--line); overflow-wrap: anywhere; }
+.list th { color: var(--soft); font-weight: 500; } .list td:last-child { white-space: nowrap; }
+.list + figcaption { margin-bottom: 1.4rem; }
 .queries { display: grid; grid-template-columns: repeat(auto-fill, minmax(min(100%, 15.5rem), 1fr)); gap: 1rem; margin-top: .8rem; }
 .query { background: var(--card); border: 1px solid var(--line); border-radius: 10px; padding: .9rem; box-shadow: var(--shadow); font-size: .86rem; min-width: 0; }
-.query .pictures { display: flex; gap: .4rem; margin-bottom: .6rem; }
-.query img { flex: 0 1 7.5rem; width: 7.5rem; min-width: 0; aspect-ratio: 1; object-fit: contain; border-radius: 6px; background: color-mix(in srgb, var(--quiet) 12%, transparent); }
+.query .pictures, .looks { display: flex; flex-wrap: wrap; gap: .5rem; margin-bottom: .6rem; }
+.query figure { flex: 0 1 7rem; } .looks figure { flex: 0 1 3.4rem; } .looks { margin: .6rem 0 0; }
+.query figcaption { margin-top: .15rem; font-size: .72rem; line-height: 1.3; overflow-wrap: anywhere; }
+.query img { display: block; width: 100%; aspect-ratio: 1; object-fit: contain; border-radius: 6px; background: color-mix(in srgb, var(--quiet) 12%, transparent); }
 .query img.pixels { image-rendering: pixelated; }
+.looks figcaption { font-size: .64rem; text-align: center; }
+.nearest { display: flex; gap: .6rem; align-items: center; margin-top: .6rem; overflow-wrap: anywhere; }
+.nearest img { flex: 0 0 3.2rem; width: 3.2rem; }
 .query .verdict { display: flex; justify-content: space-between; gap: .6rem; font-weight: 600; }
 .right { color: var(--good); } .wrong-answer { color: var(--bad); }
 .vote { display: grid; grid-template-columns: minmax(0, 7rem) 1fr 1.6rem; gap: .5rem; align-items: center; margin-top: .25rem; }
@@ -87,5 +95,5 @@ table.summary { width: 100%; font-size: .92rem; }
 .chips span { font: 10px/1.5 ui-monospace, Menlo, Consolas, monospace; padding: 0 .3rem; border-radius: 3px; background: color-mix(in srgb, var(--quiet) 16%, transparent); color: var(--soft); }
 .chips span.won { background: color-mix(in srgb, var(--sav) 20%, transparent); color: var(--ink); }
 details { margin-top: 1rem; } summary { cursor: pointer; color: var(--soft); }
-@media print { body { background: #fff; } section.task { break-before: page; } .query { break-inside: avoid; } }
+@media print { .scroll { overflow: visible; } .summary th, .summary td { padding: .3rem; font-size: .72rem; } body { background: #fff; } section.task { break-before: page; } .query { break-inside: avoid; } }
 `;
