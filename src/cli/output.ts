@@ -7,7 +7,7 @@ import { printable } from '../text/printable.ts';
 export const brokenPipeCode = 141;
 
 /** A stream of text for people and pipes. What cannot be written any more is dropped, and `failure` says why. */
-export class Output {
+class Output {
   readonly #stream: Writable;
   readonly #name: string;
   #failure: NodeJS.ErrnoException | undefined;
