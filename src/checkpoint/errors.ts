@@ -1,3 +1,5 @@
+import { printable } from '../text/printable.ts';
+
 /** A checkpoint that cannot be read or does not fit the model. Messages name the file and tensor and the way out. */
 export class CheckpointError extends Error {
   override name = 'CheckpointError';
@@ -21,10 +23,7 @@ export class CheckpointError extends Error {
 /** Text from a file, fit for a message: control characters escaped, and cut where it is absurdly long. */
 export function quote(text: string): string {
   const cut = text.length > 120 ? `${text.slice(0, 100)}… (${text.length} characters)` : text;
-  return JSON.stringify(cut).replace(
-    /[\u007f-\u009f\u2028-\u202e\u2066-\u2069]/g,
-    (c) => `\\u${c.charCodeAt(0).toString(16).padStart(4, '0')}`,
-  );
+  return printable(JSON.stringify(cut));
 }
 
 /** A shape for a message; ranks that no tensor has are cut. */

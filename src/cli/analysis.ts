@@ -9,6 +9,7 @@ import type { Edit } from '../model/edits.ts';
 import type { ModelInput } from '../model/input.ts';
 import type { VisionLanguageModel } from '../model/vision-language-model.ts';
 import { type Context, type Progress, UsageError } from './context.ts';
+import { csvCell } from './csv.ts';
 import { outputFile, writeWhole } from './files.ts';
 
 export interface OutputOptions {
@@ -57,9 +58,7 @@ async function toPng(svg: string): Promise<Uint8Array> {
 /** RFC 4180, with the names of the first row's columns on top. */
 export function toCsv(rows: readonly CsvRow[]): string {
   const names = Object.keys(rows[0] ?? {});
-  const cell = (value: string | number) =>
-    typeof value === 'string' && /[",\r\n]/.test(value) ? `"${value.replaceAll('"', '""')}"` : `${value}`;
-  return [names.join(','), ...rows.map((row) => names.map((name) => cell(row[name])).join(','))]
+  return [names.join(','), ...rows.map((row) => names.map((name) => csvCell(row[name])).join(','))]
     .map((line) => `${line}\n`)
     .join('');
 }

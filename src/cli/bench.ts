@@ -2,6 +2,7 @@ import { availableParallelism } from 'node:os';
 import { type BenchmarkResult, type BenchmarkRow, runKernelBenchmarks } from '../kernels/benchmark.ts';
 import { type CheckResult, checkKernels } from '../kernels/check/check.ts';
 import type { Register } from './command.ts';
+import { csvCell } from './csv.ts';
 import { type KernelOptions, readKernels, withKernelOptions } from './kernel-file.ts';
 import { announceGpu, integer, type ModelOptions, withCommonOptions } from './model.ts';
 
@@ -43,7 +44,7 @@ Its GFLOP/s and GB/s are of the work that ours counts.`,
           const checked =
             kernels && (await checkKernels(gpu, kernels, { onProgress: () => context.signal.throwIfAborted() }));
           if (checked) {
-            context.note(checkSummary(checked));
+            for (const line of checkSummary(checked)) context.note(line);
             if (!checked.passed) {
               context.result({ check: checked });
               throw new Error(`a wrong kernel is not timed: ${checked.rows.find((r) => r.failure)!.failure}`);
@@ -70,13 +71,13 @@ function cpuTime(): number {
   return (user + system) / 1000 / availableParallelism();
 }
 
-function checkSummary({ rows }: CheckResult): string {
+function checkSummary({ rows }: CheckResult): string[] {
   const wrong = rows.filter((row) => row.failure);
   const worst = Math.max(...rows.map((row) => row.error));
   return [
     `checked against float64 on ${rows.length} problems: ${wrong.length ? `${wrong.length} wrong` : `all pass, NMSE at most ${worst.toExponential(1)}`}`,
     ...wrong.map((row) => `  ${row.op} kernel ${row.kernel}, ${row.problem}: ${row.failure}`),
-  ].join('\n');
+  ];
 }
 
 function table({ roofline, rows, leftOut, notForKernel }: BenchmarkResult): string {
@@ -121,9 +122,8 @@ function csv({ adapter, rows }: BenchmarkResult): string {
     'speedup',
     'error',
   ] as const satisfies readonly (keyof BenchmarkRow)[];
-  const cell = (value: unknown) => (typeof value === 'string' ? `"${value.replaceAll('"', '""')}"` : (value ?? ''));
   return [
     ['adapter', ...columns].join(),
-    ...rows.map((row) => [cell(adapter), ...columns.map((c) => cell(row[c]))].join()),
+    ...rows.map((row) => [csvCell(adapter), ...columns.map((c) => csvCell(row[c] ?? ''))].join()),
   ].join('\n');
 }

@@ -3,6 +3,7 @@ import { parseClassifier } from '../sav/classifier-file.ts';
 import type { Example } from '../sav/features.ts';
 import { extractFeatures } from '../sav/features.ts';
 import { type PromptSetName, promptSetByName } from '../sav/prompt-sets.ts';
+import { printableLine } from '../text/printable.ts';
 import type { Register } from './command.ts';
 import { UsageError } from './context.ts';
 import { type DataOptions, featureStore, readData, withDataOptions } from './data.ts';
@@ -65,11 +66,13 @@ Examples:
               heads: heads.map((h) => ({ layer: h.layer, head: h.head, vote: h.label, scores: h.scores })),
               truth: example.label,
             };
-            if (context.json || options.data) process.stdout.write(`${JSON.stringify(line)}\n`);
+            if (context.json || options.data) context.jsonLine(line);
             else {
-              context.print(`${label}${confidence === undefined ? '' : `  (confidence ${percent(confidence)})`}`);
+              context.print(
+                `${printableLine(label)}${confidence === undefined ? '' : `  (confidence ${percent(confidence)})`}`,
+              );
               for (const [c, name] of data.labels.entries())
-                context.print(`  ${String(votes[c]).padStart(3)} of ${heads.length} heads  ${name}`);
+                context.print(`  ${String(votes[c]).padStart(3)} of ${heads.length} heads  ${printableLine(name)}`);
             }
           }
         } finally {

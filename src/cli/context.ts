@@ -1,4 +1,6 @@
 import { SingleBar } from 'cli-progress';
+import { printableLine } from '../text/printable.ts';
+import { err, out } from './output.ts';
 
 /** What is wrong is the command line, not the run: exit code 2. */
 export class UsageError extends Error {
@@ -24,17 +26,27 @@ export class Context {
 
   /** A line for people; silent with --json. */
   print(text: string): void {
-    if (!this.json) process.stdout.write(`${text}\n`);
+    if (!this.json) out.write(`${text}\n`);
+  }
+
+  /** A part of a line for people, as it comes; silent with --json. */
+  printPart(text: string): void {
+    if (!this.json) out.write(text);
   }
 
   /** The result for machines; silent without --json. */
   result(value: unknown): void {
-    if (this.json) process.stdout.write(`${JSON.stringify(value, undefined, 2)}\n`);
+    if (this.json) out.write(`${JSON.stringify(value, undefined, 2)}\n`);
   }
 
-  /** Something worth knowing that is no result: what adapter runs this, what was skipped and why. */
+  /** One result of many, a line of JSON: said with and without --json. */
+  jsonLine(value: unknown): void {
+    out.write(`${JSON.stringify(value)}\n`);
+  }
+
+  /** A line worth knowing that is no result: what adapter runs this, what was skipped and why. */
   note(text: string): void {
-    process.stderr.write(`${text}\n`);
+    err.write(`${printableLine(text)}\n`);
   }
 
   /** A bar on a terminal; elsewhere a line when a stage starts, so that logs of long runs are not mute. */
@@ -45,13 +57,14 @@ export class Context {
     }
     const bar = new SingleBar({
       stream: process.stderr,
-      format: `${label.padEnd(28)} {bar} {percentage}% {eta_formatted} {detail}`,
+      format: '{label} {bar} {percentage}% {eta_formatted} {detail}',
       hideCursor: true,
       clearOnComplete: true,
     });
-    bar.start(total, 0, { detail: '' });
+    // The bar moves the cursor, so it writes by itself: its texts are made printable here.
+    bar.start(total, 0, { label: printableLine(label).padEnd(28), detail: '' });
     return {
-      update: (done, detail = '') => bar.update(done, { detail }),
+      update: (done, detail = '') => bar.update(done, { detail: printableLine(detail) }),
       stop: () => bar.stop(),
     };
   }

@@ -5,6 +5,7 @@ import { describeLeaks, findLeaks, labelsOf } from '../sav/data.ts';
 import { type Experiment, type ExperimentOptions, runExperiment } from '../sav/experiment.ts';
 import type { FeatureStore } from '../sav/feature-cache.ts';
 import { type Example, extractFeatures, type HeadFeatures, show } from '../sav/features.ts';
+import { printableLine } from '../text/printable.ts';
 import type { Context } from './context.ts';
 
 export interface Task {
@@ -103,10 +104,11 @@ export async function runTask(
 export const percent = (share: number | undefined): string =>
   share === undefined ? '–' : `${(100 * share).toFixed(1)} %`;
 
-/** Rows of text in columns, numbers to the right. */
+/** Rows of text in columns, numbers to the right; each a line, whatever its cells hold. */
 export function table(header: readonly string[], rows: readonly (readonly string[])[]): string {
-  const widths = header.map((_, c) => Math.max(...[header, ...rows].map((row) => row[c].length)));
-  return [header, ...rows]
+  const cells = [header, ...rows].map((row) => row.map(printableLine));
+  const widths = header.map((_, c) => cells.reduce((most, row) => Math.max(most, row[c].length), 0));
+  return cells
     .map((row) =>
       row
         .map((cell, c) => (c === 0 || c === row.length - 1 ? cell.padEnd(widths[c]) : cell.padStart(widths[c])))

@@ -7,6 +7,7 @@ import { defaults, fitClassifier, parity } from '../sav/fit.ts';
 import type { Compare } from '../sav/leave-one-out.ts';
 import type { Scoring } from '../sav/scoring.ts';
 import type { Vote } from '../sav/votes.ts';
+import { printableLine } from '../text/printable.ts';
 import type { Register } from './command.ts';
 import {
   commonPrompt,
@@ -101,14 +102,16 @@ Examples:
           ),
         );
         context.print(
-          `\n${data.labels.length} labels: ${data.labels.map((label, i) => `${label} (${data.counts[i]})`).join(', ')}`,
+          `\n${data.labels.length} labels: ${data.labels.map((label, i) => `${printableLine(label)} (${data.counts[i]})`).join(', ')}`,
         );
         if (data.leaveOneOutAccuracy !== undefined)
           context.print(`leave-one-out accuracy ${percent(data.leaveOneOutAccuracy)} with ${data.heads.length} heads`);
         const doubts = data.counts.every((n) => n >= 2) ? auditLabels(classifier, features, labels) : [];
         for (const { index, label, against, heads, suggested } of doubts.slice(0, 5))
           context.print(
-            `check ${train[index].source}: labelled ${label}, ${against} of ${heads} heads say otherwise, most ${suggested}`,
+            printableLine(
+              `check ${train[index].source}: labelled ${label}, ${against} of ${heads} heads say otherwise, most ${suggested}`,
+            ),
           );
         context.print(`\nwrote ${options.out}`);
         context.result({

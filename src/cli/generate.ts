@@ -43,7 +43,7 @@ Examples:
           onToken: (id) => ids.push(id),
         })) {
           text += piece;
-          if (!context.json) process.stdout.write(piece);
+          context.printPart(piece);
         }
         context.print('');
         const seconds = (performance.now() - started) / 1000;

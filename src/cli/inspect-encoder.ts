@@ -6,6 +6,7 @@ import type { ViTConfig } from '../model/config/vit.ts';
 import { dualHookPoints } from '../model/families/dual.ts';
 import { parseDualConfig } from '../model/families/index.ts';
 import type { Folder } from '../platform/types.ts';
+import { printableLine } from '../text/printable.ts';
 import type { Context } from './context.ts';
 import { hookShapes, printHooks } from './inspect-hooks.ts';
 
@@ -39,7 +40,7 @@ export async function inspectEncoder(
     ['text tower', `${tower(text)}, vocabulary ${text.vocabSize}, up to ${text.maxPositions} tokens`],
     ['embeddings', `${embeddingSize} numbers; a baseline for SAVs: headlight eval --baseline-encoder`],
   ];
-  for (const [key, value] of rows) context.print(`${key.padEnd(24)}${value}`);
+  for (const [key, value] of rows) context.print(`${key.padEnd(24)}${printableLine(value)}`);
   const one = { pos: text.maxPositions, keys: text.maxPositions, crops: 1, patches: 0, texts: 1 };
   const hooks = options.hooks && hookShapes(dualHookPoints(parsed), one);
   if (hooks) printHooks(context, hooks);

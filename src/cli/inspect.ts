@@ -19,6 +19,7 @@ import { configDType, type DTypeOf, type Price, priceWeights, storedDType, type 
 import { ProcessorFiles } from '../model/processor/visual-processor.ts';
 import { NoAdapterError } from '../platform/errors.ts';
 import type { Folder } from '../platform/types.ts';
+import { printableLine } from '../text/printable.ts';
 import { openCheckpointFolder } from './checkpoint-folder.ts';
 import type { Register } from './command.ts';
 import { type Context, UsageError } from './context.ts';
@@ -110,7 +111,7 @@ async function inspect(context: Context, options: InspectOptions): Promise<void>
     ...runs.map(({ name, price }): [string, string] => ['prompt', runText(name, price)]),
     ...adapterRows(adapter, checks),
   ];
-  for (const [key, value] of rows) context.print(`${key.padEnd(24)}${value}`);
+  for (const [key, value] of rows) context.print(`${key.padEnd(24)}${printableLine(value)}`);
   const hooks = options.hooks && hookShapes(model.hookPoints, sizeOf(runs[0].price.tokens, shapes[0]?.shape));
   if (hooks) printHooks(context, hooks);
   context.result({

@@ -5,10 +5,11 @@ import { confusionFigure, confusions } from '../../src/sav/report/confusion.ts';
 import { html } from '../../src/sav/report/markup.ts';
 import { imageType } from '../../src/sav/report/query-card.ts';
 import { aboveChance, pickQueries, type Report, renderReport } from '../../src/sav/report/report.ts';
+import { raw } from '../text/hostile.ts';
 import { synthetic } from './synthetic.ts';
 
 const png = Uint8Array.of(0x89, 0x50, 0x4e, 0x47, 0x0d, 0x0a, 0x1a, 0x0a, 1, 2, 3);
-const hostile = `<script>alert(1)</script><img src=x onerror=alert(2)>" onload='alert(3)' {{7*7}} ]]>&amp;`;
+const hostile = `<script>alert(1)</script><img src=x onerror=alert(2)>" onload='alert(3)' {{7*7}} ]]>&amp;\u001b[31m\u009b\u202e\ud800`;
 
 function experiment(labels: string[], signal: Record<number, number>, zeroShot = false): Experiment {
   const task = { nLayers: 3, nHeads: 4, labels, signal };
@@ -99,6 +100,7 @@ describe('renderReport', () => {
 
   it('lets no string of the data become markup', () => {
     expect(page).not.toMatch(/<script/i);
+    expect(page).not.toMatch(raw);
     // All tags are ours, with no handler among the attributes: attribute values hold no raw quotes or brackets.
     const tags = body.match(/<[^>]*>/g)!;
     for (const tag of tags) expect(tag.replace(/"[^"]*"/g, '""')).not.toMatch(/\son\w+=/i);
