@@ -1,5 +1,6 @@
 // The geometry of "any resolution": how an image is cut into tiles, and which features of the tiles are padding. What the
 // image processor crops, what the processor counts as tokens and what the model packs follow from the same functions.
+import { floorDivide, roundTo7 } from './rounding.ts';
 
 export interface Size {
   readonly height: number;
@@ -54,8 +55,5 @@ export function unpadded(image: Size, map: Size): Rectangle {
 export function limited(map: Size, side: number, maxTiles: number): Size {
   const ratio = Math.sqrt((map.height * map.width) / (maxTiles * side ** 2));
   if (!(ratio > 1.1)) return map;
-  return { height: Math.floor(map.height / ratio), width: Math.floor(map.width / ratio) };
+  return { height: floorDivide(map.height, ratio), width: floorDivide(map.width, ratio) };
 }
-
-/** Python's `round(x, 7)`, for the sizes of images: 29.999999999 becomes 30 before it is cut off. */
-const roundTo7 = (x: number) => Number(x.toFixed(7));

@@ -150,7 +150,7 @@ export function packTiles(grid: TileGrid, resize: Resize = () => undefined): Pac
       tokenOf: (y, x) => perCrop + y * (width + 1) + x, // a newline ends each row
       picture: () => tilePlanes(visual, { wide, side, shown }),
     };
-    const grids = [whole, tiled];
+    const grids = height && width ? [whole, tiled] : [whole]; // of a very narrow image the tiles show nothing
     return resized ? { rows, grids, taps: joinTaps(identity(perCrop), resized.taps) } : { rows, grids };
   };
 }

@@ -107,10 +107,14 @@ export const tilesOrFrames = (config: TilingConfig, frameConfig: ImageProcessorC
 });
 
 /** Tiles as LLaVA-NeXT packs them, the map resized where it has more features than `maxTiles` tiles have. */
-function packLimited(grid: TileGrid, maxTiles: number): Packer {
+export function packLimited(grid: TileGrid, maxTiles: number): Packer {
   return packTiles(grid, (map, rowOf) => {
     const size = limited(map, grid.side, maxTiles);
     if (size === map) return undefined;
+    if (!size.height || !size.width)
+      throw new InputError(
+        `an image so narrow that its ${map.height} x ${map.width} features would be resized to ${size.height} x ${size.width}; crop it`,
+      );
     return { size, taps: bilinearTaps(map.height, map.width, size.height, size.width, rowOf) };
   });
 }

@@ -1,5 +1,7 @@
 import type { ModelInput } from '../input.ts';
 
+const f32 = Math.fround;
+
 /** What positions depend on. */
 export interface MropeConfig {
   readonly mergeSize: number;
@@ -31,12 +33,13 @@ export function mropePositions({ inputIds, visuals }: ModelInput, config: MropeC
     }
     const [time, height, width] = visual.grid;
     const [high, wide] = [height / mergeSize, width / mergeSize];
-    // Images have no time to space out.
-    const step = visual.kind === 'video' && tokensPerSecond ? tokensPerSecond * (visual.secondsPerPatch ?? 1) : 1;
+    // Images have no time to space out. HF multiplies in single precision, and cuts off what that gives.
+    const step =
+      visual.kind === 'video' && tokensPerSecond ? f32(tokensPerSecond * f32(visual.secondsPerPatch ?? 1)) : 1;
     for (let t = 0; t < time; t++)
       for (let y = 0; y < high; y++)
         for (let x = 0; x < wide; x++, i++)
-          for (const [axis, offset] of [Math.trunc(t * step), y, x].entries()) axes[axis][i] = position + offset;
+          for (const [axis, offset] of [Math.trunc(f32(t * step)), y, x].entries()) axes[axis][i] = position + offset;
     position += Math.max(high, wide);
   }
   return axes;

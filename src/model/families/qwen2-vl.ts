@@ -6,13 +6,13 @@ import { elementCount, reshape, type Tensor } from '../../kernels/tensor.ts';
 import type { BlockShape } from '../config/block.ts';
 import { count, epsilon, Settings, tokenId } from '../config/settings.ts';
 import { parseText, type TextConfig } from '../config/text.ts';
-import { InputError } from '../errors.ts';
+import { ConfigError, InputError } from '../errors.ts';
 import { blockHookPoints, type HookPoint } from '../hook-points.ts';
 import type { Hooks } from '../hooks.ts';
 import type { Visual } from '../input.ts';
 import { parse } from '../json.ts';
 import { parsePatching, patchFrames, patchImage, smartSize } from '../processor/patches.ts';
-import { framesAtRate } from '../processor/sample-frames.ts';
+import { type FrameSampling, sampleFrames } from '../processor/sample-frames.ts';
 import type { Processing, ProcessorFiles, VisualProcessor } from '../processor/visual-processor.ts';
 import { projector } from '../projector.ts';
 import { inverseFrequencies, ropeTable } from '../rope.ts';
@@ -175,12 +175,8 @@ const patchWidth = ({ patchSize, temporalPatchSize }: QwenVisionConfig) => 3 * t
 
 const frames = z.int().min(1).max(1_000_000);
 const samplingSchema = z.looseObject({
-  // two frames a second are the default of the authors' own tools (qwen-vl-utils); HF has none
-  fps: z
-    .number()
-    .positive()
-    .nullish()
-    .transform((fps) => fps ?? 2),
+  fps: z.number().positive().nullish(),
+  num_frames: frames.nullish(),
   min_frames: frames.nullish().transform((n) => n ?? 4),
   max_frames: frames.nullish().transform((n) => n ?? 768),
 });
@@ -190,20 +186,29 @@ function patches(files: ProcessorFiles, { tokensPerSecond }: QwenVisionConfig): 
   const forImages = parsePatching(files.image, 'image');
   const forVideos = parsePatching(files.video, 'video');
   const { temporalPatch } = forVideos;
-  const {
-    fps,
-    min_frames: minFrames,
-    max_frames: maxFrames,
-  } = parse(samplingSchema, files.video.json, files.video.file);
+  const raw = parse(samplingSchema, files.video.json, files.video.file);
+  if (raw.fps != null && raw.num_frames != null)
+    throw new ConfigError(`${files.video.file}: fps and num_frames exclude each other; take one out`);
+  const sampling: FrameSampling = {
+    // two frames a second are the default of the authors' own tools (qwen-vl-utils); HF has none
+    rate: raw.num_frames != null ? { frames: raw.num_frames } : { fps: raw.fps ?? 2 },
+    minFrames: raw.min_frames,
+    maxFrames: raw.max_frames,
+    temporalPatch,
+  };
   return {
     image: (image) => ({ kind: 'image', ...patchImage(image, forImages) }),
-    video: (video) => ({
-      kind: 'video',
-      ...patchFrames(video.frames, forVideos),
+    video({ frames, fps = 24 }) {
       // Only Qwen2.5-VL asks; 24 frames a second are what HF takes of frames that nobody knows the time of.
-      ...(tokensPerSecond !== undefined && { secondsPerPatch: temporalPatch / (video.fps ?? 24) }),
-    }),
-    sampleFrames: (info) => framesAtRate(info, { fps, minFrames, maxFrames, temporalPatch }),
+      if (tokensPerSecond !== undefined && !(fps > 0 && fps < Number.POSITIVE_INFINITY))
+        throw new InputError(`a video of ${fps} frames a second: fps is to be above 0`);
+      return {
+        kind: 'video',
+        ...patchFrames(frames, forVideos),
+        ...(tokensPerSecond !== undefined && { secondsPerPatch: temporalPatch / fps }),
+      };
+    },
+    sampleFrames: (info) => sampleFrames(info, sampling),
   };
 }
 

@@ -3,13 +3,15 @@ import type { RgbImage } from '../../platform/types.ts';
 import type { Size } from '../anyres.ts';
 import { parse } from '../json.ts';
 import {
-  byShortestEdge,
   type Colour,
-  centreCrop,
   commonSize,
   imageTables,
   padToSquare,
+  paste,
+  planCrop,
+  type ResizeTo,
   resize,
+  resizedSize,
   type Scaling,
   stack,
   videoTables,
@@ -35,8 +37,7 @@ import {
 export interface ImageProcessorConfig extends Scaling {
   /** Pad to a square in this colour, before anything else. */
   readonly padColour?: Colour;
-  /** The short side, or both. */
-  readonly resize?: { readonly shortestEdge: number } | Size;
+  readonly resize?: ResizeTo;
   readonly filter: Filter;
   readonly crop?: Size;
 }
@@ -122,17 +123,25 @@ export function processImage(image: RgbImage, config: ImageProcessorConfig): Cro
 export function processFrames(frames: readonly RgbImage[], config: ImageProcessorConfig): Crops {
   commonSize(frames);
   return stack(
-    frames.map((frame) => cropImage(frame, config)),
+    frames.map((frame) => cropImage(frame, config, 'behind')),
     videoTables(config),
   );
 }
 
-/** The steps on 8-bit pixels. */
-export function cropImage(image: RgbImage, config: ImageProcessorConfig): RgbImage {
+/**
+ * The steps on 8-bit pixels. Of the resized image only what the crop shows is made.
+ * @param largerHalf see `planCrop`.
+ */
+export function cropImage(
+  image: RgbImage,
+  config: ImageProcessorConfig,
+  largerHalf: 'before' | 'behind' = 'before',
+): RgbImage {
   const padded = config.padColour ? padToSquare(image, config.padColour) : image;
-  const size =
-    config.resize &&
-    ('shortestEdge' in config.resize ? byShortestEdge(padded, config.resize.shortestEdge) : config.resize);
-  const resized = size ? resize(padded, size, config.filter) : padded;
-  return config.crop ? centreCrop(resized, config.crop) : resized;
+  const size = config.resize ? resizedSize(padded, config.resize) : { height: padded.height, width: padded.width };
+  if (!config.crop) return resize(padded, size, config.filter);
+  const { part, left, top } = planCrop(size, config.crop, largerHalf);
+  const cropped = { ...config.crop, data: new Uint8Array(config.crop.width * config.crop.height * 3) };
+  paste(cropped, resize(padded, size, config.filter, part), left, top);
+  return cropped;
 }

@@ -3,6 +3,7 @@ import type { RgbImage } from '../../platform/types.ts';
 import type { Size } from '../anyres.ts';
 import { InputError } from '../errors.ts';
 import { parse } from '../json.ts';
+import { roundHalfEven } from '../rounding.ts';
 import { type ChannelTables, commonSize, imageTables, maxPixels, resize, type Scaling, videoTables } from './pixels.ts';
 import type { Filter } from './resample.ts';
 import { classOf, clipStatistics, commonSettings, parsePixels, type Settings, throwIfAny } from './settings.ts';
@@ -92,7 +93,10 @@ export function patchFrames(frames: readonly RgbImage[], config: PatchingConfig)
 }
 
 /** The most pixels of a frame (HF's `cap_pixels_per_frame`). */
-function frameBound(frames: number, config: PatchingConfig): number {
+export function frameBound(
+  frames: number,
+  config: Pick<PatchingConfig, 'maxVideoTokens' | 'maxPixels' | 'minPixels' | 'patch' | 'merge' | 'temporalPatch'>,
+): number {
   const { maxVideoTokens, patch, merge, temporalPatch, minPixels } = config;
   if (maxVideoTokens === undefined) return config.maxPixels;
   const total = Math.trunc(maxVideoTokens * (patch * merge) ** 2 * 0.9);
@@ -125,13 +129,6 @@ export function smartSize({ height, width }: Size, factor: number, least: number
     return { height: grown(height), width: grown(width) };
   }
   return nearest;
-}
-
-/** Python's `round`. */
-function roundHalfEven(x: number): number {
-  const down = Math.floor(x);
-  if (x - down !== 0.5) return Math.round(x);
-  return down % 2 === 0 ? down : down + 1;
 }
 
 /** Patches in the order of merged blocks: over time, blocks row by row, the patches of a block row by row. */

@@ -1,8 +1,9 @@
 // The steps that image and video processing is made of: on 8-bit pictures, until they become numbers.
 import type { RgbImage } from '../../platform/types.ts';
-import type { Size } from '../anyres.ts';
+import type { Rectangle, Size } from '../anyres.ts';
 import { InputError } from '../errors.ts';
-import { type Filter, resample } from './resample.ts';
+import { roundHalfEven } from '../rounding.ts';
+import { columnsGoFirst, type Filter, resample } from './resample.ts';
 
 export type Colour = readonly [number, number, number];
 
@@ -24,6 +25,10 @@ export function padToSquare(image: RgbImage, colour: Colour): RgbImage {
     throw new InputError(
       `an image of ${image.width}x${image.height} is too large to be padded to a square; make it smaller`,
     );
+  if (colour.some((value) => value < 0 || value > 255))
+    throw new InputError(
+      `an image of ${image.width}x${image.height} cannot be padded to a square: image_mean times 255 is [${colour}], which is no colour`,
+    );
   const data = new Uint8Array(size * size * 3);
   for (let i = 0; i < data.length; i += 3) data.set(colour, i);
   const padded = { width: size, height: size, data };
@@ -31,31 +36,73 @@ export function padToSquare(image: RgbImage, colour: Colour): RgbImage {
   return padded;
 }
 
-/** Pillow's resize, with a bound. @throws InputError for a result of too many pixels. */
-export function resize(image: RgbImage, { width, height }: Size, filter: Filter): RgbImage {
-  if (width < 1 || height < 1 || width * height > maxPixels)
+/**
+ * Pillow's resize, with a bound on what is made.
+ * @param window the part of the result that is made; all of it by default.
+ * @throws InputError for too many pixels.
+ */
+export function resize(
+  image: RgbImage,
+  { width, height }: Size,
+  filter: Filter,
+  window: Rectangle = { top: 0, left: 0, width, height },
+): RgbImage {
+  const between = columnsGoFirst(image, height) ? image.width * window.height : window.width * image.height;
+  if (width < 1 || height < 1 || Math.max(between, window.width * window.height) > maxPixels)
     throw new InputError(
       `an image of ${image.width}x${image.height} would be resized to ${width}x${height}, which is too ${width * height ? 'large' : 'small'}; crop it`,
     );
-  return resample(image, width, height, filter);
+  return resample(image, width, height, filter, window);
 }
 
-/** HF `get_resize_output_image_size`: the long side is rounded down. */
-export function byShortestEdge({ width, height }: Size, edge: number): Size {
-  const long = (from: number, short: number) => Math.trunc((edge * from) / short);
-  return width <= height ? { width: edge, height: long(height, width) } : { width: long(width, height), height: edge };
+/** How HF's image processors resize: to a size; by the short side, to a bound of the long one; or to fit a box. */
+export type ResizeTo =
+  | Size
+  | { readonly shortestEdge: number; readonly longestEdge?: number }
+  | { readonly maxHeight: number; readonly maxWidth: number };
+
+/**
+ * The size that an image is resized to (HF `get_resize_output_image_size`, `get_size_with_aspect_ratio`,
+ * `get_image_size_for_max_height_width`): sides that follow from others are cut off, not rounded.
+ */
+export function resizedSize(image: Size, to: ResizeTo): Size {
+  const { height, width } = image;
+  if ('height' in to) return to;
+  if ('maxHeight' in to) {
+    const scale = Math.min(to.maxHeight / height, to.maxWidth / width);
+    return { height: Math.trunc(height * scale), width: Math.trunc(width * scale) };
+  }
+  const [short, long] = [Math.min(height, width), Math.max(height, width)];
+  const longest = to.longestEdge ?? Number.POSITIVE_INFINITY;
+  const isBound = (long / short) * to.shortestEdge > longest;
+  const exact = isBound ? (longest * short) / long : to.shortestEdge;
+  const edge = isBound ? roundHalfEven(exact) : exact;
+  if (short === edge) return image;
+  const other = Math.trunc((exact * long) / short);
+  return width <= height ? { width: edge, height: other } : { width: other, height: edge };
 }
 
-/** HF `center_crop`: what lies outside a smaller image is 0, before rescaling and normalising. */
-export function centreCrop(image: RgbImage, { width, height }: Size): RgbImage {
-  const cropped = { width, height, data: new Uint8Array(width * height * 3) };
-  paste(cropped, image, cropOffset(image.width, width), cropOffset(image.height, height));
-  return cropped;
+/** A part of an image, and where its corner stands in a crop. */
+export interface CropPlan {
+  readonly part: Rectangle;
+  readonly left: number;
+  readonly top: number;
 }
 
-/** Where the image starts in the crop; an odd rest goes to the end when cropping and to the start when padding. */
-function cropOffset(from: number, to: number): number {
-  return from >= to ? -Math.floor((from - to) / 2) : Math.ceil((to - from) / 2);
+/**
+ * Which part of an image a centre crop shows, and where: a smaller image stands in its middle, on 0 before rescaling and
+ * normalising. Where an odd rest is filled, its larger half is before the image in HF's NumPy, which images go through
+ * (`image_transforms.center_crop`), and behind it in its torchvision, which videos do (`TorchvisionBackend.center_crop`).
+ */
+export function planCrop(image: Size, crop: Size, largerHalf: 'before' | 'behind'): CropPlan {
+  const half = largerHalf === 'before' ? Math.ceil : Math.floor;
+  const axis = (from: number, to: number) =>
+    from >= to
+      ? { start: Math.floor((from - to) / 2), length: to, at: 0 }
+      : { start: 0, length: from, at: half((to - from) / 2) };
+  const x = axis(image.width, crop.width);
+  const y = axis(image.height, crop.height);
+  return { part: { left: x.start, top: y.start, width: x.length, height: y.length }, left: x.at, top: y.at };
 }
 
 /** Copies the part of `source` that falls inside `target` when its corner is put at (left, top). */
@@ -82,7 +129,8 @@ export const imageTables = ({ rescaleFactor, normalize }: Scaling): ChannelTable
 
 /** As torch computes it in HF's video processors: with mean and deviation scaled up instead of the pixels down. */
 export function videoTables({ rescaleFactor, normalize }: Scaling): ChannelTables {
-  if (!normalize || rescaleFactor === undefined) return imageTables({ rescaleFactor, normalize });
+  if (rescaleFactor === undefined) return imageTables({ normalize });
+  if (!normalize) return tables((v) => f32(v * f32(rescaleFactor)));
   const up = (x: number) => f32(f32(x) * f32(1 / rescaleFactor));
   return tables((v, c) => f32(f32(v - up(normalize.mean[c])) / up(normalize.std[c])));
 }

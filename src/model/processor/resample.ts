@@ -1,4 +1,5 @@
 import type { RgbImage } from '../../platform/types.ts';
+import type { Rectangle, Size } from '../anyres.ts';
 
 /** PIL's filters by their number, as preprocessor_config.json's `resample` gives it. */
 export const filterNames = ['nearest', 'lanczos', 'bilinear', 'bicubic', 'box', 'hamming'] as const;
@@ -44,33 +45,53 @@ interface Taps {
 /** Fractional bits of a weight: what 32 bits leave beside 8 of the pixel and 2 for the filters' overshoot. */
 const fractionBits = 22;
 
+/** A stretch of an axis that has `to` positions after resizing. */
+interface Stretch {
+  readonly to: number;
+  readonly start: number;
+  readonly length: number;
+}
+
 /**
  * Resizes to width x height as Pillow's `Image.resize` does, bit for bit: when shrinking, the filter is widened to the scale
  * (antialiasing); rows first, then columns, in fixed point, and rounded to 8 bits in between. Images more than a hundred
  * times higher than wide take the columns first.
+ * @param window the part of the result that is made; all of it by default.
  */
-export function resample(image: RgbImage, width: number, height: number, filter: Filter): RgbImage {
-  if (width === image.width && height === image.height) return image;
-  if (filter === 'nearest') return nearest(image, width, height);
+export function resample(
+  image: RgbImage,
+  width: number,
+  height: number,
+  filter: Filter,
+  window: Rectangle = { top: 0, left: 0, width, height },
+): RgbImage {
+  const across = { to: width, start: window.left, length: window.width };
+  const down = { to: height, start: window.top, length: window.height };
+  if (filter === 'nearest') return nearest(image, across, down);
   const kernel = kernels[filter];
-  const toWidth = (im: RgbImage) => (width === im.width ? im : resampleRows(im, makeTaps(im.width, width, kernel)));
+  const stays = (from: number, { to, length }: Stretch) => from === to && from === length;
+  const toWidth = (im: RgbImage) =>
+    stays(im.width, across) ? im : resampleRows(im, makeTaps(im.width, across, kernel));
   const toHeight = (im: RgbImage) =>
-    height === im.height ? im : resampleColumns(im, makeTaps(im.height, height, kernel));
-  const isVeryHigh = image.height > image.width * 100 && height < image.height;
-  return isVeryHigh ? toWidth(toHeight(image)) : toHeight(toWidth(image));
+    stays(im.height, down) ? im : resampleColumns(im, makeTaps(im.height, down, kernel));
+  return columnsGoFirst(image, height) ? toWidth(toHeight(image)) : toHeight(toWidth(image));
 }
 
-function makeTaps(from: number, to: number, { support, weight }: Kernel): Taps {
+/** Whether an image is so high that its columns are resized before its rows. */
+export const columnsGoFirst = (image: Size, toHeight: number): boolean =>
+  image.height > image.width * 100 && toHeight < image.height;
+
+function makeTaps(from: number, { to, start: begin, length }: Stretch, { support, weight }: Kernel): Taps {
   const scale = from / to;
   const widening = Math.max(1, scale);
   const reach = support * widening;
   const stride = Math.ceil(reach) * 2 + 1;
-  const first = new Int32Array(to);
-  const count = new Int32Array(to);
-  const weights = new Int32Array(to * stride);
+  const first = new Int32Array(length);
+  const count = new Int32Array(length);
+  const weights = new Int32Array(length * stride);
   const exact = new Float64Array(stride);
-  for (let i = 0; i < to; i++) {
-    const centre = (i + 0.5) * scale;
+  for (let i = 0; i < length; i++) {
+    const centre = (begin + i + 0.5) * scale;
     const start = Math.max(0, Math.trunc(centre - reach + 0.5));
     const n = Math.min(from, Math.trunc(centre + reach + 0.5)) - start;
     let sum = 0;
@@ -128,10 +149,10 @@ function resampleColumns({ width, data }: RgbImage, { first, count, weights, str
   return { width, height: to, data: new Uint8Array(out.buffer) };
 }
 
-function nearest({ width, height, data }: RgbImage, toWidth: number, toHeight: number): RgbImage {
-  const xs = nearestPositions(width, toWidth);
-  const ys = nearestPositions(height, toHeight);
-  const out = new Uint8Array(toWidth * toHeight * 3);
+function nearest({ width, height, data }: RgbImage, across: Stretch, down: Stretch): RgbImage {
+  const xs = nearestPositions(width, across);
+  const ys = nearestPositions(height, down);
+  const out = new Uint8Array(xs.length * ys.length * 3);
   let o = 0;
   for (const y of ys) {
     for (const x of xs) {
@@ -141,13 +162,14 @@ function nearest({ width, height, data }: RgbImage, toWidth: number, toHeight: n
       out[o++] = data[i];
     }
   }
-  return { width: toWidth, height: toHeight, data: out };
+  return { width: xs.length, height: ys.length, data: out };
 }
 
 /** Pillow adds the step up instead of multiplying, which now and then decides a pixel. */
-function nearestPositions(from: number, to: number): Int32Array {
+function nearestPositions(from: number, { to, start, length }: Stretch): Int32Array {
   const step = from / to;
-  const positions = new Int32Array(to);
-  for (let i = 0, at = step * 0.5; i < to; i++, at += step) positions[i] = Math.min(from - 1, Math.trunc(at));
+  const positions = new Int32Array(length);
+  for (let i = 0, at = step * 0.5; i < start + length; i++, at += step)
+    if (i >= start) positions[i - start] = Math.min(from - 1, Math.trunc(at));
   return positions;
 }

@@ -1,6 +1,7 @@
 // Which frames of a video a model is shown.
 import type { VideoInfo } from '../../platform/types.ts';
 import { InputError } from '../errors.ts';
+import { roundHalfEven } from '../rounding.ts';
 
 /** `n` frames from the first to the last (NumPy's `linspace(0, total - 1, n, dtype=int)`); of a shorter video some come twice. */
 export function uniformFrames({ totalFrames }: VideoInfo, n: number): number[] {
@@ -9,8 +10,10 @@ export function uniformFrames({ totalFrames }: VideoInfo, n: number): number[] {
   return Array.from({ length: n }, (_, i) => (i === n - 1 ? totalFrames - 1 : Math.floor(i * step)));
 }
 
-export interface RateSampling {
-  readonly fps: number;
+export interface FrameSampling {
+  /** Frames a second, or of the whole video. */
+  readonly rate: { readonly fps: number } | { readonly frames: number };
+  /** Bounds of what frames a second come to. */
   readonly minFrames: number;
   readonly maxFrames: number;
   /** The number of frames is a multiple of it. */
@@ -18,15 +21,24 @@ export interface RateSampling {
 }
 
 /**
- * `fps` frames a second, within bounds (HF `Qwen2VLVideoProcessor.sample_frames`).
- * @throws InputError for a video of fewer frames than one temporal patch has.
+ * Frames at equal distances from the first on (HF `Qwen2VLVideoProcessor.sample_frames`).
+ * @throws InputError for a video of fewer frames than one temporal patch has or than are asked for, or of no rate.
  */
-export function framesAtRate({ totalFrames, fps }: VideoInfo, sampling: RateSampling): number[] {
-  const toMultiple = (n: number) => Math.floor(n / sampling.temporalPatch) * sampling.temporalPatch;
-  const most = toMultiple(Math.min(sampling.maxFrames, totalFrames));
-  const wanted = Math.max((totalFrames / fps) * sampling.fps, sampling.minFrames);
-  const n = toMultiple(Math.min(wanted, most, totalFrames));
-  if (n < 1) throw new InputError(`a video of ${totalFrames} frames: ${sampling.temporalPatch} are the fewest`);
+export function sampleFrames({ totalFrames, fps }: VideoInfo, sampling: FrameSampling): number[] {
+  const { rate, minFrames, maxFrames, temporalPatch } = sampling;
+  const multiples = (n: number) => Math.floor(n / temporalPatch) * temporalPatch;
+  let n: number;
+  if ('frames' in rate) {
+    n = roundHalfEven(rate.frames / temporalPatch) * temporalPatch;
+    if (n > totalFrames)
+      throw new InputError(`a video of ${totalFrames} frames: num_frames asks for ${n}; give a longer one`);
+  } else {
+    if (!(fps > 0 && fps < Number.POSITIVE_INFINITY))
+      throw new InputError(`a video of ${fps} frames a second: the rate is to be above 0`);
+    const most = multiples(Math.min(maxFrames, totalFrames));
+    n = multiples(Math.min(Math.max((totalFrames / fps) * rate.fps, minFrames), most, totalFrames));
+  }
+  if (n < 1) throw new InputError(`a video of ${totalFrames} frames: ${temporalPatch} are the fewest`);
   const step = totalFrames / n;
   // torch.arange(0, total, step).int(), which rounds to single precision first (tested to 5000 frames; from 100000 on, torch's
   // own rounding depends on the processor, and an index may differ by one)

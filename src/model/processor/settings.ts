@@ -17,11 +17,19 @@ const pair = z.tuple([side, side]).transform(([height, width]) => ({ height, wid
 export const sizeSchema = z.union(
   [
     box,
-    z.strictObject({ shortest_edge: side }).transform((s) => ({ shortestEdge: s.shortest_edge })),
+    z
+      .strictObject({ shortest_edge: side, longest_edge: side.nullish() })
+      .transform((s) => ({ shortestEdge: s.shortest_edge, longestEdge: s.longest_edge ?? undefined })),
+    z
+      .strictObject({ max_height: side, max_width: side })
+      .transform((s) => ({ maxHeight: s.max_height, maxWidth: s.max_width })),
     pair,
     side.transform((shortestEdge) => ({ shortestEdge })),
   ],
-  { error: 'supported: {"shortest_edge": n}, {"height": n, "width": n}, with sides from 1 to 16384' },
+  {
+    error:
+      'supported: {"shortest_edge": n}, with or without "longest_edge", {"height": n, "width": n}, {"max_height": n, "max_width": n}, with sides from 1 to 16384',
+  },
 );
 export const cropSchema = z.union([box, pair, side.transform((n) => ({ height: n, width: n }))], {
   error: 'supported: {"height": n, "width": n}, with sides from 1 to 16384',

@@ -1,9 +1,20 @@
 import { z } from 'zod';
 import type { RgbImage } from '../../platform/types.ts';
 import { type Size, selectBestResolution } from '../anyres.ts';
+import { ConfigError } from '../errors.ts';
 import { parse } from '../json.ts';
 import { type Crops, cropImage, type ImageProcessorConfig } from './image-processor.ts';
-import { type Colour, imageTables, maxPixels, padToSquare, paste, resize, stack } from './pixels.ts';
+import {
+  type Colour,
+  imageTables,
+  maxPixels,
+  padToSquare,
+  paste,
+  type ResizeTo,
+  resize,
+  resizedSize,
+  stack,
+} from './pixels.ts';
 import {
   classOf,
   clipStatistics,
@@ -79,6 +90,10 @@ export function parseTiling({ json, file }: Settings, type: keyof typeof default
   classOf(raw, [type], problems);
   const { filter, scaling, meanColour } = parsePixels(raw, clipStatistics, problems);
   const size = raw.size ?? defaults[type].size;
+  if ('maxHeight' in size)
+    throw new ConfigError(
+      `${file}: size {"max_height", "max_width"} is not supported with ${type}; in HF it is an error`,
+    );
   const cropSize = raw.crop_size ?? defaults[type].crop;
   if (raw.do_center_crop && !cropSize) problems.push('do_center_crop without crop_size');
   throwIfAny(problems, file);
@@ -100,7 +115,7 @@ export function parseTiling({ json, file }: Settings, type: keyof typeof default
   );
 }
 
-type Edge = { readonly shortestEdge: number } | Size;
+type Edge = Exclude<ResizeTo, { readonly maxHeight: number }>;
 
 /**
  * Settings put together, and checked: tiles are square and cover the pinpoints.
@@ -113,12 +128,16 @@ export function tiling(
   const whole = boxOf(parts.size);
   const tile = boxOf(parts.tile).height;
   const { each } = parts;
-  const out = each.crop ?? (each.resize ? boxOf(each.resize) : { height: tile, width: tile });
+  const after = (crop: Size) => each.crop ?? (each.resize ? resizedSize(crop, each.resize) : crop);
+  const out = after({ height: tile, width: tile });
+  const wholeOut = after(whole);
   const problems: string[] = [];
   if (out.height !== out.width)
     problems.push(`tiles of ${out.height}x${out.width} pixels are not supported; they must be square`);
-  if (!each.crop && !each.resize && (whole.height !== tile || whole.width !== tile))
-    problems.push(`the whole image becomes ${whole.height}x${whole.width} pixels, its tiles ${tile}x${tile}`);
+  if (wholeOut.height !== out.height || wholeOut.width !== out.width)
+    problems.push(
+      `the whole image becomes ${wholeOut.height}x${wholeOut.width} pixels, its tiles ${out.height}x${out.width}`,
+    );
   for (const { height, width } of parts.pinpoints) {
     const crops = 1 + Math.ceil(height / tile) * Math.ceil(width / tile);
     if (height % tile || width % tile)
@@ -152,14 +171,18 @@ export function squareImage(image: RgbImage, { each, padColour }: TilingConfig):
   return stack([cropImage(padToSquare(image, padColour), each)], imageTables(each));
 }
 
-/** Resized to fit a box, aspect kept, in the middle of black. */
-function fitInto(image: RgbImage, box: Size, { each }: TilingConfig): RgbImage {
+/** The size that an image has in a box, aspect kept (HF `get_patch_output_size`). */
+export function fittedSize(image: Size, box: Size): Size {
   const across = box.width / image.width;
   const down = box.height / image.height;
-  const size =
-    across < down
-      ? { width: box.width, height: Math.min(Math.ceil(image.height * across), box.height) }
-      : { width: Math.min(Math.ceil(image.width * down), box.width), height: box.height };
+  return across < down
+    ? { width: box.width, height: Math.min(Math.ceil(image.height * across), box.height) }
+    : { width: Math.min(Math.ceil(image.width * down), box.width), height: box.height };
+}
+
+/** Resized to fit a box, in the middle of black. */
+function fitInto(image: RgbImage, box: Size, { each }: TilingConfig): RgbImage {
+  const size = fittedSize(image, box);
   const fitted = { ...box, data: new Uint8Array(box.width * box.height * 3) };
   const left = Math.floor((box.width - size.width) / 2);
   const top = Math.floor((box.height - size.height) / 2);

@@ -5,7 +5,7 @@ import type { ContentPart } from '../../../src/model/processor/chat-template.ts'
 import { parseImageProcessor, processImage } from '../../../src/model/processor/image-processor.ts';
 import { parsePatching, smartSize } from '../../../src/model/processor/patches.ts';
 import { Processor } from '../../../src/model/processor/processor.ts';
-import { framesAtRate, uniformFrames } from '../../../src/model/processor/sample-frames.ts';
+import { sampleFrames, uniformFrames } from '../../../src/model/processor/sample-frames.ts';
 import { ProcessorFiles } from '../../../src/model/processor/visual-processor.ts';
 import { fixturePath, readJsonFixture, readTensors } from '../../fixtures.ts';
 import { memoryFolder, textFiles } from './memory-folder.ts';
@@ -202,7 +202,7 @@ describe('sizes and frames', () => {
   test('sample_frames', () => {
     for (const [totalFrames, fps, wanted, n, ...sums] of samples) {
       const run = () =>
-        framesAtRate({ totalFrames, fps }, { fps: wanted, minFrames: 4, maxFrames: 768, temporalPatch: 2 });
+        sampleFrames({ totalFrames, fps }, { rate: { fps: wanted }, minFrames: 4, maxFrames: 768, temporalPatch: 2 });
       if (n < 0) {
         expect(run).toThrow(`a video of ${totalFrames} frames`);
         continue;

@@ -37,6 +37,11 @@ test('sizes may be given in every form that HF takes', () => {
   expect(config({}).resize).toEqual({ shortestEdge: 224 });
   expect(config({ size: 30 }).resize).toEqual({ shortestEdge: 30 });
   expect(config({ size: { shortest_edge: 30 } }).resize).toEqual({ shortestEdge: 30 });
+  expect(config({ size: { shortest_edge: 30, longest_edge: 40 } }).resize).toEqual({
+    shortestEdge: 30,
+    longestEdge: 40,
+  });
+  expect(config({ size: { max_height: 30, max_width: 40 } }).resize).toEqual({ maxHeight: 30, maxWidth: 40 });
   expect(config({ size: [30, 40] }).resize).toEqual({ height: 30, width: 40 });
   expect(config({ size: { width: 40, height: 30 } }).resize).toEqual({ height: 30, width: 40 });
   expect(config({}).crop).toEqual({ height: 224, width: 224 });
@@ -59,8 +64,8 @@ test.each([
     { image_processor_type: 'ViTImageProcessor' },
     'p.json: image_processor_type "ViTImageProcessor" is not supported; supported: CLIPImageProcessor, LlavaImageProcessor',
   ],
-  [{ size: { longest_edge: 3 } }, 'p.json: size: supported: {"shortest_edge": n}, {"height": n, "width": n}'],
-  [{ size: { shortest_edge: 3, longest_edge: 30 } }, 'p.json: size: Unrecognized key: "longest_edge"'],
+  [{ size: { longest_edge: 3 } }, 'p.json: size: supported: {"shortest_edge": n}, with or without "longest_edge"'],
+  [{ size: { max_height: 3 } }, 'p.json: size: supported: {"shortest_edge": n}'],
   [{ size: 1e6 }, 'with sides from 1 to 16384'],
   [{ crop_size: { shortest_edge: 3 } }, 'p.json: crop_size: supported: {"height": n, "width": n}'],
   [{ resample: 6 }, 'p.json: resample'],
@@ -77,11 +82,34 @@ test.each([
 
 test('an image that resizing would blow up is refused', () => {
   const needle = { width: 1, height: 20000, data: new Uint8Array(60000) };
-  const config = parseImageProcessor({ json: { size: 336 }, file: 'p.json' });
+  const config = parseImageProcessor({ json: { size: 336, do_center_crop: false }, file: 'p.json' });
   expect(() => processImage(needle, config)).toThrow('an image of 1x20000 would be resized to 336x6720000');
   const padding = parseImageProcessor({
     json: { image_processor_type: 'LlavaImageProcessor', do_pad: true },
     file: 'p.json',
   });
   expect(() => processImage(needle, padding)).toThrow('1x20000 is too large to be padded to a square');
+});
+
+test('of an image that resizing would blow up, a centre crop takes its part', () => {
+  const needle = { width: 1, height: 20000, data: new Uint8Array(60000).fill(9) };
+  const { pixels } = processImage(
+    needle,
+    parseImageProcessor({
+      json: { size: 336, crop_size: 336, do_rescale: false, do_normalize: false },
+      file: 'p.json',
+    }),
+  );
+  expect(pixels).toHaveLength(3 * 336 ** 2);
+  expect(pixels.every((value) => value === 9)).toBe(true);
+});
+
+test('an image_mean that is no colour pads nothing', () => {
+  const json = { image_processor_type: 'LlavaImageProcessor', do_pad: true, image_mean: [0.5, 1.2, 0.5] };
+  const config = parseImageProcessor({ json, file: 'p.json' });
+  const image = (width: number) => ({ width, height: 2, data: new Uint8Array(width * 6) });
+  expect(() => processImage(image(3), config)).toThrow(
+    'an image of 3x2 cannot be padded to a square: image_mean times 255 is [127,306,127], which is no colour',
+  );
+  expect(processImage(image(2), config).shape).toEqual([1, 3, 224, 224]);
 });
