@@ -17,7 +17,7 @@ import {
 } from '../../src/model/processor/image-processor.ts';
 import { frameBound, parsePatching, patchImage, smartSize } from '../../src/model/processor/patches.ts';
 import { planCrop, resizedSize } from '../../src/model/processor/pixels.ts';
-import { sampleFrames, uniformFrames } from '../../src/model/processor/sample-frames.ts';
+import { evenFrames, sampleFrames, uniformFrames } from '../../src/model/processor/sample-frames.ts';
 import { sizeSchema } from '../../src/model/processor/settings.ts';
 import { fittedSize, parseTiling, squareImage, tileImage } from '../../src/model/processor/tiles.ts';
 import type { RgbImage } from '../../src/platform/types.ts';
@@ -68,6 +68,11 @@ class Cases {
         return Math.min(most, Math.max(1, multiple + this.below(3) - 1));
       };
       return [near(), near()];
+    }
+    if (kind === 2) {
+      const ratio = [1 + this.below(12), 1 + this.below(12)];
+      const times = 1 + this.below(Math.max(1, Math.floor(most / Math.max(...ratio))));
+      return [Math.min(most, ratio[0] * times), Math.min(most, ratio[1] * times)];
     }
     return [this.side(most), this.side(most)];
   }
@@ -146,6 +151,13 @@ describe('tiles', () => {
   });
 });
 
+test('of a very narrow image the tiles show nothing, and have no grid', () => {
+  const grid = { pinpoints: [{ height: 28, width: 28 }], imageSize: 14, side: 3 };
+  const visual = { kind: 'image', pixels: new Float32Array(0), shape: [5], size: { height: 1, width: 900 } } as const;
+  const { rows, grids } = packTiles(grid)(visual, 9);
+  expect([rows.length, grids.map(({ label }) => label)]).toEqual([9, ['image']]);
+});
+
 test.each(report.edges.map((size, i) => [JSON.stringify(size), i] as const))('resized to %s', (size, i) => {
   const to = sizeSchema.parse(JSON.parse(size));
   compare(
@@ -211,6 +223,21 @@ test('sample_frames', () => {
     });
   });
   compare('sample_frames', rows);
+});
+
+test('default_sample_indices_fn', () => {
+  const cases = new Cases(11);
+  const rows = Array.from({ length: 4000 }, () => {
+    const totalFrames = cases.side(5000);
+    const fps = chosen(cases, [24, 25, 29.97, 30, 60]);
+    const wanted = chosen(cases, [1, 2, 0.5, 22, 3.3]);
+    const rate = cases.below(2) === 0 ? { frames: cases.side(64) } : { fps: wanted };
+    return orNull(() => {
+      const at = evenFrames({ totalFrames, fps }, rate);
+      return [at.length, digest([at])];
+    });
+  });
+  compare('default_sample_indices_fn', rows);
 });
 
 /** One of a list, or a number; the number is drawn first, as in Python's list. */

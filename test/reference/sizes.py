@@ -37,7 +37,7 @@ from transformers.models.qwen2_5_vl.modeling_qwen2_5_vl import Qwen2_5_VLModel
 from transformers.models.qwen2_vl.image_processing_pil_qwen2_vl import Qwen2VLImageProcessorPil, smart_resize
 from transformers.models.qwen2_vl.video_processing_qwen2_vl import Qwen2VLVideoProcessor
 from transformers.models.siglip.image_processing_pil_siglip import SiglipImageProcessorPil
-from transformers.video_utils import VideoMetadata
+from transformers.video_utils import VideoMetadata, default_sample_indices_fn
 from transformers.vision_utils import get_vision_cu_seqlens, get_vision_position_ids, get_vision_window_index
 
 BLOCK = 100
@@ -71,6 +71,10 @@ class Cases:
             unit = [2, 7, 12, 14, 28, 48, 112, 336, 384][self.below(9)]
             near = lambda: min(most, max(1, unit * (1 + self.below(max(1, most // unit))) + self.below(3) - 1))  # noqa: E731
             return near(), near()
+        if kind == 2:  # of a simple ratio
+            ratio = (1 + self.below(12), 1 + self.below(12))
+            times = 1 + self.below(max(1, most // max(ratio)))
+            return min(most, ratio[0] * times), min(most, ratio[1] * times)
         return self.side(most), self.side(most)
 
     def sizes(self, n: int, most: int) -> list[tuple[int, int]]:
@@ -98,6 +102,7 @@ TILED = {
     "onevision-16": (grid(336, 6), 336, 24, 16),
     "onevision-14": (grid(14, 6), 14, 3, 9),
     "onevision-14-2": (grid(14, 6), 14, 3, 2),
+    "onevision-14-1": (grid(14, 6), 14, 3, 1),
     "onevision-few": ([[28, 56], [14, 70], [84, 84], [42, 14]], 14, 7, 3),
 }  # fmt: skip
 
@@ -259,6 +264,22 @@ def sampled():
             ).tolist()
             rows.append([len(at), digest([at])])
         except (ValueError, ZeroDivisionError, RuntimeError):
+            rows.append(None)
+    return rows
+
+
+def even():
+    """OneVision's frames, where its settings ask for some."""
+    cases = Cases(11)
+    rows = []
+    for _ in range(4000):
+        total, rate = cases.side(5000), [24, 25, 29.97, 30, 60, cases.number()][cases.below(6)]
+        wanted = [1, 2, 0.5, 22, 3.3, cases.number()][cases.below(6)]
+        asked = {"num_frames": cases.side(64)} if cases.below(2) == 0 else {"fps": wanted}
+        try:
+            at = default_sample_indices_fn(VideoMetadata(total_num_frames=total, fps=rate), **asked).tolist()
+            rows.append([len(at), digest([at])] if at else None)
+        except ValueError:
             rows.append(None)
     return rows
 
@@ -435,6 +456,7 @@ BLOCKS = {
     "smart_resize": smart,
     "cap_pixels_per_frame": capped,
     "sample_frames": sampled,
+    "default_sample_indices_fn": even,
     "linspace": uniform,
     "get_rope_index": positions,
     "windows": windows,

@@ -5,8 +5,10 @@ import { Settings } from '../config/settings.ts';
 import type { TextConfig } from '../config/text.ts';
 import { siglipSo400m384 } from '../config/vit.ts';
 import { InputError } from '../errors.ts';
+import { parse } from '../json.ts';
 import { type ImageProcessorConfig, parseFrameProcessor, processFrames } from '../processor/image-processor.ts';
-import { uniformFrames } from '../processor/sample-frames.ts';
+import { evenFrames, type FrameRate, uniformFrames } from '../processor/sample-frames.ts';
+import type { Settings as PreprocessorFile } from '../processor/settings.ts';
 import { gridPinpoints, parseTiling, pinpointsSchema, squareImage, type TilingConfig } from '../processor/tiles.ts';
 import type { Processing, VisualProcessor } from '../processor/visual-processor.ts';
 import { cropPlanes, frameLabel } from '../token-grids.ts';
@@ -32,8 +34,20 @@ const onevisionDefaults: LlavaDefaults = {
   videoTokenId: 151647,
 };
 
-/** As many as the authors of the Sparse Attention Vectors take. */
+/** As many as the authors of the Sparse Attention Vectors take, where the checkpoint does not say. */
 const framesOfVideo = 16;
+
+const samplingSchema = z.looseObject({
+  fps: z.number().positive().nullish(),
+  num_frames: z.int().min(1).max(1_000_000).nullish(),
+});
+
+/** How many frames the video processor's settings ask for; num_frames goes before fps, as in HF. */
+function frameRateOf({ json, file }: PreprocessorFile): FrameRate | undefined {
+  const { fps, num_frames: frames } = parse(samplingSchema, json, file);
+  if (frames != null) return { frames };
+  return fps == null ? undefined : { fps };
+}
 
 const schema = llavaSchema.extend({
   image_grid_pinpoints: pinpointsSchema.nullish().transform((p) => p ?? gridPinpoints(384, 6)),
@@ -64,6 +78,7 @@ export const llavaOnevision: Family = {
           tilesOrFrames(
             checkPinpoints(parseTiling(image, 'LlavaOnevisionImageProcessor'), pinpoints, image.file),
             parseFrameProcessor(video),
+            frameRateOf(video),
           ),
       },
     });
@@ -97,13 +112,17 @@ export function onevision(
  * The whole and the tiles of an image that is alone in its prompt; one crop, padded to a square, of each of several; the
  * frames of a video (HF `LlavaOnevisionProcessor`).
  */
-export const tilesOrFrames = (config: TilingConfig, frameConfig: ImageProcessorConfig): VisualProcessor => ({
+export const tilesOrFrames = (
+  config: TilingConfig,
+  frameConfig: ImageProcessorConfig,
+  rate?: FrameRate,
+): VisualProcessor => ({
   image: (image, among) =>
     among === 1
       ? tiles(config).image(image, among)
       : { kind: 'image', ...squareImage(image, config), size: { height: image.height, width: image.width } },
   video: ({ frames }) => ({ kind: 'video', ...processFrames(frames, frameConfig) }),
-  sampleFrames: (info) => uniformFrames(info, framesOfVideo),
+  sampleFrames: (info) => (rate ? evenFrames(info, rate) : uniformFrames(info, framesOfVideo)),
 });
 
 /** Tiles as LLaVA-NeXT packs them, the map resized where it has more features than `maxTiles` tiles have. */

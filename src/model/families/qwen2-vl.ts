@@ -12,7 +12,7 @@ import type { Hooks } from '../hooks.ts';
 import type { Visual } from '../input.ts';
 import { parse } from '../json.ts';
 import { parsePatching, patchFrames, patchImage, smartSize } from '../processor/patches.ts';
-import { type FrameSampling, sampleFrames } from '../processor/sample-frames.ts';
+import { checkRate, type FrameSampling, sampleFrames } from '../processor/sample-frames.ts';
 import type { Processing, ProcessorFiles, VisualProcessor } from '../processor/visual-processor.ts';
 import { projector } from '../projector.ts';
 import { inverseFrequencies, ropeTable } from '../rope.ts';
@@ -200,8 +200,7 @@ function patches(files: ProcessorFiles, { tokensPerSecond }: QwenVisionConfig): 
     image: (image) => ({ kind: 'image', ...patchImage(image, forImages) }),
     video({ frames, fps = 24 }) {
       // Only Qwen2.5-VL asks; 24 frames a second are what HF takes of frames that nobody knows the time of.
-      if (tokensPerSecond !== undefined && !(fps > 0 && fps < Number.POSITIVE_INFINITY))
-        throw new InputError(`a video of ${fps} frames a second: fps is to be above 0`);
+      if (tokensPerSecond !== undefined) checkRate(fps);
       return {
         kind: 'video',
         ...patchFrames(frames, forVideos),

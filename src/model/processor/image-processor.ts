@@ -59,9 +59,9 @@ const schema = z.object({
 
 /** The classes that make one crop of an image, and their defaults. */
 const classes = {
-  CLIPImageProcessor: { size: { shortestEdge: 224 }, crop: true, statistics: clipStatistics },
-  LlavaImageProcessor: { size: { shortestEdge: 224 }, crop: true, statistics: clipStatistics },
-  SiglipImageProcessor: { size: { height: 224, width: 224 }, crop: false, statistics: siglipStatistics },
+  CLIPImageProcessor: { size: { shortestEdge: 224 }, crop: { height: 224, width: 224 }, statistics: clipStatistics },
+  LlavaImageProcessor: { size: { shortestEdge: 224 }, crop: { height: 224, width: 224 }, statistics: clipStatistics },
+  SiglipImageProcessor: { size: { height: 224, width: 224 }, crop: undefined, statistics: siglipStatistics },
 };
 
 /**
@@ -82,13 +82,15 @@ export function parseImageProcessor(
   if (raw.do_pad && type !== 'LlavaImageProcessor')
     problems.push('do_pad is supported with LlavaImageProcessor only, which pads to a square before resizing');
   const { filter, scaling, meanColour } = parsePixels(raw, defaults.statistics, problems);
+  const crop = raw.crop_size ?? defaults.crop;
+  if (raw.do_center_crop && !crop) problems.push('do_center_crop without crop_size');
   throwIfAny(problems, file);
   return {
     ...scaling,
     padColour: raw.do_pad ? meanColour : undefined,
     resize: (raw.do_resize ?? true) ? (raw.size ?? defaults.size) : undefined,
     filter,
-    crop: (raw.do_center_crop ?? defaults.crop) ? (raw.crop_size ?? { height: 224, width: 224 }) : undefined,
+    crop: (raw.do_center_crop ?? defaults.crop !== undefined) ? crop : undefined,
   };
 }
 

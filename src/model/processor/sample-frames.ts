@@ -10,9 +10,31 @@ export function uniformFrames({ totalFrames }: VideoInfo, n: number): number[] {
   return Array.from({ length: n }, (_, i) => (i === n - 1 ? totalFrames - 1 : Math.floor(i * step)));
 }
 
+/** Frames a second, or of the whole video. */
+export type FrameRate = { readonly fps: number } | { readonly frames: number };
+
+/**
+ * As many frames at equal distances from the first on (HF `default_sample_indices_fn`).
+ * @throws InputError for a video of fewer frames, or of no rate.
+ */
+export function evenFrames({ totalFrames, fps }: VideoInfo, rate: FrameRate): number[] {
+  if ('fps' in rate) checkRate(fps);
+  const n = 'frames' in rate ? rate.frames : Math.trunc((totalFrames / fps) * rate.fps);
+  if (n < 1 || n > totalFrames)
+    throw new InputError(
+      `a video of ${totalFrames} frames: ${'frames' in rate ? 'num_frames' : 'fps'} of the video processor asks for ${n} of them; give another video`,
+    );
+  return Array.from({ length: n }, (_, i) => Math.floor((i * totalFrames) / n));
+}
+
+/** @throws InputError unless a video's rate is a number of frames a second. */
+export function checkRate(fps: number): void {
+  if (!(fps > 0 && fps < Number.POSITIVE_INFINITY))
+    throw new InputError(`a video of ${fps} frames a second: fps is to be above 0`);
+}
+
 export interface FrameSampling {
-  /** Frames a second, or of the whole video. */
-  readonly rate: { readonly fps: number } | { readonly frames: number };
+  readonly rate: FrameRate;
   /** Bounds of what frames a second come to. */
   readonly minFrames: number;
   readonly maxFrames: number;
@@ -33,8 +55,7 @@ export function sampleFrames({ totalFrames, fps }: VideoInfo, sampling: FrameSam
     if (n > totalFrames)
       throw new InputError(`a video of ${totalFrames} frames: num_frames asks for ${n}; give a longer one`);
   } else {
-    if (!(fps > 0 && fps < Number.POSITIVE_INFINITY))
-      throw new InputError(`a video of ${fps} frames a second: the rate is to be above 0`);
+    checkRate(fps);
     const most = multiples(Math.min(maxFrames, totalFrames));
     n = multiples(Math.min(Math.max((totalFrames / fps) * rate.fps, minFrames), most, totalFrames));
   }

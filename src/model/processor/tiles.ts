@@ -92,7 +92,7 @@ export function parseTiling({ json, file }: Settings, type: keyof typeof default
   const size = raw.size ?? defaults[type].size;
   if ('maxHeight' in size)
     throw new ConfigError(
-      `${file}: size {"max_height", "max_width"} is not supported with ${type}; in HF it is an error`,
+      `${file}: size {"max_height", "max_width"} is not supported with ${type}, whose tiles are cut by one side`,
     );
   const cropSize = raw.crop_size ?? defaults[type].crop;
   if (raw.do_center_crop && !cropSize) problems.push('do_center_crop without crop_size');

@@ -167,6 +167,28 @@ test('Qwen2-VL takes two frames a second where the checkpoint does not say', asy
   expect(await sample(5)).toHaveLength(20);
 });
 
+test('num_frames of the settings of videos is how many frames are taken, at equal distances', async () => {
+  const frames = async (name: string, settings: object, totalFrames = 100) => {
+    const files = textFiles(`processor-families/${name}`);
+    const video = JSON.parse(files['video_preprocessor_config.json'] ?? files['preprocessor_config.json']);
+    const changed = { ...files, 'video_preprocessor_config.json': JSON.stringify({ ...video, ...settings }) };
+    return (await Processor.load(memoryFolder(changed))).sampleFrames({ totalFrames, fps: 25 });
+  };
+  expect(await frames('llava-onevision', {})).toHaveLength(16);
+  expect(await frames('llava-onevision', { num_frames: 3, fps: 5 })).toEqual([0, 33, 66]);
+  expect(await frames('llava-onevision', { fps: 1 })).toEqual([0, 25, 50, 75]);
+  await expect(frames('llava-onevision', { num_frames: 3 }, 2)).rejects.toThrow('num_frames of the video processor');
+  expect(await frames('qwen2-vl', { num_frames: 4, fps: null })).toEqual([0, 25, 50, 75]);
+  await expect(frames('qwen2-vl', { num_frames: 6, fps: null }, 5)).rejects.toThrow('num_frames asks for 6');
+  await expect(frames('qwen2-vl', { num_frames: 4, fps: 1 })).rejects.toThrow('fps and num_frames exclude each other');
+});
+
+test('a video of no rate is refused', async () => {
+  const processor = await Processor.load(await folderOf('qwen2-vl'));
+  for (const fps of [0, -1, Number.NaN, Number.POSITIVE_INFINITY])
+    expect(() => processor.sampleFrames({ totalFrames: 10, fps })).toThrow('frames a second: fps is to be above 0');
+});
+
 test('Qwen2.5-VL knows how far its temporal patches are apart', async () => {
   const files = textFiles('processor-families/qwen2-vl');
   const { secondsPerPatch } = report['qwen2-vl'] as unknown as { secondsPerPatch: { fps: number; seconds: number[] } };

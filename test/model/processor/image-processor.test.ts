@@ -70,6 +70,7 @@ test.each([
   [{ crop_size: { shortest_edge: 3 } }, 'p.json: crop_size: supported: {"height": n, "width": n}'],
   [{ resample: 6 }, 'p.json: resample'],
   [{ do_pad: true }, 'do_pad is supported with LlavaImageProcessor only'],
+  [{ image_processor_type: 'SiglipImageProcessor', do_center_crop: true }, 'p.json: do_center_crop without crop_size'],
   [{ image_std: [0.5, 0, 0.5] }, 'image_std: 0 cannot be divided by'],
   [{ image_mean: [0.5, 0.5] }, 'image_mean: expected three numbers, or one'],
   [{ data_format: 'channels_last' }, 'data_format "channels_last" is not supported'],
