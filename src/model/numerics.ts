@@ -3,6 +3,7 @@
  * give other pixels, tokens or activations. Feature caches hold it in their keys and classifiers in their files.
  * test/model/numerics.test.ts fails where such a change may have been made, and says what to do.
  *
- * 1: pictures lie as Pillow turns them by XMP too, GIFs have their whole screen, OneVision floors as Python does.
+ * 1: pictures lie as Pillow turns them by XMP too, GIFs have their whole screen, OneVision floors as Python does, Qwen2.5-VL's
+ * frames stand where single precision puts them, frames are cropped and rescaled as torch does it.
  */
 export const numericsVersion = 1;
