@@ -1,17 +1,17 @@
 import { z } from 'zod';
 import type { RgbImage } from '../../platform/types.ts';
-import type { Size } from '../anyres.ts';
+import type { Rectangle, Size } from '../anyres.ts';
 import { parse } from '../json.ts';
 import {
   type Colour,
   commonSize,
   imageTables,
-  padToSquare,
   paste,
   planCrop,
   type ResizeTo,
   resize,
   resizedSize,
+  resizePadded,
   type Scaling,
   stack,
   videoTables,
@@ -139,11 +139,15 @@ export function cropImage(
   config: ImageProcessorConfig,
   largerHalf: 'before' | 'behind' = 'before',
 ): RgbImage {
-  const padded = config.padColour ? padToSquare(image, config.padColour) : image;
-  const size = config.resize ? resizedSize(padded, config.resize) : { height: padded.height, width: padded.width };
-  if (!config.crop) return resize(padded, size, config.filter);
-  const { part, left, top } = planCrop(size, config.crop, largerHalf);
-  const cropped = { ...config.crop, data: new Uint8Array(config.crop.width * config.crop.height * 3) };
-  paste(cropped, resize(padded, size, config.filter, part), left, top);
+  const { padColour: colour, filter, crop } = config;
+  const side = Math.max(image.width, image.height);
+  const from = colour ? { width: side, height: side } : { width: image.width, height: image.height };
+  const size = config.resize ? resizedSize(from, config.resize) : from;
+  const resized = (part?: Rectangle) =>
+    colour ? resizePadded(image, colour, size, filter, part) : resize(image, size, filter, part);
+  if (!crop) return resized();
+  const { part, left, top } = planCrop(size, crop, largerHalf);
+  const cropped = { ...crop, data: new Uint8Array(crop.width * crop.height * 3) };
+  paste(cropped, resized(part), left, top);
   return cropped;
 }

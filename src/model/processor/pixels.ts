@@ -17,23 +17,48 @@ export interface Scaling {
 /** Above this, a picture made here is refused: one of 1x10000 would become 336x3360000. */
 export const maxPixels = 2 ** 26;
 
-/** A square with the picture in its middle (HF `pad_to_square`). */
-export function padToSquare(image: RgbImage, colour: Colour): RgbImage {
-  const size = Math.max(image.width, image.height);
-  if (image.width === image.height) return image;
-  if (size * size > maxPixels)
-    throw new InputError(
-      `an image of ${image.width}x${image.height} is too large to be padded to a square; make it smaller`,
-    );
+/** Longer sides are not padded to squares: it would take seconds. */
+const maxPaddedSide = 16384;
+/** Rows that are padded at a time: the square of a panorama is not made as a whole. */
+const bandHeight = 256;
+
+/**
+ * `resize` of a square with the picture in its middle, on a colour (HF `pad_to_square`). Rows of the colour alone stay what
+ * they are.
+ * @throws InputError where the square would be huge, the colour is none, or as `resize` does.
+ */
+export function resizePadded(
+  image: RgbImage,
+  colour: Colour,
+  { width, height }: Size,
+  filter: Filter,
+  window: Rectangle = { top: 0, left: 0, width, height },
+): RgbImage {
+  if (image.width === image.height) return resize(image, { width, height }, filter, window);
+  const name = `an image of ${image.width}x${image.height}`;
+  const side = Math.max(image.width, image.height);
+  if (side > maxPaddedSide) throw new InputError(`${name} is too large to be padded to a square; make it smaller`);
   if (colour.some((value) => value < 0 || value > 255))
     throw new InputError(
-      `an image of ${image.width}x${image.height} cannot be padded to a square: image_mean times 255 is [${colour}], which is no colour`,
+      `${name} cannot be padded to a square: image_mean times 255 is [${colour}], which is no colour`,
     );
-  const data = new Uint8Array(size * size * 3);
-  for (let i = 0; i < data.length; i += 3) data.set(colour, i);
-  const padded = { width: size, height: size, data };
-  paste(padded, image, Math.floor((size - image.width) / 2), Math.floor((size - image.height) / 2));
-  return padded;
+  checkResize({ width: side, height: side }, { width, height }, window);
+  const [x, y] = [Math.floor((side - image.width) / 2), Math.floor((side - image.height) / 2)];
+  const narrow = plain(window.width, side, colour);
+  for (let top = y; top < y + image.height; top += bandHeight) {
+    const band = plain(side, Math.min(bandHeight, y + image.height - top), colour);
+    paste(band, image, x, y - top);
+    const part = { top: 0, left: window.left, width: window.width, height: band.height };
+    paste(narrow, resample(band, width, band.height, filter, part), 0, top);
+  }
+  return resample(narrow, window.width, height, filter, { ...window, left: 0 });
+}
+
+function plain(width: number, height: number, colour: Colour): RgbImage {
+  const data = new Uint8Array(width * height * 3);
+  data.set(colour);
+  for (let done = 3; done < data.length; done *= 2) data.copyWithin(done, 0, done);
+  return { width, height, data };
 }
 
 /**
@@ -47,12 +72,17 @@ export function resize(
   filter: Filter,
   window: Rectangle = { top: 0, left: 0, width, height },
 ): RgbImage {
+  checkResize(image, { width, height }, window);
+  return resample(image, width, height, filter, window);
+}
+
+/** @throws InputError where what is made, or what is made on the way, has too many pixels. */
+function checkResize(image: Size, { width, height }: Size, window: Rectangle): void {
   const between = columnsGoFirst(image, height) ? image.width * window.height : window.width * image.height;
   if (width < 1 || height < 1 || Math.max(between, window.width * window.height) > maxPixels)
     throw new InputError(
       `an image of ${image.width}x${image.height} would be resized to ${width}x${height}, which is too ${width * height ? 'large' : 'small'}; crop it`,
     );
-  return resample(image, width, height, filter, window);
 }
 
 /** How HF's image processors resize: to a size; by the short side, to a bound of the long one; or to fit a box. */

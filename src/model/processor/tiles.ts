@@ -4,17 +4,7 @@ import { type Size, selectBestResolution } from '../anyres.ts';
 import { ConfigError } from '../errors.ts';
 import { parse } from '../json.ts';
 import { type Crops, cropImage, type ImageProcessorConfig } from './image-processor.ts';
-import {
-  type Colour,
-  imageTables,
-  maxPixels,
-  padToSquare,
-  paste,
-  type ResizeTo,
-  resize,
-  resizedSize,
-  stack,
-} from './pixels.ts';
+import { type Colour, imageTables, maxPixels, paste, type ResizeTo, resize, resizedSize, stack } from './pixels.ts';
 import {
   classOf,
   clipStatistics,
@@ -168,7 +158,7 @@ export function tileImage(image: RgbImage, config: TilingConfig): Crops {
 
 /** The whole image padded to a square, and no tiles: what OneVision is shown of each of several images. */
 export function squareImage(image: RgbImage, { each, padColour }: TilingConfig): Crops {
-  return stack([cropImage(padToSquare(image, padColour), each)], imageTables(each));
+  return stack([cropImage(image, { ...each, padColour })], imageTables(each));
 }
 
 /** The size that an image has in a box, aspect kept (HF `get_patch_output_size`). */

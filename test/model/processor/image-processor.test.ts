@@ -90,6 +90,9 @@ test('an image that resizing would blow up is refused', () => {
     file: 'p.json',
   });
   expect(() => processImage(needle, padding)).toThrow('1x20000 is too large to be padded to a square');
+  // 144 megapixels as a square, which is not made as a whole
+  const panorama = { width: 12000, height: 20, data: new Uint8Array(720000).fill(9) };
+  expect(processImage(panorama, padding).shape).toEqual([1, 3, 224, 224]);
 });
 
 test('of an image that resizing would blow up, a centre crop takes its part', () => {
