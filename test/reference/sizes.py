@@ -353,7 +353,7 @@ SIZES_OF = {
     "siglip": (SiglipImageProcessorPil, {"size": {"height": 12, "width": 10}}),
     "pad": (
         LlavaImageProcessorPil,
-        {"do_pad": True, "size": {"shortest_edge": 12}, "crop_size": {"height": 12, "width": 12}},
+        {"do_pad": True, "size": {"shortest_edge": 12}, "crop_size": {"height": 9, "width": 14}},
     ),
     "next": (
         LlavaNextImageProcessorPil,
