@@ -316,6 +316,7 @@ const ways: Record<string, (json: object) => (image: RgbImage) => Crops> = {
     const config = parseImageProcessor({ json: { ...json, image_processor_type: 'LlavaImageProcessor' }, file });
     return (image) => processImage(image, config);
   },
+  'pad-narrow': (json) => ways.pad(json),
   next: (json) => {
     const config = parseTiling({ json, file }, 'LlavaNextImageProcessor');
     return (image) => tileImage(image, config);

@@ -355,6 +355,10 @@ SIZES_OF = {
         LlavaImageProcessorPil,
         {"do_pad": True, "size": {"shortest_edge": 12}, "crop_size": {"height": 9, "width": 14}},
     ),
+    "pad-narrow": (
+        LlavaImageProcessorPil,
+        {"do_pad": True, "size": {"shortest_edge": 12}, "crop_size": {"height": 14, "width": 9}},
+    ),
     "next": (
         LlavaNextImageProcessorPil,
         {
