@@ -75,7 +75,7 @@ export function aboveChance({ interval, chance }: Evaluation): boolean {
   return interval[0] > chance;
 }
 
-const percent = (share: number) => `${(100 * share).toFixed(share > 0.995 || share === 0 ? 0 : 1)} %`;
+const percent = (share: number) => `${(100 * share).toFixed(share === 1 || share === 0 ? 0 : 1)} %`;
 const points = (gap: number) => `${Math.abs(100 * gap).toFixed(1)} points ${gap < 0 ? 'below' : 'above'}`;
 const headNames = (heads: readonly { layer: number; head: number }[]) =>
   heads.map(({ layer, head }) => `${layer}.${head}`).join(' ');
