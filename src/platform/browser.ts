@@ -1,3 +1,4 @@
+export * from './browser-bounded.ts';
 export * from './browser-files.ts';
 export * from './browser-gpu.ts';
 export * from './browser-image.ts';

@@ -17,3 +17,8 @@ export class NoAdapterError extends Error {
 export class VideoError extends Error {
   override name = 'VideoError';
 }
+
+/** What a checkpoint brought (a template, a regular expression) ran longer than it may, or was ended by Ctrl-C. */
+export class BoundError extends Error {
+  override name = 'BoundError';
+}

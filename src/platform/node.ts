@@ -1,4 +1,5 @@
 export * from './errors.ts';
+export * from './node-bounded.ts';
 export * from './node-files.ts';
 export * from './node-gpu.ts';
 export * from './node-image.ts';
