@@ -156,7 +156,7 @@ function judge(method: Method, result: TaskResult, metric: Metric): Judgement {
   switch (method) {
     case 'sav':
       return {
-        ...of(experiment.predictions.map((p) => p.label)),
+        ...of(experiment.predictions.map((p) => p.winner)),
         details: `${heads.length} heads: ${heads.slice(0, 8).map(headName).join(' ')}`,
       };
     case 'parity':
@@ -193,7 +193,7 @@ function judge(method: Method, result: TaskResult, metric: Metric): Judgement {
 
 function refit({ task, trainFeatures, testFeatures }: TaskResult, options: FitOptions): string[] {
   const { classifier } = fitClassifier(trainFeatures, labelsOf(task.train), options);
-  return testFeatures.vectors.map((v, i) => classifier.classify(v, { candidates: task.test[i].candidates }).label);
+  return testFeatures.vectors.map((v, i) => classifier.classify(v, { candidates: task.test[i].candidates }).winner);
 }
 
 function judgeEncoder(encoder: EncoderPredictions, result: TaskResult, metric: Metric) {

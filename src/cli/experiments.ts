@@ -163,8 +163,9 @@ export function summaryJson({ task, experiment: e, warnings, answers }: TaskResu
     leaveOneOutAccuracy,
     byK: e.byK,
     heads,
-    predictions: e.predictions.map(({ label, confidence, votes }, i) => ({
+    predictions: e.predictions.map(({ label, refused, winner, confidence, votes }, i) => ({
       label,
+      ...(refused && { refused, winner }),
       confidence,
       votes,
       truth: task.test[i].label,

@@ -71,7 +71,7 @@ export function runExperiment(
     });
     return evaluate(
       test.labels,
-      classify(classifier).map(({ label }) => label),
+      classify(classifier).map(({ winner }) => winner),
       labels,
     );
   };
@@ -84,7 +84,7 @@ export function runExperiment(
     });
     return evaluate(
       test.labels,
-      classify(classifier).map(({ label }) => label),
+      classify(classifier).map(({ winner }) => winner),
       labels,
     );
   };
@@ -104,7 +104,7 @@ export function runExperiment(
     predictions,
     evaluation: evaluate(
       test.labels,
-      predictions.map(({ label }) => label),
+      predictions.map(({ winner }) => winner),
       labels,
     ),
     allHeads: everyHead,
