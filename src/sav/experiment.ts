@@ -67,6 +67,7 @@ export function runExperiment(
       heads: chosen,
       k: chosen.length,
       calibrate: false,
+      refusal: undefined,
       ranking: fit.ranking,
     });
     return evaluate(

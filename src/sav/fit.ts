@@ -61,6 +61,8 @@ export interface Fit {
   readonly ranking: HeadRanking;
   /** Leave-one-out results by number of heads; empty without calibration. */
   readonly leaveOneOut: readonly LeaveOneOutResult[];
+  /** Examples that were left out together. */
+  readonly groups: Groups;
   /** What the examples did not allow, for people. */
   readonly notes: readonly string[];
 }
@@ -114,8 +116,9 @@ export function fitClassifier(features: HeadFeatures, exampleLabels: readonly st
   const every = Array.from({ length: features.nLayers * features.nHeads }, (_, h) => headAt(h, features));
   for (const [i, vectors] of features.vectors.entries()) checkFinite(vectors, every, features, `example ${i + 1}`);
   const classes = indexClasses(exampleLabels);
-  const groups = groupExamples(features, options.groups);
+  const { groups, note } = groupsOf(classes, features, options.groups);
   const { scoring, compare, vote, k, judge, notes } = settle(classes, groups, features, options);
+  if (note) notes.push(note);
 
   const ranking = options.ranking ?? rankHeads(features, exampleLabels, scoring, groups, judge);
   checkRanking(ranking, features, scoring);
@@ -169,7 +172,20 @@ export function fitClassifier(features: HeadFeatures, exampleLabels: readonly st
   );
   const classifier = new SavClassifier(data);
   classifier.checkRefusal(options.refusal);
-  return { classifier, ranking, leaveOneOut: results, notes };
+  return { classifier, ranking, leaveOneOut: results, groups, notes };
+}
+
+/**
+ * Examples that show the same. Where a label has one picture and the rows differ by their text (a task on text, beside a
+ * picture that says nothing), pictures cannot tell rows apart, and only rows equal in both are one group.
+ */
+function groupsOf(classes: ClassIndex, features: HeadFeatures, given: FitOptions['groups']) {
+  const groups = groupExamples(features, given);
+  const byInput = groupExamples({ ...features, contents: undefined }, given);
+  const lost = inseparableClasses(classes, groups);
+  if (lost.length <= inseparableClasses(classes, byInput).length) return { groups };
+  const note = `${lost.join(', ')}: only rows with the same picture and the same text are left out together`;
+  return { groups: byInput, note };
 }
 
 /** Options with what the examples allow in place of what was not said. */

@@ -45,7 +45,7 @@ export function groupExamples(features: HeadFeatures, given?: readonly (string |
   };
   link(given, 'groups');
   link(contents, 'features.contents');
-  link(vectors.map(bits), 'vectors');
+  link(vectors.map(vectorKey), 'vectors');
 
   return groupsFrom(Int32Array.from({ length: n }, (_, i) => root(i)));
 }
@@ -64,7 +64,7 @@ export function groupsFrom(numbers: Int32Array): Groups {
 }
 
 /** A key of a vector's bits: equal vectors have equal keys. */
-function bits(vector: Float32Array): string {
+export function vectorKey(vector: Float32Array): string {
   return String.fromCharCode(...hash128(new Uint32Array(vector.buffer, vector.byteOffset, vector.length)));
 }
 
@@ -99,19 +99,37 @@ export function sharesOf(groups: Groups, { classOf }: ClassIndex): { shares: Sha
   return { shares, ofGroup };
 }
 
-/**
- * What the user should know of rows that repeat a picture, in one line; undefined where none does.
- * @param sources names of the rows
- */
-export function describeRepeats(groups: Groups, sources: readonly string[]): string | undefined {
+/** A row, for messages. */
+interface Row {
+  readonly source: string;
+  readonly prompt: string;
+  readonly label?: string;
+}
+
+/** What the user should know of rows that repeat a picture, and of equal rows whose labels differ: a line each, or none. */
+export function describeRepeats(groups: Groups, rows: readonly Row[]): string[] {
   const repeated = groups.members.filter((members) => members.length > 1);
-  if (repeated.length === 0) return undefined;
-  const rows = repeated.reduce((sum, members) => sum + members.length - 1, 0);
-  const show = (members: readonly number[]) =>
-    members
+  if (repeated.length === 0) return [];
+  const list = (shown: readonly string[]) =>
+    `${shown.slice(0, 3).join(', ')}${shown.length > 3 ? `, and ${shown.length - 3} more` : ''}`;
+  const equal = (members: readonly number[]) =>
+    `${members
       .slice(0, 4)
-      .map((i) => sources[i])
-      .join(' = ') + (members.length > 4 ? ' = …' : '');
-  const more = repeated.length > 3 ? `, and ${repeated.length - 3} more` : '';
-  return `${rows} of ${sources.length} rows repeat a picture (${repeated.slice(0, 3).map(show).join(', ')}${more}): rows with the same picture are left out together`;
+      .map((i) => rows[i].source)
+      .join(' = ')}${members.length > 4 ? ' = …' : ''}`;
+  const again = repeated.reduce((sum, members) => sum + members.length - 1, 0);
+  const what = `${again} of ${rows.length} rows repeat a picture: ${list(repeated.map(equal))}`;
+  const lines = [`${what}; rows with the same picture are left out together`];
+  const disputed = repeated.flatMap((members) => {
+    const first = new Map<string, number>();
+    for (const i of members) {
+      const twin = first.get(rows[i].prompt) ?? i;
+      first.set(rows[i].prompt, twin);
+      if (rows[twin].label !== rows[i].label)
+        return [`${rows[twin].source} (${rows[twin].label}) = ${rows[i].source} (${rows[i].label})`];
+    }
+    return [];
+  });
+  if (disputed.length > 0) lines.push(`the same picture and text under different labels: ${list(disputed)}`);
+  return lines;
 }

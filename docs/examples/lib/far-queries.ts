@@ -54,7 +54,12 @@ export async function measuredTasks(
       });
     const others = names
       .filter((other) => other !== name)
-      .flatMap((other) => rows.get(other)!.test.slice(0, perOtherTask).map((row) => ({ ...row, prompt })));
+      .flatMap((other) =>
+        rows
+          .get(other)!
+          .test.slice(0, perOtherTask)
+          .map((row) => ({ ...row, prompt })),
+      );
     const vectors = (examples: Example[]) => extractFeatures(model, examples, { store: options.store });
     const labels = (examples: Example[]) => examples.map(({ label }) => label!);
     measured.push({
