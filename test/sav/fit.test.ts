@@ -155,7 +155,7 @@ describe('fitCalibration', () => {
   });
 
   it('is flat where a clear vote means nothing, or less', () => {
-    expect(fitCalibration([1, 1, 1, 1], [true, true, true, false], 2).slope).toBe(0);
+    expect(fitCalibration([0, 0, 0, 0], [true, true, true, false], 2).slope).toBe(0);
     expect(fitCalibration([0.1, 0.2, 0.9, 1], [true, true, false, false], 2).slope).toBe(0);
     const noise = gaussianNumbers(8);
     const separable = fitCalibration(

@@ -1,6 +1,7 @@
 // Head vectors of the tasks that come with tiny-llava, and of queries that are far from every class of theirs: pictures of
 // one grey, of noise, and of the other tasks, each under the task's own question.
 import sharp from 'sharp';
+import { seeded } from '../../docs/examples/lib/scenes.ts';
 import {
   type Example,
   extractFeatures,
@@ -9,8 +10,7 @@ import {
   type HeadVectorSource,
   openFolder,
   readExamples,
-} from '../../../src/index.ts';
-import { seeded } from './scenes.ts';
+} from '../../src/index.ts';
 
 export interface MeasuredTask {
   readonly name: string;
