@@ -93,7 +93,7 @@ describe('leave-one-out of groups', () => {
           }
         },
       ),
-      { numRuns: 25 },
+      { numRuns: 10 },
     );
   });
 
