@@ -87,7 +87,13 @@ export {
 } from './model/vision-language-model.ts';
 export { FileError, ImageError, NoAdapterError, VideoError } from './platform/errors.ts';
 export type { Folder, RgbImage, VideoSource } from './platform/types.ts';
-export { type ClassifierData, type Prediction, SavClassifier } from './sav/classifier.ts';
+export {
+  type ClassifierData,
+  type ClassifyOptions,
+  type Prediction,
+  type Refusal,
+  SavClassifier,
+} from './sav/classifier.ts';
 export { decodeClassifier, encodeClassifier } from './sav/classifier-file.ts';
 export { readExamples } from './sav/data.ts';
 export {
@@ -107,5 +113,5 @@ export {
   type ShownExample,
 } from './sav/features.ts';
 export { type Fit, type FitOptions, fitClassifier, parity } from './sav/fit.ts';
-export { type Evaluation, evaluate, wilsonInterval } from './sav/metrics.ts';
+export { type Evaluation, evaluate, type Selection, selection, wilsonInterval } from './sav/metrics.ts';
 export { renderReport } from './sav/report/report.ts';

@@ -1,5 +1,5 @@
 import { readFileBytes } from '#platform';
-import { parseClassifier } from '../sav/classifier-file.ts';
+import { describeAge, parseClassifier } from '../sav/classifier-file.ts';
 import type { Example } from '../sav/features.ts';
 import { extractFeatures } from '../sav/features.ts';
 import { type PromptSetName, promptSetByName } from '../sav/prompt-sets.ts';
@@ -10,16 +10,17 @@ import { type DataOptions, featureStore, readData, withDataOptions } from './dat
 import { percent } from './experiments.ts';
 import { checkFitted } from './fitted.ts';
 import { type ModelOptions, openModel, withCommonOptions } from './model.ts';
+import { answerOf, type RefusalOptions, refusalOf, withRefusalOptions } from './open-set.ts';
 import { type PictureOptions, readPictures, withPictureOptions } from './prompt.ts';
 
-interface Options extends ModelOptions, DataOptions, PictureOptions {
+interface Options extends ModelOptions, DataOptions, PictureOptions, RefusalOptions {
   classifier: string;
   data?: string;
   question?: string;
 }
 
 export const classifyCommand: Register = (program, run) => {
-  withPictureOptions(withDataOptions(withCommonOptions(program.command('classify'))))
+  withRefusalOptions(withPictureOptions(withDataOptions(withCommonOptions(program.command('classify')))), true)
     .description('Label images with a stored classifier: the label, the votes per class and per head.')
     .requiredOption('--classifier <file>', 'what fit has written')
     .option('--data <file>', 'queries, JSON Lines {image, question}; the answer is JSON Lines, a line a query')
@@ -29,6 +30,7 @@ export const classifyCommand: Register = (program, run) => {
       `
 Examples:
   headlight classify --classifier pets.safetensors --image cat.jpg
+  headlight classify --classifier pets.safetensors --image cat.jpg --none-of-these 0.01 --abstain 0.6
   headlight classify --classifier pets.safetensors --data queries.jsonl > labels.jsonl`,
     )
     .action(
@@ -37,6 +39,10 @@ Examples:
         if ((options.data === undefined) !== isQuery)
           throw new UsageError('give either --data or a query: --image, --video, --question (see --help)');
         const classifier = parseClassifier(await readFileBytes(options.classifier), options.classifier);
+        const refusal = refusalOf(options);
+        classifier.checkRefusal(refusal);
+        const age = describeAge(classifier, options.classifier);
+        if (age) context.note(age);
         const { data } = classifier;
         const set = promptSetByName(data.promptSet).name as PromptSetName;
         const examples = options.data
@@ -54,14 +60,15 @@ Examples:
               signal: context.signal,
               onNotice: (m) => context.note(m),
             });
-            const { label, confidence, votes, heads } = classifier.classify(vectors[0], {
-              candidates: example.candidates,
-            });
+            const prediction = classifier.classify(vectors[0], { candidates: example.candidates, refusal });
+            const { label, refused, winner, confidence, typicality, votes, heads } = prediction;
             progress.update(i + 1);
             const line = {
               source: example.source,
               label,
+              ...(refused && { refused, winner }),
               confidence,
+              typicality,
               votes: Object.fromEntries(data.labels.map((name, c) => [name, votes[c]])),
               heads: heads.map((h) => ({ layer: h.layer, head: h.head, vote: h.label, scores: h.scores })),
               truth: example.label,
@@ -69,7 +76,7 @@ Examples:
             if (context.json || options.data) context.jsonLine(line);
             else {
               context.print(
-                `${printableLine(label)}${confidence === undefined ? '' : `  (confidence ${percent(confidence)})`}`,
+                `${printableLine(answerOf(prediction))}${confidence === undefined ? '' : `  (confidence ${percent(confidence)})`}`,
               );
               for (const [c, name] of data.labels.entries())
                 context.print(`  ${String(votes[c]).padStart(3)} of ${heads.length} heads  ${printableLine(name)}`);

@@ -5,7 +5,7 @@ import { kNearest, linearProbe, nearestCentroid } from '../sav/baselines.ts';
 import { labelsOf } from '../sav/data.ts';
 import { defaultLabelPrompt, type EncoderPredictions } from '../sav/encoder-baselines.ts';
 import { defaults, type FitOptions, fitClassifier, parity } from '../sav/fit.ts';
-import { type Evaluation, evaluate, matchLabel, naturalBench, sugarCrepe } from '../sav/metrics.ts';
+import { type Evaluation, evaluate, matchLabel, naturalBench, selection, sugarCrepe } from '../sav/metrics.ts';
 import { renderReport } from '../sav/report/report.ts';
 import type { Register } from './command.ts';
 import {
@@ -22,6 +22,7 @@ import { openEncoders, runEncoder } from './encoder.ts';
 import { percent, runTask, summaryJson, type TaskResult, table } from './experiments.ts';
 import { outputFile, writeWhole } from './files.ts';
 import { collect, type ModelOptions, openModel, withCommonOptions } from './model.ts';
+import { describeSelection, type RefusalOptions, refusalOf, withRefusalOptions } from './open-set.ts';
 import { reportTask } from './report-task.ts';
 
 const methods = [
@@ -39,7 +40,7 @@ type Method = (typeof methods)[number];
 const metrics = ['accuracy', 'naturalbench', 'sugarcrepe'] as const;
 type Metric = (typeof metrics)[number];
 
-interface Options extends ModelOptions, DataOptions {
+interface Options extends ModelOptions, DataOptions, RefusalOptions {
   train: string;
   test: string;
   heads: number | 'auto';
@@ -51,7 +52,7 @@ interface Options extends ModelOptions, DataOptions {
 }
 
 export const evalCommand: Register = (program, run) => {
-  withDataOptions(withCommonOptions(program.command('eval')))
+  withRefusalOptions(withDataOptions(withCommonOptions(program.command('eval'))))
     .description('Accuracy of SAVs on labelled queries, with a confusion matrix and baselines on the same data.')
     .requiredOption('--train <file>', 'labelled examples, JSON Lines {image, question, label}')
     .requiredOption('--test <file>', 'labelled queries, the same format')
@@ -102,6 +103,7 @@ Examples:
           predictions.push(await runEncoder(context, encoder, task, { gpu, store, labelPrompt: options.labelPrompt }));
         const result = await runTask(context, model, task, {
           k: options.heads,
+          refusal: refusalOf(options),
           promptSet: set.name,
           prompt: commonPrompt(task.train),
           zeroShot: options.method.some((m) => m === 'zero-shot' || m === 'likeliest-label'),
@@ -126,6 +128,9 @@ Examples:
         );
         context.print(`chance ${percent(result.experiment.evaluation.chance)}\n`);
         context.print(confusion(result.experiment.evaluation));
+        const { predictions: answers, fit } = result.experiment;
+        const found = refusalOf(options) && selection(labelsOf(task.test), answers, fit.classifier.data.labels);
+        if (found) context.print(`\n${describeSelection(found)}`);
         if (options.report) {
           const facts = [
             { name: 'model', value: options.model ?? 'tiny-llava (embedded)' },
@@ -137,7 +142,7 @@ Examples:
           );
           context.print(`\nReport: ${options.report}`);
         }
-        context.result({ metric, methods: rows, ...summaryJson(result) });
+        context.result({ metric, methods: rows, selection: found, ...summaryJson(result) });
       }),
     );
 };
@@ -156,7 +161,7 @@ function judge(method: Method, result: TaskResult, metric: Metric): Judgement {
   switch (method) {
     case 'sav':
       return {
-        ...of(experiment.predictions.map((p) => p.label)),
+        ...of(experiment.predictions.map((p) => p.winner)),
         details: `${heads.length} heads: ${heads.slice(0, 8).map(headName).join(' ')}`,
       };
     case 'parity':
@@ -193,7 +198,7 @@ function judge(method: Method, result: TaskResult, metric: Metric): Judgement {
 
 function refit({ task, trainFeatures, testFeatures }: TaskResult, options: FitOptions): string[] {
   const { classifier } = fitClassifier(trainFeatures, labelsOf(task.train), options);
-  return testFeatures.vectors.map((v, i) => classifier.classify(v, { candidates: task.test[i].candidates }).label);
+  return testFeatures.vectors.map((v, i) => classifier.classify(v, { candidates: task.test[i].candidates }).winner);
 }
 
 function judgeEncoder(encoder: EncoderPredictions, result: TaskResult, metric: Metric) {

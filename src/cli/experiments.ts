@@ -5,6 +5,7 @@ import { describeLeaks, findLeaks, labelsOf } from '../sav/data.ts';
 import { type Experiment, type ExperimentOptions, runExperiment } from '../sav/experiment.ts';
 import type { FeatureStore } from '../sav/feature-cache.ts';
 import { type Example, extractFeatures, type HeadFeatures, show } from '../sav/features.ts';
+import { describeRepeats } from '../sav/groups.ts';
 import { printableLine } from '../text/printable.ts';
 import type { Context } from './context.ts';
 
@@ -74,7 +75,7 @@ export async function runTask(
         }
         advance(vectors.length);
       }
-      testFeatures = { ...trainFeatures, vectors };
+      testFeatures = { ...trainFeatures, contents: undefined, vectors };
     } else testFeatures = await extractFeatures(model, task.test, { ...extract, onProgress: advance });
 
     const side = (examples: readonly Example[], features: HeadFeatures) => ({
@@ -87,14 +88,16 @@ export async function runTask(
       zeroShotAnswers: zeroShot ? answers : undefined,
       likeliestLabels: zeroShot ? likeliestLabels : undefined,
     });
-    const leak = describeLeaks(await findLeaks(task.train, task.test), task.test.length);
+    const vectors = { train: trainFeatures.vectors, test: testFeatures.vectors };
+    const leak = describeLeaks(await findLeaks(task.train, task.test, vectors), task.test.length);
+    const { groups, notes } = experiment.fit;
     return {
       task,
       experiment,
       trainFeatures,
       testFeatures,
       answers: zeroShot ? answers : undefined,
-      warnings: leak ? [leak] : [],
+      warnings: [...(leak ? [leak] : []), ...describeRepeats(groups, task.train), ...notes],
     };
   } finally {
     progress.stop();
@@ -163,8 +166,9 @@ export function summaryJson({ task, experiment: e, warnings, answers }: TaskResu
     leaveOneOutAccuracy,
     byK: e.byK,
     heads,
-    predictions: e.predictions.map(({ label, confidence, votes }, i) => ({
+    predictions: e.predictions.map(({ label, refused, winner, confidence, votes }, i) => ({
       label,
+      ...(refused && { refused, winner }),
       confidence,
       votes,
       truth: task.test[i].label,

@@ -4,6 +4,7 @@ import { encodeClassifier, parseClassifier } from '../sav/classifier-file.ts';
 import { labelsOf } from '../sav/data.ts';
 import { auditLabels } from '../sav/explain.ts';
 import { defaults, fitClassifier, parity } from '../sav/fit.ts';
+import { describeRepeats } from '../sav/groups.ts';
 import type { Compare } from '../sav/leave-one-out.ts';
 import type { Scoring } from '../sav/scoring.ts';
 import type { Vote } from '../sav/votes.ts';
@@ -23,30 +24,34 @@ import { percent, table } from './experiments.ts';
 import { outputFile, writeWhole } from './files.ts';
 import { checkFitted } from './fitted.ts';
 import { integer, type ModelOptions, openModel, withCommonOptions } from './model.ts';
+import { type RefusalOptions, refusalOf, withRefusalOptions } from './open-set.ts';
 
-interface Options extends ModelOptions, DataOptions {
+interface Options extends ModelOptions, DataOptions, RefusalOptions {
   train: string;
   out: string;
-  heads: number | 'auto';
-  scoring: Scoring;
+  heads?: number | 'auto';
+  scoring?: Scoring;
   vote: Vote;
-  compare: Compare;
+  compare?: Compare;
   parity?: boolean;
   maxLayer?: number;
   headsFrom?: string;
 }
 
 export const fitCommand: Register = (program, run) => {
-  withDataOptions(withCommonOptions(program.command('fit')))
+  withRefusalOptions(withDataOptions(withCommonOptions(program.command('fit'))))
     .description('Choose attention heads from labelled examples and store a classifier.')
     .requiredOption('--train <file>', 'labelled examples, JSON Lines {image, question, label}; about 20 a label')
     .requiredOption('--out <file>', 'the classifier, a safetensors file', outputFile)
-    .option('--heads <k>', 'attention heads that vote: a number, or auto (by leave-one-out)', headCount, defaults.k)
+    .option(
+      '--heads <k>',
+      `attention heads that vote: a number, or auto, by leave-one-out (default: ${defaults.k})`,
+      headCount,
+    )
     .option(
       '--scoring <how>',
-      'how heads are judged: leave-one-out, or train as published',
+      `how heads are judged: leave-one-out, or train as published (default: ${defaults.scoring}; train where each label has one example)`,
       oneOf('leave-one-out', 'train'),
-      defaults.scoring,
     )
     .option(
       '--vote <how>',
@@ -56,9 +61,8 @@ export const fitCommand: Register = (program, run) => {
     )
     .option(
       '--compare <how>',
-      'cosine to the centroids, or gaussian discriminant',
+      `cosine to the centroids, or gaussian discriminant (default: ${defaults.compare}; cosine where examples are too few)`,
       oneOf('cosine', 'gaussian'),
-      defaults.compare,
     )
     .option('--parity', 'the published method: train scoring, 20 heads, majority, cosine')
     .option('--heads-from <classifier>', 'take another task’s heads instead of choosing (transfer)')
@@ -70,6 +74,7 @@ Examples:
   headlight fit --train train.jsonl --out pets.safetensors
   headlight fit --train train.jsonl --heads auto --cache .headlight --out pets.safetensors
   headlight fit --train train.jsonl --parity --out published.safetensors
+  headlight fit --train train.jsonl --none-of-these --out open.safetensors
   headlight fit --train b.jsonl --heads-from a.safetensors --out b.safetensors`,
     )
     .action(
@@ -82,7 +87,7 @@ Examples:
         const features = await readHeadVectors(context, model, train, options);
         const labels = labelsOf(train);
         const given = other?.data.heads;
-        const { classifier, leaveOneOut } = fitClassifier(features, labels, {
+        const { classifier, leaveOneOut, groups, notes } = fitClassifier(features, labels, {
           ...(options.parity
             ? parity
             : { k: options.heads, scoring: options.scoring, vote: options.vote, compare: options.compare }),
@@ -91,7 +96,10 @@ Examples:
           promptSet: promptSet(options).name,
           prompt: commonPrompt(train),
           candidates: train.map((e) => e.candidates),
+          refusal: refusalOf(options),
         });
+        const warnings = [...describeRepeats(groups, train), ...notes];
+        for (const warning of warnings) context.note(warning);
         await writeWhole(options.out, encodeClassifier(classifier));
 
         const { data } = classifier;
@@ -106,7 +114,7 @@ Examples:
         );
         if (data.leaveOneOutAccuracy !== undefined)
           context.print(`leave-one-out accuracy ${percent(data.leaveOneOutAccuracy)} with ${data.heads.length} heads`);
-        const doubts = data.counts.every((n) => n >= 2) ? auditLabels(classifier, features, labels) : [];
+        const doubts = data.leaveOneOutAccuracy === undefined ? [] : auditLabels(classifier, features, labels);
         for (const { index, label, against, heads, suggested } of doubts.slice(0, 5))
           context.print(
             printableLine(
@@ -122,6 +130,8 @@ Examples:
           heads: data.heads,
           leaveOneOutAccuracy: data.leaveOneOutAccuracy,
           leaveOneOut: leaveOneOut.map(({ k, accuracy }) => ({ k, accuracy })),
+          refusal: data.refusal,
+          warnings,
           labelAudit: doubts.map(({ index, ...doubt }) => ({ source: train[index].source, ...doubt })),
         });
       }),

@@ -26,7 +26,7 @@ export async function reportTask(
   queries: number,
 ): Promise<ReportTask> {
   const { task, experiment, warnings } = result;
-  const right = experiment.predictions.map(({ label }, i) => label === task.test[i].label);
+  const right = experiment.predictions.map(({ winner }, i) => winner === task.test[i].label);
   const shown = await reportQueries(context, model, result, pickQueries(right, queries));
   return { name: task.name, description: task.description, experiment, queries: shown, warnings };
 }
@@ -74,9 +74,9 @@ async function neighbour(example: Example, label: string, similarity: number): P
 async function whereTheyLooked(
   model: VisionLanguageModel,
   input: ModelInput,
-  { label, heads }: Prediction,
+  { winner, heads }: Prediction,
 ): Promise<ReportAttention | undefined> {
-  const voters = heads.filter((head) => head.label === label);
+  const voters = heads.filter((head) => head.label === winner);
   if (!input.visuals.length || !voters.length) return undefined;
   const { grids, maps } = await attentionMaps(model.model, input, { heads: voters });
   const range = model.processor.blackAndWhite;

@@ -1,10 +1,15 @@
-// The portable classifier file: safetensors, so that Python opens it too. Sums are stored in float64, as they are kept:
-// a classifier that was saved and loaded gives the same answers to the last bit, and examples can still be taken out.
+// The portable classifier file: safetensors, so that Python opens it too. Head vectors are stored as they are kept: a
+// classifier that was saved and loaded gives the same answers to the last bit, and examples can still come and go.
+//
+//   vectors   F32 [examples, heads, dHead]  the training examples as the classifier's heads see them
+//   examples  I32 [examples, 3]             class, group (rows that show the same), right when left out (1, 0, or -1: not judged)
+//   __metadata__  format, version, and the rest of ClassifierData as JSON under `classifier`
+//
+// Version 1 held sums in place of examples, and is still read. A classifier that came from such a file is written so:
 //
 //   sums      F64 [heads, classes, dHead]   class sums of the heads' vectors; centroid = sum / count
 //   products  F64 [heads, dHead, dHead]     sums of outer products, to compare by Gaussian only
 //   said, right  I32 [heads, classes]       leave-one-out votes and how many were right, for weighted votes only
-//   __metadata__  format, version, and the rest of ClassifierData as JSON under `classifier`
 import { z } from 'zod';
 import { quote, showShape } from '../checkpoint/errors.ts';
 import { changedFiles } from '../checkpoint/made-with.ts';
@@ -12,11 +17,15 @@ import { parseSafetensors, type SafetensorsHeader, tensorBytes } from '../checkp
 import { type StoredTensor, tensorOf, writeSafetensors } from '../checkpoint/safetensors-writer.ts';
 import { type ClassifierData, SavClassifier } from './classifier.ts';
 import type { HeadVectorSource } from './features.ts';
+import { classifierOf, type KeptExamples } from './kept-examples.ts';
 
 const FORMAT = 'headlight-sav-classifier';
-const VERSION = 1;
+const VERSION = 2;
+/** Versions that are read. */
+const VERSIONS = ['1', '2'];
 
 const count = z.number().int().nonnegative();
+const share = z.number().min(0).max(1);
 const label = z.string().min(1).max(10_000);
 
 const settingsSchema = z
@@ -39,8 +48,18 @@ const settingsSchema = z
     changes: count,
     labels: z.array(label).min(2),
     counts: z.array(count.min(1)),
-    calibration: z.strictObject({ slope: z.number(), intercept: z.number() }).optional(),
-    leaveOneOutAccuracy: z.number().min(0).max(1).optional(),
+    calibration: z
+      .strictObject({
+        slope: z.number().nonnegative(),
+        intercept: z.number(),
+        ceiling: share.optional(),
+        distance: z
+          .strictObject({ mean: z.number(), deviation: z.number().positive(), examples: count.min(2) })
+          .optional(),
+      })
+      .optional(),
+    leaveOneOutAccuracy: share.optional(),
+    refusal: z.strictObject({ abstain: share.optional(), noneOfThese: share.optional() }).optional(),
   })
   .superRefine((settings, context) => {
     const { heads, labels, counts, nLayers, nHeads, nExamples } = settings;
@@ -59,12 +78,24 @@ const settingsSchema = z
 
 /** The classifier as the bytes of a safetensors file. The same classifier gives the same bytes. */
 export function encodeClassifier({ data }: SavClassifier): Uint8Array<ArrayBuffer> {
-  const { sums, products, said, right, ...settings } = data;
+  const { sums, products, said, right, examples, ...settings } = data;
   const [nHeads, nClasses] = [data.heads.length, data.labels.length];
-  const tensors: StoredTensor[] = [tensorOf('sums', [nHeads, nClasses, data.dHead], sums)];
-  if (products) tensors.push(tensorOf('products', [nHeads, data.dHead, data.dHead], products));
-  if (said) tensors.push(tensorOf('said', [nHeads, nClasses], said));
-  if (right) tensors.push(tensorOf('right', [nHeads, nClasses], right));
+  const tensors: StoredTensor[] = [];
+  if (examples) {
+    const n = examples.vectors.length;
+    const vectors = new Float32Array(n * nHeads * data.dHead);
+    for (const [i, values] of examples.vectors.entries()) vectors.set(values, i * nHeads * data.dHead);
+    const facts = Int32Array.from({ length: n * 3 }, (_, at) => {
+      const { classOf, groups, judged } = examples;
+      return [classOf, groups, judged][at % 3][Math.floor(at / 3)];
+    });
+    tensors.push(tensorOf('vectors', [n, nHeads, data.dHead], vectors), tensorOf('examples', [n, 3], facts));
+  } else {
+    tensors.push(tensorOf('sums', [nHeads, nClasses, data.dHead], sums));
+    if (products) tensors.push(tensorOf('products', [nHeads, data.dHead, data.dHead], products));
+    if (said) tensors.push(tensorOf('said', [nHeads, nClasses], said));
+    if (right) tensors.push(tensorOf('right', [nHeads, nClasses], right));
+  }
   const classifier = JSON.stringify(settingsSchema.parse(settings));
   return writeSafetensors(tensors, { format: FORMAT, version: String(VERSION), classifier });
 }
@@ -90,28 +121,68 @@ export function parseClassifier(bytes: Uint8Array, name: string): SavClassifier 
   const header = readHeader(bytes, name, fail);
   const file: OpenFile = { name, bytes, header, fail };
   const settings = readSettings(header, fail);
-  const { dHead, heads, labels } = settings;
-  const classShape = [heads.length, labels.length];
-  const gaussian = settings.compare === 'gaussian';
-  const weighted = settings.vote === 'weighted';
-  const expected = ['sums', ...(gaussian ? ['products'] : []), ...(weighted ? ['said', 'right'] : [])];
+  const expected = header.tensors.has('vectors') ? ['vectors', 'examples'] : sumTensors(settings);
   const stray = [...header.tensors.keys()].filter((tensor) => !expected.includes(tensor));
   if (stray.length > 0) throw fail(`holds tensors that no classifier of its kind has: ${stray.map(quote).join(', ')}`);
-  const numbers = (tensor: string, shape: number[]) => float64(file, tensor, shape);
-  const counts = (tensor: string) => int32(file, tensor, classShape);
-  const data: ClassifierData = {
-    ...settings,
-    sums: numbers('sums', [...classShape, dHead]),
-    products: gaussian ? numbers('products', [heads.length, dHead, dHead]) : undefined,
-    said: weighted ? counts('said') : undefined,
-    right: weighted ? counts('right') : undefined,
-  };
-  if (data.said?.some((said, i) => data.right![i] > said)) throw fail('right: more right votes than votes');
+  const data = header.tensors.has('vectors') ? fromExamples(file, settings) : fromSums(file, settings);
   try {
     return new SavClassifier(data);
   } catch (error) {
     throw fail((error as Error).message);
   }
+}
+
+const sumTensors = ({ compare, vote }: FileSettings): string[] => [
+  'sums',
+  ...(compare === 'gaussian' ? ['products'] : []),
+  ...(vote === 'weighted' ? ['said', 'right'] : []),
+];
+
+function fromExamples(file: OpenFile, { counts, calibration, leaveOneOutAccuracy, ...settings }: FileSettings) {
+  const n = counts.reduce((a, b) => a + b, 0);
+  const size = settings.heads.length * settings.dHead;
+  const vectors = new Float32Array(copyOf(file, 'vectors', 'F32', [n, settings.heads.length, settings.dHead]));
+  if (!vectors.every(Number.isFinite)) throw file.fail('vectors holds a value that is not finite');
+  const facts = new Int32Array(copyOf(file, 'examples', 'I32', [n, 3]));
+  const column = (c: number) => facts.filter((_, at) => at % 3 === c);
+  const examples: KeptExamples = {
+    vectors: Array.from({ length: n }, (_, i) => vectors.slice(i * size, (i + 1) * size)),
+    classOf: column(0),
+    groups: column(1),
+    judged: column(2),
+  };
+  const counted = counts.map((_, c) => examples.classOf.filter((own) => own === c).length);
+  if (counted.some((found, c) => found !== counts[c]))
+    throw file.fail(`examples: ${counted.join(', ')} of the labels, the settings have ${counts.join(', ')}`);
+  if (examples.judged.some((value) => value < -1 || value > 1) || examples.groups.some((group) => group < 0))
+    throw file.fail('examples holds a value that no classifier has');
+  try {
+    return { ...classifierOf(settings, examples, { calibrate: false }), calibration, leaveOneOutAccuracy };
+  } catch (error) {
+    throw file.fail((error as Error).message);
+  }
+}
+
+function fromSums(file: OpenFile, settings: FileSettings): ClassifierData {
+  const { dHead, heads, labels } = settings;
+  const classShape = [heads.length, labels.length];
+  const gaussian = settings.compare === 'gaussian';
+  const weighted = settings.vote === 'weighted';
+  const data: ClassifierData = {
+    ...settings,
+    sums: float64(file, 'sums', [...classShape, dHead]),
+    products: gaussian ? float64(file, 'products', [heads.length, dHead, dHead]) : undefined,
+    said: weighted ? int32(file, 'said', classShape) : undefined,
+    right: weighted ? int32(file, 'right', classShape) : undefined,
+  };
+  if (data.said?.some((said, i) => data.right![i] > said)) throw file.fail('right: more right votes than votes');
+  return data;
+}
+
+/** What a classifier of an older file lacks, in one line; undefined where it lacks nothing. */
+export function describeAge({ data }: SavClassifier, name: string): string | undefined {
+  if (data.examples) return undefined;
+  return `${name}: of an older format, without its examples: confidence does not fall on what is far from every class, 'none of these' is not possible, and a change of its examples ends its confidence; fit again to have them`;
 }
 
 /** … and the other half. @throws {Error} as `decodeClassifier`, of the model. */
@@ -163,13 +234,15 @@ function readHeader(bytes: Uint8Array, name: string, fail: Fail): SafetensorsHea
   }
 }
 
-function readSettings(header: SafetensorsHeader, fail: Fail): z.infer<typeof settingsSchema> {
+type FileSettings = z.infer<typeof settingsSchema>;
+
+function readSettings(header: SafetensorsHeader, fail: Fail): FileSettings {
   const { format, version, classifier } = header.metadata;
   if (format !== FORMAT || classifier === undefined) {
     throw fail("is a safetensors file, but not a classifier made by 'fit'");
   }
-  if (version !== String(VERSION)) {
-    throw fail(`has classifier format version ${quote(version ?? '')}, this build reads ${VERSION}`);
+  if (!VERSIONS.includes(version ?? '')) {
+    throw fail(`has classifier format version ${quote(version ?? '')}, this build reads ${VERSIONS.join(' and ')}`);
   }
   let json: unknown;
   try {
@@ -203,7 +276,7 @@ function int32(file: OpenFile, tensor: string, shape: number[]): Int32Array {
 function copyOf(
   { name, bytes, header, fail }: OpenFile,
   tensor: string,
-  dtype: 'F64' | 'I32',
+  dtype: 'F64' | 'F32' | 'I32',
   shape: number[],
 ): ArrayBuffer {
   const info = header.tensors.get(tensor);

@@ -1,10 +1,14 @@
 // A fitted classifier: the selected heads and, for each, counts and sums of every class's vectors. Centroids follow
 // from those, so examples and classes come and go without another look at the rest of the training set.
+//
+// A file of an older version holds those sums alone. Examples still come and go, but confidence is gone with the first
+// change: it was measured on examples that are not there any more.
 import type { MadeWith } from '../checkpoint/made-with.ts';
-import { type Calibration, confidenceOf } from './calibration.ts';
-import { addOuter, gaussianRule, type LinearRule, logPosteriors } from './gaussian.ts';
+import { type Calibration, confidenceOf, tailOf } from './calibration.ts';
+import { addOuter, gaussianRule, type LinearRule, logPosteriors, outerProducts, squaredDistance } from './gaussian.ts';
+import { classifierOf, type KeptExamples } from './kept-examples.ts';
 import type { Compare } from './leave-one-out.ts';
-import { dot, type Head, MIN_NORM, type Scoring } from './scoring.ts';
+import { dot, gatherHead, type Head, MIN_NORM, type Scoring } from './scoring.ts';
 import { reliability, Tally, type Vote } from './votes.ts';
 
 /** A head chosen for a task, with the figures that it was chosen by. */
@@ -34,7 +38,7 @@ export interface ClassifierData {
   readonly heads: readonly SelectedHead[];
   /** Training examples when the heads were chosen. */
   readonly nExamples: number;
-  /** Examples added or removed since; scores, weights and calibration do not know of them. */
+  /** Examples added or removed since; the choice of heads does not know of them. */
   readonly changes: number;
   readonly labels: readonly string[];
   readonly counts: readonly number[];
@@ -48,6 +52,28 @@ export interface ClassifierData {
   readonly calibration?: Calibration;
   /** Leave-one-out accuracy on the training examples, choice of heads and of their number included. */
   readonly leaveOneOutAccuracy?: number;
+  /** When no label is given. Absent: every query gets one. */
+  readonly refusal?: Refusal;
+  /** The training examples; absent in classifiers of older files. */
+  readonly examples?: KeptExamples;
+}
+
+/** When a query gets no label. */
+export interface Refusal {
+  /** Below this confidence. */
+  readonly abstain?: number;
+  /**
+   * Where it lies farther from the class than all but this share of left-out examples ('none of these'): the share of pictures
+   * of the classes that is falsely refused.
+   */
+  readonly noneOfThese?: number;
+}
+
+export interface ClassifyOptions {
+  /** Labels among which the vote runs. Default: all. */
+  candidates?: readonly string[];
+  /** In place of the classifier's own; a field that is 0 switches that refusal off. */
+  refusal?: Refusal;
 }
 
 export interface HeadVote extends Head {
@@ -57,9 +83,16 @@ export interface HeadVote extends Head {
 }
 
 export interface Prediction {
-  readonly label: string;
-  /** Probability of being right, by leave-one-out; absent where the classifier was not calibrated. */
+  /** The winner of the vote, or null where it is refused. */
+  readonly label: string | null;
+  /** Why there is no label: the picture is far from every class, or the confidence is too low. */
+  readonly refused?: 'none of these' | 'unsure';
+  /** The class that the vote gives, refused or not. */
+  readonly winner: string;
+  /** Probability of being right, by leave-one-out, in [0, 1]; absent where the classifier was not calibrated. */
   readonly confidence?: number;
+  /** Probability that a picture of the classes lies as far from the winner as this one; absent where that was not measured. */
+  readonly typicality?: number;
   /** Heads that vote for each label, in the order of the labels. */
   readonly votes: readonly number[];
   /** What decided: the votes themselves, summed scores, or summed weights. */
@@ -75,6 +108,8 @@ export class SavClassifier {
   private readonly centroids: Float64Array;
   private readonly norms: Float64Array;
   private readonly rules: LinearRule[] | undefined;
+  /** To measure distances; those of a Gaussian classifier are its rules. */
+  private readonly spreads: LinearRule[] | undefined;
   private readonly weights: Float64Array | undefined;
 
   constructor(data: ClassifierData) {
@@ -85,19 +120,18 @@ export class SavClassifier {
     this.norms = Float64Array.from({ length: heads.length * nClasses }, (_, i) =>
       Math.max(Math.sqrt(dot(this.centroids, i * dHead, this.centroids, i * dHead, dHead)), MIN_NORM),
     );
-    if (products) {
-      const square = dHead * dHead;
-      this.rules = heads.map((_, h) =>
-        gaussianRule(
-          {
-            counts,
-            sums: sums.subarray(h * nClasses * dHead, (h + 1) * nClasses * dHead),
-            products: products.subarray(h * square, (h + 1) * square),
-          },
-          dHead,
-        ),
+    const square = dHead * dHead;
+    const rule = (h: number, headProducts: Float64Array) =>
+      gaussianRule(
+        { counts, sums: sums.subarray(h * nClasses * dHead, (h + 1) * nClasses * dHead), products: headProducts },
+        dHead,
       );
-    }
+    if (products) this.rules = heads.map((_, h) => rule(h, products.subarray(h * square, (h + 1) * square)));
+    if (data.calibration?.distance)
+      this.spreads =
+        this.rules ??
+        (data.examples &&
+          heads.map((_, h) => rule(h, outerProducts(gatherHead(data.examples!.vectors, h, dHead), dHead))));
     if (said && right) this.weights = Float64Array.from(said, (n, i) => reliability(right[i], n, nClasses));
   }
 
@@ -108,11 +142,13 @@ export class SavClassifier {
 
   /**
    * Classifies one example by its head vectors [layers, nHeads, dHead], where layers reach at least `maxLayer`.
-   * `candidates` limits the vote to these labels.
+   * @throws {Error} for vectors of another shape or that are not finite, and where a refusal is asked for that nothing was
+   * measured for.
    */
-  classify(vectors: Float32Array, options: { candidates?: readonly string[] } = {}): Prediction {
+  classify(vectors: Float32Array, options: ClassifyOptions = {}): Prediction {
     const { heads, labels, calibration, vote } = this.data;
     const nClasses = labels.length;
+    const refusal = this.refusalFor(options.refusal);
     const scores = this.headScores(vectors);
     const tally = new Tally(vote, nClasses, options.candidates && this.classIndices(options.candidates));
     const headVotes = heads.map(({ layer, head }, h) => ({
@@ -121,42 +157,115 @@ export class SavClassifier {
       label: labels[tally.add(scores, h * nClasses, this.weights)],
       scores: Array.from(scores.subarray(h * nClasses, (h + 1) * nClasses)),
     }));
+    const winner = tally.winner();
+    const typicality =
+      this.spreads && calibration?.distance && tailOf(calibration.distance, this.meanDistance(vectors, winner));
+    const confidence = calibration && confidenceOf(calibration, tally.lead(), typicality);
+    const far = refusal.noneOfThese !== undefined && typicality! < refusal.noneOfThese;
+    const unsure = refusal.abstain !== undefined && confidence! < refusal.abstain;
+    const refused = far ? 'none of these' : unsure ? 'unsure' : undefined;
     return {
-      label: labels[tally.winner()],
-      confidence: calibration && confidenceOf(calibration, tally.lead()),
+      label: refused ? null : labels[winner],
+      refused,
+      winner: labels[winner],
+      confidence,
+      typicality,
       votes: Array.from(tally.votes),
       totals: Array.from(tally.totals),
       heads: headVotes,
     };
   }
 
+  /** Mean over heads of the squared Mahalanobis distance from a class's centroid, per dimension. */
+  private meanDistance(vectors: Float32Array, winner: number): number {
+    const { heads, labels, nHeads, dHead } = this.data;
+    let total = 0;
+    for (const [h, { layer, head }] of heads.entries()) {
+      const from = (layer * nHeads + head) * dHead;
+      const x = Float64Array.from(vectors.subarray(from, from + dHead));
+      total += squaredDistance(this.spreads![h], x, this.centroids, (h * labels.length + winner) * dHead, dHead);
+    }
+    return total / (heads.length * dHead);
+  }
+
+  /** @throws {Error} where a refusal is asked for that is no share, or that nothing was measured for. */
+  checkRefusal(asked?: Refusal): void {
+    this.refusalFor(asked);
+  }
+
+  private refusalFor(asked: Refusal | undefined): Refusal {
+    const { calibration, refusal: own } = this.data;
+    const pick = (field: keyof Refusal, known: boolean, needs: string) => {
+      const value = asked?.[field] ?? own?.[field];
+      if (value === undefined || value === 0) return undefined;
+      if (!(value > 0 && value < 1)) throw new RangeError(`${field}: expected a share between 0 and 1, got ${value}`);
+      if (!known)
+        throw new Error(
+          `${field}: ${needs} was not measured for this classifier; fit it with two or more different pictures a label`,
+        );
+      return value;
+    };
+    return {
+      abstain: pick('abstain', calibration !== undefined, 'confidence'),
+      noneOfThese: pick('noneOfThese', this.spreads !== undefined, 'the distance of examples from their classes'),
+    };
+  }
+
   /** With one more example. A label that is new becomes the last class. */
   add(vectors: Float32Array, label: string): SavClassifier {
-    const index = this.data.labels.indexOf(label);
-    const grown = index < 0 ? withClass(this.data, label) : this.data;
-    return new SavClassifier(this.changed(grown, vectors, index < 0 ? this.data.labels.length : index, 1));
+    this.checkVectors(vectors);
+    const { labels, examples } = this.data;
+    const index = labels.indexOf(label);
+    if (!examples) {
+      const grown = index < 0 ? withClass(this.data, label) : this.data;
+      return new SavClassifier(this.changed(grown, vectors, index < 0 ? labels.length : index, 1));
+    }
+    const kept = this.ownVectors(vectors);
+    const twin = examples.vectors.findIndex((other) => sameBits(other, kept));
+    const free = examples.groups.reduce((most, group) => Math.max(most, group), -1) + 1;
+    return this.withExamples(index < 0 ? [...labels, label] : labels, 1, {
+      vectors: [...examples.vectors, kept],
+      classOf: Int32Array.of(...examples.classOf, index < 0 ? labels.length : index),
+      groups: Int32Array.of(...examples.groups, twin < 0 ? free : examples.groups[twin]),
+      judged: Int32Array.of(...examples.judged, -1),
+    });
   }
 
   /**
-   * Without an example that was fitted or added before, given by the same vectors and label (nothing can tell a vector
-   * that never was in the sums). A class that loses its last example goes.
+   * Without an example that was fitted or added before, given by the same vectors and label. A class that loses its last
+   * example goes.
+   * @throws {Error} where no example of the label has these vectors (a classifier of an older file cannot tell).
    */
   remove(vectors: Float32Array, label: string): SavClassifier {
+    this.checkVectors(vectors);
     const index = this.classIndices([label])[0];
     const last = this.data.counts[index] === 1;
     if (last) this.checkRemovable(label);
-    const data = this.changed(this.data, vectors, index, -1);
-    return new SavClassifier(last ? withoutClass(data, index) : data);
+    const { examples } = this.data;
+    if (!examples) {
+      const data = this.changed(this.data, vectors, index, -1);
+      return new SavClassifier(last ? withoutClass(data, index) : data);
+    }
+    const kept = this.ownVectors(vectors);
+    const at = examples.vectors.findLastIndex((other, i) => examples.classOf[i] === index && sameBits(other, kept));
+    if (at < 0) throw new Error(`cannot remove an example of '${label}': none has these head vectors`);
+    return this.without((i) => i === at, last ? index : undefined);
   }
 
-  /** Without a class. A Gaussian classifier's must be emptied by `remove`: its scatter is kept for all classes at once. */
+  /** An example under another label, which may be new: removed and added. */
+  relabel(vectors: Float32Array, from: string, to: string): SavClassifier {
+    return this.add(vectors, to).remove(vectors, from);
+  }
+
+  /** Without a class. A Gaussian classifier of an older file must be emptied by `remove`: it has one scatter for all classes. */
   removeClass(label: string): SavClassifier {
     const index = this.classIndices([label])[0];
     this.checkRemovable(label);
-    const { counts, products, changes } = this.data;
+    const { counts, products, changes, examples } = this.data;
+    if (examples) return this.without((i) => examples.classOf[i] === index, index);
     if (products)
       throw new Error(`cannot take '${label}' from a Gaussian classifier at once: remove its examples one by one`);
-    return new SavClassifier(withoutClass({ ...this.data, changes: changes + counts[index] }, index));
+    return new SavClassifier(withoutClass({ ...this.data, changes: changes + counts[index], ...uncalibrated }, index));
   }
 
   private checkRemovable(label: string): void {
@@ -164,8 +273,34 @@ export class SavClassifier {
       throw new Error(`cannot remove '${label}': a classifier needs at least two labels`);
   }
 
+  /** Without some of the examples, and without a class that this empties. */
+  private without(gone: (i: number) => boolean, emptied: number | undefined): SavClassifier {
+    const examples = this.data.examples!;
+    const stays = (_: unknown, i: number) => !gone(i);
+    const classOf = examples.classOf.filter(stays);
+    return this.withExamples(
+      this.data.labels.filter((_, c) => c !== emptied),
+      examples.vectors.length - classOf.length,
+      {
+        vectors: examples.vectors.filter(stays),
+        classOf: emptied === undefined ? classOf : classOf.map((c) => (c > emptied ? c - 1 : c)),
+        groups: examples.groups.filter(stays),
+        judged: examples.judged.filter(stays),
+      },
+    );
+  }
+
+  private withExamples(labels: readonly string[], changes: number, examples: KeptExamples): SavClassifier {
+    const { counts, sums, products, said, right, calibration, leaveOneOutAccuracy, ...settings } = this.data;
+    return new SavClassifier(classifierOf({ ...settings, labels, changes: settings.changes + changes }, examples));
+  }
+
+  /** The selected heads' vectors, [heads, dHead]. */
+  private ownVectors(vectors: Float32Array): Float32Array {
+    return selectedVectors(vectors, this.data.heads, this.data);
+  }
+
   private changed(data: ClassifierData, vectors: Float32Array, classIndex: number, sign: 1 | -1): ClassifierData {
-    this.checkVectors(vectors);
     const { heads, dHead, nHeads, labels } = data;
     const sums = data.sums.slice();
     const products = data.products?.slice();
@@ -176,7 +311,7 @@ export class SavClassifier {
       if (products) addOuter(products.subarray(h * dHead * dHead, (h + 1) * dHead * dHead), vectors, from, dHead, sign);
     }
     const counts = data.counts.map((count, c) => count + (c === classIndex ? sign : 0));
-    return { ...data, sums, products, counts, changes: data.changes + 1 };
+    return { ...data, sums, products, counts, changes: data.changes + 1, ...uncalibrated };
   }
 
   /** Class scores of each head, [heads, classes]. */
@@ -219,6 +354,35 @@ export class SavClassifier {
         `expected head vectors [${this.maxLayer + 1} or more, ${nHeads}, ${dHead}], got ${vectors.length} values`,
       );
     }
+    checkFinite(vectors, this.data.heads, this.data, 'the query');
+  }
+}
+
+/** What a change leaves behind where the examples are not there to measure anew. */
+const uncalibrated = { calibration: undefined, leaveOneOutAccuracy: undefined };
+
+const sameBits = (a: Float32Array, b: Float32Array): boolean => a.every((value, i) => Object.is(value, b[i]));
+
+type HeadSize = { readonly nHeads: number; readonly dHead: number };
+
+/** The vectors of some heads, [heads, dHead], of those of all, [layers, nHeads, dHead]. */
+export function selectedVectors(vectors: Float32Array, heads: readonly Head[], { nHeads, dHead }: HeadSize) {
+  const selected = new Float32Array(heads.length * dHead);
+  for (const [h, { layer, head }] of heads.entries()) {
+    const from = (layer * nHeads + head) * dHead;
+    selected.set(vectors.subarray(from, from + dHead), h * dHead);
+  }
+  return selected;
+}
+
+/** @throws {Error} naming the first of the heads whose vector holds a value that is not finite. */
+export function checkFinite(vectors: Float32Array, heads: readonly Head[], { nHeads, dHead }: HeadSize, whose: string) {
+  for (const { layer, head } of heads) {
+    const from = (layer * nHeads + head) * dHead;
+    if (!vectors.subarray(from, from + dHead).every(Number.isFinite))
+      throw new Error(
+        `head ${layer}.${head} of ${whose} is not finite: the forward pass overflowed, or its input was damaged`,
+      );
   }
 }
 

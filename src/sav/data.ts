@@ -1,7 +1,8 @@
 // Reading a task: JSON Lines, one example a line, hostile until checked.
 import { z } from 'zod';
 import { quote } from '../checkpoint/errors.ts';
-import { type Example, fingerprint } from './features.ts';
+import { contentOf, type Example, fingerprint } from './features.ts';
+import { vectorKey } from './groups.ts';
 import { fillTemplate, type PromptSet, promptSets, templateFields } from './prompt-sets.ts';
 
 /** The part of a platform Folder that reading a task needs. */
@@ -85,30 +86,64 @@ export function labelsOf(examples: readonly Example[]): string[] {
   });
 }
 
-/** Rows of `train` that the model would see again in `test`: same prompt, same image bytes. */
+/** A test row that is also in the training set. */
+export interface Leak {
+  readonly train: Example;
+  readonly test: Example;
+  /** The picture is the same, the text is another. */
+  readonly otherText?: boolean;
+}
+
+/**
+ * Rows of `train` that the model would see again in `test`, whatever the files are called: the same pictures and text, the
+ * same pictures with another text, or, where head vectors are given, the same vectors (the same pixels in another file).
+ */
 export async function findLeaks(
   train: readonly Example[],
   test: readonly Example[],
-): Promise<{ train: Example; test: Example }[]> {
+  vectors?: { train: readonly Float32Array[]; test: readonly Float32Array[] },
+): Promise<Leak[]> {
+  const keys = async (examples: readonly Example[], own: readonly Float32Array[] | undefined) =>
+    Promise.all(
+      examples.map(async (example, i) => [
+        await fingerprint(example),
+        own && vectorKey(own[i]),
+        await contentOf(example),
+      ]),
+    );
   const seen = new Map<string, Example>();
-  for (const example of train) seen.set(await fingerprint(example), example);
-  const leaks: { train: Example; test: Example }[] = [];
-  for (const example of test) {
-    const twin = seen.get(await fingerprint(example));
-    if (twin) leaks.push({ train: twin, test: example });
+  for (const [i, own] of (await keys(train, vectors?.train)).entries())
+    for (const key of own) if (key !== undefined) seen.set(key, train[i]);
+  const leaks: Leak[] = [];
+  for (const [i, [input, vector, content]] of (await keys(test, vectors?.test)).entries()) {
+    const twin = seen.get(input!) ?? (vector === undefined ? undefined : seen.get(vector));
+    const pictured = seen.get(content!);
+    if (twin) leaks.push({ train: twin, test: test[i] });
+    else if (pictured) leaks.push({ train: pictured, test: test[i], otherText: true });
   }
   return leaks;
 }
 
 /** The leak in one line for people, or undefined where there is none. */
-export function describeLeaks(
-  leaks: readonly { train: Example; test: Example }[],
-  testRows: number,
-): string | undefined {
+export function describeLeaks(leaks: readonly Leak[], testRows: number): string | undefined {
   if (leaks.length === 0) return undefined;
-  const shown = leaks.slice(0, 3).map(({ train, test }) => `${test.source} = ${train.source}`);
-  const more = leaks.length > shown.length ? `, and ${leaks.length - shown.length} more` : '';
-  return `${leaks.length} of ${testRows} test rows are also training rows (${shown.join(', ')}${more}): the accuracy is too high`;
+  const list = (some: readonly Leak[]) => {
+    const shown = some.slice(0, 3).map(({ train, test }) => `${test.source} = ${train.source}`);
+    const more = some.length > shown.length ? `, and ${some.length - shown.length} more` : '';
+    return `(${shown.join(', ')}${more})`;
+  };
+  const same = leaks.filter(({ otherText }) => !otherText);
+  const pictured = leaks.filter(({ otherText }) => otherText);
+  const lines: string[] = [];
+  if (same.length)
+    lines.push(
+      `${same.length} of ${testRows} test rows are also training rows ${list(same)}: the accuracy is too high`,
+    );
+  if (pictured.length)
+    lines.push(
+      `${pictured.length} of ${testRows} test rows show a picture of the training rows with another text ${list(pictured)}: the accuracy may be too high`,
+    );
+  return lines.join('; ');
 }
 
 const labelValue = z.union([z.string().trim().min(1), z.number(), z.boolean()]).transform(String);

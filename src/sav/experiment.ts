@@ -67,11 +67,12 @@ export function runExperiment(
       heads: chosen,
       k: chosen.length,
       calibrate: false,
+      refusal: undefined,
       ranking: fit.ranking,
     });
     return evaluate(
       test.labels,
-      classify(classifier).map(({ label }) => label),
+      classify(classifier).map(({ winner }) => winner),
       labels,
     );
   };
@@ -84,7 +85,7 @@ export function runExperiment(
     });
     return evaluate(
       test.labels,
-      classify(classifier).map(({ label }) => label),
+      classify(classifier).map(({ winner }) => winner),
       labels,
     );
   };
@@ -104,7 +105,7 @@ export function runExperiment(
     predictions,
     evaluation: evaluate(
       test.labels,
-      predictions.map(({ label }) => label),
+      predictions.map(({ winner }) => winner),
       labels,
     ),
     allHeads: everyHead,

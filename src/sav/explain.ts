@@ -2,9 +2,9 @@
 import { indexClasses } from './class-index.ts';
 import type { Prediction, SavClassifier } from './classifier.ts';
 import type { HeadFeatures } from './features.ts';
-import { leaveOneOutScores } from './leave-one-out.ts';
-import { checkLabelCount, checkLeaveOneOut, dot, gatherHead, type Head, MIN_NORM } from './scoring.ts';
-import { rowMaxima } from './votes.ts';
+import { groupExamples } from './groups.ts';
+import { leaveOneOutScores, looVotes } from './leave-one-out.ts';
+import { checkLabelCount, dot, gatherHead, type Head, MIN_NORM } from './scoring.ts';
 
 export interface HeadExplanation extends Head {
   /** Training examples that the head got right when it was chosen, of `nExamples`. */
@@ -110,7 +110,10 @@ export interface LabelDoubt {
   readonly suggested: string;
 }
 
-/** Label audit: training examples that more than half of the selected heads misclassify leave-one-out, worst first. */
+/**
+ * Label audit: training examples that more than half of the selected heads misclassify leave-one-out, worst first. An
+ * example that cannot be left out, the only one of its label, is not doubted.
+ */
 export function auditLabels(
   classifier: SavClassifier,
   features: HeadFeatures,
@@ -118,14 +121,14 @@ export function auditLabels(
 ): LabelDoubt[] {
   checkLabelCount(features, exampleLabels);
   const classes = indexClasses(exampleLabels);
-  checkLeaveOneOut(classes);
+  const groups = groupExamples(features);
   const { heads, nHeads, dHead, compare } = classifier.data;
   const nClasses = classes.labels.length;
   const given = exampleLabels.map(() => new Int32Array(nClasses));
   for (const { layer, head } of heads) {
     const x = gatherHead(features.vectors, layer * nHeads + head, dHead);
-    const votes = rowMaxima(leaveOneOutScores(x, classes, dHead, compare), nClasses);
-    for (const [i, vote] of votes.entries()) given[i][vote]++;
+    const votes = looVotes(leaveOneOutScores(x, classes, groups, dHead, compare), nClasses);
+    for (const [i, vote] of votes.entries()) given[i][vote < 0 ? classes.classOf[i] : vote]++;
   }
   return exampleLabels
     .map((label, index) => ({

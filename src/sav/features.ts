@@ -74,6 +74,11 @@ export interface HeadFeatures {
   readonly dHead: number;
   /** One [nLayers, nHeads, dHead] array per example. */
   readonly vectors: readonly Float32Array[];
+  /**
+   * Per example, what its pictures and videos are (or its text, where it has none): a hash of their bytes. Examples that are
+   * equal here are left out together by leave-one-out. Absent: only equal vectors are known to be equal.
+   */
+  readonly contents?: readonly string[];
 }
 
 export interface ExtractOptions {
@@ -87,14 +92,19 @@ export interface ExtractOptions {
   onNotice?: (message: string) => void;
 }
 
-const fingerprints = new WeakMap<Example, Promise<string>>();
+const identities = new WeakMap<Example, Promise<{ input: string; content: string }>>();
 
 /**
  * SHA-256 of what the model is shown: the prompt and the bytes of each image and video, not the file names. Two rows with one
  * fingerprint are the same input.
  */
-export function fingerprint(example: Example): Promise<string> {
-  let known = fingerprints.get(example);
+export const fingerprint = async (example: Example): Promise<string> => (await identify(example)).input;
+
+/** The same of the pictures and videos alone; of the prompt, where there are none. */
+export const contentOf = async (example: Example): Promise<string> => (await identify(example)).content;
+
+function identify(example: Example): Promise<{ input: string; content: string }> {
+  let known = identities.get(example);
   if (!known) {
     known = show(example).then(async ({ images, videos }) => {
       const hash = (files: readonly (string | Uint8Array)[]) =>
@@ -102,9 +112,11 @@ export function fingerprint(example: Example): Promise<string> {
       const clip = async (video: VideoSource) =>
         'file' in video ? hash([video.file]) : { frames: await hash(video.frames), fps: video.fps };
       const clips = await Promise.all((videos ?? []).map(clip));
-      return sha256Hex(JSON.stringify([example.prompt, await hash(images), ...(clips.length ? [clips] : [])]));
+      const seen = [await hash(images), ...(clips.length ? [clips] : [])];
+      const input = await sha256Hex(JSON.stringify([example.prompt, ...seen]));
+      return { input, content: images.length + clips.length ? await sha256Hex(JSON.stringify(seen)) : input };
     });
-    fingerprints.set(example, known);
+    identities.set(example, known);
   }
   return known;
 }
@@ -171,7 +183,8 @@ export async function extractFeatures(
     if (missing.length === (source.headVectorsOf ? batchSize : 1)) await compute();
   }
   if (missing.length) await compute();
-  return { modelId: source.modelId, madeWith: source.madeWith, ...shape, vectors };
+  const contents = await Promise.all(examples.map(contentOf));
+  return { modelId: source.modelId, madeWith: source.madeWith, ...shape, vectors, contents };
 }
 
 function layerCount(source: HeadVectorSource, maxLayer: number | undefined): number {

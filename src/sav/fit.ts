@@ -1,20 +1,20 @@
 // From head vectors and labels to a classifier, and to what its training set says about it.
-import { fitCalibration } from './calibration.ts';
-import { indexClasses } from './class-index.ts';
-import { type ClassifierData, SavClassifier } from './classifier.ts';
+import { type ClassIndex, indexClasses } from './class-index.ts';
+import { checkFinite, type Refusal, SavClassifier, selectedVectors } from './classifier.ts';
 import type { HeadFeatures } from './features.ts';
-import { outerProducts } from './gaussian.ts';
-import { type Compare, type LeaveOneOutResult, leaveOneOut, leaveOneOutScores } from './leave-one-out.ts';
+import { type Groups, groupExamples } from './groups.ts';
+import { classifierOf, hasSpread } from './kept-examples.ts';
+import { type Compare, canLeaveOut, type LeaveOneOutResult, leaveOneOut } from './leave-one-out.ts';
 import {
+  checkLabelCount,
   checkLeaveOneOut,
-  classSums,
-  gatherHead,
   type Head,
   type HeadRanking,
+  inseparableClasses,
   rankHeads,
   type Scoring,
 } from './scoring.ts';
-import { reliabilities, rowMaxima, type Vote } from './votes.ts';
+import type { Vote } from './votes.ts';
 
 export interface FitOptions {
   /**
@@ -36,11 +36,18 @@ export interface FitOptions {
   ks?: readonly number[];
   /**
    * Judge the whole classifier by leave-one-out, choice of heads and of k included: gives its accuracy and a calibrated
-   * confidence. Default: yes, where every label has two examples. ('auto' needs it.)
+   * confidence. Default: of all examples that can be left out. True: of every label, or an error. ('auto' needs it.)
    */
   calibrate?: boolean;
   /** Labels among which each training example is classified. */
   candidates?: readonly (readonly string[] | undefined)[];
+  /**
+   * A key an example: those with equal keys are left out together (frames of one video, pictures of one patient). Equal
+   * pictures and equal vectors are so without it.
+   */
+  groups?: readonly (string | number)[];
+  /** When the classifier gives no label. Default: never. */
+  refusal?: Refusal;
   /** A ranking already made from these features and labels with this scoring. */
   ranking?: HeadRanking;
   promptSet?: string;
@@ -54,6 +61,10 @@ export interface Fit {
   readonly ranking: HeadRanking;
   /** Leave-one-out results by number of heads; empty without calibration. */
   readonly leaveOneOut: readonly LeaveOneOutResult[];
+  /** Examples that were left out together. */
+  readonly groups: Groups;
+  /** What the examples did not allow, for people. */
+  readonly notes: readonly string[];
 }
 
 /**
@@ -93,23 +104,29 @@ const PUBLISHED_K = 20;
 
 /**
  * Fits a classifier.
- * @throws {Error} with fewer than two labels, with fewer heads than asked for, or where leave-one-out is asked for and
- * a label has one example.
+ *
+ * Rows that show the same picture are left out together (`groupExamples`). A label with one example, or one picture, cannot
+ * be left out: it stays while the others are judged, and `notes` says so. Where that is true of every label, heads are
+ * scored on the training set, and confidence is not calibrated.
+ * @throws {Error} with fewer than two labels, with fewer heads than asked for, for vectors that are not finite, or where
+ * leave-one-out is asked for by name and cannot be.
  */
 export function fitClassifier(features: HeadFeatures, exampleLabels: readonly string[], options: FitOptions = {}): Fit {
-  const { scoring = defaults.scoring, vote = defaults.vote, compare = defaults.compare } = options;
-  const k = options.k ?? options.heads?.length ?? defaults.k;
+  checkLabelCount(features, exampleLabels);
+  const every = Array.from({ length: features.nLayers * features.nHeads }, (_, h) => headAt(h, features));
+  for (const [i, vectors] of features.vectors.entries()) checkFinite(vectors, every, features, `example ${i + 1}`);
   const classes = indexClasses(exampleLabels);
-  const ranking = options.ranking ?? rankHeads(features, exampleLabels, scoring);
+  const { groups, note } = groupsOf(classes, features, options.groups);
+  const { scoring, compare, vote, k, judge, notes } = settle(classes, groups, features, options);
+  if (note) notes.push(note);
+
+  const ranking = options.ranking ?? rankHeads(features, exampleLabels, scoring, groups, judge);
   checkRanking(ranking, features, scoring);
   const given = options.heads?.map((head) => flatIndex(head, features));
   const order = given ?? Array.from(ranking.order).filter((h) => h < poolSize(features, options.maxLayer));
   const ks = triedKs(k, options.ks ?? defaultKs, order.length);
-  const leaveOneOutPossible = classes.counts.every((count) => count >= 2);
-  const calibrate = options.calibrate ?? (k === 'auto' || leaveOneOutPossible);
-  if (k === 'auto' && !calibrate)
-    throw new Error("k: 'auto' chooses by leave-one-out and cannot go with calibrate: false");
-  const results = calibrate
+  const allowed = options.candidates?.map((labels) => labels && candidateClasses(labels, classes.labels));
+  const results = judge
     ? leaveOneOut(features, exampleLabels, {
         scoring,
         vote,
@@ -117,39 +134,94 @@ export function fitClassifier(features: HeadFeatures, exampleLabels: readonly st
         ks,
         heads: given,
         pool: given ? undefined : order,
-        allowed: options.candidates?.map((labels) => labels && candidateClasses(labels, classes.labels)),
+        allowed,
+        groups,
       })
     : [];
   const judged = k === 'auto' ? chosenByOthers(results, classes.classOf) : results[0];
-  const heads = order.slice(0, k === 'auto' ? bestK(results).k : ks[0]);
-  const data: ClassifierData = {
-    modelId: features.modelId,
-    precision: options.precision,
-    madeWith: features.madeWith,
-    nLayers: features.nLayers,
-    nHeads: features.nHeads,
-    dHead: features.dHead,
-    promptSet: options.promptSet ?? 'general',
-    prompt: options.prompt,
-    scoring,
-    vote,
-    compare,
-    heads: heads.map((h) => ({ ...headAt(h, features), correct: ranking.correct[h], margin: ranking.margin[h] })),
-    nExamples: exampleLabels.length,
-    changes: 0,
-    labels: classes.labels,
-    counts: classes.counts,
-    ...headSums(features, exampleLabels, heads, compare),
-    ...(vote === 'weighted' ? headReliabilities(features, exampleLabels, heads, compare) : {}),
-    calibration:
-      judged &&
-      fitCalibration(
-        judged.lead,
-        Array.from(judged.predicted, (c, i) => c === classes.classOf[i]),
+  const chosen = order.slice(0, k === 'auto' ? bestK(results).k : ks[0]);
+  const heads = chosen.map((h) => ({ ...headAt(h, features), correct: ranking.correct[h], margin: ranking.margin[h] }));
+  const data = classifierOf(
+    {
+      modelId: features.modelId,
+      precision: options.precision,
+      madeWith: features.madeWith,
+      nLayers: features.nLayers,
+      nHeads: features.nHeads,
+      dHead: features.dHead,
+      promptSet: options.promptSet ?? 'general',
+      prompt: options.prompt,
+      scoring,
+      vote,
+      compare,
+      heads,
+      nExamples: exampleLabels.length,
+      changes: 0,
+      labels: classes.labels,
+      refusal: options.refusal,
+    },
+    {
+      vectors: features.vectors.map((vectors) => selectedVectors(vectors, heads, features)),
+      classOf: classes.classOf,
+      groups: groups.of,
+      judged: classes.classOf.map((c, i) =>
+        !judged || judged.predicted[i] < 0 ? -1 : Number(judged.predicted[i] === c),
       ),
-    leaveOneOutAccuracy: judged?.accuracy,
-  };
-  return { classifier: new SavClassifier(data), ranking, leaveOneOut: results };
+    },
+    { judgement: judged && { ...judged, allowed }, calibrate: judged !== undefined },
+  );
+  const classifier = new SavClassifier(data);
+  classifier.checkRefusal(options.refusal);
+  return { classifier, ranking, leaveOneOut: results, groups, notes };
+}
+
+/**
+ * Examples that show the same. Where a label has one picture and the rows differ by their text (a task on text, beside a
+ * picture that says nothing), pictures cannot tell rows apart, and only rows equal in both are one group.
+ */
+function groupsOf(classes: ClassIndex, features: HeadFeatures, given: FitOptions['groups']) {
+  const groups = groupExamples(features, given);
+  const byInput = groupExamples({ ...features, contents: undefined }, given);
+  const lost = inseparableClasses(classes, groups);
+  if (lost.length <= inseparableClasses(classes, byInput).length) return { groups };
+  const note = `${lost.join(', ')}: only rows with the same picture and the same text are left out together`;
+  return { groups: byInput, note };
+}
+
+/** Options with what the examples allow in place of what was not said. */
+function settle(classes: ClassIndex, groups: Groups, features: HeadFeatures, options: FitOptions) {
+  const notes: string[] = [];
+  const { vote = defaults.vote } = options;
+  const canLeave = canLeaveOut(groups, classes);
+  const single = inseparableClasses(classes, groups);
+  const none = !canLeave.includes(true);
+  const heads = features.nLayers * features.nHeads;
+  let { scoring, compare, k = options.heads?.length } = options;
+  if (options.calibrate) checkLeaveOneOut(classes, groups);
+  if (none) {
+    if (scoring === 'leave-one-out' || k === 'auto') checkLeaveOneOut(classes, groups);
+    scoring ??= 'train';
+    k ??= Math.min(parity.k, heads);
+    if (options.calibrate === undefined)
+      notes.push(
+        `no label has two examples that differ: none can be left out, so heads are scored on the training set (${k} of them vote) and confidence is not calibrated`,
+      );
+  } else if (single.length > 0) {
+    notes.push(
+      `${single.join(', ')}: one example, which cannot be left out; the others are judged, and how well this label is told apart is not known`,
+    );
+  }
+  const wide = hasSpread(groups, classes.counts, canLeave) && features.vectors.length > classes.labels.length;
+  if (!compare && !wide) {
+    compare = 'cosine';
+    notes.push('too few examples to measure a spread: heads compare by cosine');
+  }
+  scoring ??= defaults.scoring;
+  compare ??= defaults.compare;
+  k ??= defaults.k;
+  const judge = options.calibrate ?? !none;
+  if (k === 'auto' && !judge) throw new Error("k: 'auto' chooses by leave-one-out and cannot go with calibrate: false");
+  return { scoring, compare, vote, k, judge, notes };
 }
 
 /** The best leave-one-out accuracy; of equals the nearest to the published 20, then the smaller. */
@@ -166,17 +238,18 @@ export function bestK(results: readonly LeaveOneOutResult[]): LeaveOneOutResult 
 function chosenByOthers(results: readonly LeaveOneOutResult[], classOf: Int32Array): Omit<LeaveOneOutResult, 'k'> {
   const n = classOf.length;
   const right = (result: LeaveOneOutResult, i: number) => (result.predicted[i] === classOf[i] ? 1 : 0);
+  const judged = results[0].predicted.filter((c) => c >= 0).length;
   const predicted = new Int32Array(n);
   const lead = new Float64Array(n);
   let correct = 0;
   for (let i = 0; i < n; i++) {
-    const byOthers = results.map((result) => ({ ...result, accuracy: result.accuracy - right(result, i) / n }));
+    const byOthers = results.map((result) => ({ ...result, accuracy: result.accuracy - right(result, i) / judged }));
     const best = bestK(byOthers);
     predicted[i] = best.predicted[i];
     lead[i] = best.lead[i];
     correct += right(best, i);
   }
-  return { accuracy: correct / n, predicted, lead };
+  return { accuracy: correct / judged, predicted, lead };
 }
 
 export function headAt(flat: number, { nHeads }: { nHeads: number }): Head {
@@ -225,43 +298,4 @@ function checkRanking(ranking: HeadRanking, features: HeadFeatures, scoring: Sco
       `the ranking is of ${ranking.nExamples} examples, ${ranking.nLayers} layers of ${ranking.nHeads} heads, scoring '${ranking.scoring}'; expected ${features.vectors.length}, ${features.nLayers} of ${features.nHeads}, '${scoring}'`,
     );
   }
-}
-
-function headSums(
-  features: HeadFeatures,
-  exampleLabels: readonly string[],
-  heads: readonly number[],
-  compare: Compare,
-) {
-  const classes = indexClasses(exampleLabels);
-  const { dHead, vectors } = features;
-  const sums = new Float64Array(heads.length * classes.labels.length * dHead);
-  const products = compare === 'gaussian' ? new Float64Array(heads.length * dHead * dHead) : undefined;
-  for (const [rank, h] of heads.entries()) {
-    const x = gatherHead(vectors, h, dHead);
-    sums.set(classSums(x, classes, dHead), rank * classes.labels.length * dHead);
-    products?.set(outerProducts(x, dHead), rank * dHead * dHead);
-  }
-  return { sums, products };
-}
-
-function headReliabilities(
-  features: HeadFeatures,
-  exampleLabels: readonly string[],
-  heads: readonly number[],
-  compare: Compare,
-) {
-  const classes = indexClasses(exampleLabels);
-  checkLeaveOneOut(classes);
-  const nClasses = classes.labels.length;
-  const said = new Int32Array(heads.length * nClasses);
-  const right = new Int32Array(heads.length * nClasses);
-  for (const [rank, h] of heads.entries()) {
-    const x = gatherHead(features.vectors, h, features.dHead);
-    const votes = rowMaxima(leaveOneOutScores(x, classes, features.dHead, compare), nClasses);
-    const counts = reliabilities(votes, classes.classOf, nClasses);
-    said.set(counts.said, rank * nClasses);
-    right.set(counts.right, rank * nClasses);
-  }
-  return { said, right };
 }

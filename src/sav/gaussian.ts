@@ -2,6 +2,7 @@
 // because there are usually fewer examples than dimensions. (The idea of HEC, arXiv 2603.24181; details are ours.)
 //
 // Everything comes from counts, class sums and the sum of outer products, so examples can be added and removed.
+import type { Groups } from './groups.ts';
 import { dot } from './scoring.ts';
 
 /** Sums over one head's training vectors. */
@@ -18,6 +19,8 @@ export interface LinearRule {
   /** [nClasses, d] */
   weights: Float64Array;
   offsets: Float64Array;
+  /** Inverse of the shared covariance, [d, d]. */
+  precision: Float64Array;
 }
 
 /** Sum of outer products of the rows of x [n, d], [d, d]. */
@@ -51,7 +54,7 @@ export function gaussianRule(moments: HeadMoments, d: number, shrinkage = shrink
     for (let r = 0; r < d; r++) weights[c * d + r] = dot(precision, r * d, centroid, 0, d);
     offsets[c] = -dot(weights, c * d, centroid, 0, d) / 2;
   }
-  return { weights, offsets };
+  return { weights, offsets, precision };
 }
 
 /** Log posteriors (equal priors) of x under a rule, written to `out` from `at`. */
@@ -63,55 +66,99 @@ export function logPosteriors(rule: LinearRule, x: Float64Array, start: number, 
 }
 
 /**
- * Leave-one-out log posteriors of every training example, [n, nClasses]: the example is out of its centroid, of the
- * scatter (a rank-one change, by the Sherman-Morrison formula) and of the degrees of freedom. Only the shrinkage, two
- * numbers per head, still comes from all examples.
+ * Leave-one-out log posteriors of every training example, [n, nClasses], and its squared Mahalanobis distances to the
+ * classes, both without its group. The group is out of the centroids, of the scatter and of the degrees of freedom; only
+ * the shrinkage, two numbers per head, still comes from all examples. Rows hold NaN where a class would be left empty.
+ *
+ * A group of m examples changes the scatter by a matrix of rank m: with R the residuals [d, m] and n_c the count of class
+ * c, S' = S - R (I + 1 1^T / (n_c - m_c)) R^T (class by class), and P' = P + P R M^-1 R^T P (Woodbury), where
+ * M = (I - 1 1^T / n_c) / scale - R^T P R.
+ * @throws {Error} where a group leaves no more examples than classes: there is no spread to measure.
  */
 export function gaussianLeaveOneOut(
   x: Float64Array,
   classOf: Int32Array,
+  groups: Groups,
   moments: HeadMoments,
   d: number,
-): Float64Array {
-  const nClasses = moments.counts.length;
+): { logPosteriors: Float64Array; distances: Float64Array } {
+  const { counts } = moments;
+  const nClasses = counts.length;
   const { scatter, freedom } = withinScatter(moments, d);
-  if (freedom < 2) throw new Error('a leave-one-out Gaussian needs at least two examples more than labels');
   const { share, mean } = shrinkageOf(moments, d);
-  const scale = (1 - share) / (freedom - 1);
-  const precision = invertSpd(blend(scatter, scale, share * mean, d), d);
   const centroids = Array.from({ length: nClasses }, (_, c) => centroidOf(moments, c, d));
-  const mapped = centroids.map((centroid) => multiply(precision, centroid, 0, d));
-  const squares = centroids.map((centroid, c) => dot(mapped[c], 0, centroid, 0, d));
-  const result = new Float64Array(classOf.length * nClasses);
-  const residual = new Float64Array(d);
-  for (let i = 0; i < classOf.length; i++) {
-    const own = classOf[i];
-    const n = moments.counts[own];
-    const px = multiply(precision, x, i * d, d);
-    // residual = x - centroid; P residual = P x - P centroid.
-    const pr = px.map((value, r) => value - mapped[own][r]);
-    for (let r = 0; r < d; r++) residual[r] = x[i * d + r] - centroids[own][r];
-    const rr = dot(pr, 0, residual, 0, d);
-    // Taking x out of the scatter subtracts n/(n-1) residual residual^T.
-    const change = (scale * n) / (n - 1);
-    const gain = change / (1 - change * rr);
-    const xr = dot(pr, 0, x, i * d, d);
-    for (let c = 0; c < nClasses; c++) {
-      let linear = dot(px, 0, centroids[c], 0, d);
-      let square = squares[c];
-      let cr = dot(pr, 0, centroids[c], 0, d);
-      if (c === own) {
-        // The class's centroid without x is centroid - residual / (n - 1).
-        const step = 1 / (n - 1);
-        linear -= step * xr;
-        square += step * (step * rr - 2 * cr);
-        cr -= step * rr;
-      }
-      result[i * nClasses + c] = linear + gain * xr * cr - (square + gain * cr * cr) / 2;
+  const inverses = new Map<number, { precision: Float64Array; toCentroids: Float64Array[] }>();
+  /** Inverse of the blend with the degrees of freedom that are left without m examples, and its products with centroids. */
+  const inverseWithout = (m: number) => {
+    let inverse = inverses.get(m);
+    if (!inverse) {
+      if (freedom - m < 1)
+        throw new Error(
+          'a leave-one-out Gaussian needs at least two examples more than labels: add examples or compare by cosine',
+        );
+      const precision = invertSpd(blend(scatter, (1 - share) / (freedom - m), share * mean, d), d);
+      inverse = { precision, toCentroids: centroids.map((centroid) => multiply(precision, centroid, 0, d)) };
+      inverses.set(m, inverse);
     }
-    normaliseLog(result, i * nClasses, nClasses);
+    return inverse;
+  };
+  const logPosteriors = new Float64Array(classOf.length * nClasses).fill(Number.NaN);
+  const distances = logPosteriors.slice();
+  for (const members of groups.members) {
+    const m = members.length;
+    const own = members.map((i) => classOf[i]);
+    const lost = (c: number) => own.filter((each) => each === c).length;
+    if (own.some((c) => lost(c) === counts[c])) continue;
+    const { precision, toCentroids } = inverseWithout(m);
+    const scale = (1 - share) / (freedom - m);
+    const residuals = members.map((i) => centroids[classOf[i]].map((value, r) => x[i * d + r] - value));
+    const mapped = residuals.map((residual) => multiply(precision, residual, 0, d));
+    const between = (a: number, b: number) => dot(mapped[a], 0, residuals[b], 0, d);
+    const core = new Float64Array(m * m);
+    for (let a = 0; a < m; a++)
+      for (let b = 0; b < m; b++)
+        core[a * m + b] = ((a === b ? 1 : 0) - (own[a] === own[b] ? 1 / counts[own[a]] : 0)) / scale - between(a, b);
+    const middle = scale > 0 ? invertSpd(core, m) : new Float64Array(m * m);
+    const away = new Float64Array(d);
+    const turned = new Float64Array(d);
+    for (const i of members) {
+      const px = multiply(precision, x, i * d, d);
+      for (let c = 0; c < nClasses; c++) {
+        for (let r = 0; r < d; r++) {
+          away[r] = x[i * d + r] - centroids[c][r];
+          turned[r] = px[r] - toCentroids[c][r];
+        }
+        // The class's centroid without the group is centroid - (its residuals) / (n_c - m_c).
+        const rest = counts[c] - lost(c);
+        for (const [a, residual] of residuals.entries()) {
+          if (own[a] !== c) continue;
+          for (let r = 0; r < d; r++) {
+            away[r] += residual[r] / rest;
+            turned[r] += mapped[a][r] / rest;
+          }
+        }
+        const along = mapped.map((each) => dot(each, 0, away, 0, d));
+        let distance = dot(turned, 0, away, 0, d);
+        for (let a = 0; a < m; a++) for (let b = 0; b < m; b++) distance += along[a] * middle[a * m + b] * along[b];
+        distances[i * nClasses + c] = Math.max(distance, 0);
+        logPosteriors[i * nClasses + c] = -distance / 2;
+      }
+      normaliseLog(logPosteriors, i * nClasses, nClasses);
+    }
   }
-  return result;
+  return { logPosteriors, distances };
+}
+
+/** Squared Mahalanobis distance of x from a centroid: the class's own, at `start` in `centroids`. */
+export function squaredDistance(
+  { precision }: LinearRule,
+  x: Float64Array,
+  centroids: Float64Array,
+  start: number,
+  d: number,
+): number {
+  const away = x.map((value, r) => value - centroids[start + r]);
+  return Math.max(0, dot(multiply(precision, away, 0, d), 0, away, 0, d));
 }
 
 function withinScatter({ counts, sums, products }: HeadMoments, d: number): { scatter: Float64Array; freedom: number } {

@@ -3,12 +3,14 @@
 // Ranking heads once and then leaving an example out would be optimistic, because the ranking has already seen whether
 // each head gets that example right. Choosing again for each example sounds n times as dear; with the n x n dot
 // products of a head's vectors at hand, taking one or two examples out of a sum is a few additions.
+//
+// What is left out is a group: the rows that show one picture (groups.ts); of a training set without repeats, one example.
 import { type ClassIndex, indexClasses } from './class-index.ts';
 import type { HeadFeatures } from './features.ts';
 import { gaussianLeaveOneOut, outerProducts } from './gaussian.ts';
+import { type Groups, groupExamples, type Share, sharesOf } from './groups.ts';
 import {
   checkLabelCount,
-  checkLeaveOneOut,
   classSums,
   dot,
   gatherHead,
@@ -34,48 +36,67 @@ export interface LeaveOneOutOptions {
   heads?: readonly number[];
   /** Classes among which each example is classified. */
   allowed?: readonly (readonly number[] | undefined)[];
+  /** Examples that are left out together. Default: those that `groupExamples` finds. */
+  groups?: Groups;
 }
 
 /** What leave-one-out says of one number of heads. */
 export interface LeaveOneOutResult {
   readonly k: number;
+  /** Of the examples that can be left out. */
   accuracy: number;
-  /** Class that each example gets from a classifier fitted without it. */
+  /** Class that each example gets from a classifier fitted without it; -1 where that would leave a class empty. */
   readonly predicted: Int32Array;
   /** `Tally.lead` of each. */
   readonly lead: Float64Array;
 }
 
-/** One result for each k: example i is classified by heads chosen, and centroids made, without it. */
+/**
+ * One result for each k: example i is classified by heads chosen, and centroids made, without it.
+ * @throws {Error} where no example can be left out: every class is one example, or one picture.
+ */
 export function leaveOneOut(
   features: HeadFeatures,
   exampleLabels: readonly string[],
   options: LeaveOneOutOptions,
 ): LeaveOneOutResult[] {
   checkLabelCount(features, exampleLabels);
-  const classes = indexClasses(exampleLabels);
-  checkLeaveOneOut(classes);
-  const { ks, vote, compare, allowed } = options;
-  const n = exampleLabels.length;
+  return judgeWithout(features, indexClasses(exampleLabels), options);
+}
+
+/** The same, with the classes given. */
+export function judgeWithout(
+  features: HeadFeatures,
+  classes: ClassIndex,
+  options: LeaveOneOutOptions,
+): LeaveOneOutResult[] {
+  const { ks, vote, compare, allowed, groups = groupExamples(features) } = options;
+  const n = classes.classOf.length;
   const nClasses = classes.labels.length;
+  const canLeave = canLeaveOut(groups, classes);
+  if (!canLeave.includes(true)) throw new Error('leave-one-out: every label has one example, and none can be left out');
   const largest = Math.max(...ks);
   const chosen = options.heads
-    ? new Array<ArrayLike<number>>(n).fill(options.heads.slice(0, largest))
-    : chooseHeadsPerFold(features, classes, options, largest);
+    ? new Array<ArrayLike<number>>(groups.members.length).fill(options.heads.slice(0, largest))
+    : chooseHeadsPerFold(features, classes, groups, canLeave, options, largest);
 
   const opinions = new Map<number, HeadOpinion>();
   for (const heads of new Set(chosen)) {
     for (let rank = 0; rank < heads.length; rank++) {
       const h = heads[rank];
-      if (!opinions.has(h)) opinions.set(h, headOpinion(features, classes, h, compare, vote));
+      if (!opinions.has(h)) opinions.set(h, headOpinion(features, classes, groups, h, compare, vote));
     }
   }
-  const results = ks.map((k) => ({ k, accuracy: 0, predicted: new Int32Array(n), lead: new Float64Array(n) }));
+  const results = ks.map((k) => ({ k, accuracy: 0, predicted: new Int32Array(n).fill(-1), lead: new Float64Array(n) }));
+  let judged = 0;
   for (let i = 0; i < n; i++) {
+    const g = groups.of[i];
+    if (!canLeave[g]) continue;
+    judged++;
     const tally = new Tally(vote, nClasses, allowed?.[i]);
     let at = 0;
     for (let rank = 0; rank < largest; rank++) {
-      const opinion = opinions.get(chosen[i][rank])!;
+      const opinion = opinions.get(chosen[g][rank])!;
       tally.add(opinion.scores, i * nClasses, opinion.weights);
       if (rank + 1 !== ks[at]) continue;
       const result = results[at++];
@@ -85,9 +106,18 @@ export function leaveOneOut(
   }
   for (const result of results) {
     const right = result.predicted.reduce((count, c, i) => count + (c === classes.classOf[i] ? 1 : 0), 0);
-    result.accuracy = right / n;
+    result.accuracy = right / judged;
   }
   return results;
+}
+
+/** Whether each group can be left out: every class keeps an example. */
+export function canLeaveOut(groups: Groups, { classOf, counts }: ClassIndex): boolean[] {
+  return groups.members.map((members) => {
+    const rest = new Map<number, number>();
+    for (const i of members) rest.set(classOf[i], (rest.get(classOf[i]) ?? counts[classOf[i]]) - 1);
+    return ![...rest.values()].includes(0);
+  });
 }
 
 interface HeadOpinion {
@@ -100,195 +130,242 @@ interface HeadOpinion {
 function headOpinion(
   features: HeadFeatures,
   classes: ClassIndex,
+  groups: Groups,
   h: number,
   compare: Compare,
   vote: Vote,
 ): HeadOpinion {
   const { dHead, vectors } = features;
   const x = gatherHead(vectors, h, dHead);
-  const scores = leaveOneOutScores(x, classes, dHead, compare);
+  const scores = leaveOneOutScores(x, classes, groups, dHead, compare);
   if (vote !== 'weighted') return { scores };
   const nClasses = classes.labels.length;
-  const n = vectors.length;
-  const weights = new Float64Array(n * nClasses);
+  const weights = new Float64Array(vectors.length * nClasses);
   // With cosine, the other examples are judged without i as well. A Gaussian would need a new inverse for each pair.
-  const folds = compare === 'cosine' ? new HeadFolds(x, classes, dHead) : undefined;
-  const votes = rowMaxima(scores, nClasses);
-  for (let i = 0; i < n; i++) {
-    if (folds) folds.judge(i, 'leave-one-out', votes);
-    const { right, said } = reliabilities(votes, classes.classOf, nClasses, i);
-    for (let c = 0; c < nClasses; c++) weights[i * nClasses + c] = reliability(right[c], said[c], nClasses);
+  const folds = compare === 'cosine' ? new HeadFolds(x, classes, groups, dHead) : undefined;
+  const votes = looVotes(scores, nClasses);
+  for (const [g, members] of groups.members.entries()) {
+    if (folds) folds.judge(g, 'leave-one-out', votes);
+    const { right, said } = reliabilities(votes, classes.classOf, nClasses, members);
+    for (const i of members)
+      for (let c = 0; c < nClasses; c++) weights[i * nClasses + c] = reliability(right[c], said[c], nClasses);
   }
   return { scores, weights };
 }
 
-/** For each example, the best `largest` heads by the scores of the other examples. */
+/** Each example's best class by leave-one-out scores; -1 for one that cannot be left out. */
+export function looVotes(scores: Float64Array, nClasses: number): Int32Array {
+  const votes = rowMaxima(scores, nClasses);
+  for (let i = 0; i < votes.length; i++)
+    if (scores.subarray(i * nClasses, (i + 1) * nClasses).some(Number.isNaN)) votes[i] = -1;
+  return votes;
+}
+
+/** For each group, the best `largest` heads by the scores of the other examples; none for a group that cannot be left out. */
 function chooseHeadsPerFold(
   features: HeadFeatures,
   classes: ClassIndex,
+  groups: Groups,
+  canLeave: readonly boolean[],
   options: LeaveOneOutOptions,
   largest: number,
 ): Int32Array[] {
   const { dHead, vectors, nLayers, nHeads } = features;
   const pool = options.pool ?? Array.from({ length: nLayers * nHeads }, (_, h) => h);
   const n = vectors.length;
-  const correct = Array.from({ length: n }, () => new Int32Array(pool.length));
-  const margin = Array.from({ length: n }, () => new Float64Array(pool.length));
+  const correct = groups.members.map(() => new Int32Array(pool.length));
+  const margin = groups.members.map(() => new Float64Array(pool.length));
   const votes = new Int32Array(n);
   for (const [p, h] of pool.entries()) {
-    const folds = new HeadFolds(gatherHead(vectors, h, dHead), classes, dHead);
-    for (let i = 0; i < n; i++) {
-      margin[i][p] = folds.judge(i, options.scoring, votes);
+    const folds = new HeadFolds(gatherHead(vectors, h, dHead), classes, groups, dHead);
+    for (const [g, possible] of canLeave.entries()) {
+      if (!possible) continue;
+      margin[g][p] = folds.judge(g, options.scoring, votes);
       let right = 0;
       for (let j = 0; j < n; j++) if (votes[j] === classes.classOf[j]) right++;
-      correct[i][p] = right;
+      correct[g][p] = right;
     }
   }
-  return correct.map((scores, i) =>
-    orderHeads(scores, margin[i])
-      .subarray(0, largest)
-      .map((p) => pool[p]),
+  return correct.map((scores, g) =>
+    canLeave[g]
+      ? orderHeads(scores, margin[g])
+          .subarray(0, largest)
+          .map((p) => pool[p])
+      : new Int32Array(),
   );
 }
 
-/** One head's votes on all other examples when one is left out. */
+/** One head's votes on all other examples when a group is left out. */
 class HeadFolds {
   private readonly classes: ClassIndex;
-  private readonly n: number;
-  /** Dot products of examples, [n, n]. */
-  private readonly gram: Float64Array;
+  private readonly groups: Groups;
+  /** What a group has in one class, and which of those each group has. */
+  private readonly shares: readonly Share[];
+  private readonly ofGroup: readonly (readonly number[])[];
+  /** Dot products of examples with sums of shares, [n, shares]; of those with one another; with class sums. */
+  private readonly toShare: Float64Array;
+  private readonly shareToShare: Float64Array;
+  private readonly shareToSum: Float64Array;
   /** Dot products of examples with class sums, [n, nClasses]. */
   private readonly toSum: Float64Array;
   /** Squared norms of class sums. */
   private readonly sumSquares: Float64Array;
   private readonly norms: Float64Array;
-  /** Per example: similarity to its own class without itself, and to the best two other classes. */
+  /** Per example: similarity to its own class, with itself and without its group. */
   private readonly own: Record<Scoring, Float64Array>;
-  private readonly best: { value: Float64Array; index: Int32Array }[];
+  /** Per example: the other classes that are most similar, best first; one more than two groups can touch. */
+  private readonly others: { class: number; similarity: number }[][];
 
   /** `x`: the head's vectors, [n, dHead]. */
-  constructor(x: Float64Array, classes: ClassIndex, dHead: number) {
+  constructor(x: Float64Array, classes: ClassIndex, groups: Groups, dHead: number) {
     const { classOf, counts } = classes;
     const n = classOf.length;
     const nClasses = counts.length;
     this.classes = classes;
-    this.n = n;
-    this.gram = new Float64Array(n * n);
+    this.groups = groups;
+    const { shares, ofGroup } = sharesOf(groups, classes);
+    this.shares = shares;
+    this.ofGroup = ofGroup;
+    const gram = new Float64Array(n * n);
     for (let i = 0; i < n; i++) {
-      for (let j = 0; j <= i; j++) {
-        this.gram[i * n + j] = this.gram[j * n + i] = dot(x, i * dHead, x, j * dHead, dHead);
-      }
+      for (let j = 0; j <= i; j++) gram[i * n + j] = gram[j * n + i] = dot(x, i * dHead, x, j * dHead, dHead);
     }
+    // Without repeats a share is an example.
+    const plain = shares.length === n;
+    this.toShare = plain ? gram : transposed(sumRows(gram, n, shares), shares.length, n);
+    this.shareToShare = plain ? gram : sumRows(this.toShare, shares.length, shares);
     this.toSum = new Float64Array(n * nClasses);
     for (let i = 0; i < n; i++) {
-      for (let j = 0; j < n; j++) this.toSum[i * nClasses + classOf[j]] += this.gram[i * n + j];
+      for (let j = 0; j < n; j++) this.toSum[i * nClasses + classOf[j]] += gram[i * n + j];
     }
+    this.shareToSum = sumRows(this.toSum, nClasses, shares);
     this.sumSquares = new Float64Array(nClasses);
     for (let i = 0; i < n; i++) this.sumSquares[classOf[i]] += this.toSum[i * nClasses + classOf[i]];
-    this.norms = Float64Array.from({ length: n }, (_, i) => Math.max(Math.sqrt(this.gram[i * n + i]), MIN_NORM));
-    this.own = { train: new Float64Array(n), 'leave-one-out': new Float64Array(n) };
-    this.best = [0, 1].map(() => ({
-      value: new Float64Array(n).fill(Number.NEGATIVE_INFINITY),
-      index: new Int32Array(n).fill(nClasses),
-    }));
-    for (let j = 0; j < n; j++) {
+    this.norms = Float64Array.from({ length: n }, (_, i) => Math.max(Math.sqrt(gram[i * n + i]), MIN_NORM));
+    this.own = {
+      train: Float64Array.from(classOf, (c, j) => this.similarity(j, c)),
+      'leave-one-out': Float64Array.from(classOf, (c, j) => this.similarity(j, c, groups.of[j])),
+    };
+    const touched = Math.max(...ofGroup.map((own) => own.length));
+    this.others = Array.from({ length: n }, (_, j) => {
+      const best: { class: number; similarity: number }[] = [];
       for (let c = 0; c < nClasses; c++) {
-        const toSum = this.toSum[j * nClasses + c];
-        const all = this.similarity(j, toSum, this.sumSquares[c], counts[c]);
-        if (c !== classOf[j]) {
-          this.offer(j, all, c);
-          continue;
-        }
-        const square = this.gram[j * n + j];
-        this.own.train[j] = all;
-        this.own['leave-one-out'][j] = this.similarity(
-          j,
-          toSum - square,
-          this.sumSquares[c] - 2 * toSum + square,
-          counts[c] - 1,
-        );
+        if (c === classOf[j]) continue;
+        const similarity = this.similarity(j, c);
+        // Classes come in order, so the first of equals stays first.
+        let at = best.length;
+        while (at > 0 && similarity > best[at - 1].similarity) at--;
+        if (at < 2 * touched) best.splice(at, 0, { class: c, similarity });
+        if (best.length > 2 * touched) best.pop();
       }
-    }
+      return best;
+    });
   }
 
   /**
-   * Votes of the head on every example but `i`, in a training set without `i`, are written to `votes` (-1 for `i`, and
-   * for an example that would then be alone in its class while scoring is leave-one-out).
+   * Votes of the head on every example outside group `a`, in a training set without it, are written to `votes` (-1 for
+   * the group's own, and for an example that cannot then be left out while scoring is leave-one-out).
    * @returns the mean leave-one-out margin.
    */
-  judge(i: number, scoring: Scoring, votes: Int32Array): number {
-    const { classes, gram, n, toSum, sumSquares } = this;
-    const { classOf, counts } = classes;
-    const nClasses = counts.length;
-    const lost = classOf[i];
-    const lostCount = counts[lost] - 1;
-    const lostSquare = sumSquares[lost] - 2 * toSum[i * nClasses + lost] + gram[i * n + i];
-    const [first, second] = this.best;
+  judge(a: number, scoring: Scoring, votes: Int32Array): number {
+    const { classOf } = this.classes;
     let marginSum = 0;
     let judged = 0;
-    for (let j = 0; j < n; j++) {
+    for (let j = 0; j < classOf.length; j++) {
       votes[j] = -1;
-      if (j === i) continue;
+      const b = this.groups.of[j];
+      if (b === a) continue;
       const mine = classOf[j];
-      let other = first.value[j];
-      let otherClass = first.index[j];
-      const toLost = toSum[j * nClasses + lost] - gram[i * n + j];
-      let trained: number;
-      let leftOut: number;
-      if (mine === lost) {
-        const square = gram[j * n + j];
-        trained = this.similarity(j, toLost, lostSquare, lostCount);
-        leftOut = this.similarity(j, toLost - square, lostSquare - 2 * toLost + square, lostCount - 1);
-      } else {
-        trained = this.own.train[j];
-        leftOut = this.own['leave-one-out'][j];
-        if (otherClass === lost) {
-          other = second.value[j];
-          otherClass = second.index[j];
-        }
-        const similarity = this.similarity(j, toLost, lostSquare, lostCount);
-        if (similarity > other || (similarity === other && lost < otherClass)) {
-          other = similarity;
-          otherClass = lost;
-        }
-      }
-      if (!Number.isNaN(leftOut)) {
-        marginSum += leftOut - other;
+      const touched = this.shareIn(a, mine) >= 0;
+      const leftOut = touched ? this.similarity(j, mine, a, b) : this.own['leave-one-out'][j];
+      let other = this.bestOther(j, a, b);
+      if (!Number.isNaN(leftOut) && !Number.isNaN(other.similarity)) {
+        marginSum += leftOut - other.similarity;
         judged++;
       }
-      const own = scoring === 'train' ? trained : leftOut;
-      if (Number.isNaN(own)) continue;
-      votes[j] = own > other || (own === other && mine < otherClass) ? mine : otherClass;
+      let own = leftOut;
+      if (scoring === 'train') {
+        own = touched ? this.similarity(j, mine, a) : this.own.train[j];
+        if (this.ofGroup[b].length > 1) other = this.bestOther(j, a);
+      }
+      if (Number.isNaN(own) || Number.isNaN(other.similarity)) continue;
+      votes[j] = own > other.similarity || (own === other.similarity && mine < other.class) ? mine : other.class;
     }
     return judged === 0 ? 0 : marginSum / judged;
   }
 
-  /** Cosine of example j to a sum of `count` vectors, by dot product and squared norm. NaN for an empty sum. */
-  private similarity(j: number, toSum: number, sumSquare: number, count: number): number {
+  /** The most similar class but example j's own, without groups a and b; NaN where one of them leaves a class empty. */
+  private bestOther(j: number, a: number, b = a): { class: number; similarity: number } {
+    const mine = this.classes.classOf[j];
+    let best = this.others[j].find((other) => this.shareIn(a, other.class) < 0 && this.shareIn(b, other.class) < 0) ?? {
+      class: this.classes.counts.length,
+      similarity: Number.NEGATIVE_INFINITY,
+    };
+    for (const group of a === b ? [a] : [a, b]) {
+      for (const u of this.ofGroup[group]) {
+        const c = this.shares[u].class;
+        if (c === mine) continue;
+        const similarity = this.similarity(j, c, a, b);
+        if (Number.isNaN(similarity)) return { class: c, similarity };
+        if (similarity > best.similarity || (similarity === best.similarity && c < best.class))
+          best = { class: c, similarity };
+      }
+    }
+    return best;
+  }
+
+  /** Cosine of example j to the centroid of class c without groups a and b. NaN for an empty class. */
+  private similarity(j: number, c: number, a = -1, b = a): number {
+    const [nClasses, nShares] = [this.classes.counts.length, this.shares.length];
+    let toSum = this.toSum[j * nClasses + c];
+    let square = this.sumSquares[c];
+    let count = this.classes.counts[c];
+    const ua = a < 0 ? -1 : this.shareIn(a, c);
+    const ub = b < 0 || b === a ? -1 : this.shareIn(b, c);
+    for (const u of [ua, ub]) {
+      if (u < 0) continue;
+      toSum -= this.toShare[j * nShares + u];
+      square += this.shareToShare[u * nShares + u] - 2 * this.shareToSum[u * nClasses + c];
+      count -= this.shares[u].members.length;
+    }
+    if (ua >= 0 && ub >= 0) square += 2 * this.shareToShare[ua * nShares + ub];
     if (count === 0) return Number.NaN;
-    const norm = Math.max(Math.sqrt(Math.max(sumSquare, 0)) / count, MIN_NORM);
+    const norm = Math.max(Math.sqrt(Math.max(square, 0)) / count, MIN_NORM);
     return toSum / count / (this.norms[j] * norm);
   }
 
-  /** Keeps the best two other classes of example j; classes are offered in order, so the first of equals stays. */
-  private offer(j: number, value: number, c: number): void {
-    const [first, second] = this.best;
-    if (value > first.value[j]) {
-      second.value[j] = first.value[j];
-      second.index[j] = first.index[j];
-      first.value[j] = value;
-      first.index[j] = c;
-    } else if (value > second.value[j]) {
-      second.value[j] = value;
-      second.index[j] = c;
-    }
+  /** The share that a group has in a class, or -1. */
+  private shareIn(group: number, c: number): number {
+    for (const u of this.ofGroup[group]) if (this.shares[u].class === c) return u;
+    return -1;
   }
 }
 
-/** Class scores of one head for each of its training vectors x [n, dHead], the example left out: [n, nClasses]. */
-export function leaveOneOutScores(x: Float64Array, classes: ClassIndex, dHead: number, compare: Compare): Float64Array {
+/** Sums of each share's rows of [n, width]: [shares, width]. */
+function sumRows(rows: Float64Array, width: number, shares: readonly Share[]): Float64Array {
+  const sums = new Float64Array(shares.length * width);
+  for (const [u, { members }] of shares.entries())
+    for (const i of members) for (let c = 0; c < width; c++) sums[u * width + c] += rows[i * width + c];
+  return sums;
+}
+
+function transposed(values: Float64Array, rows: number, columns: number): Float64Array {
+  return Float64Array.from(values, (_, i) => values[(i % rows) * columns + Math.floor(i / rows)]);
+}
+
+/**
+ * Class scores of one head for each of its training vectors x [n, dHead], its group left out: [n, nClasses]. Where that
+ * leaves a class empty, the example's row holds NaN.
+ */
+export function leaveOneOutScores(
+  x: Float64Array,
+  classes: ClassIndex,
+  groups: Groups,
+  dHead: number,
+  compare: Compare,
+): Float64Array {
   const sums = classSums(x, classes, dHead);
-  if (compare === 'cosine') return trainingSimilarities(x, sums, classes, dHead, true);
+  if (compare === 'cosine') return trainingSimilarities(x, sums, classes, dHead, groups);
   const moments = { counts: classes.counts, sums, products: outerProducts(x, dHead) };
-  return gaussianLeaveOneOut(x, classes.classOf, moments, dHead);
+  return gaussianLeaveOneOut(x, classes.classOf, groups, moments, dHead).logPosteriors;
 }

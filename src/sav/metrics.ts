@@ -53,6 +53,57 @@ export function evaluate(
   };
 }
 
+/** How labels and refusals fit the truth, where queries may get no label. */
+export interface Selection {
+  /** Rows whose label is one of the classifier's, how many of them got a label, and how many of those the right one. */
+  readonly known: number;
+  readonly answered: number;
+  readonly right: number;
+  /** answered / known. */
+  readonly coverage: number | null;
+  /** right / answered. */
+  readonly accuracy: number | null;
+  /** Share of known rows that were called 'none of these'. */
+  readonly falseReject: number | null;
+  /** Rows of labels that the classifier does not know, and the share of them that got a label all the same. */
+  readonly outsiders: number;
+  readonly falseAccept: number | null;
+}
+
+/**
+ * @param actual true labels; those that are not among `labels` are of outsiders
+ * @param answers what each row got
+ */
+export function selection(
+  actual: readonly string[],
+  answers: readonly { label: string | null; refused?: string }[],
+  labels: readonly string[],
+): Selection {
+  const rows = actual.map((truth, i) => ({ truth, ...answers[i] }));
+  const known = rows.filter(({ truth }) => labels.includes(truth));
+  const outside = rows.filter(({ truth }) => !labels.includes(truth));
+  const answered = known.filter(({ label }) => label !== null);
+  const right = answered.filter(({ label, truth }) => label === truth);
+  const share = (part: readonly unknown[], whole: readonly unknown[]) =>
+    whole.length === 0 ? null : part.length / whole.length;
+  return {
+    known: known.length,
+    answered: answered.length,
+    right: right.length,
+    coverage: share(answered, known),
+    accuracy: share(right, answered),
+    falseReject: share(
+      known.filter(({ refused }) => refused === 'none of these'),
+      known,
+    ),
+    outsiders: outside.length,
+    falseAccept: share(
+      outside.filter(({ label }) => label !== null),
+      outside,
+    ),
+  };
+}
+
 /** Wilson score interval for `correct` of `n` (z = 1.96: 95 %). */
 export function wilsonInterval(correct: number, n: number, z = 1.959964): [number, number] {
   const p = correct / n;

@@ -2,9 +2,11 @@
 //
 // Scored on the training set itself ('train', the published way) an example is a part of the centroid that it is
 // compared with, and in high dimensions even a head that is pure noise scores near 100 %. Leave-one-out takes the
-// example out of its own centroid first: (n mu - x) / (n - 1). Sums are in float64.
+// example out of its own centroid first: (n mu - x) / (n - 1), and with it its group, the rows that show the same picture
+// (groups.ts). Sums are in float64.
 import { type ClassIndex, indexClasses } from './class-index.ts';
 import type { HeadFeatures } from './features.ts';
+import { type Groups, groupExamples } from './groups.ts';
 
 export type Scoring = 'train' | 'leave-one-out';
 
@@ -22,7 +24,10 @@ export interface HeadRanking {
   readonly nExamples: number;
   /** Score: training examples whose nearest centroid is their own class's. */
   readonly correct: Int32Array;
-  /** Mean over examples of the leave-one-out margin: similarity to the own class less that to the best other. */
+  /**
+   * Mean over examples of the leave-one-out margin: similarity to the own class less that to the best other. Where no example
+   * can be left out, the margin in the training set.
+   */
   readonly margin: Float64Array;
   /** Flat head indices, best first: by score, then margin, then layer, then head. */
   readonly order: Int32Array;
@@ -54,40 +59,52 @@ export function classSums(x: Float64Array, classes: ClassIndex, dHead: number): 
 }
 
 /**
- * Cosine similarities of every training example to every centroid, [nExamples, nClasses]. With `leaveOneOut`, an
- * example is taken out of its own class's centroid; where the class has no other example the entry is NaN.
+ * Cosine similarities of every training example to every centroid, [nExamples, nClasses]. With `leftOut`, an example's
+ * group is taken out of the centroids first; where that leaves a class empty the entry is NaN.
  */
 export function trainingSimilarities(
   x: Float64Array,
   sums: Float64Array,
   classes: ClassIndex,
   dHead: number,
-  leaveOneOut: boolean,
+  leftOut?: Groups,
 ): Float64Array {
   const { classOf, counts, labels } = classes;
   const nClasses = labels.length;
   const centroids = new Float64Array(sums.length);
   const norms = new Float64Array(nClasses);
-  for (let c = 0; c < nClasses; c++) {
-    for (let d = 0; d < dHead; d++) centroids[c * dHead + d] = sums[c * dHead + d] / counts[c];
-    norms[c] = Math.max(Math.sqrt(dot(centroids, c * dHead, centroids, c * dHead, dHead)), MIN_NORM);
-  }
-  const rest = new Float64Array(dHead);
+  const setCentroid = (c: number, count: number, from: Float64Array) => {
+    const at = c * dHead;
+    for (let d = 0; d < dHead; d++) centroids[at + d] = from[at + d] / count;
+    norms[c] = Math.max(Math.sqrt(dot(centroids, at, centroids, at, dHead)), MIN_NORM);
+  };
+  for (let c = 0; c < nClasses; c++) setCentroid(c, counts[c], sums);
   const similarities = new Float64Array(classOf.length * nClasses);
-  for (let i = 0; i < classOf.length; i++) {
-    const from = i * dHead;
-    const norm = Math.max(Math.sqrt(dot(x, from, x, from, dHead)), MIN_NORM);
+  const judge = (i: number) => {
+    const norm = Math.max(Math.sqrt(dot(x, i * dHead, x, i * dHead, dHead)), MIN_NORM);
     for (let c = 0; c < nClasses; c++) {
-      let similarity: number;
-      if (leaveOneOut && c === classOf[i]) {
-        const others = counts[c] - 1;
-        for (let d = 0; d < dHead; d++) rest[d] = (sums[c * dHead + d] - x[from + d]) / others;
-        const restNorm = Math.max(Math.sqrt(dot(rest, 0, rest, 0, dHead)), MIN_NORM);
-        similarity = others === 0 ? Number.NaN : dot(x, from, rest, 0, dHead) / (norm * restNorm);
-      } else {
-        similarity = dot(x, from, centroids, c * dHead, dHead) / (norm * norms[c]);
-      }
-      similarities[i * nClasses + c] = similarity;
+      similarities[i * nClasses + c] = dot(x, i * dHead, centroids, c * dHead, dHead) / (norm * norms[c]);
+    }
+  };
+  if (!leftOut) {
+    for (let i = 0; i < classOf.length; i++) judge(i);
+    return similarities;
+  }
+  const rest = sums.slice();
+  const restCounts = [...counts];
+  for (const members of leftOut.members) {
+    for (const i of members) {
+      restCounts[classOf[i]]--;
+      for (let d = 0; d < dHead; d++) rest[classOf[i] * dHead + d] -= x[i * dHead + d];
+    }
+    // An empty class's centroid is 0 / 0: NaN.
+    const touched = new Set(members.map((i) => classOf[i]));
+    for (const c of touched) setCentroid(c, restCounts[c] || Number.NaN, rest);
+    for (const i of members) judge(i);
+    for (const c of touched) {
+      restCounts[c] = counts[c];
+      for (let d = c * dHead; d < (c + 1) * dHead; d++) rest[d] = sums[d];
+      setCentroid(c, counts[c], sums);
     }
   }
   return similarities;
@@ -95,16 +112,20 @@ export function trainingSimilarities(
 
 /**
  * Scores and ranks every head.
- * @throws {Error} where leave-one-out scoring meets a class with a single example.
+ * @param groups examples that are left out together; default: those that `groupExamples` finds
+ * @param partial by leave-one-out, judge what can be left out where a class has one example (or one picture)
+ * @throws {Error} without `partial`, where leave-one-out scoring meets such a class.
  */
 export function rankHeads(
   features: HeadFeatures,
   exampleLabels: readonly string[],
   scoring: Scoring = 'leave-one-out',
+  groups: Groups = groupExamples(features),
+  partial = false,
 ): HeadRanking {
   checkLabelCount(features, exampleLabels);
   const classes = indexClasses(exampleLabels);
-  if (scoring === 'leave-one-out') checkLeaveOneOut(classes);
+  if (scoring === 'leave-one-out' && !partial) checkLeaveOneOut(classes, groups);
   const { nLayers, nHeads, dHead, vectors } = features;
   const { classOf, labels } = classes;
   const total = nLayers * nHeads;
@@ -113,18 +134,15 @@ export function rankHeads(
   for (let h = 0; h < total; h++) {
     const x = gatherHead(vectors, h, dHead);
     const sums = classSums(x, classes, dHead);
-    const leftOut = trainingSimilarities(x, sums, classes, dHead, true);
-    const scored = scoring === 'train' ? trainingSimilarities(x, sums, classes, dHead, false) : leftOut;
-    let marginSum = 0;
-    let judged = 0;
-    for (let i = 0; i < classOf.length; i++) {
-      if (firstMaximum(scored, i * labels.length, labels.length) === classOf[i]) correct[h]++;
-      const gap = marginOf(leftOut, i * labels.length, labels.length, classOf[i]);
-      if (Number.isNaN(gap)) continue;
-      marginSum += gap;
-      judged++;
-    }
-    margin[h] = judged === 0 ? 0 : marginSum / judged;
+    const leftOut = trainingSimilarities(x, sums, classes, dHead, groups);
+    const scored = scoring === 'train' ? trainingSimilarities(x, sums, classes, dHead) : leftOut;
+    // An example whose absence would leave a class empty is not judged by leave-one-out. Where that is true of all, what
+    // is left to tell heads apart is how far they hold the classes from each other.
+    const judged = Array.from(classOf.keys()).filter((i) => rowIsWhole(leftOut, i * labels.length, labels.length));
+    const counted = scoring === 'train' ? classOf.keys() : judged;
+    for (const i of counted) if (firstMaximum(scored, i * labels.length, labels.length) === classOf[i]) correct[h]++;
+    const [from, rows] = judged.length > 0 ? [leftOut, judged] : [scored, Array.from(classOf.keys())];
+    for (const i of rows) margin[h] += marginOf(from, i * labels.length, labels.length, classOf[i]) / rows.length;
   }
   return { scoring, nLayers, nHeads, nExamples: vectors.length, correct, margin, order: orderHeads(correct, margin) };
 }
@@ -140,6 +158,11 @@ export function firstMaximum(values: ArrayLike<number>, start: number, length: n
   let best = 0;
   for (let i = 1; i < length; i++) if (values[start + i] > values[start + best]) best = i;
   return best;
+}
+
+function rowIsWhole(values: Float64Array, start: number, length: number): boolean {
+  for (let i = start; i < start + length; i++) if (Number.isNaN(values[i])) return false;
+  return true;
 }
 
 /** The own class's similarity less the best other's. */
@@ -170,12 +193,21 @@ export function checkLabelCount(features: HeadFeatures, exampleLabels: readonly 
   }
 }
 
-/** @throws {Error} naming the classes with a single example. */
-export function checkLeaveOneOut(classes: ClassIndex): void {
-  const single = classes.labels.filter((_, c) => classes.counts[c] < 2);
+/** Classes that lose every example when a group of theirs is left out: a single example, or one picture repeated. */
+export function inseparableClasses({ labels, classOf, counts }: ClassIndex, groups: Groups): string[] {
+  const kept = labels.map(() => new Set<number>());
+  for (const [i, c] of classOf.entries()) kept[c].add(groups.of[i]);
+  return labels
+    .filter((_, c) => kept[c].size < 2)
+    .map((label) => (counts[labels.indexOf(label)] > 1 ? `'${label}' (one picture, repeated)` : `'${label}'`));
+}
+
+/** @throws {Error} naming the classes with a single example, or a single picture. */
+export function checkLeaveOneOut(classes: ClassIndex, groups: Groups): void {
+  const single = inseparableClasses(classes, groups);
   if (single.length > 0) {
     throw new Error(
-      `leave-one-out needs two examples of each label, ${single.map((label) => `'${label}'`).join(', ')} has one: add another, score on the training set ('train'), or name the heads`,
+      `leave-one-out needs two examples of each label that differ, ${single.join(', ')} has one: add another, or fit with scoring 'train' and a number of heads`,
     );
   }
 }

@@ -78,17 +78,17 @@ export function reliability(right: number, said: number, nClasses: number): numb
   return (right + imaginary / nClasses) / (said + imaginary);
 }
 
-/** How often one head said each class, and was right, by its leave-one-out votes (-1: none); `skip` is not counted. */
+/** How often one head said each class, and was right, by its leave-one-out votes (-1: none); those of `skip` do not count. */
 export function reliabilities(
   votes: ArrayLike<number>,
   classOf: ArrayLike<number>,
   nClasses: number,
-  skip?: number,
+  skip: readonly number[] = [],
 ): { right: Int32Array; said: Int32Array } {
   const right = new Int32Array(nClasses);
   const said = new Int32Array(nClasses);
   for (let j = 0; j < votes.length; j++) {
-    if (j === skip || votes[j] < 0) continue;
+    if (votes[j] < 0 || skip.includes(j)) continue;
     said[votes[j]]++;
     if (votes[j] === classOf[j]) right[votes[j]]++;
   }

@@ -11,13 +11,17 @@ const { features, labels } = synthetic({ labels: ['red', 'blue', '"<é>"'], perL
 const model = { modelId: 'synthetic', nLayers: 2, nHeads: 3, dHead: 8 };
 const fitted = (options: FitOptions = {}) => fitClassifier(features, labels, { k: 3, ...options }).classifier;
 
+/** As it comes from a file of version 1, which held sums in place of examples. */
+const old = ({ data }: SavClassifier) => new SavClassifier({ ...data, examples: undefined });
+
 /** A file with some of a good one's settings and tensors replaced. */
 function tampered(
   settings: object,
   tensors: Record<string, ReturnType<typeof tensorOf> | undefined> = {},
   options?: FitOptions,
+  made: (classifier: SavClassifier) => SavClassifier = old,
 ) {
-  const bytes = encodeClassifier(fitted(options));
+  const bytes = encodeClassifier(made(fitted(options)));
   const header = parseSafetensors('good', bytes);
   const all = [...header.tensors.values()].map(({ name, dtype, shape }) => ({
     name,
@@ -131,9 +135,9 @@ describe('classifier file', () => {
     expect(() => load(writeSafetensors([tensorOf('sums', [1], new Float64Array(1))]))).toThrow(
       "not a classifier made by 'fit'",
     );
-    const metadata = { format: 'headlight-sav-classifier', version: '2', classifier: '{}' };
+    const metadata = { format: 'headlight-sav-classifier', version: '3', classifier: '{}' };
     expect(() => load(writeSafetensors([], metadata))).toThrow(
-      'format version "2", this build reads 1; fit the classifier again',
+      'format version "3", this build reads 1 and 2; fit the classifier again',
     );
     expect(() => load(writeSafetensors([], { ...metadata, version: '1', classifier: '{' }))).toThrow(
       'settings are not JSON',

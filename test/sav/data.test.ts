@@ -184,7 +184,7 @@ describe('prompt sets', () => {
 });
 
 describe('findLeaks', () => {
-  it('finds rows with the same prompt and image content, whatever the file names', async () => {
+  it('finds rows with the same image content, whatever the file names, and says where the prompt is another', async () => {
     const files = folder({
       'train.jsonl': [row({ image: 'x.png' }), row({ image: 'y.png' })].join('\n'),
       'test.jsonl': [
@@ -199,9 +199,12 @@ describe('findLeaks', () => {
     });
     const [train, test] = await Promise.all(['train.jsonl', 'test.jsonl'].map((name) => readExamples(files, name)));
     const leaks = await findLeaks(train, test);
-    expect(leaks.map((leak) => [leak.train.source, leak.test.source])).toEqual([['train.jsonl:1', 'test.jsonl:1']]);
+    expect(leaks.map((leak) => [leak.train.source, leak.test.source])).toEqual([
+      ['train.jsonl:1', 'test.jsonl:1'],
+      ['train.jsonl:1', 'test.jsonl:2'],
+    ]);
     expect(describeLeaks(leaks, 3)).toBe(
-      '1 of 3 test rows are also training rows (test.jsonl:1 = train.jsonl:1): the accuracy is too high',
+      '1 of 3 test rows are also training rows (test.jsonl:1 = train.jsonl:1): the accuracy is too high; 1 of 3 test rows show a picture of the training rows with another text (test.jsonl:2 = train.jsonl:1): the accuracy may be too high',
     );
     expect(describeLeaks([], 3)).toBeUndefined();
   });

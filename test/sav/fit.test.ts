@@ -142,6 +142,7 @@ describe('fitCalibration', () => {
     const fitted = fitCalibration(
       lead,
       Array.from(lead, (value) => random() < confidenceOf(truth, value)),
+      2,
     );
     expect(fitted.slope).toBeCloseTo(4, 0);
     for (const at of [0, 0.5, 1])
@@ -149,17 +150,18 @@ describe('fitCalibration', () => {
   });
 
   it('stays finite and short of certainty without a single mistake', () => {
-    const fitted = fitCalibration([0.2, 0.9, 1], [true, true, true]);
+    const fitted = fitCalibration([0.2, 0.9, 1], [true, true, true], 2);
     expect(confidenceOf(fitted, 1)).toBeCloseTo(0.8, 1);
   });
 
   it('is flat where a clear vote means nothing, or less', () => {
-    expect(fitCalibration([1, 1, 1, 1], [true, true, true, false]).slope).toBe(0);
-    expect(fitCalibration([0.1, 0.2, 0.9, 1], [true, true, false, false]).slope).toBe(0);
+    expect(fitCalibration([0, 0, 0, 0], [true, true, true, false], 2).slope).toBe(0);
+    expect(fitCalibration([0.1, 0.2, 0.9, 1], [true, true, false, false], 2).slope).toBe(0);
     const noise = gaussianNumbers(8);
     const separable = fitCalibration(
       Array.from({ length: 20 }, (_, i) => (i < 10 ? 0 : 1) + 1e-3 * noise()),
       Array.from({ length: 20 }, (_, i) => i >= 10),
+      2,
     );
     expect(confidenceOf(separable, 1)).toBeGreaterThan(0.85);
     expect(confidenceOf(separable, 1)).toBeLessThan(0.99);

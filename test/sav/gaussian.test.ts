@@ -9,6 +9,7 @@ import {
   outerProducts,
   shrinkageOf,
 } from '../../src/sav/gaussian.ts';
+import { singles } from '../../src/sav/groups.ts';
 import { classSums, gatherHead } from '../../src/sav/scoring.ts';
 import { gaussianNumbers, synthetic } from './synthetic.ts';
 
@@ -82,7 +83,7 @@ describe('gaussianLeaveOneOut', () => {
   it('is a fit without the example, with the shrinkage of all', () => {
     const { features, labels } = synthetic({ nLayers: 1, nHeads: 1, dHead: 3, perLabel: 5, signal: { 0: 1 } });
     const { x, classes, moments } = momentsOf(features.vectors, labels, 3);
-    const fast = gaussianLeaveOneOut(x, classes.classOf, moments, 3);
+    const fast = gaussianLeaveOneOut(x, classes.classOf, singles(labels.length), moments, 3).logPosteriors;
     const out = new Float64Array(2);
     for (const i of labels.keys()) {
       const kept = labels.map((_, j) => j).filter((j) => j !== i);

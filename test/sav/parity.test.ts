@@ -69,7 +69,7 @@ describe('predictions', () => {
     for (const vote of ['majority', 'soft'] as const) {
       const { classifier } = fitClassifier(train, labels, { ...options, vote });
       const predictions = queries.vectors.map((vectors) => classifier.classify(vectors));
-      expect(predictions.map(({ label }) => report.classes.indexOf(label))).toEqual(tensor(`${name}.${vote}`).values);
+      expect(predictions.map(({ winner }) => report.classes.indexOf(winner))).toEqual(tensor(`${name}.${vote}`).values);
       const heads = predictions.flatMap((prediction) => prediction.heads);
       expect(heads.map(({ label }) => report.classes.indexOf(label))).toEqual(tensor(`${name}.votes`).values);
       const similarities = heads.flatMap(({ scores }) => scores);

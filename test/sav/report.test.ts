@@ -138,7 +138,7 @@ describe('renderReport', () => {
   it('shows where heads looked, the nearest training example and file names; every picture has an alternative text', () => {
     const alts = [...body.matchAll(/<img [^>]*alt="([^"]*)"/g)].map((match) => match[1]);
     const name = escapeMarkup(hostile);
-    const { label } = experiment([hostile, 'b'], { 1: 3, 6: 3 }, true).predictions[0];
+    const { winner: label } = experiment([hostile, 'b'], { 1: 3, 6: 3 }, true).predictions[0];
     expect(alts).toEqual([
       name,
       `Where 2 heads that voted ${escapeMarkup(label)} looked in ${name}`,

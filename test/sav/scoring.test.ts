@@ -1,6 +1,7 @@
 import fc from 'fast-check';
 import { describe, expect, it } from 'vitest';
 import { indexClasses } from '../../src/sav/class-index.ts';
+import { singles } from '../../src/sav/groups.ts';
 import { classSums, gatherHead, orderHeads, rankHeads, trainingSimilarities } from '../../src/sav/scoring.ts';
 import { features, synthetic } from './synthetic.ts';
 
@@ -53,7 +54,7 @@ describe('rankHeads', () => {
       ],
       2,
     );
-    const ranking = rankHeads(dead, ['a', 'a', 'b', 'b']);
+    const ranking = rankHeads(dead, ['a', 'a', 'b', 'b'], 'leave-one-out', singles(4));
     expect(ranking.correct[0]).toBe(2);
     expect(ranking.margin[0]).toBe(0);
   });
@@ -77,7 +78,7 @@ describe('rankHeads', () => {
       2,
     );
     expect(() => rankHeads(given, ['a', 'a', 'b'])).toThrow(
-      /needs two examples of each label, 'b' has one: add another/,
+      /needs two examples of each label that differ, 'b' has one: add another/,
     );
     const ranking = rankHeads(given, ['a', 'a', 'b'], 'train');
     expect(ranking.correct[0]).toBe(3);
@@ -112,7 +113,7 @@ describe('trainingSimilarities', () => {
   it('counts norms below 1e-8 as 1e-8: a vector of nothing is similar to nothing', () => {
     const classes = indexClasses(['a', 'b']);
     const x = Float64Array.of(0, 0, 0, 1e-9);
-    const similarities = trainingSimilarities(x, classSums(x, classes, 2), classes, 2, false);
+    const similarities = trainingSimilarities(x, classSums(x, classes, 2), classes, 2);
     expect(similarities[0]).toBe(0);
     expect(similarities[3]).toBeCloseTo(0.01, 12);
   });
@@ -134,7 +135,7 @@ describe('trainingSimilarities', () => {
           });
           const classes = indexClasses(labels);
           const x = gatherHead(given.vectors, 0, dHead);
-          const fast = trainingSimilarities(x, classSums(x, classes, dHead), classes, dHead, true);
+          const fast = trainingSimilarities(x, classSums(x, classes, dHead), classes, dHead, singles(labels.length));
           labels.forEach((_, i) => {
             classes.labels.forEach((label, c) => {
               const members = given.vectors.filter((_, j) => j !== i && labels[j] === label);

@@ -39,7 +39,7 @@ export interface ReportNeighbour {
 /** The question is left out where it is the task's, which stands above. */
 export function queryCard(query: ReportQuery, labels: readonly string[], taskPrompt: string | undefined): Markup {
   const { images, imageNames = [], question, truth, prediction, zeroShotAnswer, attention, nearest } = query;
-  const { label, votes, heads, confidence } = prediction;
+  const { winner: label, refused, votes, heads, confidence } = prediction;
   const right = truth === label;
   const shown = votes
     .map((count, c) => ({ count, label: labels[c] }))
@@ -49,7 +49,7 @@ export function queryCard(query: ReportQuery, labels: readonly string[], taskPro
   const nameOf = (i: number) => imageNames[i] ?? (images.length > 1 ? `picture ${i + 1}` : 'the picture');
   return html`<article class="query">
 <div class="pictures">${images.map((image, i) => captioned(image, nameOf(i), imageNames[i]))}${attention?.mean.map(({ picture, share }, i) => captioned(picture, `Where ${countOf(attention.heads, 'head')} that voted ${label} looked in ${nameOf(i)}`, `looked at by ${countOf(attention.heads, 'head')}: ${percent(share)}`))}</div>
-<div class="verdict"><span class="label ${truth === undefined ? '' : right ? 'right' : 'wrong-answer'}">${truth !== undefined && (right ? '✓ ' : '✗ ')}${label}</span>${confidence !== undefined && html`<span class="soft">${Math.round(100 * confidence)} %</span>`}</div>
+<div class="verdict"><span class="label ${truth === undefined ? '' : right ? 'right' : 'wrong-answer'}">${truth !== undefined && (right ? '✓ ' : '✗ ')}${label}</span>${confidence !== undefined && html`<span class="soft">${Math.round(100 * confidence)} %${refused && `, ${refused}`}</span>`}</div>
 ${truth !== undefined && !right && html`<div class="soft">truth: <span class="label">${truth}</span></div>`}
 ${zeroShotAnswer !== undefined && html`<div class="soft">when asked: <span class="label">${zeroShotAnswer.trim() || '(nothing)'}</span></div>`}
 ${question !== taskPrompt && html`<div class="small soft question" style="margin:.4rem 0">${question.trim()}</div>`}

@@ -1,0 +1,110 @@
+// What confidence says of the tasks that come with tiny-llava: of right and wrong answers, and of queries that are far from
+// every class. The table of docs/confidence.md. Some minutes on a software adapter; a model's vectors are made once.
+// Run: npx tsx -C development bench/confidence/measure.ts
+import {
+  fitClassifier,
+  type HeadFeatures,
+  openFolder,
+  openGpu,
+  type Prediction,
+  type SavClassifier,
+  VisionLanguageModel,
+} from '../../src/index.ts';
+import { type MeasuredTask, measuredTasks } from './far-queries.ts';
+
+const gpu = await openGpu();
+const model = await VisionLanguageModel.load(await openFolder('weights/tiny-llava'), { gpu });
+const rate = 0.05;
+
+const mean = (values: readonly number[]) =>
+  values.length === 0 ? undefined : values.reduce((a, b) => a + b, 0) / values.length;
+const confidences = (predictions: readonly Prediction[]) => predictions.map((p) => p.confidence!);
+const ask = (classifier: SavClassifier, { vectors }: HeadFeatures) =>
+  vectors.map((v) => classifier.classify(v, { refusal: { noneOfThese: rate } }));
+
+/** The share of pairs in which the right answer has the higher confidence (area under the ROC curve). */
+function separation(right: readonly number[], far: readonly number[]): number | undefined {
+  return mean(right.flatMap((r) => far.map((f) => (r > f ? 1 : r === f ? 0.5 : 0))));
+}
+
+/** Expected calibration error, in ten bins of confidence. */
+function calibrationError(confidence: readonly number[], right: readonly boolean[]): number {
+  let error = 0;
+  for (let bin = 0; bin < 10; bin++) {
+    const inside = confidence.map((_, i) => i).filter((i) => Math.min(9, Math.floor(10 * confidence[i])) === bin);
+    if (inside.length === 0) continue;
+    const gap = mean(inside.map((i) => confidence[i] - Number(right[i])))!;
+    error += (Math.abs(gap) * inside.length) / confidence.length;
+  }
+  return error;
+}
+
+/** Each class in turn is left out of the fit; its queries are what was never shown. */
+function neverShown({ train, test }: MeasuredTask): Prediction[] {
+  const labels = [...new Set(train.labels)];
+  if (labels.length < 3) return [];
+  return labels.flatMap((out) => {
+    const kept = (_: unknown, i: number) => train.labels[i] !== out;
+    const features = {
+      ...train.features,
+      vectors: train.features.vectors.filter(kept),
+      contents: train.features.contents?.filter(kept),
+    };
+    const { classifier } = fitClassifier(features, train.labels.filter(kept));
+    return ask(classifier, {
+      ...test.features,
+      vectors: test.features.vectors.filter((_, i) => test.labels[i] === out),
+    });
+  });
+}
+
+const show = (share: number | undefined) => (share === undefined ? '–' : (100 * share).toFixed(1));
+const header = [
+  'task',
+  'right',
+  'wrong',
+  'grey',
+  'noise',
+  'other tasks',
+  'never shown',
+  'AUROC grey',
+  'AUROC noise',
+  'AUROC other',
+  'AUROC never shown',
+  'calibration error',
+  'false rejects',
+  'rejects grey',
+  'rejects noise',
+  'rejects other',
+  'rejects never shown',
+];
+console.log(`| ${header.join(' | ')} |\n|${header.map(() => '---').join('|')}|`);
+const rows: (number | undefined)[][] = [];
+for (const task of await measuredTasks(model)) {
+  const { classifier } = fitClassifier(task.train.features, task.train.labels);
+  const answers = ask(classifier, task.test.features);
+  const isRight = answers.map(({ winner }, i) => winner === task.test.labels[i]);
+  const right = confidences(answers.filter((_, i) => isRight[i]));
+  const far = [
+    ask(classifier, task.far.grey),
+    ask(classifier, task.far.noise),
+    ask(classifier, task.far['other tasks']),
+    neverShown(task),
+  ];
+  const rejected = (predictions: readonly Prediction[]) => mean(predictions.map(({ label }) => Number(label === null)));
+  const row = [
+    mean(right),
+    mean(confidences(answers.filter((_, i) => !isRight[i]))),
+    ...far.map((predictions) => mean(confidences(predictions))),
+    ...far.map((predictions) => separation(right, confidences(predictions))),
+    calibrationError(confidences(answers), isRight),
+    rejected(answers),
+    ...far.map(rejected),
+  ];
+  rows.push(row);
+  console.log(`| ${[task.name, ...row.map(show)].join(' | ')} |`);
+}
+const means = rows[0].map((_, c) => mean(rows.map((row) => row[c]).filter((value) => value !== undefined)));
+console.log(`| mean | ${means.map(show).join(' | ')} |`);
+model.destroy();
+gpu.dispose();

@@ -1,0 +1,146 @@
+// A classifier keeps its training examples as its heads see them: [examples, heads, dHead], less than the sums of outer
+// products of 128-dimensional heads. Centroids, covariances, weights and the calibration follow from them, and are
+// computed anew when examples or classes come and go.
+import { type Calibration, fitCalibration, fitDistances } from './calibration.ts';
+import type { ClassIndex } from './class-index.ts';
+import type { ClassifierData } from './classifier.ts';
+import type { HeadFeatures } from './features.ts';
+import { gaussianLeaveOneOut, outerProducts } from './gaussian.ts';
+import { type Groups, groupsFrom } from './groups.ts';
+import { canLeaveOut, judgeWithout, leaveOneOutScores, looVotes } from './leave-one-out.ts';
+import { classSums, gatherHead } from './scoring.ts';
+import { reliabilities } from './votes.ts';
+
+export interface KeptExamples {
+  /** One [heads, dHead] array an example. */
+  readonly vectors: readonly Float32Array[];
+  /** Class of each. */
+  readonly classOf: Int32Array;
+  /** Examples with equal numbers show the same, and are left out together. */
+  readonly groups: Int32Array;
+  /**
+   * Whether each was classified rightly when the heads were chosen without it: 1 or 0; -1 where that was not judged, or the
+   * heads were chosen before it came. The heads know the others, so a later leave-one-out alone would think too well of them.
+   */
+  readonly judged: Int32Array;
+}
+
+/** What a classifier is before its examples. */
+export type Settings = Omit<
+  ClassifierData,
+  'counts' | 'sums' | 'products' | 'said' | 'right' | 'calibration' | 'leaveOneOutAccuracy' | 'examples'
+>;
+
+/** What the fit's own leave-one-out says, in which heads were chosen without each example. */
+export interface Judgement {
+  readonly predicted: ArrayLike<number>;
+  readonly lead: ArrayLike<number>;
+  readonly allowed?: readonly (readonly number[] | undefined)[];
+}
+
+/**
+ * A classifier's data from its examples.
+ * @param judgement of the fit; without it examples are left out with the heads that there are
+ * @param calibrate false: neither confidence nor distances are measured
+ */
+export function classifierOf(
+  settings: Settings,
+  examples: KeptExamples,
+  { judgement, calibrate = true }: { judgement?: Judgement; calibrate?: boolean } = {},
+): ClassifierData {
+  const { heads, labels, dHead, compare, vote } = settings;
+  const features: HeadFeatures = {
+    modelId: settings.modelId,
+    nLayers: 1,
+    nHeads: heads.length,
+    dHead,
+    vectors: examples.vectors,
+  };
+  const counts = labels.map((_, c) => examples.classOf.reduce((count, own) => count + (own === c ? 1 : 0), 0));
+  const classes: ClassIndex = { labels: [...labels], classOf: examples.classOf, counts };
+  const groups = groupsFrom(examples.groups);
+  const nClasses = labels.length;
+  const sums = new Float64Array(heads.length * nClasses * dHead);
+  const products = compare === 'gaussian' ? new Float64Array(heads.length * dHead * dHead) : undefined;
+  const said = vote === 'weighted' ? new Int32Array(heads.length * nClasses) : undefined;
+  const right = said?.slice();
+  for (let h = 0; h < heads.length; h++) {
+    const x = gatherHead(examples.vectors, h, dHead);
+    sums.set(classSums(x, classes, dHead), h * nClasses * dHead);
+    products?.set(outerProducts(x, dHead), h * dHead * dHead);
+    if (!said) continue;
+    const votes = looVotes(leaveOneOutScores(x, classes, groups, dHead, compare), nClasses);
+    const reliable = reliabilities(votes, classes.classOf, nClasses);
+    said.set(reliable.said, h * nClasses);
+    right!.set(reliable.right, h * nClasses);
+  }
+  const data = { ...settings, counts, sums, products, said, right, examples };
+  return calibrate
+    ? { ...data, ...calibrationOf(data, { features, classes, groups, judged: examples.judged }, judgement) }
+    : data;
+}
+
+interface Left {
+  readonly features: HeadFeatures;
+  readonly classes: ClassIndex;
+  readonly groups: Groups;
+  readonly judged: Int32Array;
+}
+
+/**
+ * What leave-one-out says of the classifier: how right votes are by their lead, and how far examples lie. Nothing, where no
+ * example can be left out.
+ */
+function calibrationOf(
+  { vote, compare, scoring, heads }: Settings,
+  { features, classes, groups, judged }: Left,
+  judgement: Judgement | undefined,
+): { calibration?: Calibration; leaveOneOutAccuracy?: number } {
+  const canLeave = canLeaveOut(groups, classes);
+  const { classOf, counts } = classes;
+  const left = Array.from(classOf.keys()).filter((i) => canLeave[groups.of[i]]);
+  if (left.length === 0) return {};
+  const measurable = hasSpread(groups, counts, canLeave);
+  if (compare === 'gaussian' && !measurable) return {};
+  const all = heads.map((_, h) => h);
+  const options = { scoring, vote, compare, ks: [all.length], heads: all, groups, allowed: judgement?.allowed };
+  const [own] = judgeWithout(features, classes, options);
+  const { predicted, lead } = judgement ?? own;
+  const right = left.map((i) => predicted[i] === classOf[i] && (judgement !== undefined || judged[i] !== 0));
+  const leads = left.map((i) => lead[i]);
+  return {
+    calibration: {
+      ...fitCalibration(leads, right, counts.length),
+      distance: measurable ? distanceModel(features, classes, groups, left, own.predicted) : undefined,
+    },
+    leaveOneOutAccuracy: right.filter(Boolean).length / left.length,
+  };
+}
+
+/** Whether every group leaves more examples than classes, so that a covariance can be measured without it. */
+export function hasSpread(groups: Groups, counts: readonly number[], canLeave: readonly boolean[]): boolean {
+  const largest = Math.max(0, ...groups.members.filter((_, g) => canLeave[g]).map((members) => members.length));
+  return groups.of.length - counts.length - largest >= 1;
+}
+
+/** Distances of left-out examples from the class they are given: `meanDistance` as `classify` computes it for a query. */
+function distanceModel(
+  { vectors, nHeads, dHead }: HeadFeatures,
+  classes: ClassIndex,
+  groups: Groups,
+  left: readonly number[],
+  predicted: Int32Array,
+) {
+  const nClasses = classes.labels.length;
+  const totals = new Float64Array(vectors.length);
+  for (let h = 0; h < nHeads; h++) {
+    const x = gatherHead(vectors, h, dHead);
+    const moments = { counts: classes.counts, sums: classSums(x, classes, dHead), products: outerProducts(x, dHead) };
+    const { distances } = gaussianLeaveOneOut(x, classes.classOf, groups, moments, dHead);
+    for (const i of left) totals[i] += distances[i * nClasses + predicted[i]] / (nHeads * dHead);
+  }
+  return fitDistances(
+    left.map((i) => totals[i]),
+    new Set(left.map((i) => groups.of[i])).size,
+  );
+}
