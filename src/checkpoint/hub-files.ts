@@ -56,7 +56,34 @@ export function neededShards(snapshot: HubSnapshot, index: Uint8Array): HubFile[
   const missing = names.filter((name) => !snapshot.files.has(name));
   if (missing.length > 0)
     throw new HubError(`${location}: ${indexFile} names shards that are not there: ${someOf(missing)}`);
+  checkTogether(names, location);
   return names.map((name) => checked(snapshot.files.get(name)!, location));
+}
+
+/** What some system makes another name or a device of. */
+const isOdd = (segment: string) =>
+  /[<>:"|?*\\\p{Cc}]|[. ]$/u.test(segment) ||
+  /^(con|prn|aux|nul|com\d|lpt\d)(\..*)?$/i.test(segment) ||
+  segment.length > 150;
+
+/**
+ * Checks that names can be files of one folder, on every system: a checkpoint that is right on one machine must not be mixed up
+ * on the next.
+ */
+function checkTogether(names: readonly string[], location: string): void {
+  const odd = names.filter((name) => name.length > 500 || name.split('/').some(isOdd));
+  if (odd.length > 0)
+    throw new HubError(`${location}: ${indexFile} names shards that cannot be files everywhere: ${someOf(odd)}`);
+  const seen = new Map<string, string>();
+  for (const name of [...names].sort((a, b) => a.split('/').length - b.split('/').length)) {
+    const segments = name.normalize('NFC').toLowerCase().split('/');
+    const clash = segments
+      .map((_, i) => seen.get(segments.slice(0, i + 1).join('/')))
+      .find((other) => other !== undefined);
+    if (clash !== undefined)
+      throw new HubError(`${location}: ${indexFile} names shards that would be one file: ${someOf([clash, name])}`);
+    seen.set(segments.join('/'), name);
+  }
 }
 
 export const showSnapshot = ({ repo, revision, commit }: HubSnapshot): string =>

@@ -1,5 +1,5 @@
 import { quote } from './errors.ts';
-import { HubError } from './hub-error.ts';
+import { HubError, refuseWebPage } from './hub-error.ts';
 
 /** A file of a repository at one commit, as the hub lists it. */
 export interface HubFile {
@@ -38,6 +38,8 @@ const maxRedirects = 10;
 /** A page of a listing has 1000 files and some 300 KB. */
 const maxAnswerBytes = 16 << 20;
 const maxAnswers = 100;
+/** No checkpoint has a thousandth of it. */
+const maxFiles = 100_000;
 const answerSeconds = 60;
 
 /**
@@ -67,17 +69,26 @@ export class Hub {
   /**
    * Lists a repository at a revision.
    * @param repo `owner/name`.
+   * @param patiently does a request, and does it again where that may help.
    * @throws HubError saying why there is no access, or what is odd about the answer; the signal's reason when aborted.
    */
-  async snapshot(repo: string, revision: string, signal?: AbortSignal): Promise<HubSnapshot> {
+  async snapshot(
+    repo: string,
+    revision: string,
+    signal?: AbortSignal,
+    patiently: <T>(request: () => Promise<T>) => Promise<T> = (request) => request(),
+  ): Promise<HubSnapshot> {
     const { listFiles, modelInfo } = await import('@huggingface/hub'); // 70 ms that no other command should pay
     let answers = 0;
     const api = async (input: string | URL | Request): Promise<Response> => {
       if (++answers > maxAnswers) throw new HubError(`${repo}: its list of files does not end (${this.endpoint})`);
-      const late = AbortSignal.timeout(answerSeconds * 1000);
-      const response = await this.#fetch(String(input), {}, signal ? AbortSignal.any([signal, late]) : late);
-      if (!response.ok) throw await this.#refusal(response, repo, revision);
-      return bounded(response);
+      return patiently(async () => {
+        const late = AbortSignal.timeout(answerSeconds * 1000);
+        const response = await this.#fetch(String(input), {}, signal ? AbortSignal.any([signal, late]) : late);
+        if (!response.ok) throw await this.#refusal(response, repo, revision);
+        refuseWebPage(response, repo);
+        return bounded(response);
+      });
     };
     const about = { hubUrl: this.endpoint, fetch: api as typeof fetch };
     try {
@@ -89,7 +100,9 @@ export class Hub {
         repo: { type: 'model', name: repo },
         revision: commit,
         recursive: true,
-      }))
+      })) {
+        if (files.size >= maxFiles)
+          throw new HubError(`${repo}: it has more than ${maxFiles} files, which no checkpoint has (${this.endpoint})`);
         if (type === 'file')
           files.set(
             path,
@@ -97,6 +110,7 @@ export class Hub {
               ? { path, size: lfs.size, algorithm: 'sha256', hash: lfs.oid }
               : { path, size, algorithm: 'git-sha1', hash: oid ?? '' },
           );
+      }
       return { repo, revision, commit, files };
     } catch (e) {
       signal?.throwIfAborted();
@@ -130,7 +144,8 @@ export class Hub {
       try {
         response = await fetch(url, { headers: sent, redirect: 'manual', signal });
       } catch (e) {
-        throw new HubError(`${url.origin} cannot be reached: ${networkReason(e)}`, { transient: true, cause: e });
+        const transient = !isUntrusted(e);
+        throw new HubError(`${url.origin} cannot be reached: ${networkReason(e)}`, { transient, cause: e });
       }
       if (![301, 302, 303, 307, 308].includes(response.status)) return response;
       await response.body?.cancel();
@@ -171,28 +186,67 @@ export class Hub {
     const transient = status === 408 || status === 429 || status >= 500;
     return new HubError(`${what}: ${this.endpoint} answered ${status}${words}${transient ? '; try again later' : ''}`, {
       transient,
+      status,
+      retryAfter: transient ? retryAfter(headers) : undefined,
     });
   }
 }
 
+/** `Retry-After`, seconds or a date, as seconds from now. */
+function retryAfter(headers: Headers): number | undefined {
+  const text = headers.get('retry-after')?.trim() ?? '';
+  if (/^\d{1,12}$/.test(text)) return Number(text);
+  const at = Date.parse(text);
+  return Number.isNaN(at) ? undefined : Math.max(0, Math.ceil((at - Date.now()) / 1000));
+}
+
+const reasons: Readonly<Record<string, string>> = {
+  ENOTFOUND: 'nobody knows its name; is there a network, and is HF_ENDPOINT right?',
+  EAI_AGAIN: 'its name cannot be looked up now; is there a network?',
+  ECONNREFUSED: 'nothing answers there; is HF_ENDPOINT right?',
+  ENETUNREACH: 'there is no way to it; is there a network?',
+  EHOSTUNREACH: 'there is no way to it; is there a network?',
+  UND_ERR_CONNECT_TIMEOUT: 'it does not answer; does this network need a proxy?',
+};
+
+const untrusted = /^(CERT_|ERR_TLS_|ERR_SSL_|SELF_SIGNED_|DEPTH_ZERO_|UNABLE_TO_)/;
+
+const isUntrusted = (e: unknown) => untrusted.test((e as { cause?: NodeJS.ErrnoException }).cause?.code ?? '');
+
 /** Why fetch failed: its own message is "fetch failed". */
 export function networkReason(e: unknown): string {
   const { cause, message } = e as Error & { cause?: NodeJS.ErrnoException };
-  return cause?.code ?? (cause?.message || message);
+  const code = cause?.code;
+  if (code === undefined) return cause?.message || message;
+  if (untrusted.test(code))
+    return `its certificate is not trusted (${code}); if a proxy here opens connections, give Node its certificate in NODE_EXTRA_CA_CERTS`;
+  return Object.hasOwn(reasons, code) ? `${reasons[code]} (${code})` : code;
 }
 
-/** An answer of the API, read whole before anyone parses it. */
+/** An answer of the API, read whole before anyone parses it. @throws HubError, transient where it is cut off. */
 async function bounded(response: Response): Promise<Response> {
   const chunks: Uint8Array<ArrayBuffer>[] = [];
   let size = 0;
+  const { origin } = new URL(response.url);
   const reader = response.body?.getReader();
-  for (let step = await reader?.read(); step && !step.done; step = await reader!.read()) {
+  const read = () =>
+    reader?.read().catch((e) => {
+      throw new HubError(`${origin}: the connection broke (${networkReason(e)})`, { transient: true, cause: e });
+    });
+  for (let step = await read(); step && !step.done; step = await read()) {
     size += step.value.length;
     if (size > maxAnswerBytes) {
       await reader!.cancel();
-      throw new HubError(`${new URL(response.url).origin}: an answer of more than ${maxAnswerBytes} bytes`);
+      throw new HubError(`${origin}: an answer of more than ${maxAnswerBytes} bytes`);
     }
     chunks.push(step.value);
   }
-  return new Response(new Blob(chunks), { status: response.status, headers: response.headers });
+  const whole = new Blob(chunks);
+  try {
+    JSON.parse(await whole.text());
+  } catch (e) {
+    const what = `${origin} does not answer like a hub: what came is not JSON, or not all of it`;
+    throw new HubError(what, { transient: true, cause: e });
+  }
+  return new Response(whole, { status: response.status, headers: response.headers });
 }

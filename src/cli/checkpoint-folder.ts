@@ -1,29 +1,93 @@
-import { stat } from 'node:fs/promises';
-import { join } from 'node:path';
+// Where models are: the one place that decides.
+import { readdir, readFile, stat } from 'node:fs/promises';
+import { isAbsolute, join } from 'node:path';
 import { openFolder } from '#platform';
+import { indexFile, parseIndex, shardNames, singleFile } from '../checkpoint/checkpoint-files.ts';
 import { isHubId } from '../checkpoint/hub.ts';
+import { cacheFolder, home } from '../platform/node-cache-folder.ts';
 import type { Folder } from '../platform/types.ts';
 import { readRecord } from './download-record.ts';
 import { embeddedCheckpoint } from './package-info.ts';
 
-/** Where `headlight download` puts a model of the hub, and `--model` looks for it: under the current folder. */
-export const downloadFolder = (id: string): string => join('weights', ...id.split('/'));
+/** Where downloads once went, under the current folder. What is there is used, and completed there. */
+const oldFolder = (id: string): string => join('weights', ...id.split('/'));
+
+/** Where `headlight download` puts a model of the hub, and `--model` looks for it. */
+export async function downloadFolder(id: string): Promise<string> {
+  const record = await readRecord(oldFolder(id));
+  return record?.repo === id ? oldFolder(id) : join(cacheFolder(), 'models', ...id.split('/'));
+}
+
+/** Where other programs keep a model of the hub, by commit. */
+const snapshotsFolder = (id: string): string => join(hubCache(), `models--${id.replace('/', '--')}`, 'snapshots');
+
+/** The snapshot of a commit that huggingface_hub has on this machine, as far as it goes: it may lack files. */
+export const snapshotFolder = (id: string, commit: string): string => join(snapshotsFolder(id), commit);
+
+function hubCache(): string {
+  const { HF_HUB_CACHE, HUGGINGFACE_HUB_CACHE, HF_HOME, XDG_CACHE_HOME } = process.env;
+  const cache = () => (XDG_CACHE_HOME && isAbsolute(XDG_CACHE_HOME) ? XDG_CACHE_HOME : join(home(), '.cache'));
+  return HF_HUB_CACHE || HUGGINGFACE_HUB_CACHE || join(HF_HOME || join(cache(), 'huggingface'), 'hub');
+}
 
 /**
- * What `--model` names: a folder, or a model of the hub that was downloaded to its usual place.
- * @throws Error for what is neither, or not yet all there, with the command that gets it.
+ * What `--model` names: a folder, or a model of the hub that was downloaded, by Headlight or into the cache of huggingface_hub.
+ * @throws Error for what is neither, or not yet all there, with where it was looked for and the command that gets it.
  */
 export async function openCheckpointFolder(model = embeddedCheckpoint): Promise<Folder> {
-  const path = !(await isFolder(model)) && isHubId(model) ? downloadFolder(model) : model;
-  if (path !== model && !(await isFolder(path)))
-    throw new Error(`${model}: no such folder; if it is a model of the hub, get it with: headlight download ${model}`);
+  const path = (await isFolder(model)) || !isHubId(model) ? model : await folderOfId(model);
   const folder = await openFolder(path);
   const record = await readRecord(path);
   if (record && !record.complete)
-    throw new Error(`${path}: the download is not complete; continue it with: ${downloadCommandOf(path, record)}`);
+    throw new Error(
+      `${path}: the download is not complete; continue it with: ${await downloadCommandOf(path, record)}`,
+    );
   if (!(await folder.has('config.json')))
     throw new Error(`${path}: no config.json there; --model takes a checkpoint folder as on the Hugging Face hub`);
   return folder;
+}
+
+/** The first place that has all of a model; else one that has some of it. */
+async function folderOfId(id: string): Promise<string> {
+  const own = [...new Set([oldFolder(id), await downloadFolder(id)])];
+  let partial: string | undefined;
+  for (const path of own) {
+    if (!(await isFolder(path))) continue;
+    const record = await readRecord(path);
+    // The folder of a download that has not begun is none, and one that no download wrote is taken as it is.
+    if (record ? record.complete : await isFile(join(path, 'config.json'))) return path;
+    if (record) partial ??= path;
+  }
+  const cached = await currentSnapshot(id);
+  if (cached !== undefined && (await isWhole(cached))) return cached;
+  if (partial) return partial;
+  const places = [...own, cached === undefined ? snapshotsFolder(id) : `${cached} (which lacks files)`];
+  throw new Error(
+    `${id}: no such folder, and no such model in ${places.join(', ')}; if it is a model of the hub, get it with: headlight download ${id}`,
+  );
+}
+
+/** The snapshot that `main` stands for, or the only one. */
+async function currentSnapshot(id: string): Promise<string | undefined> {
+  const snapshots = snapshotsFolder(id);
+  const main = await readFile(join(snapshots, '..', 'refs', 'main'), 'utf8').catch(() => '');
+  const all: string[] = await readdir(snapshots).catch(() => []);
+  const commit = all.includes(main.trim()) ? main.trim() : all.length === 1 ? all[0] : undefined;
+  return commit && join(snapshots, commit);
+}
+
+/** Whether a folder has what a checkpoint is loaded from. In the cache of huggingface_hub there may be a few files only. */
+async function isWhole(path: string): Promise<boolean> {
+  const has = (name: string) => isFile(join(path, name));
+  if (!(await has('config.json'))) return false;
+  if (await has(singleFile)) return true;
+  try {
+    const index = await readFile(join(path, indexFile));
+    for (const shard of shardNames(parseIndex(index, path), path)) if (!(await has(shard))) return false;
+    return true;
+  } catch {
+    return false;
+  }
 }
 
 const isFolder = (path: string) =>
@@ -32,10 +96,19 @@ const isFolder = (path: string) =>
     () => false,
   );
 
-function downloadCommandOf(path: string, { repo, revision }: { repo: string; revision: string }): string {
+const isFile = (path: string) =>
+  stat(path).then(
+    (s) => s.isFile(),
+    () => false,
+  );
+
+async function downloadCommandOf(
+  path: string,
+  { repo, revision }: { repo: string; revision: string },
+): Promise<string> {
   const options = [
     ...(revision === 'main' ? [] : ['--revision', JSON.stringify(revision)]),
-    ...(path === downloadFolder(repo) ? [] : ['--out', JSON.stringify(path)]),
+    ...(path === (await downloadFolder(repo)) ? [] : ['--out', JSON.stringify(path)]),
   ];
   return ['headlight download', repo, ...options].join(' ');
 }

@@ -59,8 +59,14 @@ export async function readHeadVectors(
 
 export const promptSet = (options: DataOptions): PromptSet => promptSets[options.promptSet ?? 'general'];
 
-export const featureStore = ({ cache }: DataOptions): FeatureStore | undefined =>
-  cache ? directoryStore(cache) : undefined;
+const stores = new Map<string, FeatureStore>();
+
+/** One for each folder, so that a folder that cannot be written is told about once. */
+export function featureStore({ cache }: DataOptions): FeatureStore | undefined {
+  if (!cache) return undefined;
+  if (!stores.has(cache)) stores.set(cache, directoryStore(cache));
+  return stores.get(cache);
+}
 
 function promptSetName(name: string): string {
   try {

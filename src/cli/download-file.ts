@@ -1,30 +1,36 @@
-import { createHash, type Hash } from 'node:crypto';
+import { createHash } from 'node:crypto';
 import { createReadStream } from 'node:fs';
-import { type FileHandle, mkdir, open, rm, stat } from 'node:fs/promises';
+import { type FileHandle, mkdir, open, rename, rm, stat, truncate } from 'node:fs/promises';
 import { dirname } from 'node:path';
-import { setTimeout as sleep } from 'node:timers/promises';
 import { type HubFile, networkReason } from '../checkpoint/hub.ts';
 import { HubError } from '../checkpoint/hub-error.ts';
+import { type Answer, judge } from './download-answer.ts';
+import { syncFolder } from './files.ts';
+import { Tries, type TryOptions } from './tries.ts';
 
-export interface FetchOptions {
+export interface FetchOptions extends TryOptions {
   /** A response with the bytes from `offset` on (206), or with all of them (200). */
   source: (offset: number, signal: AbortSignal) => Promise<Response>;
-  signal: AbortSignal;
-  /** Bytes of the file that are there; falls back to 0 where it has to start again. */
-  onProgress: (bytes: number) => void;
-  /** Told about every interruption. */
-  note: (text: string) => void;
-  /** Before the `n`th try in a row that brought nothing new, n from 1. */
-  backoffSeconds?: (n: number) => number;
-  /** A connection that brings nothing for so long is given up. */
+  /** Bytes of the file that are there, or have been checked; falls back where it has to start again. */
+  onProgress: (bytes: number, stage: 'fetching' | 'checking') => void;
+  /** Asked before anything is written. @throws Error where it must not be. */
+  mayWrite?: () => Promise<void>;
+  /** A connection that brings less, in bytes per second over `stallSeconds`, is given up. */
+  minRate?: number;
   stallSeconds?: number;
 }
 
-/** Tries in a row that bring nothing new. */
-const maxTries = 5;
+export const defaultMinRate = 1024;
+export const defaultStallSeconds = 60;
 
 /** Where a file gathers until it is whole. Its name holds the content's hash, so parts of two versions cannot mix. */
 export const partOf = (path: string, { hash }: HubFile): string => `${path}.${hash.slice(0, 16)}.part`;
+
+/** Where an answer gathers that does not continue the part: it takes the part's place once it is the better one. */
+const freshOf = (part: string): string => part.replace(/part$/, 'fresh');
+
+/** All files that a download of a file may leave. */
+export const partsOf = (path: string, file: HubFile): string[] => [partOf(path, file), freshOf(partOf(path, file))];
 
 /**
  * Whether a file on disk is the hub's, by size and hash.
@@ -38,9 +44,7 @@ export async function isHubs(
 ): Promise<boolean | undefined> {
   const size = await sizeOf(path);
   if (size !== file.size) return size === undefined ? undefined : false;
-  const hash = newHash(file);
-  await hashFile(path, hash, signal, onProgress);
-  return hash.digest('hex') === file.hash;
+  return (await digestOf(path, file, signal, onProgress)) === file.hash;
 }
 
 /** Bytes of a file, or undefined where there is none. */
@@ -54,169 +58,181 @@ export async function sizeOf(path: string): Promise<number | undefined> {
 }
 
 /**
- * Fetches a file to `path`, continuing what is there already, until it has the size and hash that the hub lists.
+ * Fetches a file to `path`, continuing what is there already, until its bytes on the disk have the size and hash that the hub
+ * lists.
  *
- * A broken connection is taken up again where it broke. Wrong bytes are deleted, since nobody can say which of them are
- * wrong. An abort, like any other failure, leaves the part for the next run.
+ * A broken connection is taken up again where it broke. Where the whole has a wrong hash, what the last answer brought is
+ * fetched once more, and if that does not help, all is deleted, since nobody can say which bytes are wrong. An abort, like
+ * any other failure, leaves the part for the next run.
  *
  * @throws HubError when the tries are used up or the bytes are wrong; the signal's reason when aborted.
  */
 export async function fetchPart(path: string, file: HubFile, options: FetchOptions): Promise<void> {
-  const { signal, note, backoffSeconds = (n) => 2 ** (n - 1) } = options;
-  const part = await Part.open(path, file, options);
-  try {
-    let best = part.size;
-    for (let tries = 0; part.size < file.size; ) {
+  const { signal, note, onProgress, mayWrite, minRate = defaultMinRate } = options;
+  await mkdir(dirname(path), { recursive: true });
+  await mayWrite?.();
+  await rm(freshOf(path), { force: true });
+  if (((await sizeOf(path)) ?? 0) > file.size) await rm(path);
+  await (await open(path, 'a')).close();
+
+  const tries = new Tries(options);
+  let best = (await sizeOf(path))!;
+  let answerStart = 0;
+  let isSecondTime = false;
+  onProgress(best, 'fetching');
+  for (;;) {
+    for (let size = best, since = Date.now(); size < file.size; ) {
       try {
-        await receive(part, options);
+        answerStart = size;
+        await receive(path, file, size, options);
+        size = (await sizeOf(path))!;
       } catch (e) {
-        signal.throwIfAborted();
-        if (!(e instanceof HubError && e.transient)) throw e;
-        // Progress is what never was there before: a server that cuts and cannot continue would else keep us for ever.
-        tries = part.size > best ? 1 : tries + 1;
-        best = Math.max(best, part.size);
-        if (tries > maxTries)
-          throw new HubError(`${e.message}; given up after ${maxTries} tries, run again to continue`, { cause: e });
-        const seconds = backoffSeconds(tries);
-        note(`${e.message}; on from byte ${part.size} of ${file.size} in ${seconds} s (try ${tries} of ${maxTries})`);
-        await sleep(seconds * 1000, undefined, { signal });
+        size = (await sizeOf(path))!;
+        // Progress is what never was there before, and enough of it: drops would else keep us for ever.
+        const seconds = (Date.now() - since) / 1000;
+        if (size - best >= Math.max(1, minRate * seconds)) tries.succeeded();
+        [best, since] = [Math.max(best, size), Date.now()];
+        await tries.failed(e, `on from byte ${size} of ${file.size}`);
       }
     }
-    await part.verify();
-  } finally {
-    await part.close();
+    const handle = await open(path, 'r+');
+    await handle.sync().finally(() => handle.close());
+    const digest = await digestOf(path, file, signal, (n) => onProgress(n, 'checking'));
+    if (digest === file.hash && (await sizeOf(path)) === file.size) return;
+    await mayWrite?.();
+    const problem = `${file.path}: its ${file.algorithm} is ${digest}, the hub lists ${file.hash}`;
+    if (answerStart === 0 || isSecondTime) {
+      await rm(path, { force: true });
+      throw new HubError(
+        `${problem}; what was fetched of it is deleted, run again to fetch it afresh (and if that fails too, the repository or its mirror is broken)`,
+      );
+    }
+    note(`${problem}; what came last is fetched again, from byte ${answerStart}`);
+    await truncate(path, answerStart);
+    [best, isSecondTime] = [answerStart, true];
   }
 }
 
-/** One request: appends what comes until the file is whole. @throws HubError, transient if the connection broke. */
-async function receive(part: Part, options: FetchOptions): Promise<void> {
-  const { source, signal, note, stallSeconds = 60 } = options;
-  const { file } = part;
+/** Gives a verified part its name, so that it lasts. */
+export async function place(part: string, path: string): Promise<void> {
+  await rename(part, path);
+  await syncFolder(dirname(path));
+}
+
+/** One request. @throws HubError, transient if the connection broke or came to a crawl. */
+async function receive(path: string, file: HubFile, offset: number, options: FetchOptions): Promise<void> {
+  const { source, signal, note, minRate = defaultMinRate, stallSeconds = defaultStallSeconds } = options;
   const cut = new AbortController();
-  const timer = setTimeout(() => cut.abort(new Error(`nothing came for ${stallSeconds} s`)), stallSeconds * 1000);
+  let came = 0;
+  const watch = setInterval(() => {
+    if (came < Math.max(1, minRate * stallSeconds))
+      cut.abort(new Error(`${came === 0 ? 'nothing' : `only ${came} bytes`} came for ${stallSeconds} s`));
+    came = 0;
+  }, stallSeconds * 1000);
+  const either = AbortSignal.any([signal, cut.signal]);
+  const count = (bytes: number) => {
+    came += bytes;
+  };
   try {
-    const response = await source(part.size, AbortSignal.any([signal, cut.signal]));
-    if (response.status === 200 && part.size > 0) {
+    let response: Response;
+    try {
+      response = await source(offset, either);
+    } catch (e) {
+      if (!(e instanceof HubError && e.status === 416 && offset > 0)) throw e;
+      response = await source(0, either); // it says that there is nothing from there on
+    }
+    const answer = judge(response, file, offset);
+    if (answer !== 'continues' && offset > 0)
       note(`${file.path}: the server cannot continue a file; starting it again`);
-      await part.restart();
-    }
-    checkExtent(response, file, part.size);
-    const reader = response.body!.getReader();
-    for (;;) {
-      const { done, value } = await reader.read().catch((e) => {
-        throw new HubError(`${file.path}: the connection broke (${networkReason(e)})`, { transient: true, cause: e });
-      });
-      if (done) break;
-      timer.refresh();
-      await part.append(value);
-    }
-    if (part.size < file.size) throw new HubError(`${file.path}: the connection ended early`, { transient: true });
+    if (answer === 'continues' || (answer === 'whole' && offset === 0))
+      await append(response, path, file, offset, options, count);
+    else await replace(response, answer, path, file, offset, options, count);
   } finally {
-    clearTimeout(timer);
+    clearInterval(watch);
     cut.abort(); // ends a response that is not read to its end
   }
 }
 
-/** What the response says it will send, against what the hub lists: better known now than after 14 GB. */
-function checkExtent(response: Response, file: HubFile, offset: number): void {
-  const fail = (has: string) => {
-    throw new HubError(
-      `${file.path}: the hub lists ${file.size} bytes, but ${has}; the repository or its mirror is broken`,
-    );
-  };
-  if (response.status === 206) {
-    const range = response.headers.get('content-range') ?? '';
-    const [, start, , total] = /^bytes (\d+)-(\d+)\/(\d+|\*)$/.exec(range) ?? [];
-    if (Number(start) !== offset) fail(`asked for bytes from ${offset} on, the server sends ${JSON.stringify(range)}`);
-    if (total !== '*' && Number(total) !== file.size) fail(`the server has ${total}`);
-  } else if (!response.headers.has('content-encoding')) {
-    const length = response.headers.get('content-length');
-    if (length !== null && Number(length) !== file.size) fail(`the server has ${length}`);
-  }
-}
-
-/** A file that grows, and the hash of what it has. */
-class Part {
-  readonly file: HubFile;
-  size = 0;
-  readonly #path: string;
-  readonly #handle: FileHandle;
-  readonly #onProgress: (bytes: number) => void;
-  #hash: Hash;
-
-  private constructor(path: string, file: HubFile, handle: FileHandle, onProgress: (bytes: number) => void) {
-    this.#path = path;
-    this.file = file;
-    this.#handle = handle;
-    this.#onProgress = onProgress;
-    this.#hash = newHash(file);
-  }
-
-  /** With what is there already, hashed. */
-  static async open(path: string, file: HubFile, { signal, onProgress }: FetchOptions): Promise<Part> {
-    await mkdir(dirname(path), { recursive: true });
-    const part = new Part(path, file, await open(path, 'a'), onProgress);
-    try {
-      if ((await sizeOf(path))! > file.size) await part.restart();
-      part.size = await hashFile(path, part.#hash, signal, onProgress);
-      return part;
-    } catch (e) {
-      await part.close();
-      throw e;
-    }
-  }
-
-  async append(bytes: Uint8Array): Promise<void> {
-    if (this.size + bytes.length > this.file.size) await this.#discard('it is longer than the hub lists');
-    await this.#handle.appendFile(bytes);
-    this.#hash.update(bytes);
-    this.size += bytes.length;
-    this.#onProgress(this.size);
-  }
-
-  async restart(): Promise<void> {
-    await this.#handle.truncate(0);
-    this.#hash = newHash(this.file);
-    this.size = 0;
-    this.#onProgress(0);
-  }
-
-  /** Compares hashes and brings the bytes to the disk. */
-  async verify(): Promise<void> {
-    const { algorithm, hash } = this.file;
-    const digest = this.#hash.digest('hex');
-    if (digest !== hash) await this.#discard(`its ${algorithm} is ${digest}, the hub lists ${hash}`);
-    await this.#handle.sync();
-  }
-
-  close(): Promise<void> {
-    return this.#handle.close();
-  }
-
-  async #discard(problem: string): Promise<never> {
-    await rm(this.#path, { force: true });
-    throw new HubError(
-      `${this.file.path}: ${problem}; what was fetched of it is deleted, run again to fetch it afresh (and if that fails too, the repository or its mirror is broken)`,
-    );
-  }
-}
-
-const newHash = ({ algorithm, size }: HubFile): Hash =>
-  algorithm === 'sha256' ? createHash('sha256') : createHash('sha1').update(`blob ${size}\0`);
-
-/** Feeds a file to a hash. @returns its bytes. */
-async function hashFile(
+/** Receives an answer that starts at 0 beside the part, which it replaces once it has more, or where it must, all and right. */
+async function replace(
+  response: Response,
+  answer: Answer,
   path: string,
-  hash: Hash,
+  file: HubFile,
+  offset: number,
+  options: FetchOptions,
+  count: (bytes: number) => void,
+): Promise<void> {
+  const fresh = freshOf(path);
+  await rm(fresh, { force: true });
+  try {
+    await append(response, fresh, file, 0, options, count);
+  } finally {
+    const size = (await sizeOf(fresh)) ?? 0;
+    const isBetter =
+      answer === 'whole' ? size > offset : size === file.size && (await isHubs(fresh, file, options.signal));
+    await options.mayWrite?.();
+    if (isBetter) await rename(fresh, path);
+    else await rm(fresh, { force: true });
+    if (answer === 'unproven' && size === file.size && !isBetter)
+      // biome-ignore lint/correctness/noUnsafeFinally: nothing else went wrong where all came
+      throw new HubError(
+        `${file.path}: what came is not what the hub lists (its ${file.algorithm} is another); what was there of it is kept, run again to continue (and if that fails too, the repository or its mirror is broken)`,
+      );
+  }
+}
+
+/** Adds an answer's bytes to a file. What is more than the hub lists takes all of the answer with it. */
+async function append(
+  response: Response,
+  path: string,
+  file: HubFile,
+  offset: number,
+  { mayWrite, onProgress }: FetchOptions,
+  count: (bytes: number) => void,
+): Promise<void> {
+  const handle: FileHandle = await open(path, 'a');
+  try {
+    let size = offset;
+    const reader = response.body?.getReader();
+    for (;;) {
+      const step = await reader?.read().catch((e) => {
+        throw new HubError(`${file.path}: the connection broke (${networkReason(e)})`, { transient: true, cause: e });
+      });
+      if (!step || step.done) break;
+      const { value } = step;
+      count(value.length);
+      await mayWrite?.();
+      if (size + value.length > file.size) {
+        await handle.truncate(offset);
+        throw new HubError(
+          `${file.path}: it is longer than the hub lists (${file.size} bytes); what this answer brought is deleted, run again to fetch it afresh (and if that fails too, the repository or its mirror is broken)`,
+        );
+      }
+      await handle.appendFile(value);
+      size += value.length;
+      onProgress(size, 'fetching');
+    }
+    if (size < file.size) throw new HubError(`${file.path}: the connection ended early`, { transient: true });
+  } finally {
+    await handle.close();
+  }
+}
+
+/** A file's hash as the hub counts it: SHA-256, or SHA-1 of a git blob. Lower-case hex. */
+async function digestOf(
+  path: string,
+  { algorithm, size }: HubFile,
   signal: AbortSignal,
   onProgress: (bytes: number) => void,
-): Promise<number> {
-  let size = 0;
+): Promise<string> {
+  const hash = algorithm === 'sha256' ? createHash('sha256') : createHash('sha1').update(`blob ${size}\0`);
+  let done = 0;
   for await (const chunk of createReadStream(path, { highWaterMark: 1 << 20 }) as AsyncIterable<Uint8Array>) {
     signal.throwIfAborted();
     hash.update(chunk);
-    size += chunk.length;
-    onProgress(size);
+    done += chunk.length;
+    onProgress(done);
   }
-  return size;
+  return hash.digest('hex');
 }

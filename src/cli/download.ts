@@ -1,22 +1,37 @@
-import { mkdir, readFile, rename, rm, statfs } from 'node:fs/promises';
+import { mkdir, readFile, rm, statfs } from 'node:fs/promises';
 import { join } from 'node:path';
 import { indexFile } from '../checkpoint/checkpoint-files.ts';
 import { Hub, type HubFile, type HubOptions, type HubSnapshot, isHubId } from '../checkpoint/hub.ts';
 import { neededFiles, neededShards, showSnapshot } from '../checkpoint/hub-files.ts';
-import { downloadFolder } from './checkpoint-folder.ts';
+import { downloadFolder, snapshotFolder } from './checkpoint-folder.ts';
 import type { Register } from './command.ts';
 import { type Context, UsageError } from './context.ts';
-import { type FetchOptions, fetchPart, isHubs, partOf, sizeOf } from './download-file.ts';
+import {
+  defaultMinRate,
+  defaultStallSeconds,
+  type FetchOptions,
+  fetchPart,
+  isHubs,
+  partOf,
+  partsOf,
+  place,
+  sizeOf,
+} from './download-file.ts';
+import { FolderLock } from './download-lock.ts';
 import { type DownloadRecord, readRecord, writeRecord } from './download-record.ts';
+import { writeProblem } from './files.ts';
+import { number } from './model.ts';
+import { withTries } from './tries.ts';
 
 interface Options {
   out?: string;
   revision: string;
+  minRate: number;
   json?: boolean;
   debug?: boolean;
 }
 
-export interface DownloadOptions extends Pick<FetchOptions, 'backoffSeconds'>, HubOptions {
+export interface DownloadOptions extends Pick<FetchOptions, 'backoffSeconds' | 'minRate'>, HubOptions {
   /** The folder to put it in. */
   out?: string;
   revision: string;
@@ -29,8 +44,14 @@ export const downloadCommand: Register = (program, run) => {
     .description(
       'A checkpoint from the Hugging Face hub: the files that Headlight reads, verified. Run again, it continues.',
     )
-    .option('--out <dir>', 'folder to put it in (default: weights/<owner>/<name>, where --model finds it by its id)')
+    .option('--out <dir>', 'folder to put it in (default: in the cache folder, where --model finds it by its id)')
     .option('--revision <name>', 'branch, tag or commit', 'main')
+    .option(
+      '--min-rate <bytes>',
+      `a connection that brings fewer bytes a second over ${defaultStallSeconds} s is given up and taken up again; 5 of them end the download`,
+      number(0),
+      defaultMinRate,
+    )
     .option('--json', 'machine-readable result on stdout')
     .option('--debug', 'stack traces')
     .addHelpText(
@@ -39,6 +60,8 @@ export const downloadCommand: Register = (program, run) => {
 Environment:
   HF_ENDPOINT  another hub than https://huggingface.co, such as a mirror
   HF_TOKEN     for private and gated models; sent to the hub only, not to where it redirects
+  HEADLIGHT_HOME  another cache folder than the system's (Linux: ~/.cache/headlight, or under XDG_CACHE_HOME)
+  HF_HOME, HF_HUB_CACHE  where huggingface_hub keeps models; what is there is used, and not fetched again
 
 Examples:
   headlight download llava-hf/llava-1.5-7b-hf
@@ -49,6 +72,7 @@ Examples:
       run<Options>(async (context) => {
         const { HF_ENDPOINT, HF_TOKEN } = process.env;
         const hub = { endpoint: HF_ENDPOINT || 'https://huggingface.co', token: HF_TOKEN?.trim() || undefined };
+        noteProxy(context);
         try {
           await download(context, id, { ...options, ...hub });
         } catch (e) {
@@ -62,41 +86,142 @@ Examples:
 /** Brings a model's checkpoint into a folder, or what is missing of it. */
 export async function download(context: Context, id: string, options: DownloadOptions): Promise<void> {
   if (!isHubId(id)) throw new UsageError(`${id} is no model's id; give owner/name, such as llava-hf/llava-1.5-7b-hf`);
-  const { out, revision } = options;
+  const { out, revision, backoffSeconds } = options;
+  const { signal } = context;
+  const note = (text: string) => context.note(text);
   const hub = new Hub(options);
-  const folder = out ?? downloadFolder(id);
-  const before = await readRecord(folder);
-  if (before && before.repo !== id)
-    throw new Error(`${folder} holds ${before.repo}; give another folder with --out, or delete this one`);
+  const folder = out ?? (await downloadFolder(id));
+  await recordOf(folder, id);
+  const snapshot = await hub.snapshot(id, revision, signal, (request) =>
+    withTries(request, { signal, note, backoffSeconds }),
+  );
+  if (out === undefined && !(await recordOf(folder, id)) && (await isCached(context, snapshot))) return;
 
-  const snapshot = await hub.snapshot(id, revision, context.signal);
-  const fetcher = new Fetcher(context, hub, snapshot, folder, options);
+  await neededFiles(snapshot); // what cannot be loaded leaves no folder
+  let lock: FolderLock | undefined;
+  try {
+    await mkdir(folder, { recursive: true });
+    lock = await FolderLock.take(folder, { signal, note });
+    await fill(context, hub, snapshot, folder, lock, options);
+  } catch (e) {
+    // What failed is a call of the system's, which says little.
+    if (!(e as NodeJS.ErrnoException).syscall) throw e;
+    throw new Error(
+      `${folder}: cannot be written: ${writeProblem(e)}, with --out or HEADLIGHT_HOME; what was fetched is kept, the same command continues`,
+      { cause: e },
+    );
+  } finally {
+    await lock?.release();
+  }
+}
+
+/** Fetches what a folder lacks, as its only process. */
+async function fill(
+  context: Context,
+  hub: Hub,
+  snapshot: HubSnapshot,
+  folder: string,
+  lock: FolderLock,
+  options: DownloadOptions,
+): Promise<void> {
+  const { repo, revision, commit } = snapshot;
+  const before = await recordOf(folder, repo);
+  const fetcher = new Fetcher(context, hub, snapshot, folder, lock, options);
   const { settings, weights } = await neededFiles(snapshot);
   const shards = weights.path === indexFile ? neededShards(snapshot, await fetcher.peek(weights)) : [];
   const files = [...settings, weights, ...shards];
 
   const missing = await missingFiles(context, folder, files, before, showSnapshot(snapshot));
-  const record = { repo: id, revision, commit: snapshot.commit, files };
+  const record = { repo, revision, commit, files };
+  await lock.check();
   if (missing.length > 0) {
     await checkSpace(folder, missing);
     await clear(folder, files, missing, before);
     await writeRecord(folder, { ...record, complete: false });
     await fetcher.fetch(missing);
   } else await clear(folder, files, missing, before);
+  await lock.check();
+  for (const { path, size } of files)
+    if ((await sizeOf(join(folder, path))) !== size)
+      throw new Error(`${folder}: ${path} was changed while the download ran; run again to fetch it afresh`);
   await writeRecord(folder, { ...record, complete: true });
+  report(context, snapshot, folder, files, missing, options.out === undefined ? repo : folder);
+}
 
+/** What an earlier download left in a folder. @throws Error where it is of another model. */
+async function recordOf(folder: string, id: string): Promise<DownloadRecord | undefined> {
+  const record = await readRecord(folder);
+  if (record && record.repo !== id)
+    throw new Error(`${folder} holds ${record.repo}; give another folder with --out, or delete this one`);
+  return record;
+}
+
+/** Whether huggingface_hub has all of a snapshot on this machine, by its hashes; said, if so. */
+async function isCached(context: Context, snapshot: HubSnapshot): Promise<boolean> {
+  const folder = snapshotFolder(snapshot.repo, snapshot.commit);
+  const { settings, weights } = await neededFiles(snapshot);
+  const files = [...settings, weights];
+  for (const { path, size } of files) if ((await sizeOf(join(folder, path))) !== size) return false;
+  if (weights.path === indexFile) {
+    if (!(await isHubs(join(folder, weights.path), weights, context.signal))) return false;
+    files.push(...neededShards(snapshot, await readFile(join(folder, weights.path))));
+  }
+  const progress = context.progress('verifying what is there', bytesOf(files));
+  try {
+    let done = 0;
+    for (const file of files) {
+      const update = (n: number) => progress.update(done + n);
+      if (!(await isHubs(join(folder, file.path), file, context.signal, update))) return false;
+      done += file.size;
+    }
+  } finally {
+    progress.stop();
+  }
+  // `--model` takes the snapshot of main.
+  report(context, snapshot, folder, files, [], snapshot.revision === 'main' ? snapshot.repo : folder);
+  return true;
+}
+
+function report(
+  context: Context,
+  snapshot: HubSnapshot,
+  folder: string,
+  files: readonly HubFile[],
+  missing: readonly HubFile[],
+  model: string,
+): void {
+  const { repo, revision, commit } = snapshot;
   const total = bytesOf(files);
   const fetched = new Set(missing);
   context.print(
     `${showSnapshot(snapshot)}: ${files.length} files, ${size(total)}, verified; ${missing.length === 0 ? 'all of it was there' : `${missing.length} of them fetched now`}`,
   );
-  context.print(`in ${folder}; use it with: --model ${out === undefined ? id : folder}`);
+  context.print(`in ${folder}; use it with: --model ${model}`);
   context.result({
-    ...record,
+    repo,
+    revision,
+    commit,
     folder,
     bytes: total,
     files: files.map((file) => ({ ...file, fetched: fetched.has(file) })),
   });
+}
+
+/** Node's `fetch` does not look at the variables that name a proxy, or only when told to. */
+function noteProxy(context: Context): void {
+  const { env, execArgv, version } = process;
+  const names = ['HTTPS_PROXY', 'https_proxy', 'HTTP_PROXY', 'http_proxy', 'ALL_PROXY', 'all_proxy'];
+  const set = names.find((name) => env[name]);
+  const isUsed =
+    env.NODE_USE_ENV_PROXY === '1' || [...execArgv, env.NODE_OPTIONS].join(' ').includes('--use-env-proxy');
+  const [major, minor] = version.slice(1).split('.').map(Number);
+  const canUse = major >= 24 || (major === 22 && minor >= 21);
+  if (!set || (isUsed && canUse)) return;
+  context.note(
+    canUse
+      ? `${set} is set, but Node uses a proxy only with NODE_USE_ENV_PROXY=1 (and HTTPS_PROXY or HTTP_PROXY); without it the connection is direct`
+      : `${set} is set, but Node ${version} uses no proxy (22.21 and 24 do, with NODE_USE_ENV_PROXY=1); the connection is direct`,
+  );
 }
 
 /**
@@ -161,7 +286,7 @@ async function clear(
   const keep = new Set(files.filter((file) => !missing.includes(file)).map(at));
   for (const file of missing) keep.add(partOf(at(file), file));
   for (const file of [...(before?.files ?? []), ...missing])
-    for (const path of [at(file), partOf(at(file), file)]) if (!keep.has(path)) await rm(path, { force: true });
+    for (const path of [at(file), ...partsOf(at(file), file)]) if (!keep.has(path)) await rm(path, { force: true });
 }
 
 /** Brings files of a snapshot into a folder. */
@@ -170,13 +295,22 @@ class Fetcher {
   readonly #hub: Hub;
   readonly #snapshot: HubSnapshot;
   readonly #folder: string;
+  readonly #lock: FolderLock;
   readonly #options: DownloadOptions;
 
-  constructor(context: Context, hub: Hub, snapshot: HubSnapshot, folder: string, options: DownloadOptions) {
+  constructor(
+    context: Context,
+    hub: Hub,
+    snapshot: HubSnapshot,
+    folder: string,
+    lock: FolderLock,
+    options: DownloadOptions,
+  ) {
     this.#context = context;
     this.#hub = hub;
     this.#snapshot = snapshot;
     this.#folder = folder;
+    this.#lock = lock;
     this.#options = options;
   }
 
@@ -199,14 +333,18 @@ class Fetcher {
     try {
       let done = 0;
       for (const file of files) {
-        const update = (n: number) => progress.update(done + n, `${size(done + n)} of ${size(total)}, ${file.path}`);
+        const update: FetchOptions['onProgress'] = (n, stage) =>
+          stage === 'checking'
+            ? progress.update(done + file.size, `checking ${file.path}, ${size(n)} of ${size(file.size)}`)
+            : progress.update(done + n, `${size(done + n)} of ${size(total)}, ${file.path}`);
         await this.#part(file, update, (text) => {
           progress.stop(); // a bar and a line would write over each other
           this.#context.note(text);
           progress = start();
         });
         const path = join(this.#folder, file.path);
-        await rename(partOf(path, file), path);
+        await this.#lock.check();
+        await place(partOf(path, file), path);
         done += file.size;
       }
     } finally {
@@ -214,11 +352,13 @@ class Fetcher {
     }
   }
 
-  #part(file: HubFile, onProgress: (bytes: number) => void, note: (text: string) => void): Promise<void> {
+  #part(file: HubFile, onProgress: FetchOptions['onProgress'], note: (text: string) => void): Promise<void> {
     return fetchPart(partOf(join(this.#folder, file.path), file), file, {
       source: (offset, signal) => this.#hub.open(this.#snapshot, file.path, offset, signal),
       signal: this.#context.signal,
       backoffSeconds: this.#options.backoffSeconds,
+      minRate: this.#options.minRate,
+      mayWrite: () => this.#lock.check(),
       onProgress,
       note,
     });

@@ -1,12 +1,13 @@
 import { createReadStream, existsSync, mkdirSync, mkdtempSync, readFileSync, renameSync, rmSync } from 'node:fs';
 import { createRequire } from 'node:module';
-import { constants, homedir } from 'node:os';
+import { constants, tmpdir } from 'node:os';
 import { dirname, join } from 'node:path';
 import { pipeline } from 'node:stream/promises';
 import { createBrotliDecompress } from 'node:zlib';
 import { extract } from 'tar-fs';
 import { create, globals } from 'webgpu';
 import { NoAdapterError } from './errors.ts';
+import { cacheFolder } from './node-cache-folder.ts';
 import type { AdapterOptions } from './types.ts';
 
 Object.assign(globalThis, globals);
@@ -121,22 +122,42 @@ function packageRoot(file: string): string {
   return folder;
 }
 
-/** Unpacks into the user's cache folder, whole or not at all: written beside, then renamed. */
+/** Unpacks into the cache folder, whole or not at all: written beside, then renamed. Where it cannot be written: for this run only. */
 async function unpackOnce(archive: string): Promise<string> {
   const { version } = JSON.parse(readFileSync(join(dirname(archive), '..', 'package.json'), 'utf8'));
-  const cache = join(process.env.XDG_CACHE_HOME ?? join(homedir(), '.cache'), 'headlight');
-  const folder = join(cache, `swiftshader-${version}`);
-  if (existsSync(folder)) return folder;
-  mkdirSync(cache, { recursive: true });
-  const beside = mkdtempSync(`${folder}-`);
-  const wanted = ['libvulkan.so.1', 'libvk_swiftshader.so', 'vk_swiftshader_icd.json'];
-  const unpack = extract(beside, { ignore: (_, header) => !wanted.includes(header?.name ?? ''), dmode: 0o700 });
-  await pipeline(createReadStream(archive), createBrotliDecompress(), unpack);
+  let folder: string;
+  let beside: string;
   try {
+    const cache = cacheFolder();
+    folder = join(cache, `swiftshader-${version}`);
+    if (existsSync(folder)) return folder;
+    mkdirSync(cache, { recursive: true });
+    beside = mkdtempSync(`${folder}-`);
+  } catch {
+    const here = mkdtempSync(join(tmpdir(), 'headlight-swiftshader-'));
+    process.once('exit', () => rmSync(here, { recursive: true, force: true }));
+    await unpack(archive, here);
+    return here;
+  }
+  try {
+    await unpack(archive, beside);
     renameSync(beside, folder);
   } catch (e) {
     rmSync(beside, { recursive: true, force: true });
     if (!existsSync(folder)) throw e; // another process was first: its copy is as good
   }
   return folder;
+}
+
+async function unpack(archive: string, folder: string): Promise<void> {
+  const wanted = ['libvulkan.so.1', 'libvk_swiftshader.so', 'vk_swiftshader_icd.json'];
+  const files = extract(folder, { ignore: (_, header) => !wanted.includes(header?.name ?? ''), dmode: 0o700 });
+  try {
+    await pipeline(createReadStream(archive), createBrotliDecompress(), files);
+  } catch (e) {
+    throw new Error(
+      `${folder}: the software adapter cannot be unpacked: ${(e as Error).message}; make room there, or set HEADLIGHT_HOME to a folder that has some`,
+      { cause: e },
+    );
+  }
 }

@@ -13,6 +13,28 @@ export interface FeatureStore {
   put(key: string, bytes: Uint8Array): Promise<void>;
 }
 
+/** Stores that could not be written once: they are read on, and not tried again. */
+const unwritable = new WeakSet<FeatureStore>();
+
+/**
+ * Keeps an entry. A store that cannot be written (a full disk) does not end the work that it was to spare.
+ * @param onNotice told once for each store.
+ */
+export async function keepEntry(
+  store: FeatureStore,
+  key: string,
+  entry: Uint8Array,
+  onNotice?: (message: string) => void,
+): Promise<void> {
+  if (unwritable.has(store)) return;
+  try {
+    await store.put(key, entry);
+  } catch (e) {
+    if (!unwritable.has(store)) onNotice?.(`feature cache: ${(e as Error).message}; from here on nothing is kept`);
+    unwritable.add(store);
+  }
+}
+
 /** A store that lasts as long as the process. */
 export class MemoryFeatureStore implements FeatureStore {
   readonly entries = new Map<string, Uint8Array>();

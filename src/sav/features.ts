@@ -5,7 +5,7 @@ import { fileSha256 } from '#platform';
 import type { MadeWith } from '../checkpoint/made-with.ts';
 import { sha256Hex } from '../checkpoint/sha256.ts';
 import type { VideoSource } from '../platform/types.ts';
-import { decodeEntry, encodeEntry, type FeatureStore } from './feature-cache.ts';
+import { decodeEntry, encodeEntry, type FeatureStore, keepEntry } from './feature-cache.ts';
 
 /** What SAVs need of a model: `hook_z` at the last prompt token, for one example. */
 export interface HeadVectorSource {
@@ -161,7 +161,7 @@ export async function extractFeatures(
       : [await source.headVectors(shown[0], { maxLayer, signal })];
     for (const [i, { index, key }] of batch.entries()) {
       checkVectors(computed[i], shape, examples[index].source);
-      if (store && key) await store.put(key, await encodeEntry(computed[i], shape));
+      if (store && key) await keepEntry(store, key, await encodeEntry(computed[i], shape), onNotice);
       vectors[index] = computed[i];
       onProgress?.(++done, examples.length, cached);
     }

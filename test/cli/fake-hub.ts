@@ -9,6 +9,7 @@ import {
   type ServerResponse,
 } from 'node:http';
 import type { AddressInfo } from 'node:net';
+import { gzipSync } from 'node:zlib';
 
 export interface Served {
   bytes: Uint8Array;
@@ -22,7 +23,17 @@ export interface Served {
 export type Fault =
   | { cutAfter: number }
   | { flipByte: number }
-  | { status: number }
+  | { status: number; retryAfter?: string }
+  /** Another answer in its place, with 200: a network's sign-in page, a proxy's words. */
+  | { page: string; type: string; withLength?: boolean }
+  /** This request only: ranges are not known, or the range is another than asked for, or its total is. */
+  | 'whole'
+  | { shiftRange: number }
+  | { total: number }
+  | 'gzip'
+  | { redirect: string }
+  /** So many bytes, each after so many milliseconds, then no more. */
+  | { drip: number; ms: number }
   | { endEarlyAt: number }
   | { extra: number }
   | { stallAt: number }
@@ -40,6 +51,8 @@ export class FakeHub {
   files = new Map<string, Served>();
   /** By file; each is used once, in order. */
   faults: Record<string, Fault[]> = {};
+  /** For requests of the listing, in order; undefined for none. */
+  listFaults: (Fault | undefined)[] = [];
   ignoreRange = false;
   /** What the hub answers to everything of a kind. */
   refusal?: { status: number; code?: string; where: 'api' | 'content' };
@@ -64,7 +77,14 @@ export class FakeHub {
   /** Forgets what was asked, and serves without faults. */
   reset(files: Record<string, Served>): void {
     this.files = new Map(Object.entries(files));
-    Object.assign(this, { commit: 'a'.repeat(40), faults: {}, ignoreRange: false, refusal: undefined, requests: [] });
+    Object.assign(this, {
+      commit: 'a'.repeat(40),
+      faults: {},
+      listFaults: [],
+      ignoreRange: false,
+      refusal: undefined,
+      requests: [],
+    });
   }
 
   /** Content requests, as `path` or `path from N`. */
@@ -90,6 +110,8 @@ export class FakeHub {
   #hub(request: IncomingMessage, response: ServerResponse): void {
     const { pathname, searchParams } = new URL(request.url!, this.endpoint);
     const isApi = pathname.startsWith('/api/');
+    const fault = isApi ? this.listFaults.shift() : undefined;
+    if (fault && misled(fault, response)) return;
     if (this.refusal && this.refusal.where === (isApi ? 'api' : 'content')) {
       const { status, code } = this.refusal;
       response.writeHead(status, code ? { 'x-error-code': code } : {}).end(JSON.stringify({ error: 'no' }));
@@ -111,19 +133,44 @@ export class FakeHub {
 
   #content(request: IncomingMessage, response: ServerResponse): void {
     const name = decodeURIComponent(request.url!.slice('/content/'.length));
-    const { bytes } = this.files.get(name)!;
+    const bytes = this.files.get(name)?.bytes;
+    if (!bytes) {
+      response.writeHead(404).end();
+      return;
+    }
     const fault = this.faults[name]?.shift();
-    const start = this.ignoreRange ? undefined : /bytes=(\d+)-/.exec(request.headers.range ?? '')?.[1];
+    if (fault && misled(fault, response)) return;
+    const start =
+      this.ignoreRange || fault === 'whole' ? undefined : /bytes=(\d+)-/.exec(request.headers.range ?? '')?.[1];
     const from = Number(start ?? 0);
     let body = Buffer.from(bytes.slice(from));
     const headers: Record<string, string> = {};
     if (start !== undefined) headers['content-range'] = `bytes ${from}-${bytes.length - 1}/${bytes.length}`;
     if (fault === 'hang') return;
-    if (fault && 'status' in fault) {
-      response.writeHead(fault.status).end();
+    if (fault === 'gzip' && start === undefined) {
+      response.writeHead(200, { 'content-encoding': 'gzip' }).end(gzipSync(body));
       return;
     }
-    if (fault && 'flipByte' in fault) body[fault.flipByte] ^= 1;
+    if (typeof fault === 'object' && start !== undefined) {
+      if ('shiftRange' in fault)
+        headers['content-range'] = `bytes ${from + fault.shiftRange}-${bytes.length - 1}/${bytes.length}`;
+      if ('total' in fault) headers['content-range'] = `bytes ${from}-${bytes.length - 1}/${fault.total}`;
+    }
+    if (typeof fault === 'string') headers.etag = `"${fault}"`;
+    else if (fault && 'drip' in fault) {
+      response.writeHead(start === undefined ? 200 : 206, { ...headers, 'content-length': String(body.length) });
+      let sent = 0;
+      const timer = setInterval(() => {
+        if (sent < fault.drip) response.write(body.subarray(sent, ++sent));
+      }, fault.ms);
+      response.on('close', () => clearInterval(timer));
+      return;
+    }
+    if (typeof fault === 'string') {
+      response.writeHead(start === undefined ? 200 : 206, headers).end(body);
+      return;
+    }
+    if (fault && 'flipByte' in fault) body[Math.min(fault.flipByte, body.length - 1)] ^= 1;
     if (fault && 'endEarlyAt' in fault) body = body.subarray(0, fault.endEarlyAt);
     if (fault && 'extra' in fault) body = Buffer.concat([body, Buffer.alloc(fault.extra)]);
     // Where the length is a lie, it is not given: chunks.
@@ -134,6 +181,21 @@ export class FakeHub {
     else if (fault && 'stallAt' in fault) response.write(body.subarray(0, fault.stallAt));
     else response.end(body);
   }
+}
+
+/** Answers that have nothing to do with what was asked for. @returns whether this fault is one. */
+function misled(fault: Fault, response: ServerResponse): boolean {
+  if (typeof fault === 'string') return false;
+  if ('status' in fault)
+    response.writeHead(fault.status, fault.retryAfter === undefined ? {} : { 'retry-after': fault.retryAfter }).end();
+  else if ('redirect' in fault) response.writeHead(302, { location: fault.redirect }).end();
+  else if ('page' in fault) {
+    const length = fault.withLength ? { 'content-length': String(fault.page.length) } : {};
+    response.writeHead(200, { 'content-type': fault.type, ...length });
+    response.write(fault.page);
+    response.end();
+  } else return false;
+  return true;
 }
 
 const hex = (algorithm: string, ...parts: (string | Uint8Array)[]) =>
