@@ -41,7 +41,7 @@ export function withDataOptions(command: Command): Command {
     .option('--question <text>', `of pictures without one of their own (default: “${defaultQuestion}”)`)
     .option('--image-folder <dir>', 'where image paths start (default: beside the data file)')
     .option('--allow-folder <dir>', 'a folder in which a data file’s pictures may be too; those elsewhere are refused')
-    .option('--skip-bad', 'go on without rows and pictures that cannot be used; every picture is decoded to find them')
+    .option('--skip-bad', 'go on without rows and pictures that cannot be used')
     .option('--cache <dir>', 'keep head vectors and answers here: an example seen before costs no forward pass');
 }
 
@@ -107,6 +107,9 @@ async function folderOf(location: string | undefined, flag: string): Promise<Fol
 /** Bad rows that are listed; the others are counted. */
 const shownProblems = 10;
 
+/** Of more examples only the files' structure is looked at, unless bad ones are to be skipped: decoding takes as long as it takes. */
+const decodedUpTo = 2000;
+
 /** Below this many examples a look at their pictures needs no bar. */
 const worthABar = 200;
 
@@ -125,7 +128,7 @@ export async function usable(
   const total = rows.length + problems.length;
   const progress = rows.length < worthABar ? undefined : context.progress('looking at the pictures', rows.length);
   const unreadable = await findUnreadable(rows, {
-    decode: skipBad,
+    decode: skipBad || rows.length <= decodedUpTo,
     signal: context.signal,
     onProgress: (done) => progress?.update(done),
   }).finally(() => progress?.stop());

@@ -27,27 +27,18 @@ const maxFiles = 2 ** 20;
  */
 export async function readPictureFolder(folder: ExampleFolder, options: PictureFolderOptions = {}): Promise<Example[]> {
   const { location } = folder;
-  const prompt = promptOfPicture(options);
   const walk: Walk = { folder, pictures: [], others: [], onNotice: options.onNotice };
-  const example = (name: string, label?: string): Example => ({
-    source: `${location.replace(/\/$/, '')}/${name}`,
-    prompt,
-    images: [name],
-    loadImages: async () => [await readPlace({ folder, name }, name)],
-    label,
-  });
   if (options.labels === 'optional') {
     await collect(walk, '', []);
     say(walk, options);
     if (!walk.pictures.length) throw new Error(`${location}: no pictures in it${aside(walk.others)}`);
-    return walk.pictures.sort(byCodePoints).map((name) => example(name));
+    const prompt = promptOfPicture(options);
+    return walk.pictures.sort(byCodePoints).map((name) => exampleOf(folder, name, prompt));
   }
   const entries = (await listed(walk, '')).sort((a, b) => byCodePoints(a.name, b.name));
   const classes = entries.filter(({ kind }) => kind === 'folder');
   const loose = entries.filter(({ name, kind }) => kind !== 'folder' && isPictureName(name));
-  walk.others.push(
-    ...entries.filter((each) => each.kind !== 'folder' && !loose.includes(each)).map(({ name }) => name),
-  );
+  for (const { name, kind } of entries) if (kind !== 'folder' && !isPictureName(name)) walk.others.push(name);
   if (!classes.length)
     throw new Error(
       `${location}: no class folders in it${loose.length ? `, but ${loose.length} pictures: put each in the folder of its class` : ''}, as in ${location}/cat/1.jpg`,
@@ -58,8 +49,9 @@ export async function readPictureFolder(folder: ExampleFolder, options: PictureF
     );
   if (classes.every(({ name }) => isPart(name)))
     throw new Error(
-      `${location}: holds ${classes.map(({ name }) => name).join(', ')}, which are no classes; name one of them, as ${location}/${classes[0].name}`,
+      `${location}: holds ${classes.map(({ name }) => name).join(', ')}, which are no classes; name one of them, as ${location}/${(classes.find(({ name }) => /^train/i.test(name)) ?? classes[0]).name}`,
     );
+  const prompt = promptOfPicture(options);
   const examples: Example[] = [];
   const empty: string[] = [];
   for (const { name, realPath } of classes) {
@@ -67,14 +59,24 @@ export async function readPictureFolder(folder: ExampleFolder, options: PictureF
     await collect(walk, name, [realPath]);
     if (!walk.pictures.length) empty.push(name);
     const label = name.trim().normalize('NFC');
-    examples.push(...walk.pictures.sort(byCodePoints).map((picture) => example(picture, label)));
+    for (const picture of walk.pictures.sort(byCodePoints)) examples.push(exampleOf(folder, picture, prompt, label));
   }
   say(walk, options);
   if (empty.length)
-    options.onNotice?.(`${location}: ${empty.length} class folders without pictures are left out: ${some(empty)}`);
+    options.onNotice?.(
+      `${location}: ${empty.length} class ${empty.length === 1 ? 'folder has' : 'folders have'} no pictures: ${some(empty)}`,
+    );
   if (!examples.length) throw new Error(`${location}: no pictures in its class folders${aside(walk.others)}`);
   return examples;
 }
+
+const exampleOf = (folder: ExampleFolder, name: string, prompt: string, label?: string): Example => ({
+  source: `${folder.location.replace(/\/+$/, '')}/${name}`,
+  prompt,
+  images: [name],
+  loadImages: async () => [await readPlace({ folder, name }, name)],
+  label,
+});
 
 interface Walk {
   readonly folder: ExampleFolder;
@@ -93,7 +95,7 @@ async function collect(walk: Walk, folder: string, above: readonly (string | und
   for (const { name, kind, realPath } of await listed(walk, folder)) {
     const path = folder ? `${folder}/${name}` : name;
     if (kind !== 'folder') (isPictureName(name) ? walk.pictures : walk.others).push(path);
-    else if (above.includes(realPath))
+    else if (above.some((of) => holds(realPath, of)))
       walk.onNotice?.(`${walk.folder.location}/${path}: links to a folder that holds it; left out`);
     else await collect(walk, path, [...above, realPath]);
     if (walk.pictures.length > maxFiles)
@@ -101,10 +103,14 @@ async function collect(walk: Walk, folder: string, above: readonly (string | und
   }
 }
 
+/** Whether a folder is another, or holds it; by where they really are. */
+const holds = (outer: string | undefined, inner: string | undefined): boolean =>
+  outer !== undefined && (inner === outer || ['/', '\\'].some((slash) => inner?.startsWith(outer + slash) ?? false));
+
 function say({ folder, others }: Walk, { onNotice }: PictureFolderOptions): void {
   if (others.length)
     onNotice?.(
-      `${folder.location}: ${others.length} ${others.length === 1 ? 'file is' : 'files are'} no pictures by name and left out: ${some(others)}`,
+      `${folder.location}: ${others.length} ${others.length === 1 ? 'file is not named as a picture and is' : 'files are not named as pictures and are'} left out: ${some(others)}`,
     );
 }
 

@@ -18,8 +18,8 @@ export interface Unreadable {
   readonly problem: string;
 }
 
-/** Examples looked at together. */
-const atOnce = 4;
+/** Examples looked at together: their pixels are in memory. */
+const atOnce = 2;
 
 /** Examples whose pictures are not there, are no pictures, or are damaged as far as is looked. Nothing of them is kept. */
 export async function findUnreadable(
