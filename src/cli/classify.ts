@@ -58,8 +58,8 @@ Examples:
     const columns = process.stdout.isTTY ? columnsOf(examples, data.labels) : undefined;
     const rows: Labelled[] = [];
     const print = (row: Labelled, first: boolean) => {
-      if (context.json) process.stdout.write(`${JSON.stringify(labelJson(data, row, votes))}\n`);
-      else if (isCsv) process.stdout.write(labelsCsv([row], { header: first, truth }));
+      if (context.json) context.jsonLine(labelJson(data, row, votes));
+      else if (isCsv) context.printPart(labelsCsv([row], { header: first, truth }));
       else {
         context.print(labelLine(row, columns));
         if (votes) for (const line of voteLines(data, row.prediction)) context.print(line);

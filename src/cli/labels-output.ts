@@ -1,6 +1,7 @@
 // How classify prints a query's label: for people, for pipes, as CSV and as JSON.
 import type { Prediction, SavClassifier } from '../sav/classifier.ts';
 import { type Example, exampleName } from '../sav/features.ts';
+import { printableLine } from '../text/printable.ts';
 import { type CsvRow, toCsv } from './analysis.ts';
 import { percent } from './experiments.ts';
 
@@ -15,7 +16,7 @@ export interface Labelled {
 /** On a terminal, columns; in a pipe, path, label and confidence between tabs. */
 export function labelLine({ example, prediction }: Labelled, columns: readonly number[] | undefined): string {
   const { label, confidence } = prediction;
-  const [path, name] = [oneLine(exampleName(example)), oneLine(labelText(label))];
+  const [path, name] = [printableLine(exampleName(example)), printableLine(labelText(label))];
   if (!columns) return [path, name, confidence === undefined ? '' : confidence.toFixed(4)].join('\t');
   return [path.padEnd(columns[0]), name.padEnd(columns[1]), confidence === undefined ? '' : percent(confidence)]
     .join('  ')
@@ -27,7 +28,7 @@ export const columnsOf = (examples: readonly Example[], labels: readonly string[
   [examples.map(exampleName), labels].map((texts) =>
     Math.min(
       60,
-      texts.reduce((most, text) => Math.max(most, oneLine(text).length), 0),
+      texts.reduce((most, text) => Math.max(most, printableLine(text).length), 0),
     ),
   );
 
@@ -37,7 +38,7 @@ export function voteLines({ labels }: SavClassifier['data'], { votes, heads }: P
     .map((count, c) => ({ count, label: labels[c] }))
     .filter(({ count }) => count > 0)
     .sort((a, b) => b.count - a.count)
-    .map(({ count, label }) => `  ${String(count).padStart(3)} of ${heads.length} heads  ${oneLine(label)}`);
+    .map(({ count, label }) => `  ${String(count).padStart(3)} of ${heads.length} heads  ${printableLine(label)}`);
 }
 
 /** A result for machines. @param votes also each label's votes and each head's scores */
@@ -69,7 +70,3 @@ export function labelsCsv(all: readonly Labelled[], { header, truth }: { header:
   const csv = toCsv(rows);
   return header ? csv : csv.slice(csv.indexOf('\n') + 1);
 }
-
-/** Control characters escaped: a name cannot forge a line or a column. */
-const oneLine = (text: string): string =>
-  text.replace(/\p{Cc}/gu, (c) => `\\u${c.charCodeAt(0).toString(16).padStart(4, '0')}`);

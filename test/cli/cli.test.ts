@@ -83,7 +83,10 @@ describe('usage', () => {
     [['classify', '--classifier', 'x'], /give either --data or a query/],
     [['classify', '--classifier', 'x', '--data', 'y', 'a.jpg'], /give either --data or a query/],
     [['classify', '--classifier', 'x', 'rows.csv'], /rows\.csv: holds rows, it is no picture: give it by --data/],
-    [['classify', '--classifier', 'x', '--csv', 'a.jpg', 'b.jpg'], /Name a \.csv file, or put --csv behind the pictures/],
+    [
+      ['classify', '--classifier', 'x', '--csv', 'a.jpg', 'b.jpg'],
+      /Name a \.csv file, or put --csv behind the pictures/,
+    ],
     [['fit'], /give the labelled examples once/],
     [['fit', 'photos', '--train', 'x'], /give the labelled examples once/],
     [['classify', '--classifier', 'x', '--data', 'y', '--video', 'v'], /give either --data or a query/],
