@@ -89,7 +89,7 @@ export { FileError, ImageError, NoAdapterError, VideoError } from './platform/er
 export type { Folder, RgbImage, VideoSource } from './platform/types.ts';
 export { type ClassifierData, type Prediction, SavClassifier } from './sav/classifier.ts';
 export { decodeClassifier, encodeClassifier } from './sav/classifier-file.ts';
-export { readExamples } from './sav/data.ts';
+export { type ReadOptions, readExamples } from './sav/data.ts';
 export {
   type EmbeddingSource,
   type EncoderPredictions,
@@ -108,4 +108,5 @@ export {
 } from './sav/features.ts';
 export { type Fit, type FitOptions, fitClassifier, parity } from './sav/fit.ts';
 export { type Evaluation, evaluate, wilsonInterval } from './sav/metrics.ts';
+export { type PictureFolderOptions, readPictureFolder } from './sav/picture-folder.ts';
 export { renderReport } from './sav/report/report.ts';

@@ -7,7 +7,8 @@ import { type Example, type ExtractOptions, examplesAtOnce, featureKey, show } f
 /** Longest answer that can still be a label; greedy text beyond it would not match anyway. */
 const maxNewTokens = 12;
 
-type AnswerSource = Pick<VisionLanguageModel, 'answers' | 'endTokens'> & Parameters<typeof featureKey>[0];
+type AnswerSource = Pick<VisionLanguageModel, 'answers' | 'endTokens'> &
+  Parameters<typeof featureKey>[0] & { readonly generationConfig?: { readonly values: unknown } };
 
 /** Answers to every example, in order; of one that the store knows, without a forward pass. */
 export async function readAnswers(
@@ -53,7 +54,7 @@ export async function readAnswers(
 
 /** What an answer depends on: what head vectors do, and how texts are generated and labels scored. */
 async function answerKey(model: AnswerSource, example: Example, labels: readonly string[]): Promise<string> {
-  const how = ['answer', maxNewTokens, [...model.endTokens], labels];
+  const how = ['answer', maxNewTokens, [...model.endTokens], model.generationConfig?.values, labels];
   return sha256Hex(JSON.stringify([await featureKey(model, example), how]));
 }
 

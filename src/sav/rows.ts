@@ -34,16 +34,22 @@ export function parseRows(
   const text = decodeUtf8(bytes, file);
   const schema = schemaOf(promptSet, labels);
   const isTable = formatOf(text, file) === 'csv';
-  const found = isTable ? tableRows(text, file, Object.keys(schema.shape), bad) : jsonRows(text, file, bad);
+  let any = false;
+  const tell: BadRow = (problem) => {
+    any = true;
+    bad(problem);
+  };
+  const found = isTable ? tableRows(text, file, Object.keys(schema.shape), tell) : jsonRows(text, file, tell);
   const rows: Row[] = [];
   let first: unknown;
   for (const { source, fields } of found) {
     first ??= fields;
+    any = true;
     const result = schema.safeParse(fields);
     if (result.success) rows.push({ source, fields: result.data as Record<string, unknown> });
     else bad(problemOf(result.error, fields, source));
   }
-  if (first === undefined)
+  if (!any)
     throw new Error(`${file}: no examples; expected ${isTable ? 'rows under the header' : 'one JSON object a line'}`);
   return withPictures(rows, first, file, promptSet, bad);
 }
