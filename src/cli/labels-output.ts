@@ -6,7 +6,7 @@ import { type CsvRow, toCsv } from './analysis.ts';
 import { percent } from './experiments.ts';
 
 /** A label, or what is said in the place of one. */
-export const labelText = (label: string | null | undefined): string => label ?? 'none of these';
+const labelText = (label: string | null | undefined): string => label ?? 'none of these';
 
 export interface Labelled {
   readonly example: Example;
