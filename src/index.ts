@@ -95,7 +95,7 @@ export {
   SavClassifier,
 } from './sav/classifier.ts';
 export { decodeClassifier, encodeClassifier } from './sav/classifier-file.ts';
-export { readExamples } from './sav/data.ts';
+export { type ReadOptions, readExamples } from './sav/data.ts';
 export {
   type EmbeddingSource,
   type EncoderPredictions,
@@ -114,4 +114,5 @@ export {
 } from './sav/features.ts';
 export { type Fit, type FitOptions, fitClassifier, parity } from './sav/fit.ts';
 export { type Evaluation, evaluate, type Selection, selection, wilsonInterval } from './sav/metrics.ts';
+export { type PictureFolderOptions, readPictureFolder } from './sav/picture-folder.ts';
 export { renderReport } from './sav/report/report.ts';

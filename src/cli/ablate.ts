@@ -6,7 +6,7 @@ import { sweepHeadVectors } from '../analysis/sweep.ts';
 import type { Edit } from '../model/edits.ts';
 import type { VisionLanguageModel } from '../model/vision-language-model.ts';
 import { parseClassifier } from '../sav/classifier-file.ts';
-import { show } from '../sav/features.ts';
+import { type Example, show } from '../sav/features.ts';
 import { type PromptSetName, promptSetByName } from '../sav/prompt-sets.ts';
 import {
   type CsvRow,
@@ -24,7 +24,7 @@ import {
 } from './analysis.ts';
 import type { Register } from './command.ts';
 import { type Context, UsageError } from './context.ts';
-import { type DataOptions, oneOf, readData, withDataOptions } from './data.ts';
+import { type DataOptions, dataKinds, oneOf, readData, withDataOptions } from './data.ts';
 import { type EditOptions, readEdits, withEditOptions } from './edits.ts';
 import { percent, table } from './experiments.ts';
 import { checkFitted } from './fitted.ts';
@@ -51,9 +51,12 @@ export const ablateCommand: Register = (program, run) => {
     .option('--prompt <text>', 'a question: measures the answer’s logit')
     .option('--raw-prompt', 'take the prompt as it is, with the checkpoint’s own placeholders in it')
     .option('--classifier <file>', 'instead: measures the accuracy of what fit has written …')
-    .option('--data <file>', '… on these labelled queries, JSON Lines {image, question, label}')
+    .option('--data <file>', `… on these labelled queries: ${dataKinds}`)
     .option('--heads <list>', 'layer.head, separated by commas; 2.* for a layer; all', headChoice)
-    .option('--mean <file>', 'replace a head’s output by its mean over these examples, JSON Lines, instead of by zero')
+    .option(
+      '--mean <file>',
+      `replace a head’s output by its mean over these examples, instead of by zero: ${dataKinds}`,
+    )
     .option('--position <where>', 'take heads out at all positions, or at the last', oneOf('all', 'last'), 'all')
     .option('--top <n>', 'heads to print, those that change most', integer(1), 10)
     .addHelpText(
@@ -81,10 +84,11 @@ Examples:
 };
 
 async function ofAnswer(context: Context, options: Options & { prompt: string }): Promise<void> {
+  const ofMean = await readMeanExamples(context, options);
   const { model, input, edits } = await openPrompt(context, options);
   const { text } = model.model.config;
   const { target, name, tokens } = await readTarget(context, model, input, options, edits);
-  const means = await readMeans(context, model, options, edits);
+  const means = await readMeans(context, model, ofMean, edits);
   const found = await withProgress(context, 'taking heads out', (progress) =>
     ablateHeads(model.model, input, target, {
       heads: options.heads?.(text),
@@ -107,15 +111,17 @@ async function ofClassifier(context: Context, options: Options & { classifier: s
   const classifier = parseClassifier(await readFileBytes(options.classifier), options.classifier);
   const edits = await readEdits(options);
   const { maxLayer } = classifier;
+  const { prompt, labels } = classifier.data;
   const set = promptSetByName(classifier.data.promptSet).name as PromptSetName;
-  const queries = await readData(options.data, { ...options, promptSet: set });
+  const queries = await readData(context, options.data, { ...options, promptSet: set }, { prompt, known: labels });
+  const ofMean = await readMeanExamples(context, options);
   const model = await openModel(context, options);
   checkFitted(context, classifier, options.classifier, model);
   const { text } = model.model.config;
   const heads = (options.heads ?? allHeads)(text).filter(({ layer }) => layer <= maxLayer);
   checkHeads(text, heads);
   if (!heads.length) throw new UsageError(`the classifier reads layers 0 to ${maxLayer}: no head lies there`);
-  const means = await readMeans(context, model, options, edits);
+  const means = await readMeans(context, model, ofMean, edits);
   const variations = [[], ...heads.map((head) => [ablate(model.model, head, how(options, means))])];
   const right = new Float64Array(variations.length);
   await withProgress(context, 'taking heads out', async ({ signal, onProgress }) => {
@@ -146,14 +152,16 @@ const how = ({ position }: Options, means: Float32Array | undefined) => ({
   ...(position === 'last' && { positions: -1 }),
 });
 
+const readMeanExamples = async (context: Context, options: Options): Promise<Example[] | undefined> =>
+  options.mean === undefined ? undefined : readData(context, options.mean, options, { labels: 'optional' });
+
 async function readMeans(
   context: Context,
   model: VisionLanguageModel,
-  options: Options,
+  examples: readonly Example[] | undefined,
   edits: readonly Edit[],
 ): Promise<Float32Array | undefined> {
-  if (options.mean === undefined) return undefined;
-  const examples = await readData(options.mean, options, 'optional');
+  if (examples === undefined) return undefined;
   return withProgress(context, 'mean outputs', async (progress) => {
     const inputs = await Promise.all(examples.map(async (example) => model.input(await show(example))));
     return meanOutputs(model.model, inputs, { edits, ...progress });

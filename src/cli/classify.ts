@@ -1,103 +1,108 @@
+import { InvalidArgumentError } from 'commander';
 import { readFileBytes } from '#platform';
 import { describeAge, parseClassifier } from '../sav/classifier-file.ts';
-import type { Example } from '../sav/features.ts';
-import { extractFeatures } from '../sav/features.ts';
-import { type PromptSetName, promptSetByName } from '../sav/prompt-sets.ts';
-import { printableLine } from '../text/printable.ts';
+import { examplesAtOnce, extractFeatures } from '../sav/features.ts';
 import type { Register } from './command.ts';
 import { UsageError } from './context.ts';
-import { type DataOptions, featureStore, readData, withDataOptions } from './data.ts';
-import { percent } from './experiments.ts';
+import { dataKinds, featureStore, withDataOptions } from './data.ts';
+import { outputFile, writeWhole } from './files.ts';
 import { checkFitted } from './fitted.ts';
+import { columnsOf, type Labelled, labelJson, labelLine, labelsCsv, voteLines } from './labels-output.ts';
 import { type ModelOptions, openModel, withCommonOptions } from './model.ts';
-import { answerOf, type RefusalOptions, refusalOf, withRefusalOptions } from './open-set.ts';
-import { type PictureOptions, readPictures, withPictureOptions } from './prompt.ts';
+import { type RefusalOptions, refusalOf, withRefusalOptions } from './open-set.ts';
+import { withPictureOptions } from './prompt.ts';
+import { checkQueryOptions, type QueryOptions, readQueries } from './queries.ts';
 
-interface Options extends ModelOptions, DataOptions, PictureOptions, RefusalOptions {
+interface Options extends ModelOptions, QueryOptions, RefusalOptions {
   classifier: string;
-  data?: string;
-  question?: string;
+  votes?: boolean;
+  /** true: on standard output, in the place of lines for people. */
+  csv?: string | true;
 }
 
 export const classifyCommand: Register = (program, run) => {
   withRefusalOptions(withPictureOptions(withDataOptions(withCommonOptions(program.command('classify')))), true)
-    .description('Label images with a stored classifier: the label, the votes per class and per head.')
-    .requiredOption('--classifier <file>', 'what fit has written')
-    .option('--data <file>', 'queries, JSON Lines {image, question}; the answer is JSON Lines, a line a query')
-    .option('--question <text>', 'one query: its text (default: the one the classifier was fitted with)')
+    .description('Label pictures with a stored classifier: path, label and confidence, a line each.')
+    .argument('[pictures...]', 'pictures, and folders of them: a query each')
+    .requiredOption('--classifier <file>', 'what fit has written; it knows its question too')
+    .option('--data <data>', `queries as rows: ${dataKinds}; of a folder, all pictures in it`)
+    .option('--votes', 'also how many heads vote for each label; with --json every head’s scores too')
+    .option('--csv [file]', 'also write path, label and confidence as CSV; without a file, to standard output', csvFile)
     .addHelpText(
       'after',
       `
+Lines are columns on a terminal and tab-separated in a pipe; --json writes an object a line. A classifier that was fitted on
+one picture an example takes each --image as a query; one that was fitted on two takes two of them together.
 Examples:
-  headlight classify --classifier pets.safetensors --image cat.jpg
-  headlight classify --classifier pets.safetensors --image cat.jpg --none-of-these 0.01 --abstain 0.6
-  headlight classify --classifier pets.safetensors --data queries.jsonl > labels.jsonl`,
+  headlight classify --classifier pets.safetensors *.jpg
+  headlight classify --classifier pets.safetensors holiday/ --csv labels.csv
+  headlight classify --classifier pets.safetensors --image cat.jpg --votes
+  headlight classify --classifier pets.safetensors *.jpg --none-of-these 0.01 --abstain 0.6
+  headlight classify --classifier pets.safetensors --data queries.jsonl --json > labels.jsonl`,
     )
-    .action(
-      run<Options>(async (context, options) => {
-        const isQuery = [options.image, options.video, options.question].some((given) => given !== undefined);
-        if ((options.data === undefined) !== isQuery)
-          throw new UsageError('give either --data or a query: --image, --video, --question (see --help)');
-        const classifier = parseClassifier(await readFileBytes(options.classifier), options.classifier);
-        const refusal = refusalOf(options);
-        classifier.checkRefusal(refusal);
-        const age = describeAge(classifier, options.classifier);
-        if (age) context.note(age);
-        const { data } = classifier;
-        const set = promptSetByName(data.promptSet).name as PromptSetName;
-        const examples = options.data
-          ? await readData(options.data, { ...options, promptSet: set }, 'optional')
-          : [await single(options, data.prompt)];
-        const model = await openModel(context, options);
-        checkFitted(context, classifier, options.classifier, model);
-        const store = featureStore(options);
-        const progress = context.progress('classifying', examples.length);
-        try {
-          for (const [i, example] of examples.entries()) {
-            const { vectors } = await extractFeatures(model, [example], {
-              maxLayer: classifier.maxLayer,
-              store,
-              signal: context.signal,
-              onNotice: (m) => context.note(m),
-            });
-            const prediction = classifier.classify(vectors[0], { candidates: example.candidates, refusal });
-            const { label, refused, winner, confidence, typicality, votes, heads } = prediction;
-            progress.update(i + 1);
-            const line = {
-              source: example.source,
-              label,
-              ...(refused && { refused, winner }),
-              confidence,
-              typicality,
-              votes: Object.fromEntries(data.labels.map((name, c) => [name, votes[c]])),
-              heads: heads.map((h) => ({ layer: h.layer, head: h.head, vote: h.label, scores: h.scores })),
-              truth: example.label,
-            };
-            if (context.json || options.data) context.jsonLine(line);
-            else {
-              context.print(
-                `${printableLine(answerOf(prediction))}${confidence === undefined ? '' : `  (confidence ${percent(confidence)})`}`,
-              );
-              for (const [c, name] of data.labels.entries())
-                context.print(`  ${String(votes[c]).padStart(3)} of ${heads.length} heads  ${printableLine(name)}`);
-            }
-          }
-        } finally {
-          progress.stop();
+    .action((pictures: string[], options: Options) => classify({ ...options, pictures }));
+
+  const classify = run<Options>(async (context, options) => {
+    checkQueryOptions(options);
+    const { csv, votes = false } = options;
+    const isCsv = csv === true;
+    if (isCsv && context.json) throw new UsageError('--json and --csv without a file both want standard output');
+    const classifier = parseClassifier(await readFileBytes(options.classifier), options.classifier);
+    const refusal = refusalOf(options);
+    classifier.checkRefusal(refusal);
+    const age = describeAge(classifier, options.classifier);
+    if (age) context.note(age);
+    const { data } = classifier;
+    const examples = await readQueries(context, options, classifier);
+    const others = examples.filter(({ prompt }) => data.prompt !== undefined && prompt !== data.prompt).length;
+    if (others)
+      context.note(`${others} of ${examples.length} queries ask something else than the training examples did`);
+    const model = await openModel(context, options);
+    checkFitted(context, classifier, options.classifier, model);
+    const store = featureStore(options);
+    const truth = examples.some(({ label }) => label !== undefined);
+    const columns = process.stdout.isTTY ? columnsOf(examples, data.labels) : undefined;
+    const rows: Labelled[] = [];
+    const print = (row: Labelled, first: boolean) => {
+      if (context.json) context.jsonLine(labelJson(data, row, votes));
+      else if (isCsv) context.printPart(labelsCsv([row], { header: first, truth }));
+      else {
+        context.print(labelLine(row, columns));
+        if (votes) for (const line of voteLines(data, row.prediction)) context.print(line);
+      }
+      if (typeof csv === 'string') rows.push(row);
+    };
+    // On a terminal the lines say how far it is, and a bar would write over them.
+    const progress = columns ? undefined : context.progress('classifying', examples.length);
+    try {
+      const atOnce = examplesAtOnce(model);
+      for (let at = 0; at < examples.length; at += atOnce) {
+        const part = examples.slice(at, at + atOnce);
+        const { vectors } = await extractFeatures(model, part, {
+          maxLayer: classifier.maxLayer,
+          store,
+          signal: context.signal,
+          onNotice: (message) => context.note(message),
+        });
+        for (const [i, example] of part.entries()) {
+          const prediction = classifier.classify(vectors[i], { candidates: example.candidates, refusal });
+          print({ example, prediction }, at + i === 0);
         }
-      }),
-    );
+        progress?.update(at + part.length);
+      }
+    } finally {
+      progress?.stop();
+    }
+    if (typeof csv === 'string') {
+      await writeWhole(csv, labelsCsv(rows, { header: true, truth }));
+      context.note(`written: ${csv}`);
+    }
+  });
 };
 
-async function single(options: Options, fitted: string | undefined): Promise<Example> {
-  const prompt = options.question ?? fitted;
-  if (prompt === undefined) throw new UsageError('this classifier was fitted with several questions: give --question');
-  const { images, imageNames, videos } = await readPictures(options);
-  return {
-    source: [...imageNames, ...(options.video ?? [])].join(', ') || prompt,
-    prompt,
-    images: imageNames,
-    loadImages: async () => images,
-    ...(videos.length && { loadVideos: async () => videos }),
-  };
+/** A name that ends otherwise is rather a picture, which `--csv *.jpg` would have taken for the file to write. */
+function csvFile(file: string): string {
+  if (!/\.(csv|txt)$/i.test(file))
+    throw new InvalidArgumentError('Name a .csv file, or put --csv behind the pictures.');
+  return outputFile(file);
 }

@@ -1,16 +1,10 @@
-import { SingleBar } from 'cli-progress';
 import { printableLine } from '../text/printable.ts';
 import { err, out } from './output.ts';
+import { type Progress, progressBar, progressLines } from './progress.ts';
 
 /** What is wrong is the command line, not the run: exit code 2. */
 export class UsageError extends Error {
   override name = 'UsageError';
-}
-
-export interface Progress {
-  /** `done` of the total that was announced. */
-  update(done: number, detail?: string): void;
-  stop(): void;
 }
 
 /** How a command talks to whoever runs it: results on stdout, everything else on stderr. */
@@ -49,23 +43,8 @@ export class Context {
     err.write(`${printableLine(text)}\n`);
   }
 
-  /** A bar on a terminal; elsewhere a line when a stage starts, so that logs of long runs are not mute. */
+  /** A bar on a terminal; elsewhere lines, so that logs of long runs are not mute. */
   progress(label: string, total: number): Progress {
-    if (!process.stderr.isTTY) {
-      this.note(`${label} …`);
-      return { update() {}, stop() {} };
-    }
-    const bar = new SingleBar({
-      stream: process.stderr,
-      format: '{label} {bar} {percentage}% {eta_formatted} {detail}',
-      hideCursor: true,
-      clearOnComplete: true,
-    });
-    // The bar moves the cursor, so it writes by itself: its texts are made printable here.
-    bar.start(total, 0, { label: printableLine(label).padEnd(28), detail: '' });
-    return {
-      update: (done, detail = '') => bar.update(done, { detail: printableLine(detail) }),
-      stop: () => bar.stop(),
-    };
+    return process.stderr.isTTY ? progressBar(label, total) : progressLines((line) => this.note(line), label, total);
   }
 }

@@ -1,19 +1,34 @@
-// Options and reading of data files, shared by fit, classify and eval.
-import { basename, dirname } from 'node:path';
+// Options and reading of data, shared by every command that takes some.
+import { basename, dirname, resolve } from 'node:path';
+import { fileURLToPath } from 'node:url';
 import { type Command, InvalidArgumentError } from 'commander';
 import { openFolder } from '#platform';
+import type { Folder } from '../platform/types.ts';
 import { readExamples } from '../sav/data.ts';
 import type { FeatureStore } from '../sav/feature-cache.ts';
 import { type Example, extractFeatures, type HeadFeatures, type HeadVectorSource } from '../sav/features.ts';
+import type { ExampleFolder } from '../sav/picture-files.ts';
+import { readPictureFolder } from '../sav/picture-folder.ts';
 import { type PromptSet, type PromptSetName, promptSetByName, promptSets } from '../sav/prompt-sets.ts';
-import type { Context } from './context.ts';
+import { findUnreadable } from '../sav/unreadable.ts';
+import { type Context, UsageError } from './context.ts';
 import { directoryStore } from './files.ts';
+import { isFolder, isStream, readStream } from './stream.ts';
 
 export interface DataOptions {
   promptSet?: PromptSetName;
+  question?: string;
   imageFolder?: string;
+  allowFolder?: string;
+  skipBad?: boolean;
   cache?: string;
 }
+
+/** What `--train`, `--test` and `--data` take, for help texts. */
+export const dataKinds = 'a folder of class folders, a CSV, JSON Lines, or - for standard input';
+
+/** What is asked of pictures that come without a question. */
+export const defaultQuestion = 'What is in the image?';
 
 export function withDataOptions(command: Command): Command {
   return command
@@ -23,21 +38,117 @@ export function withDataOptions(command: Command): Command {
       promptSetName,
       'general',
     )
+    .option('--question <text>', `of pictures without one of their own (default: “${defaultQuestion}”)`)
     .option('--image-folder <dir>', 'where image paths start (default: beside the data file)')
-    .option('--cache <dir>', 'keep head vectors here: an example seen before costs no forward pass');
+    .option('--allow-folder <dir>', 'a folder in which a data file’s pictures may be too; those elsewhere are refused')
+    .option('--skip-bad', 'go on without rows and pictures that cannot be used')
+    .option('--cache <dir>', 'keep head vectors and answers here: an example seen before costs no forward pass');
 }
 
-/** @param labels 'optional' for queries, whose answers nobody may know yet. */
+export interface ReadDataOptions {
+  /** 'optional' for queries, whose answers nobody may know yet. Default: 'required'. */
+  readonly labels?: 'required' | 'optional';
+  /** The whole prompt of rows without a question: a classifier's own. */
+  readonly prompt?: string;
+  /** Labels that a row's candidates may be among: a classifier's. */
+  readonly known?: readonly string[];
+}
+
+/**
+ * Examples of a folder, a file or standard input, all of which can be shown to a model as far as can be told before: bad ones
+ * are an error that lists them, or left out with `--skip-bad`.
+ */
 export async function readData(
-  file: string,
+  context: Context,
+  location: string,
   options: DataOptions,
-  labels: 'required' | 'optional' = 'required',
+  { labels = 'required', prompt, known }: ReadDataOptions = {},
 ): Promise<Example[]> {
-  return readExamples(await openFolder(dirname(file)), basename(file), {
-    promptSet: promptSet(options),
-    labels,
-    imageFolder: options.imageFolder === undefined ? undefined : await openFolder(options.imageFolder),
+  const path = /^file:/i.test(location) ? fileURLToPath(location) : location;
+  const { question } = options;
+  const onNotice = (message: string) => context.note(message);
+  const asked = { promptSet: promptSet(options), question, prompt, defaultQuestion, onNotice };
+  const problems: string[] = [];
+  let rows: Example[];
+  if (path !== '-' && (await isFolder(path))) {
+    if (options.imageFolder !== undefined || options.allowFolder !== undefined)
+      throw new UsageError(`--image-folder and --allow-folder go with a data file; ${location} is a folder`);
+    rows = await readPictureFolder(await openFolder(path), { ...asked, labels });
+  } else {
+    const { folder, file } = await openDataFile(context, path);
+    rows = await readExamples(folder, file, {
+      ...asked,
+      labels,
+      imageFolder: await folderOf(options.imageFolder, '--image-folder'),
+      allowedFolder: await folderOf(options.allowFolder, '--allow-folder'),
+      onBadRow: (problem) => problems.push(problem),
+    });
+  }
+  return usable(context, location, rows, options, { problems, known });
+}
+
+/** The folder of a data file, and its name there. Rows that come through a pipe have the working directory for theirs. */
+async function openDataFile(context: Context, path: string): Promise<{ folder: ExampleFolder; file: string }> {
+  if (path !== '-' && !(await isStream(path)))
+    return { folder: await openFolder(resolve(dirname(path))), file: basename(path) };
+  const file = path === '-' ? 'standard input' : basename(path);
+  const bytes = await readStream(path, context.signal);
+  const folder = await openFolder(resolve('.'));
+  return { folder: { ...folder, read: async (name) => (name === file ? bytes : folder.read(name)) }, file };
+}
+
+async function folderOf(location: string | undefined, flag: string): Promise<Folder | undefined> {
+  if (location === undefined) return undefined;
+  return openFolder(resolve(location)).catch((error: Error) => {
+    throw new UsageError(`${flag}: ${error.message}`);
   });
+}
+
+/** Bad rows that are listed; the others are counted. */
+const shownProblems = 10;
+
+/** Of more examples only the files' structure is looked at, unless bad ones are to be skipped: decoding takes as long as it takes. */
+const decodedUpTo = 2000;
+
+/** Below this many examples a look at their pictures needs no bar. */
+const worthABar = 200;
+
+/**
+ * The examples that can be shown to a model.
+ * @param problems of rows that are left out already
+ * @throws {Error} for bad ones, after listing them, unless they are to be skipped; where none is left.
+ */
+export async function usable(
+  context: Context,
+  location: string,
+  rows: readonly Example[],
+  { skipBad }: DataOptions,
+  { problems = [], known }: { problems?: string[]; known?: readonly string[] } = {},
+): Promise<Example[]> {
+  const total = rows.length + problems.length;
+  const progress = rows.length < worthABar ? undefined : context.progress('looking at the pictures', rows.length);
+  const unreadable = await findUnreadable(rows, {
+    decode: skipBad || rows.length <= decodedUpTo,
+    signal: context.signal,
+    onProgress: (done) => progress?.update(done),
+  }).finally(() => progress?.stop());
+  const bad = new Map(unreadable.map(({ index, problem }) => [index, problem]));
+  for (const [i, { source, candidates }] of rows.entries()) {
+    const stray = known && candidates?.find((label) => !known.includes(label));
+    if (stray !== undefined && !bad.has(i))
+      bad.set(i, `${source}: the classifier has no label '${stray}' of its candidates`);
+  }
+  const all = [...problems, ...bad.values()];
+  const good = rows.filter((_, i) => !bad.has(i));
+  if (all.length === 0) return good;
+  if (all.length === 1 && !skipBad) throw new Error(`${all[0]} (--skip-bad goes on without it)`);
+  for (const problem of all.slice(0, shownProblems)) context.note(`  ${problem}`);
+  if (all.length > shownProblems) context.note(`  and ${all.length - shownProblems} more`);
+  const count = `${location === '-' ? 'standard input' : location}: ${all.length} of ${total} cannot be used`;
+  if (!skipBad) throw new Error(`${count} (listed above); mend them, or go on without them: --skip-bad`);
+  if (good.length === 0) throw new Error(`${count}: none is left`);
+  context.note(`${count} and ${all.length === 1 ? 'is' : 'are'} left out (--skip-bad)`);
+  return good;
 }
 
 /** Head vectors of examples, with a bar that says how many of them the cache had. */
@@ -76,9 +187,11 @@ function promptSetName(name: string): string {
   }
 }
 
-/** The prompt that all examples share, or nothing where they differ. */
-export const commonPrompt = (examples: readonly Example[]): string | undefined =>
-  examples.every(({ prompt }) => prompt === examples[0].prompt) ? examples[0].prompt : undefined;
+/** What all examples share, or nothing where they differ. */
+export function common<T>(examples: readonly Example[], of: (example: Example) => T): T | undefined {
+  const first = of(examples[0]);
+  return examples.every((example) => of(example) === first) ? first : undefined;
+}
 
 /** For commander: a number of heads, or auto. */
 export function headCount(text: string): number | 'auto' {

@@ -3,7 +3,7 @@ import { openFolder } from '#platform';
 import { readExamples } from '../sav/data.ts';
 import { type ReportTask, renderReport } from '../sav/report/report.ts';
 import type { Register } from './command.ts';
-import { commonPrompt, headCount } from './data.ts';
+import { common, headCount } from './data.ts';
 import { runTask, summaryCells, summaryHeader, summaryJson, type Task, type TaskResult, table } from './experiments.ts';
 import { outputFile, writeWhole } from './files.ts';
 import { type ModelOptions, openModel, withCommonOptions } from './model.ts';
@@ -52,7 +52,7 @@ Examples:
             await runTask(context, model, task, {
               k: options.heads,
               zeroShot: true,
-              prompt: commonPrompt(task.train),
+              prompt: common(task.train, ({ prompt }) => prompt),
             }),
           );
         const sections: ReportTask[] = [];

@@ -4,13 +4,17 @@ import { headName } from '../analysis/heads.ts';
 import { kNearest, linearProbe, nearestCentroid } from '../sav/baselines.ts';
 import { labelsOf } from '../sav/data.ts';
 import { defaultLabelPrompt, type EncoderPredictions } from '../sav/encoder-baselines.ts';
+import type { Example } from '../sav/features.ts';
 import { defaults, type FitOptions, fitClassifier, parity } from '../sav/fit.ts';
 import { type Evaluation, evaluate, matchLabel, naturalBench, selection, sugarCrepe } from '../sav/metrics.ts';
 import { renderReport } from '../sav/report/report.ts';
 import type { Register } from './command.ts';
+import { confusionText } from './confusion.ts';
+import { type Context, UsageError } from './context.ts';
 import {
-  commonPrompt,
+  common,
   type DataOptions,
+  dataKinds,
   featureStore,
   headCount,
   oneOf,
@@ -19,11 +23,13 @@ import {
   withDataOptions,
 } from './data.ts';
 import { openEncoders, runEncoder } from './encoder.ts';
-import { percent, runTask, summaryJson, type TaskResult, table } from './experiments.ts';
+import { percent, runTask, summaryJson, type Task, type TaskResult, table } from './experiments.ts';
 import { outputFile, writeWhole } from './files.ts';
+import { labelsCsv } from './labels-output.ts';
 import { collect, type ModelOptions, openModel, withCommonOptions } from './model.ts';
 import { describeSelection, type RefusalOptions, refusalOf, withRefusalOptions } from './open-set.ts';
 import { reportTask } from './report-task.ts';
+import { checkHeadOptions, checkLabels } from './training.ts';
 
 const methods = [
   'sav',
@@ -37,6 +43,8 @@ const methods = [
   'linear-probe',
 ] as const;
 type Method = (typeof methods)[number];
+/** Those that let the model answer by itself. */
+const asksTheModel: readonly Method[] = ['zero-shot', 'likeliest-label'];
 const metrics = ['accuracy', 'naturalbench', 'sugarcrepe'] as const;
 type Metric = (typeof metrics)[number];
 
@@ -46,6 +54,7 @@ interface Options extends ModelOptions, DataOptions, RefusalOptions {
   heads: number | 'auto';
   method: Method[];
   metric?: Metric;
+  csv?: string;
   report?: string;
   baselineEncoder?: string[];
   labelPrompt: string;
@@ -54,8 +63,8 @@ interface Options extends ModelOptions, DataOptions, RefusalOptions {
 export const evalCommand: Register = (program, run) => {
   withRefusalOptions(withDataOptions(withCommonOptions(program.command('eval'))))
     .description('Accuracy of SAVs on labelled queries, with a confusion matrix and baselines on the same data.')
-    .requiredOption('--train <file>', 'labelled examples, JSON Lines {image, question, label}')
-    .requiredOption('--test <file>', 'labelled queries, the same format')
+    .requiredOption('--train <data>', `labelled examples: ${dataKinds}`)
+    .requiredOption('--test <data>', 'labelled queries, the same')
     .option('--heads <k>', 'attention heads that vote: a number, or auto', headCount, defaults.k)
     .option('--method <names>', `separated by commas: ${methods.join(', ')}`, methodList, [
       'sav',
@@ -71,6 +80,7 @@ export const evalCommand: Register = (program, run) => {
       collect,
     )
     .option('--label-prompt <text>', 'what stands for a label in zero-shot', labelPrompt, defaultLabelPrompt)
+    .option('--csv <file>', 'also write each query’s label, a row each', outputFile)
     .option('--report <file>', 'also write an HTML report', outputFile)
     .addHelpText(
       'after',
@@ -80,6 +90,7 @@ parity is the published method: scored on the training set, 20 heads, majority v
 class whose mean embedding over the training rows is nearest. Where rows have several images or questions of their own,
 the latter puts the image's embedding (of several, the mean) and the question's side by side.
 Examples:
+  headlight eval --train photos/train --test photos/test --question "Which animal is this?"
   headlight eval --train train.jsonl --test test.jsonl
   headlight eval --train t.jsonl --test q.jsonl --heads auto --method sav,parity,linear-probe --report report.html
   headlight eval --train t.jsonl --test q.jsonl --prompt-set naturalbench --json > result.json
@@ -91,11 +102,13 @@ Examples:
         const metric = options.metric ?? set.metric;
         const task = {
           name: basename(options.test),
-          train: await readData(options.train, options),
-          test: await readData(options.test, options),
+          train: await readData(context, options.train, options),
+          test: await readData(context, options.test, options),
         };
+        checkTask(context, task, options, metric);
         const encoders = await openEncoders(options.baselineEncoder ?? []);
         const model = await openModel(context, options);
+        checkHeadOptions(model, options);
         const { gpu } = model.model;
         const store = featureStore(options);
         const predictions: EncoderPredictions[] = [];
@@ -105,8 +118,8 @@ Examples:
           k: options.heads,
           refusal: refusalOf(options),
           promptSet: set.name,
-          prompt: commonPrompt(task.train),
-          zeroShot: options.method.some((m) => m === 'zero-shot' || m === 'likeliest-label'),
+          prompt: common(task.train, ({ prompt }) => prompt),
+          zeroShot: options.method.some((m) => asksTheModel.includes(m)),
           store,
           encoders: predictions,
         });
@@ -127,10 +140,16 @@ Examples:
           ),
         );
         context.print(`chance ${percent(result.experiment.evaluation.chance)}\n`);
-        context.print(confusion(result.experiment.evaluation));
+        context.print(confusionText(result.experiment.evaluation));
         const { predictions: answers, fit } = result.experiment;
         const found = refusalOf(options) && selection(labelsOf(task.test), answers, fit.classifier.data.labels);
         if (found) context.print(`\n${describeSelection(found)}`);
+        if (options.csv) {
+          const predicted = result.experiment.predictions;
+          const rows = task.test.map((example, i) => ({ example, prediction: predicted[i] }));
+          await writeWhole(options.csv, labelsCsv(rows, { header: true, truth: true }));
+          context.print(`\nwritten: ${options.csv}`);
+        }
         if (options.report) {
           const facts = [
             { name: 'model', value: options.model ?? 'tiny-llava (embedded)' },
@@ -231,13 +250,40 @@ function measure(predicted: readonly string[], { task, experiment }: TaskResult,
   return { accuracy: evaluation.accuracy, evaluation, details: `95 % interval ${percent(low)} to ${percent(high)}` };
 }
 
-/** Rows are the truth, columns what SAVs say. */
-function confusion({ labels, confusion: counts }: Evaluation): string {
-  const columns = counts[0].length > labels.length ? [...labels, 'no label'] : labels;
-  return table(
-    ['truth \\ SAV', ...columns, ''],
-    counts.map((row, i) => [labels[i], ...row.map(String), '']),
-  );
+/** What would end the run late, said early; and what makes its figures less than they seem. */
+function checkTask(context: Context, task: Task, { train, test, method }: Options, metric: Metric): void {
+  const labels = [...new Set(labelsOf(task.train))];
+  checkLabels(train, labels);
+  for (const { source, candidates } of task.test) {
+    const stray = candidates?.find((label) => !labels.includes(label));
+    if (stray !== undefined) throw new Error(`${source}: no training row has the label '${stray}' of its candidates`);
+  }
+  const strange = task.test.filter(({ label }) => !labels.includes(label!));
+  if (strange.length)
+    context.note(
+      `${test}: ${strange.length} of ${task.test.length} rows have a label that no training row has ('${strange[0].label}'): they count as wrong`,
+    );
+  try {
+    measureGroups(task.test, new Array<boolean>(task.test.length).fill(true), metric);
+  } catch (e) {
+    throw new UsageError(`--metric ${metric}: ${test}: ${(e as Error).message}`);
+  }
+  if (method.some((name) => asksTheModel.includes(name)))
+    try {
+      matchLabel('', labels);
+    } catch (e) {
+      throw new UsageError(`${(e as Error).message}; rename one, or leave the model's own answers out: --method sav`);
+    }
+}
+
+/** Metrics that judge rows together. */
+function measureGroups(rows: readonly Example[], right: readonly boolean[], metric: Metric) {
+  if (metric === 'naturalbench')
+    return naturalBench(
+      right,
+      rows.map((e) => e.group),
+    );
+  return metric === 'sugarcrepe' ? sugarCrepe(right) : undefined;
 }
 
 function labelPrompt(text: string): string {

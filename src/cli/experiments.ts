@@ -4,9 +4,10 @@ import type { VisionLanguageModel } from '../model/vision-language-model.ts';
 import { describeLeaks, findLeaks, labelsOf } from '../sav/data.ts';
 import { type Experiment, type ExperimentOptions, runExperiment } from '../sav/experiment.ts';
 import type { FeatureStore } from '../sav/feature-cache.ts';
-import { type Example, extractFeatures, type HeadFeatures, show } from '../sav/features.ts';
+import { type Example, extractFeatures, type HeadFeatures } from '../sav/features.ts';
 import { describeRepeats } from '../sav/groups.ts';
 import { printableLine } from '../text/printable.ts';
+import { readAnswers } from './answers.ts';
 import type { Context } from './context.ts';
 
 export interface Task {
@@ -31,11 +32,7 @@ export interface RunTaskOptions extends ExperimentOptions {
   store?: FeatureStore;
 }
 
-/** Longest answer that can still be a label; greedy text beyond it would not match anyway. */
-const maxAnswerTokens = 12;
-
-/** Queries that are answered together. */
-const batchSize = 16;
+const fromCache = (what: string, cached: number) => (cached ? `${what}, ${cached} from the cache` : what);
 
 export async function runTask(
   context: Context,
@@ -50,33 +47,24 @@ export async function runTask(
     const extract = { store, signal, onNotice: (m: string) => context.note(m) };
     const trainFeatures = await extractFeatures(model, task.train, {
       ...extract,
-      onProgress: (done) => progress.update(done, 'training rows'),
+      onProgress: (done, _, cached) => progress.update(done, fromCache('training rows', cached)),
     });
-    const advance = (done: number) => progress.update(task.train.length + done, 'queries');
-    const answers: string[] = [];
-    const likeliestLabels: string[] = [];
+    const queries = {
+      ...extract,
+      onProgress: (done: number, _: number, cached: number) =>
+        progress.update(task.train.length + done, fromCache('queries', cached)),
+    };
     const labels = [...new Set(labelsOf(task.train))];
-    let testFeatures: HeadFeatures;
-    if (zeroShot) {
-      const vectors: Float32Array[] = [];
-      for (let at = 0; at < task.test.length; at += batchSize) {
-        const rows = task.test.slice(at, at + batchSize);
-        const found = await model.answers(await Promise.all(rows.map(show)), {
-          maxNewTokens: maxAnswerTokens,
-          labels,
-          signal,
-        });
-        for (const [i, answer] of found.entries()) {
-          answers.push(answer.text);
-          const { candidates = labels } = rows[i];
-          const score = (label: string) => answer.labelScores[labels.indexOf(label)] ?? Number.NEGATIVE_INFINITY;
-          likeliestLabels.push(candidates.reduce((best, label) => (score(label) > score(best) ? label : best)));
-          vectors.push(answer.headVectors);
-        }
-        advance(vectors.length);
-      }
-      testFeatures = { ...trainFeatures, contents: undefined, vectors };
-    } else testFeatures = await extractFeatures(model, task.test, { ...extract, onProgress: advance });
+    const answers = zeroShot ? await readAnswers(model, task.test, labels, queries) : undefined;
+    const testFeatures: HeadFeatures = answers
+      ? { ...trainFeatures, contents: undefined, vectors: answers.map(({ headVectors }) => headVectors) }
+      : await extractFeatures(model, task.test, queries);
+    const likeliestLabels = answers?.map(({ labelScores }, i) => {
+      const { candidates = labels } = task.test[i];
+      const score = (label: string) => labelScores[labels.indexOf(label)] ?? Number.NEGATIVE_INFINITY;
+      return candidates.reduce((best, label) => (score(label) > score(best) ? label : best));
+    });
+    const texts = answers?.map(({ text }) => text);
 
     const side = (examples: readonly Example[], features: HeadFeatures) => ({
       features,
@@ -85,8 +73,8 @@ export async function runTask(
     });
     const experiment = runExperiment(side(task.train, trainFeatures), side(task.test, testFeatures), {
       ...experimentOptions,
-      zeroShotAnswers: zeroShot ? answers : undefined,
-      likeliestLabels: zeroShot ? likeliestLabels : undefined,
+      zeroShotAnswers: texts,
+      likeliestLabels,
     });
     const vectors = { train: trainFeatures.vectors, test: testFeatures.vectors };
     const leak = describeLeaks(await findLeaks(task.train, task.test, vectors), task.test.length);
@@ -96,7 +84,7 @@ export async function runTask(
       experiment,
       trainFeatures,
       testFeatures,
-      answers: zeroShot ? answers : undefined,
+      answers: texts,
       warnings: [...(leak ? [leak] : []), ...describeRepeats(groups, task.train), ...notes],
     };
   } finally {

@@ -1,5 +1,8 @@
+import { existsSync } from 'node:fs';
+import { basename, resolve } from 'node:path';
 import { readFileBytes } from '#platform';
 import { headName } from '../analysis/heads.ts';
+import type { ClassifierData } from '../sav/classifier.ts';
 import { encodeClassifier, parseClassifier } from '../sav/classifier-file.ts';
 import { labelsOf } from '../sav/data.ts';
 import { auditLabels } from '../sav/explain.ts';
@@ -10,9 +13,11 @@ import type { Scoring } from '../sav/scoring.ts';
 import type { Vote } from '../sav/votes.ts';
 import { printableLine } from '../text/printable.ts';
 import type { Register } from './command.ts';
+import { UsageError } from './context.ts';
 import {
-  commonPrompt,
+  common,
   type DataOptions,
+  dataKinds,
   headCount,
   oneOf,
   promptSet,
@@ -25,10 +30,11 @@ import { outputFile, writeWhole } from './files.ts';
 import { checkFitted } from './fitted.ts';
 import { integer, type ModelOptions, openModel, withCommonOptions } from './model.ts';
 import { type RefusalOptions, refusalOf, withRefusalOptions } from './open-set.ts';
+import { checkHeadOptions, checkLabels } from './training.ts';
 
 interface Options extends ModelOptions, DataOptions, RefusalOptions {
-  train: string;
-  out: string;
+  train?: string;
+  out?: string;
   heads?: number | 'auto';
   scoring?: Scoring;
   vote: Vote;
@@ -41,8 +47,9 @@ interface Options extends ModelOptions, DataOptions, RefusalOptions {
 export const fitCommand: Register = (program, run) => {
   withRefusalOptions(withDataOptions(withCommonOptions(program.command('fit'))))
     .description('Choose attention heads from labelled examples and store a classifier.')
-    .requiredOption('--train <file>', 'labelled examples, JSON Lines {image, question, label}; about 20 a label')
-    .requiredOption('--out <file>', 'the classifier, a safetensors file', outputFile)
+    .argument('[data]', `labelled examples, about 20 a label: ${dataKinds}`)
+    .option('--train <data>', 'the same')
+    .option('--out <file>', 'the classifier, a safetensors file (default: named as the data, here)', outputFile)
     .option(
       '--heads <k>',
       `attention heads that vote: a number, or auto, by leave-one-out (default: ${defaults.k})`,
@@ -70,70 +77,103 @@ export const fitCommand: Register = (program, run) => {
     .addHelpText(
       'after',
       `
+A folder of class folders has photos/cat/1.jpg, photos/dog/2.png, …; a CSV has a header: image,label or image,label,question.
 Examples:
+  headlight fit photos/ --question "Which animal is this?"   # writes photos.safetensors
   headlight fit --train train.jsonl --out pets.safetensors
   headlight fit --train train.jsonl --heads auto --cache .headlight --out pets.safetensors
   headlight fit --train train.jsonl --parity --out published.safetensors
   headlight fit --train train.jsonl --none-of-these --out open.safetensors
   headlight fit --train b.jsonl --heads-from a.safetensors --out b.safetensors`,
     )
-    .action(
-      run<Options>(async (context, options) => {
-        const train = await readData(options.train, options);
-        const { headsFrom } = options;
-        const other = headsFrom === undefined ? undefined : parseClassifier(await readFileBytes(headsFrom), headsFrom);
-        const model = await openModel(context, options);
-        if (other) checkFitted(context, other, headsFrom!, model);
-        const features = await readHeadVectors(context, model, train, options);
-        const labels = labelsOf(train);
-        const given = other?.data.heads;
-        const { classifier, leaveOneOut, groups, notes } = fitClassifier(features, labels, {
-          ...(options.parity
-            ? parity
-            : { k: options.heads, scoring: options.scoring, vote: options.vote, compare: options.compare }),
-          ...(given && { heads: given, k: given.length }),
-          maxLayer: options.maxLayer,
-          promptSet: promptSet(options).name,
-          prompt: commonPrompt(train),
-          candidates: train.map((e) => e.candidates),
-          refusal: refusalOf(options),
-        });
-        const warnings = [...describeRepeats(groups, train), ...notes];
-        for (const warning of warnings) context.note(warning);
-        await writeWhole(options.out, encodeClassifier(classifier));
+    .action((data: string | undefined, options: Options) => fitOn({ ...options, data }));
 
-        const { data } = classifier;
-        context.print(
-          table(
-            ['head', 'right', 'of', 'margin'],
-            data.heads.map((h) => [headName(h), `${h.correct}`, `${data.nExamples}`, h.margin.toFixed(3)]),
-          ),
-        );
-        context.print(
-          `\n${data.labels.length} labels: ${data.labels.map((label, i) => `${printableLine(label)} (${data.counts[i]})`).join(', ')}`,
-        );
-        if (data.leaveOneOutAccuracy !== undefined)
-          context.print(`leave-one-out accuracy ${percent(data.leaveOneOutAccuracy)} with ${data.heads.length} heads`);
-        const doubts = data.leaveOneOutAccuracy === undefined ? [] : auditLabels(classifier, features, labels);
-        for (const { index, label, against, heads, suggested } of doubts.slice(0, 5))
-          context.print(
-            printableLine(
-              `check ${train[index].source}: labelled ${label}, ${against} of ${heads} heads say otherwise, most ${suggested}`,
-            ),
-          );
-        context.print(`\nwrote ${options.out}`);
-        context.result({
-          file: options.out,
-          modelId: data.modelId,
-          labels: data.labels,
-          counts: data.counts,
-          heads: data.heads,
-          leaveOneOutAccuracy: data.leaveOneOutAccuracy,
-          leaveOneOut: leaveOneOut.map(({ k, accuracy }) => ({ k, accuracy })),
-          refusal: data.refusal,
-          warnings,
-          labelAudit: doubts.map(({ index, ...doubt }) => ({ source: train[index].source, ...doubt })),
-        });
-      }),
+  const fitOn = run<Options & { data?: string }>(async (context, options) => {
+    const location = oneData(options);
+    const out = options.out ?? (await defaultOut(location));
+    const train = await readData(context, location, options);
+    const labels = labelsOf(train);
+    checkLabels(location, labels);
+    const { headsFrom } = options;
+    const other = headsFrom === undefined ? undefined : parseClassifier(await readFileBytes(headsFrom), headsFrom);
+    const model = await openModel(context, options);
+    if (other) checkFitted(context, other, headsFrom!, model);
+    checkHeadOptions(model, options);
+    const features = await readHeadVectors(context, model, train, options);
+    const given = other?.data.heads;
+    const { classifier, leaveOneOut, groups, notes } = fitClassifier(features, labels, {
+      ...(options.parity
+        ? parity
+        : { k: options.heads, scoring: options.scoring, vote: options.vote, compare: options.compare }),
+      ...(given && { heads: given, k: given.length }),
+      maxLayer: options.maxLayer,
+      promptSet: promptSet(options).name,
+      prompt: common(train, (example) => example.prompt),
+      images: train.some(({ loadVideos }) => loadVideos) ? undefined : common(train, ({ images }) => images.length),
+      candidates: train.map((e) => e.candidates),
+      refusal: refusalOf(options),
+    });
+    const warnings = [...describeRepeats(groups, train), ...notes];
+    for (const warning of warnings) context.note(warning);
+    await writeWhole(out, encodeClassifier(classifier));
+
+    const { data } = classifier;
+    context.print(
+      table(
+        ['head', 'right', 'of', 'margin'],
+        data.heads.map((h) => [headName(h), `${h.correct}`, `${data.nExamples}`, h.margin.toFixed(3)]),
+      ),
     );
+    if (data.prompt !== undefined) context.print(`\nquestion: ${printableLine(data.prompt.trim())}`);
+    context.print(labelCounts(data));
+    if (data.leaveOneOutAccuracy !== undefined)
+      context.print(`leave-one-out accuracy ${percent(data.leaveOneOutAccuracy)} with ${data.heads.length} heads`);
+    const doubts = data.counts.every((n) => n >= 2) ? auditLabels(classifier, features, labels) : [];
+    for (const { index, label, against, heads, suggested } of doubts.slice(0, 5))
+      context.print(
+        printableLine(
+          `check ${train[index].source}: labelled ${label}, ${against} of ${heads} heads say otherwise, most ${suggested}`,
+        ),
+      );
+    context.print(`\nwrote ${out}`);
+    context.result({
+      file: out,
+      modelId: data.modelId,
+      labels: data.labels,
+      counts: data.counts,
+      heads: data.heads,
+      leaveOneOutAccuracy: data.leaveOneOutAccuracy,
+      leaveOneOut: leaveOneOut.map(({ k, accuracy }) => ({ k, accuracy })),
+      labelAudit: doubts.map(({ index, ...doubt }) => ({ source: train[index].source, ...doubt })),
+    });
+  });
 };
+
+/** What is named to fit on, once. */
+function oneData({ data, train }: { data?: string; train?: string }): string {
+  if ((data === undefined) === (train === undefined))
+    throw new UsageError('give the labelled examples once: headlight fit photos/, or --train (see --help)');
+  return data ?? train!;
+}
+
+/** `photos/` makes `photos.safetensors`. What is there in its place is replaced only if fit has written it. */
+async function defaultOut(location: string): Promise<string> {
+  const name = location === '-' ? 'classifier' : basename(resolve(location)).replace(/\.(jsonl?|ndjson|csv|tsv)$/i, '');
+  const file = outputFile(`${name || 'classifier'}.safetensors`);
+  if (!existsSync(file)) return file;
+  try {
+    parseClassifier(await readFileBytes(file), file);
+  } catch {
+    throw new UsageError(`${file} is there and is no classifier of fit's: name another file by --out`);
+  }
+  return file;
+}
+
+/** Labels that are named; a task of hundreds has the rest in --json. */
+const shownLabels = 20;
+
+function labelCounts({ labels, counts }: ClassifierData): string {
+  const shown = labels.slice(0, shownLabels).map((label, i) => `${printableLine(label)} (${counts[i]})`);
+  const more = labels.length - shown.length;
+  return `${labels.length} labels: ${shown.join(', ')}${more > 0 ? ` and ${more} more, with ${Math.min(...counts)} to ${Math.max(...counts)} examples each` : ''}`;
+}

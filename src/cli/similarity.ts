@@ -7,7 +7,7 @@ import { defaults, fitClassifier } from '../sav/fit.ts';
 import { type CsvRow, numbers, type OutputOptions, short, withOutputOptions, writeResults } from './analysis.ts';
 import type { Register } from './command.ts';
 import { UsageError } from './context.ts';
-import { type DataOptions, headCount, oneOf, readData, readHeadVectors, withDataOptions } from './data.ts';
+import { type DataOptions, dataKinds, headCount, oneOf, readData, readHeadVectors, withDataOptions } from './data.ts';
 import { percent, table } from './experiments.ts';
 import { collect, integer, type ModelOptions, openModel, withCommonOptions } from './model.ts';
 
@@ -21,7 +21,7 @@ interface Options extends ModelOptions, DataOptions, OutputOptions {
 export const similarityCommand: Register = (program, run) => {
   withOutputOptions(withDataOptions(withCommonOptions(program.command('similarity'))))
     .description('How alike heads behave in two tasks, and which heads SAVs would choose for both.')
-    .requiredOption('--data <file>', 'labelled examples, JSON Lines {image, question, label}; give it twice', collect)
+    .requiredOption('--data <file>', `labelled examples: ${dataKinds}; give it twice`, collect)
     .option(
       '--measure <name>',
       'cosine: of a head’s mean outputs; cka: of its outputs for the same pictures, row by row',
@@ -40,7 +40,10 @@ Examples:
     .action(
       run<Options>(async (context, options) => {
         if (options.data.length !== 2) throw new UsageError('two tasks are compared: give --data twice');
-        const tasks = await Promise.all(options.data.map((file) => readData(file, options)));
+        const tasks = [
+          await readData(context, options.data[0], options),
+          await readData(context, options.data[1], options),
+        ];
         const model = await openModel(context, options);
         const features = [];
         for (const [i, examples] of tasks.entries())

@@ -15,7 +15,7 @@ import {
 } from './analysis.ts';
 import type { Register } from './command.ts';
 import { type Context, UsageError } from './context.ts';
-import { type DataOptions, readData, readHeadVectors, withDataOptions } from './data.ts';
+import { type DataOptions, dataKinds, readData, readHeadVectors, withDataOptions } from './data.ts';
 import { type EditOptions, withEditOptions } from './edits.ts';
 import { table } from './experiments.ts';
 import { integer, type ModelOptions, openModel, withCommonOptions } from './model.ts';
@@ -36,7 +36,7 @@ export const wordsCommand: Register = (program, run) => {
     .description('Words of heads: the tokens that a head’s output makes likelier, through W_O and the unembedding.')
     .option('--prompt <text>', 'a question: the heads’ outputs at one of its positions')
     .option('--raw-prompt', 'take the prompt as it is, with the checkpoint’s own placeholders in it')
-    .option('--data <file>', 'instead of a prompt: the heads’ mean outputs over examples, JSON Lines {image, question}')
+    .option('--data <file>', `instead of a prompt: the heads’ mean outputs over examples: ${dataKinds}`)
     .option(
       '--heads <list>',
       'layer.head, separated by commas; 2.* for a layer; all (default: see --strongest)',
@@ -123,7 +123,7 @@ async function open(context: Context, options: Options) {
     throw new UsageError('--data brings its own pictures: leave --image and --video out');
   if (options.edits) throw new UsageError('--edits are of a prompt’s run; examples are read as the model is');
   if (position !== -1) throw new UsageError('--position is of a prompt; of examples, the last position is read');
-  const examples = await readData(options.data!, options, 'optional');
+  const examples = await readData(context, options.data!, options, { labels: 'optional' });
   const model = await openModel(context, options);
   const { vectors } = await readHeadVectors(context, model, examples, options);
   const { text } = model.model.config;

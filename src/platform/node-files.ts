@@ -1,11 +1,11 @@
 import { createHash } from 'node:crypto';
-import { createReadStream } from 'node:fs';
-import { open, readFile, stat } from 'node:fs/promises';
-import { join } from 'node:path';
+import { createReadStream, type Dirent } from 'node:fs';
+import { open, readdir, readFile, realpath, stat } from 'node:fs/promises';
+import { basename, dirname, isAbsolute, join, relative, resolve, sep } from 'node:path';
 import { fileURLToPath } from 'node:url';
 import { FileError } from './errors.ts';
 import { checkName, checkRange } from './file-name.ts';
-import type { Folder } from './types.ts';
+import type { Folder, FolderEntry } from './types.ts';
 
 /**
  * A folder on disk. Symbolic links are followed: the Hugging Face cache consists of them.
@@ -29,7 +29,45 @@ export async function openFolder(location: string | URL): Promise<Folder> {
       ),
     size: async (name) => (await stat(file(name)).catch(explain(file(name)))).size,
     read: async (name, start = 0, end) => readRange(file(name), start, end),
+    list: async (name) => listFolder(name === '' ? path : file(name)),
+    nameOf: async (wanted) => nameInside(path, wanted),
   };
+}
+
+async function listFolder(path: string): Promise<FolderEntry[]> {
+  const entries = await readdir(path, { withFileTypes: true }).catch(explain(path));
+  return Promise.all(entries.map((entry) => folderEntry(path, entry)));
+}
+
+/** Links are what they link to. */
+async function folderEntry(folder: string, entry: Dirent): Promise<FolderEntry> {
+  const { name } = entry;
+  const info = entry.isSymbolicLink() ? await stat(join(folder, name)).catch(() => undefined) : entry;
+  if (info?.isDirectory()) return { name, kind: 'folder', realPath: await realpath(join(folder, name)) };
+  return { name, kind: info?.isFile() ? 'file' : 'other' };
+}
+
+/** By the path as it is written, then with links resolved: a working directory is often told in both ways. */
+async function nameInside(folder: string, wanted: string): Promise<string | undefined> {
+  let path: string;
+  try {
+    path = pathOf(wanted);
+  } catch {
+    return undefined; // an address
+  }
+  if (/^[a-z]:/i.test(path) && !isAbsolute(path)) return undefined; // of Windows, which this is not
+  const file = resolve(path);
+  const real = (of: string) => realpath(of).catch(() => resolve(of));
+  return (
+    relativeName(resolve(folder), file) ??
+    relativeName(await real(folder), join(await real(dirname(file)), basename(file)))
+  );
+}
+
+function relativeName(folder: string, file: string): string | undefined {
+  const name = relative(folder, file);
+  const segments = name.split(sep);
+  return name === '' || segments[0] === '..' || isAbsolute(name) ? undefined : segments.join('/');
 }
 
 /**

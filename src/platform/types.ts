@@ -5,6 +5,15 @@ export interface AdapterOptions {
   software?: boolean;
 }
 
+/** What stands in a folder. */
+export interface FolderEntry {
+  readonly name: string;
+  /** What it is, or what it links to; 'other' is a pipe, a device, or a link to nothing. */
+  readonly kind: 'file' | 'folder' | 'other';
+  /** Of a folder, where it really is: one that links to what holds it is known by that. */
+  readonly realPath?: string;
+}
+
 /** A folder of files, wherever it is: on disk, behind a URL, picked in a page, or in memory. */
 export interface Folder {
   /** Where it is, for messages: a path or a URL. */
@@ -15,6 +24,13 @@ export interface Folder {
   size(name: string): Promise<number>;
   /** Bytes [start, end) of a file, by default all of them. */
   read(name: string, start?: number, end?: number): Promise<Uint8Array>;
+  /** What stands in a subfolder ('' for the folder itself), in no order. Absent where nothing tells, as on a web server. */
+  list?(name: string): Promise<FolderEntry[]>;
+  /**
+   * The name here of a file that is given by its path on this machine or its `file:` URL; undefined where it is not inside.
+   * Absent where files have no paths.
+   */
+  nameOf?(path: string): Promise<string | undefined>;
 }
 
 /** A decoded picture, as PIL's `convert('RGB')` gives it. */

@@ -40,6 +40,7 @@ const settingsSchema = z
     dHead: count.min(1).max(100_000),
     promptSet: z.string().max(1000),
     prompt: z.string().max(1_000_000).optional(),
+    images: count.optional(),
     scoring: z.enum(['train', 'leave-one-out']),
     vote: z.enum(['majority', 'soft', 'weighted']),
     compare: z.enum(['cosine', 'gaussian']),

@@ -32,6 +32,8 @@ export interface ClassifierData {
   readonly promptSet: string;
   /** The training prompt, where all examples had the same one. */
   readonly prompt?: string;
+  /** Pictures of each training example, where all had as many and none a video. */
+  readonly images?: number;
   readonly scoring: Scoring;
   readonly vote: Vote;
   readonly compare: Compare;

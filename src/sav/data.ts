@@ -1,81 +1,149 @@
-// Reading a task: JSON Lines, one example a line, hostile until checked.
-import { z } from 'zod';
+// Reading a task: a file of rows, JSON Lines or CSV, or a folder of pictures.
 import { quote } from '../checkpoint/errors.ts';
 import { contentOf, type Example, fingerprint } from './features.ts';
 import { vectorKey } from './groups.ts';
+import { type ExampleFolder, findPlace, type PictureFolders, type Place, readPlace } from './picture-files.ts';
 import { fillTemplate, type PromptSet, promptSets, templateFields } from './prompt-sets.ts';
+import { type BadRow, fieldNames, parseRows, questionField, type Row } from './rows.ts';
 
-/** The part of a platform Folder that reading a task needs. */
-export interface ExampleFolder {
-  readonly location: string;
-  read(name: string): Promise<Uint8Array>;
-}
-
-export interface ReadOptions {
+/** How examples are asked. */
+export interface QuestionOptions {
   /** Default: general, that is {image, question, label}. */
   promptSet?: PromptSet;
+  /** The question of what has none of its own. */
+  question?: string;
+  /** Instead: the whole prompt of what has no question of its own, as a classifier keeps it. */
+  prompt?: string;
+  /** Where there is none of these and nothing in the file has a question: this one. */
+  defaultQuestion?: string;
+  /** A thing the user should see: that the default question stands in, files that are left out. */
+  onNotice?: (message: string) => void;
+}
+
+export interface ReadOptions extends QuestionOptions {
   /** 'optional' for queries, whose answers nobody may know yet. Default: 'required'. */
   labels?: 'required' | 'optional';
   /** Where image paths are looked up. Default: beside the data file. */
   imageFolder?: ExampleFolder;
+  /** A folder in which pictures may be too, given by absolute paths or by `..`. */
+  allowedFolder?: ExampleFolder;
+  /** Told of each row that cannot be used, which is then left out. Default: the first such row is an error. */
+  onBadRow?: BadRow;
 }
 
 /**
- * Examples of a JSON Lines file, in file order; empty lines are passed over.
+ * Examples of a file, in its order: JSON Lines, or CSV whose header names the fields. Empty lines are passed over.
  *
  * A row of the general kind may have images, a video (`video`: a file, or a list of frames), or neither.
  * Paths are relative to the data file's own folder and may not leave it, so that a data file from a stranger
- * cannot pull private pictures into a report; images kept elsewhere need `imageFolder`.
+ * cannot pull private pictures into a report; images kept elsewhere need `imageFolder` or `allowedFolder`.
  * An optional field `candidates` (list of labels) limits the vote for that row.
  * @throws {Error} `file:line: …` for the first line that is not what it should be.
  */
 export async function readExamples(folder: ExampleFolder, file: string, options: ReadOptions = {}): Promise<Example[]> {
   const promptSet: PromptSet = options.promptSet ?? promptSets.general;
-  const imageFolder = options.imageFolder ?? folder;
-  const base = options.imageFolder ? '' : file.slice(0, file.lastIndexOf('/') + 1);
-  const rowSchema = schemaOf(promptSet, options.labels ?? 'required');
-  const lines = decodeUtf8(await folder.read(file), file).split(/\r?\n/);
-  const rows: { row: Record<string, unknown>; source: string }[] = [];
-  for (const [index, line] of lines.entries()) {
-    if (line.trim() === '') continue;
-    const source = `${file}:${index + 1}`;
-    rows.push({ row: parseRow(line, rowSchema, source), source });
-  }
-  checkPictures(rows, promptSet);
+  const bad = options.onBadRow ?? fail;
+  const pictures: PictureFolders = {
+    folder: options.imageFolder ?? folder,
+    base: options.imageFolder ? '' : file.slice(0, file.lastIndexOf('/') + 1),
+    allowed: options.allowedFolder,
+  };
+  const rows = parseRows(await folder.read(file), file, { promptSet, labels: options.labels ?? 'required', bad });
+  const promptOf = prompts(rows, promptSet, options);
   const examples: Example[] = [];
-  for (const { row, source } of rows) {
-    const images = insidePaths(
-      promptSet.imageFields.flatMap((field) => (row[field] || []) as string | string[]),
-      source,
-    );
-    const video = promptSet.videoField === undefined ? undefined : row[promptSet.videoField];
-    const clip = insidePaths([(video ?? []) as string | string[]].flat(), source);
-    const read = (paths: readonly string[]) =>
-      Promise.all(paths.map((path) => readPicture(imageFolder, base + path, source)));
-    const text = new Map(templateFields(promptSet).map((field) => [field, row[field] as string]));
-    const label = row[promptSet.labelField] as string | undefined;
-    const candidates = row.candidates as string[] | undefined;
-    if (label !== undefined && candidates && !candidates.includes(label)) {
-      throw new Error(`${source}: label '${label}' is not among its candidates (${candidates.join(', ')})`);
+  for (const row of rows) {
+    try {
+      examples.push(await exampleOf(row, promptOf(row), promptSet, pictures));
+    } catch (error) {
+      bad(`${row.source}: ${(error as Error).message}`);
     }
-    examples.push({
-      source,
-      prompt: fillTemplate(promptSet, text),
-      images,
-      loadImages: () => read(images),
-      ...(clip.length && {
-        loadVideos: async () => {
-          const files = await read(clip);
-          return [typeof video === 'string' ? { name: video, file: files[0] } : { frames: files }];
-        },
-      }),
-      label,
-      candidates,
-      group: promptSet.groupField && (row[promptSet.groupField] as string),
-    });
   }
-  if (examples.length === 0) throw new Error(`${file}: no examples; expected one JSON object a line`);
   return examples;
+}
+
+const fail: BadRow = (problem) => {
+  throw new Error(problem);
+};
+
+async function exampleOf(
+  { source, fields }: Row,
+  prompt: string,
+  promptSet: PromptSet,
+  pictures: PictureFolders,
+): Promise<Example> {
+  const images = promptSet.imageFields.flatMap((field) => (fields[field] || []) as string | string[]);
+  const imagePlaces = await places(images, pictures);
+  const video = promptSet.videoField === undefined ? undefined : fields[promptSet.videoField];
+  const clip = [(video ?? []) as string | string[]].flat();
+  const clipPlaces = await places(clip, pictures);
+  const label = fields[promptSet.labelField] as string | undefined;
+  const candidates = (fields.candidates ?? undefined) as string[] | undefined;
+  if (label !== undefined && candidates && !candidates.includes(label))
+    throw new Error(`label '${label}' is not among its candidates (${candidates.join(', ')})`);
+  const read = (found: readonly Place[], paths: readonly string[]) =>
+    Promise.all(found.map((place, i) => readPlace(place, paths[i]))).catch((error: Error) => {
+      throw new Error(`${source}: ${error.message}`, { cause: error });
+    });
+  return {
+    source,
+    prompt,
+    images,
+    loadImages: () => read(imagePlaces, images),
+    ...(clip.length && {
+      loadVideos: async () => {
+        const files = await read(clipPlaces, clip);
+        return [typeof video === 'string' ? { name: video, file: files[0] } : { frames: files }];
+      },
+    }),
+    label,
+    candidates,
+    group: promptSet.groupField && (fields[promptSet.groupField] as string),
+  };
+}
+
+const places = (paths: readonly string[], pictures: PictureFolders): Promise<Place[]> =>
+  Promise.all(paths.map((path) => findPlace(path, pictures)));
+
+/** How a row's prompt is made. The function throws for a row that has no question and gets none. */
+function prompts(rows: readonly Row[], promptSet: PromptSet, options: QuestionOptions): (row: Row) => string {
+  const fieldsOfTemplate = templateFields(promptSet);
+  const hasQuestion = ({ fields }: Row) => fields[questionField] !== undefined;
+  const hasPicture = ({ fields }: Row) => promptSet.imageFields.some((field) => fields[field]) || fields.video;
+  const isMute = fieldsOfTemplate.includes(questionField) && !rows.some(hasQuestion) && rows.some(hasPicture);
+  const standIn = options.question ?? (isMute && options.prompt === undefined ? theDefault(options) : undefined);
+  return (row) => {
+    const isAsked = !fieldsOfTemplate.includes(questionField) || hasQuestion(row);
+    if (!isAsked && options.question === undefined && options.prompt !== undefined) return options.prompt;
+    if (!isAsked && standIn === undefined)
+      throw new Error(
+        `has no field '${questionField}'; it has ${fieldNames(row.fields)}; one question for all rows without is --question (question)`,
+      );
+    const text = (field: string) => (row.fields[field] ?? standIn) as string;
+    return fillTemplate(promptSet, new Map(fieldsOfTemplate.map((field) => [field, text(field)])));
+  };
+}
+
+function theDefault({ defaultQuestion, onNotice }: QuestionOptions): string | undefined {
+  if (defaultQuestion !== undefined)
+    onNotice?.(`no question is given: each picture is asked “${defaultQuestion}”; --question asks another`);
+  return defaultQuestion;
+}
+
+/**
+ * The prompt of a picture that comes without a row.
+ * @throws {Error} where the prompt set asks for more than a question, or there is none.
+ */
+export function promptOfPicture(options: QuestionOptions): string {
+  const { promptSet = promptSets.general, question, prompt } = options;
+  if (question === undefined && prompt !== undefined) return prompt;
+  const other = templateFields(promptSet).find((field) => field !== questionField);
+  if (other !== undefined)
+    throw new Error(
+      `prompt set ${promptSet.name} needs a field ${quote(other)} with each picture; give a CSV or JSON Lines`,
+    );
+  const text = question ?? theDefault(options);
+  if (text === undefined) throw new Error('pictures come without a question; give one: --question (question)');
+  return fillTemplate(promptSet, new Map([[questionField, text]]));
 }
 
 /** The labels of examples that must all have one. */
@@ -144,94 +212,4 @@ export function describeLeaks(leaks: readonly Leak[], testRows: number): string 
       `${pictured.length} of ${testRows} test rows show a picture of the training rows with another text ${list(pictured)}: the accuracy may be too high`,
     );
   return lines.join('; ');
-}
-
-const labelValue = z.union([z.string().trim().min(1), z.number(), z.boolean()]).transform(String);
-const imagePath = z.string().min(1);
-
-/** A row's fields; others are ignored, since published files carry many. Numbers and booleans pass as text. */
-function schemaOf(set: PromptSet, labels: 'required' | 'optional') {
-  const shape: Record<string, z.ZodType> = {};
-  for (const field of templateFields(set)) shape[field] = z.union([z.string(), z.number()]).transform(String);
-  for (const [i, field] of set.imageFields.entries()) {
-    const paths = z.union([imagePath, z.array(imagePath)]);
-    const first = set.videoField === undefined ? paths : paths.nullish();
-    shape[field] = i === 0 ? first : imagePath.or(z.literal('')).nullish();
-  }
-  if (set.videoField) shape[set.videoField] = z.union([imagePath, z.array(imagePath).min(1)]).nullish();
-  if (set.groupField) shape[set.groupField] = z.union([z.string(), z.number()]).transform(String);
-  shape.candidates = z.array(labelValue).min(1).optional();
-  shape[set.labelField] =
-    labels === 'required' ? labelValue : labelValue.nullish().transform((label) => label ?? undefined);
-  return z.object(shape);
-}
-
-function parseRow(line: string, schema: z.ZodType, source: string): Record<string, unknown> {
-  let json: unknown;
-  try {
-    json = JSON.parse(line);
-  } catch (error) {
-    throw new Error(`${source}: not a JSON object: ${(error as Error).message}`);
-  }
-  const result = schema.safeParse(json);
-  if (!result.success) {
-    const [issue] = result.error.issues;
-    const missing = issue.path.length === 1 && !Object.hasOwn(Object(json), issue.path[0]);
-    const field = issue.path.join('.');
-    if (missing) throw new Error(`${source}: has no field '${field}'; it has ${fieldsOf(json)}`);
-    throw new Error(`${source}: ${field ? `field '${field}': ` : ''}${issue.message}`);
-  }
-  return result.data as Record<string, unknown>;
-}
-
-/** Names of a row's fields, as many as a line holds. */
-function fieldsOf(row: unknown): string {
-  const names = Object.keys(Object(row)).map((name) => quote(name));
-  const more = names.length - 8;
-  return `${names.slice(0, 8).join(', ') || 'none'}${more > 0 ? ` and ${more} more` : ''}`;
-}
-
-/**
- * A file of rows without any pictures is a task on text. One row that lacks what others have is rather a slip.
- * @throws Error naming the row.
- */
-function checkPictures(
-  rows: readonly { row: Record<string, unknown>; source: string }[],
-  { imageFields: [image], videoField }: PromptSet,
-): void {
-  if (videoField === undefined) return;
-  const speaks = ({ row }: (typeof rows)[number]) => row[image] !== undefined || row[videoField] !== undefined;
-  const silent = rows.some(speaks) && rows.find((each) => !speaks(each));
-  if (silent)
-    throw new Error(`${silent.source}: has no field '${image}' or '${videoField}' (null, where it is text alone)`);
-}
-
-/** @throws Error for a path that leaves the data file's folder. */
-function insidePaths(paths: readonly string[], source: string): readonly string[] {
-  for (const path of paths) {
-    const outside =
-      path.split(/[\\/]/).includes('..') || /^([\\/]|[A-Za-z][\w+.-]*:)/.test(path) || path.includes('\0');
-    if (outside) {
-      throw new Error(
-        `${source}: '${path}' is outside the data file's folder; use a path relative to that folder, or name the folder of the images`,
-      );
-    }
-  }
-  return paths;
-}
-
-async function readPicture(folder: ExampleFolder, path: string, source: string): Promise<Uint8Array> {
-  try {
-    return await folder.read(path);
-  } catch (error) {
-    throw new Error(`${source}: cannot read '${path}' in ${folder.location}: ${(error as Error).message}`);
-  }
-}
-
-function decodeUtf8(bytes: Uint8Array, file: string): string {
-  try {
-    return new TextDecoder('utf-8', { fatal: true }).decode(bytes);
-  } catch {
-    throw new Error(`${file}: is not UTF-8 text`);
-  }
 }

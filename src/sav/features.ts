@@ -43,8 +43,14 @@ export interface ShownExample {
   prompt: string;
 }
 
-/** Examples that are given to a model at once: their activations are in memory together. */
-const batchSize = 16;
+/**
+ * Examples to give to a model at once: 16 of a small one; of a large one, which has enough to do with one, no more, so that
+ * progress and Ctrl-C wait for one alone. Not by the clock, since last bits may depend on it.
+ */
+export function examplesAtOnce({ nLayers, nHeads, dHead }: HeadVectorSource): number {
+  const weights = 12 * nLayers * (nHeads * dHead) ** 2; // about those of the decoder's blocks
+  return Math.min(16, Math.max(1, Math.floor(2 ** 26 / weights)));
+}
 
 /** One row of a task. Image bytes are read when asked for, so that listing a data set costs no file reads. */
 export interface Example {
@@ -121,9 +127,24 @@ function identify(example: Example): Promise<{ input: string; content: string }>
   return known;
 }
 
+/** An example whose source is its only picture needs no other name. */
+const isPicture = ({ source, images }: Example): boolean => images.length === 1 && source.endsWith(images[0]);
+
+/** What an example is called: its pictures, as its file names them; else where it comes from. */
+export const exampleName = (example: Example): string =>
+  isPicture(example) ? example.source : example.images.join(', ') || example.source;
+
 /** What the model is shown of an example, read. */
-export async function show({ source, prompt, images, loadImages, loadVideos }: Example): Promise<ShownExample> {
-  return { source, prompt, images: await loadImages(), imageNames: images, videos: await loadVideos?.() };
+export async function show(example: Example): Promise<ShownExample> {
+  const { source, prompt, images, loadImages, loadVideos } = example;
+  const named = isPicture(example); // a picture's error says its name, once is enough
+  return {
+    source: named ? undefined : source,
+    prompt,
+    images: await loadImages(),
+    imageNames: named ? [source] : images,
+    videos: await loadVideos?.(),
+  };
 }
 
 /** Cache key of one example's head vectors: everything that their values depend on. */
@@ -149,6 +170,7 @@ export async function extractFeatures(
   const shape = { nLayers, nHeads: source.nHeads, dHead: source.dHead };
   const vectors: Float32Array[] = [];
   const missing: { index: number; key: string | undefined }[] = [];
+  const atOnce = source.headVectorsOf ? examplesAtOnce(source) : 1;
   let done = 0;
   let cached = 0;
 
@@ -180,7 +202,7 @@ export async function extractFeatures(
     }
     if (entry) onNotice?.(`feature cache entry ${key} ${entry.problem}; ${example.source} is computed again`);
     missing.push({ index, key });
-    if (missing.length === (source.headVectorsOf ? batchSize : 1)) await compute();
+    if (missing.length === atOnce) await compute();
   }
   if (missing.length) await compute();
   const contents = await Promise.all(examples.map(contentOf));

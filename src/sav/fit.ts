@@ -52,6 +52,8 @@ export interface FitOptions {
   ranking?: HeadRanking;
   promptSet?: string;
   prompt?: string;
+  /** Pictures of each example, where all have as many. */
+  images?: number;
   precision?: string;
 }
 
@@ -151,6 +153,7 @@ export function fitClassifier(features: HeadFeatures, exampleLabels: readonly st
       dHead: features.dHead,
       promptSet: options.promptSet ?? 'general',
       prompt: options.prompt,
+      images: options.images,
       scoring,
       vote,
       compare,

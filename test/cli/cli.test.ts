@@ -81,7 +81,14 @@ describe('usage', () => {
     [['fit', '--train', 'x', '--out', 'y', '--heads', 'many'], /Give a number of heads, or auto/],
     [['eval', '--train', 'x', '--test', 'y', '--label-prompt', 'a cat'], /Write \{label\} where the label belongs/],
     [['classify', '--classifier', 'x'], /give either --data or a query/],
-    [['classify', '--classifier', 'x', '--data', 'y', '--question', 'q'], /give either --data or a query/],
+    [['classify', '--classifier', 'x', '--data', 'y', 'a.jpg'], /give either --data or a query/],
+    [['classify', '--classifier', 'x', 'rows.csv'], /rows\.csv: holds rows, it is no picture: give it by --data/],
+    [
+      ['classify', '--classifier', 'x', '--csv', 'a.jpg', 'b.jpg'],
+      /Name a \.csv file, or put --csv behind the pictures/,
+    ],
+    [['fit'], /give the labelled examples once/],
+    [['fit', 'photos', '--train', 'x'], /give the labelled examples once/],
     [['classify', '--classifier', 'x', '--data', 'y', '--video', 'v'], /give either --data or a query/],
     [['inspect', '--image-size', '640'], /Give a width and a height in pixels, as in 640x480/],
     [
@@ -296,7 +303,17 @@ describe('commands on the embedded checkpoint', () => {
     expect(fitted).toMatchObject({ labels: ['warm', 'cool'], counts: [6, 6] });
     expect(fitted.heads).toHaveLength(5);
 
-    const classify = await headlight('classify', '--classifier', out, '--data', test, '--cache', cache);
+    const classify = await headlight(
+      'classify',
+      '--classifier',
+      out,
+      '--data',
+      test,
+      '--cache',
+      cache,
+      '--json',
+      '--votes',
+    );
     expect(classify.code, classify.stderr).toBe(0);
     const lines = classify.stdout
       .trim()
@@ -387,7 +404,7 @@ describe('commands on the embedded checkpoint', () => {
     const fit = await headlight('fit', ...model, '--train', train, '--heads', '3', '--out', out, '--json');
     expect(fit.code, fit.stderr).toBe(0);
     expect(JSON.parse(fit.stdout)).toMatchObject({ labels: ['red', 'blue'], counts: [4, 4] });
-    const query = ['--classifier', out, '--question', 'a red jay', '--json'];
+    const query = ['--classifier', out, '--question', 'a red jay', '--json', '--votes'];
     const classify = await headlight('classify', ...model, ...query);
     expect(classify.code, classify.stderr).toBe(0);
     const { votes, source } = JSON.parse(classify.stdout);

@@ -74,7 +74,11 @@ describe('readExamples', () => {
     ['no image', JSON.stringify({ question: 'q', label: 'l' }), "t.jsonl:2: has no field 'image' or 'video'"],
     ['an empty label', row({ label: ' ' }), /^t\.jsonl:2: field 'label': /],
     ['a label that is a list', row({ label: ['a'] }), /^t\.jsonl:2: field 'label': /],
-    ['a question that is null', row({ question: null }), /^t\.jsonl:2: field 'question': /],
+    [
+      'a question that is null',
+      row({ question: null }),
+      /^t\.jsonl:2: has no field 'question'; it has "image", "label"; /,
+    ],
     ['an image that is a number', row({ image: ['x', 7] }), /^t\.jsonl:2: field 'image/],
     [
       'a way out of the folder',

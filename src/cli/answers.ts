@@ -1,0 +1,81 @@
+// What a model says to queries without examples, for `demo` and `eval`, and how that is kept in a feature cache.
+import { sha256Hex } from '../checkpoint/sha256.ts';
+import type { Answer, VisionLanguageModel } from '../model/vision-language-model.ts';
+import { decodeEntry, type EntryShape, encodeEntry } from '../sav/feature-cache.ts';
+import { type Example, type ExtractOptions, examplesAtOnce, featureKey, show } from '../sav/features.ts';
+
+/** Longest answer that can still be a label; greedy text beyond it would not match anyway. */
+const maxNewTokens = 12;
+
+type AnswerSource = Pick<VisionLanguageModel, 'answers' | 'endTokens'> &
+  Parameters<typeof featureKey>[0] & { readonly generationConfig?: { readonly values: unknown } };
+
+/** Answers to every example, in order; of one that the store knows, without a forward pass. */
+export async function readAnswers(
+  model: AnswerSource,
+  examples: readonly Example[],
+  labels: readonly string[],
+  { store, signal, onProgress, onNotice }: ExtractOptions = {},
+): Promise<Answer[]> {
+  const answers: Answer[] = [];
+  const missing: number[] = [];
+  let cached = 0;
+  let done = 0;
+  const said = () => onProgress?.(++done, examples.length, cached);
+  const compute = async () => {
+    signal?.throwIfAborted();
+    const batch = missing.splice(0);
+    const shown = await Promise.all(batch.map((i) => show(examples[i])));
+    for (const [b, answer] of (await model.answers(shown, { maxNewTokens, labels, signal })).entries()) {
+      const i = batch[b];
+      if (store) await store.put(await answerKey(model, examples[i], labels), await encodeAnswer(answer, model));
+      answers[i] = answer;
+      said();
+    }
+  };
+  for (const [i, example] of examples.entries()) {
+    signal?.throwIfAborted();
+    const key = store && (await answerKey(model, example, labels));
+    const bytes = store && key ? await store.get(key) : undefined;
+    const found = bytes && (await decodeAnswer(bytes, model));
+    if (found && 'text' in found) {
+      answers[i] = found;
+      cached++;
+      said();
+      continue;
+    }
+    if (found) onNotice?.(`feature cache entry ${key} ${found.problem}; ${example.source} is answered again`);
+    missing.push(i);
+    if (missing.length === examplesAtOnce(model)) await compute();
+  }
+  if (missing.length) await compute();
+  return answers;
+}
+
+/** What an answer depends on: what head vectors do, and how texts are generated and labels scored. */
+async function answerKey(model: AnswerSource, example: Example, labels: readonly string[]): Promise<string> {
+  const how = ['answer', maxNewTokens, [...model.endTokens], model.generationConfig?.values, labels];
+  return sha256Hex(JSON.stringify([await featureKey(model, example), how]));
+}
+
+/** An entry: the SHA-256 of a line of JSON, that line (the text, how likely each label is), and the head vectors as theirs. */
+async function encodeAnswer({ text, labelScores, headVectors }: Answer, shape: EntryShape): Promise<Uint8Array> {
+  const line = JSON.stringify([text, labelScores]);
+  const head = new TextEncoder().encode(`${await sha256Hex(line)}${line}\n`);
+  const vectors = await encodeEntry(headVectors, shape);
+  const bytes = new Uint8Array(head.length + vectors.length);
+  bytes.set(head);
+  bytes.set(vectors, head.length);
+  return bytes;
+}
+
+async function decodeAnswer(bytes: Uint8Array, shape: EntryShape): Promise<Answer | { problem: string }> {
+  const end = bytes.indexOf(0x0a);
+  const head = new TextDecoder().decode(bytes.subarray(0, Math.max(end, 0)));
+  const line = head.slice(64);
+  if ((await sha256Hex(line)) !== head.slice(0, 64)) return { problem: 'fails its checksum' };
+  const entry = await decodeEntry(bytes.subarray(end + 1), shape);
+  if ('problem' in entry) return entry;
+  const [text, labelScores] = JSON.parse(line) as [string, number[]];
+  return { text, labelScores, headVectors: entry.values };
+}
