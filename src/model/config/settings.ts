@@ -5,6 +5,11 @@ import { ConfigError } from '../errors.ts';
 import { parse } from '../json.ts';
 
 export const count = z.int().min(1).max(1_000_000);
+/** More than any model has by far, and few enough to go through one by one whatever is done with them. */
+export const layerCount = z.int().min(1).max(1000);
+export const headCount = z.int().min(1).max(4096);
+/** Of an image in pixels, as the processors' settings have it. */
+export const imageSide = z.int().min(1).max(16384);
 export const epsilon = z.number().positive().max(1);
 export const tokenId = z.int().min(0).max(10_000_000);
 

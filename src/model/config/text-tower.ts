@@ -1,6 +1,6 @@
 import { z } from 'zod';
 import type { BlockShape } from './block.ts';
-import { count, epsilon, type Settings, tokenId } from './settings.ts';
+import { count, epsilon, headCount, layerCount, type Settings, tokenId } from './settings.ts';
 
 /** The text side of a dual encoder (HF `CLIPTextConfig`, `SiglipTextConfig`). */
 export interface TextTowerConfig extends BlockShape {
@@ -18,8 +18,8 @@ const common = {
   vocab_size: count,
   hidden_size: count,
   intermediate_size: count,
-  num_hidden_layers: count.default(12),
-  num_attention_heads: count,
+  num_hidden_layers: layerCount.default(12),
+  num_attention_heads: headCount,
   max_position_embeddings: count,
   hidden_act: z.string(),
   layer_norm_eps: epsilon,
@@ -35,7 +35,7 @@ const clipSchema = z.object({
   vocab_size: count.default(49408),
   hidden_size: count.default(512),
   intermediate_size: count.default(2048),
-  num_attention_heads: count.default(8),
+  num_attention_heads: headCount.default(8),
   max_position_embeddings: count.default(77),
   hidden_act: z.string().default('quick_gelu'),
   layer_norm_eps: epsilon.default(1e-5),
@@ -47,7 +47,7 @@ const siglipSchema = z.object({
   vocab_size: count.default(32000),
   hidden_size: count.default(768),
   intermediate_size: count.default(3072),
-  num_attention_heads: count.default(12),
+  num_attention_heads: headCount.default(12),
   max_position_embeddings: count.default(64),
   hidden_act: z.string().default('gelu_pytorch_tanh'),
   layer_norm_eps: epsilon.default(1e-6),

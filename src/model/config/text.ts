@@ -1,6 +1,6 @@
 import { z } from 'zod';
 import type { BlockShape } from './block.ts';
-import { count, epsilon, type Settings } from './settings.ts';
+import { count, epsilon, headCount, layerCount, type Settings } from './settings.ts';
 
 /** How the rotary frequencies are made (HF `rope_parameters`). */
 export type RopeConfig =
@@ -136,9 +136,9 @@ const ropeSchema = z.looseObject({
 const sizes = {
   hidden_size: count.optional(),
   intermediate_size: count.optional(),
-  num_hidden_layers: count.optional(),
-  num_attention_heads: count.optional(),
-  num_key_value_heads: count.nullish(),
+  num_hidden_layers: layerCount.optional(),
+  num_attention_heads: headCount.optional(),
+  num_key_value_heads: headCount.nullish(),
   head_dim: count.nullish(),
   vocab_size: count.optional(),
   max_position_embeddings: count.optional(),

@@ -1,6 +1,6 @@
 import { z } from 'zod';
 import type { BlockShape } from './block.ts';
-import { count, epsilon, type Settings } from './settings.ts';
+import { count, epsilon, headCount, imageSide, layerCount, type Settings } from './settings.ts';
 
 /** A vision transformer over square images (HF `CLIPVisionConfig`, `SiglipVisionConfig`). */
 export interface ViTConfig extends BlockShape {
@@ -32,9 +32,9 @@ const clipSchema = z.object({
   model_type: z.literal('clip_vision_model'),
   hidden_size: count.default(768),
   intermediate_size: count.default(3072),
-  num_hidden_layers: count.default(12),
-  num_attention_heads: count.default(12),
-  image_size: count.default(224),
+  num_hidden_layers: layerCount.default(12),
+  num_attention_heads: headCount.default(12),
+  image_size: imageSide.default(224),
   patch_size: count.default(32),
   hidden_act: z.string().default('quick_gelu'),
   layer_norm_eps: epsilon.default(1e-5),
@@ -46,9 +46,9 @@ const siglipSchema = z.object({
   model_type: z.literal('siglip_vision_model'),
   hidden_size: count.default(768),
   intermediate_size: count.default(3072),
-  num_hidden_layers: count.default(12),
-  num_attention_heads: count.default(12),
-  image_size: count.default(224),
+  num_hidden_layers: layerCount.default(12),
+  num_attention_heads: headCount.default(12),
+  image_size: imageSide.default(224),
   patch_size: count.default(16),
   hidden_act: z.string().default('gelu_pytorch_tanh'),
   layer_norm_eps: epsilon.default(1e-6),

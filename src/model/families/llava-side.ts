@@ -47,7 +47,7 @@ export const newline: number = extraRow;
 /** `perCrop`: features that each crop has. */
 export type Packer = (visual: Visual, perCrop: number) => Packing;
 
-const layerList = z.union([z.int(), z.array(z.int()).min(1)]);
+const layerList = z.union([z.int(), z.array(z.int()).min(1).max(1000)]);
 
 export const llavaSchema = z.looseObject({
   vision_config: z.record(z.string(), z.unknown()).nullish(),

@@ -4,7 +4,7 @@ import { matmul } from '../../kernels/matmul/matmul.ts';
 import type { Recorder } from '../../kernels/recorder.ts';
 import { elementCount, reshape, type Tensor } from '../../kernels/tensor.ts';
 import type { BlockShape } from '../config/block.ts';
-import { count, epsilon, Settings, tokenId } from '../config/settings.ts';
+import { count, epsilon, headCount, layerCount, Settings, tokenId } from '../config/settings.ts';
 import { parseText, type TextConfig } from '../config/text.ts';
 import { ConfigError, InputError } from '../errors.ts';
 import { blockHookPoints, type HookPoint } from '../hook-points.ts';
@@ -32,8 +32,8 @@ import { squareGrids, towerGrids } from './qwen2-vl-token-grids.ts';
 
 const common = {
   model_type: z.string().optional(),
-  depth: count.default(32),
-  num_heads: count.default(16),
+  depth: layerCount.default(32),
+  num_heads: headCount.default(16),
   in_channels: z.literal(3).default(3),
   in_chans: z.literal(3).default(3), // as the hub's files name it
   patch_size: count.default(14),
@@ -42,7 +42,7 @@ const common = {
   rope_theta: z.number().nullish(),
   rope_parameters: z.looseObject({ rope_theta: z.number().nullish(), rope_type: z.string().nullish() }).nullish(),
   head_dim: count.nullish(),
-  num_attention_heads: count.nullish(),
+  num_attention_heads: headCount.nullish(),
   quantization_config: z.unknown().optional(),
 };
 
@@ -61,7 +61,7 @@ const qwen25Vision = z.looseObject({
   hidden_act: z.string().default('silu'),
   out_hidden_size: count.default(3584),
   window_size: count.default(112),
-  fullatt_block_indexes: z.array(z.int().min(0)).default([7, 15, 23, 31]),
+  fullatt_block_indexes: z.array(z.int().min(0)).max(1000).default([7, 15, 23, 31]),
   tokens_per_second: z.number().positive().default(4),
 });
 

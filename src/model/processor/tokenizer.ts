@@ -2,6 +2,7 @@ import { z } from 'zod';
 import type { Folder } from '../../platform/types.ts';
 import { ConfigError, InputError } from '../errors.ts';
 import { parse, readJson } from '../json.ts';
+import { findAddedTokensAsRust } from './added-tokens.ts';
 import { byteOf, HfTokenizer, makeByteFallbackStrict } from './byte-fallback.ts';
 import { StreamDecoder } from './stream-decoder.ts';
 
@@ -122,6 +123,7 @@ export class Tokenizer {
     const { added, special } = addedTokens(json, config, newTokens);
     try {
       const hf = new HfTokenizer({ ...json, added_tokens: added, post_processor: postProcessor(json, config) }, {});
+      findAddedTokensAsRust(hf, json.model.vocab);
       return new Tokenizer(hf, config, special, json.model.type === 'BPE');
     } catch (e) {
       if (e instanceof ConfigError) throw e;
