@@ -41,7 +41,7 @@ export async function knockOutImages(
   const { nLayers } = model.config.text;
   const { queries = 'last', window = 1 } = options;
   if (!(Number.isInteger(window) && window >= 1 && window <= nLayers))
-    throw new InputError(`a window of ${window} layers: this model has ${nLayers}`);
+    throw new InputError(`window ${window}: give a number of layers, from 1 to ${nLayers}`);
   const images = visualPositions(model.config, input).flat();
   if (!images.length) throw new InputError('the prompt has no images whose tokens could be hidden');
   const at = queries === 'last' ? [input.inputIds.length - 1] : textBehind(images, input.inputIds.length);

@@ -1,12 +1,13 @@
 import { availableParallelism } from 'node:os';
-import { type BenchmarkResult, type BenchmarkRow, runKernelBenchmarks } from '../kernels/benchmark.ts';
+import { type BenchmarkResult, type BenchmarkRow, benchmarkGroups, runKernelBenchmarks } from '../kernels/benchmark.ts';
 import { type CheckResult, checkKernels } from '../kernels/check/check.ts';
 import type { Register } from './command.ts';
+import { UsageError } from './context.ts';
 import { csvCell } from './csv.ts';
 import { type KernelOptions, readKernels, withKernelOptions } from './kernel-file.ts';
-import { announceGpu, integer, type ModelOptions, withCommonOptions } from './model.ts';
+import { announceGpu, type CommonOptions, integer, withOutputFlags } from './model.ts';
 
-interface Options extends ModelOptions, KernelOptions {
+interface Options extends CommonOptions, KernelOptions {
   filter: string;
   rounds: number;
   csv?: boolean;
@@ -14,7 +15,7 @@ interface Options extends ModelOptions, KernelOptions {
 }
 
 export const benchCommand: Register = (program, run) => {
-  withKernelOptions(withCommonOptions(program.command('bench')))
+  withKernelOptions(withOutputFlags(program.command('bench')))
     .description('Kernel benchmarks: GFLOP/s, GB/s and share of the roofline, each output verified before it is timed.')
     .option('--filter <text>', 'only groups whose name contains this', '')
     .option('--rounds <n>', 'rounds in which each candidate of a group has its turn', integer(1), 7)
@@ -35,6 +36,11 @@ Its GFLOP/s and GB/s are of the work that ours counts.`,
     .action(
       run<Options>(async (context, options) => {
         const kernels = await readKernels(options);
+        try {
+          benchmarkGroups({ filter: options.filter, kernels });
+        } catch (e) {
+          throw new UsageError(`--filter: ${(e as Error).message}`);
+        }
         const gpu = await announceGpu(context);
         try {
           const onProgress = (message: string) => {

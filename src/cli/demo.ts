@@ -3,6 +3,7 @@ import { openFolder } from '#platform';
 import { readExamples } from '../sav/data.ts';
 import { type ReportTask, renderReport } from '../sav/report/report.ts';
 import type { Register } from './command.ts';
+import { UsageError } from './context.ts';
 import { common, headCount } from './data.ts';
 import { runTask, summaryCells, summaryHeader, summaryJson, type Task, type TaskResult, table } from './experiments.ts';
 import { outputFile, writeWhole } from './files.ts';
@@ -87,13 +88,15 @@ Examples:
     );
 };
 
-/** The tasks that come with the embedded checkpoint. @throws Error for a name that is none of them. */
+/** The tasks that come with the embedded checkpoint. @throws UsageError for a name that is none of them. */
 async function shippedTasks(wanted: readonly string[] | undefined): Promise<Task[]> {
   const folder = await openFolder(`${embeddedCheckpoint}/tasks`);
   const { tasks } = taskList.parse(JSON.parse(new TextDecoder().decode(await folder.read('tasks.json'))));
   const unknown = wanted?.filter((name) => !tasks.some((t) => t.name === name)) ?? [];
   if (unknown.length)
-    throw new Error(`no shipped task ${unknown.join(', ')}; there are ${tasks.map((t) => t.name).join(', ')}`);
+    throw new UsageError(
+      `--tasks: there is no ${unknown.join(', ')}; there are ${tasks.map((t) => t.name).join(', ')}`,
+    );
   return Promise.all(
     tasks
       .filter(({ name }) => wanted?.includes(name) ?? true)

@@ -1,11 +1,11 @@
 import { arch, cpus, platform, release, totalmem } from 'node:os';
 import { openGpu } from '../kernels/gpu.ts';
 import type { Register } from './command.ts';
-import { withCommonOptions } from './model.ts';
+import { withOutputFlags } from './model.ts';
 import { version } from './package-info.ts';
 
 export const doctorCommand: Register = (program, run) => {
-  withCommonOptions(program.command('doctor'))
+  withOutputFlags(program.command('doctor'))
     .description('What this machine can run on: the adapter found, its features and limits, and what to install.')
     .addHelpText('after', '\nExample:\n  headlight doctor --json > adapter.json')
     .action(

@@ -1,5 +1,6 @@
 import { mkdir, readFile, rm, statfs } from 'node:fs/promises';
 import { join } from 'node:path';
+import type { Command } from 'commander';
 import { indexFile } from '../checkpoint/checkpoint-files.ts';
 import { Hub, type HubFile, type HubOptions, type HubSnapshot, isHubId } from '../checkpoint/hub.ts';
 import { neededFiles, neededShards, showSnapshot } from '../checkpoint/hub-files.ts';
@@ -68,7 +69,7 @@ Examples:
   headlight demo --model llava-hf/llava-1.5-7b-hf
   headlight download llava-hf/llava-1.5-7b-hf --revision refs/pr/3 --out ~/models/llava`,
     )
-    .action((id: string, options: Options) =>
+    .action((id: string, options: Options, command: Command) =>
       run<Options>(async (context) => {
         const { HF_ENDPOINT, HF_TOKEN } = process.env;
         const hub = { endpoint: HF_ENDPOINT || 'https://huggingface.co', token: HF_TOKEN?.trim() || undefined };
@@ -79,7 +80,7 @@ Examples:
           if (context.signal.aborted) throw new Error('interrupted; the same command continues where it stopped');
           throw e;
         }
-      })(options),
+      })(options, command),
     );
 };
 

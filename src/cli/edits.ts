@@ -3,6 +3,7 @@ import { z } from 'zod';
 import { readFileBytes } from '#platform';
 import type { Edit } from '../model/edits.ts';
 import { UsageError } from './context.ts';
+import { documentation } from './package-info.ts';
 
 export interface EditOptions {
   edits?: string;
@@ -11,7 +12,7 @@ export interface EditOptions {
 export function withEditOptions(command: Command): Command {
   return command.option(
     '--edits <file>',
-    'changes to activations: a JSON list of {at, heads?, positions?, keys?, scale?, add?, set?} (docs/hooks.md)',
+    `changes to activations: a JSON list of {at, heads?, positions?, keys?, scale?, add?, set?}, see ${documentation('hooks.md')}`,
   );
 }
 

@@ -5,6 +5,7 @@ import { pathToFileURL } from 'node:url';
 import type { Command } from 'commander';
 import { checkKernelNames, type Kernels } from '../kernels/custom/kernels.ts';
 import { UsageError } from './context.ts';
+import { documentation } from './package-info.ts';
 
 export interface KernelOptions {
   kernel?: string;
@@ -17,7 +18,7 @@ export function withKernelOptions(command: Command): Command {
       '--kernel <file>',
       'a kernel of your own: a .wgsl text, or a module (.mjs, .js, .ts) that exports a table of kernels. A module is a program, and importing it RUNS it',
     )
-    .option('--op <name>', 'the operation of a .wgsl text, see docs/kernels.md (default: attention)');
+    .option('--op <name>', `the operation of a .wgsl text, see ${documentation('kernels.md')} (default: attention)`);
 }
 
 /**

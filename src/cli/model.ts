@@ -5,19 +5,27 @@ import { VisionLanguageModel } from '../model/vision-language-model.ts';
 import { openCheckpointFolder } from './checkpoint-folder.ts';
 import type { Context } from './context.ts';
 
-export interface ModelOptions {
-  model?: string;
+export interface CommonOptions {
   json?: boolean;
   debug?: boolean;
 }
 
-/** The options that every command has. */
-export function withCommonOptions(command: Command): Command {
-  return command
-    .option('--model <dir>', 'checkpoint folder, or the hub id of a downloaded one (default: the embedded tiny-llava)')
-    .option('--json', 'machine-readable result on stdout')
-    .option('--debug', 'stack traces');
+export interface ModelOptions extends CommonOptions {
+  model?: string;
 }
+
+/** The options that every command has. */
+export const withOutputFlags = (command: Command): Command =>
+  command.option('--json', 'machine-readable result on stdout').option('--debug', 'stack traces');
+
+/** The same, for commands that read a checkpoint. */
+export const withCommonOptions = (command: Command): Command =>
+  withOutputFlags(
+    command.option(
+      '--model <dir>',
+      'checkpoint folder, or the hub id of a downloaded one (default: the embedded tiny-llava)',
+    ),
+  );
 
 export async function announceGpu(context: Context): Promise<Gpu> {
   const gpu = await openGpu();

@@ -8,3 +8,6 @@ export const { version } = JSON.parse(readFileSync(new URL('package.json', root)
 
 /** Where the embedded checkpoint lies. */
 export const embeddedCheckpoint = fileURLToPath(new URL('weights/tiny-llava/', root));
+
+/** Where a page of the documentation lies, for help texts: the package ships them. */
+export const documentation = (page: string): string => fileURLToPath(new URL(`docs/${page}`, root));

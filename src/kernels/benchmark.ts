@@ -5,7 +5,7 @@ import { matmulBenchmarks } from './benchmarks/matmul.ts';
 import { measureRoofline, type Roofline } from './benchmarks/roofline.ts';
 import { rowBenchmarks } from './benchmarks/rows.ts';
 import { type AttentionKernel, checkKernelNames, type Kernels, kernelsOf } from './custom/kernels.ts';
-import { KernelError } from './errors.ts';
+import { GpuError, KernelError } from './errors.ts';
 import type { Gpu } from './gpu.ts';
 import { guarded, runGuarded } from './guard.ts';
 import { failureOf } from './problem.ts';
@@ -64,6 +64,22 @@ export const kernelBenchmarks: readonly BenchmarkGroup[] = [
   ...rowBenchmarks,
 ];
 
+/**
+ * The groups that `filter` and `kernels` ask for.
+ * @throws GpuError naming those that there are where it is none.
+ */
+export function benchmarkGroups(options: Pick<BenchmarkOptions, 'filter' | 'kernels' | 'groups'>) {
+  const { filter = '', kernels, groups = kernelBenchmarks } = options;
+  if (kernels) checkKernelNames(kernels);
+  const possible = groups.filter((group) => !kernels || kernelsFor(group, kernels));
+  const wanted = possible.filter(({ name }) => name.includes(filter));
+  if (!wanted.length && filter)
+    throw new GpuError(
+      `no benchmark whose name contains ${JSON.stringify(filter)}; there are: ${possible.map(({ name }) => name).join('; ')}`,
+    );
+  return wanted;
+}
+
 /** Operations above which a group is left out on a software adapter. */
 const softwareFlops = 2e9;
 /** Milliseconds of a turn: enough runs in one submission to make its overhead small. */
@@ -75,10 +91,11 @@ const maxRepeats = 1000;
  * so that a busy machine or a warming chip hits them alike.
  *
  * On GPUs with timestamps these give the time of each dispatch; otherwise it is the time of a submission divided by the runs in it.
- * @throws KernelError naming a candidate whose output is wrong.
+ * @throws KernelError naming a candidate whose output is wrong; GpuError for a filter that no group's name contains.
  */
 export async function runKernelBenchmarks(gpu: Gpu, options: BenchmarkOptions = {}): Promise<BenchmarkResult> {
-  const { filter = '', rounds = 7, groups = kernelBenchmarks, onProgress = () => {} } = options;
+  const { rounds = 7, onProgress = () => {} } = options;
+  const wanted = benchmarkGroups(options);
   const { clock = () => performance.now() } = options;
   const { description, vendor, architecture, software } = gpu.capabilities;
   onProgress('roofline');
@@ -86,8 +103,6 @@ export async function runKernelBenchmarks(gpu: Gpu, options: BenchmarkOptions = 
   const rows: BenchmarkRow[] = [];
   const leftOut: string[] = [];
   const notForKernel: string[] = [];
-  if (options.kernels) checkKernelNames(options.kernels);
-  const wanted = groups.filter((g) => g.name.includes(filter) && (!options.kernels || kernelsFor(g, options.kernels)));
   for (const group of wanted) {
     const theirs = options.kernels && kernelsFor(group, options.kernels);
     if (software && group.flops > softwareFlops) leftOut.push(group.name);

@@ -88,7 +88,12 @@ async function loadSwiftShader(): Promise<Bundled> {
   } catch {
     return { problem: 'the optional package @sparticuz/chromium is not installed' };
   }
-  const folder = await unpackOnce(archive);
+  let folder: string;
+  try {
+    folder = await unpackOnce(archive);
+  } catch (e) {
+    return { problem: (e as Error).message };
+  }
   const RTLD_NODELETE = 0x1000;
   const { RTLD_NOW, RTLD_GLOBAL } = constants.dlopen;
   try {
@@ -122,42 +127,45 @@ function packageRoot(file: string): string {
   return folder;
 }
 
-/** Unpacks into the cache folder, whole or not at all: written beside, then renamed. Where it cannot be written: for this run only. */
+/**
+ * Unpacks into the user's cache folder, whole or not at all: written beside, then renamed. Where that cannot be written, into a
+ * folder for this process alone: one that others know by name in a folder that all may write is no place for libraries.
+ * @throws Error naming both folders where neither can be written.
+ */
 async function unpackOnce(archive: string): Promise<string> {
   const { version } = JSON.parse(readFileSync(join(dirname(archive), '..', 'package.json'), 'utf8'));
-  let folder: string;
-  let beside: string;
+  let problem: string;
   try {
     const cache = cacheFolder();
-    folder = join(cache, `swiftshader-${version}`);
+    const folder = join(cache, `swiftshader-${version}`);
     if (existsSync(folder)) return folder;
     mkdirSync(cache, { recursive: true });
-    beside = mkdtempSync(`${folder}-`);
-  } catch {
-    const here = mkdtempSync(join(tmpdir(), 'headlight-swiftshader-'));
-    process.once('exit', () => rmSync(here, { recursive: true, force: true }));
-    await unpack(archive, here);
-    return here;
-  }
-  try {
-    await unpack(archive, beside);
-    renameSync(beside, folder);
+    const beside = mkdtempSync(`${folder}-`);
+    try {
+      await unpack(archive, beside);
+      renameSync(beside, folder);
+    } catch (e) {
+      rmSync(beside, { recursive: true, force: true });
+      if (!existsSync(folder)) throw e; // another process was first: its copy is as good
+    }
+    return folder;
   } catch (e) {
-    rmSync(beside, { recursive: true, force: true });
-    if (!existsSync(folder)) throw e; // another process was first: its copy is as good
+    problem = (e as Error).message;
   }
-  return folder;
-}
-
-async function unpack(archive: string, folder: string): Promise<void> {
-  const wanted = ['libvulkan.so.1', 'libvk_swiftshader.so', 'vk_swiftshader_icd.json'];
-  const files = extract(folder, { ignore: (_, header) => !wanted.includes(header?.name ?? ''), dmode: 0o700 });
   try {
-    await pipeline(createReadStream(archive), createBrotliDecompress(), files);
+    const folder = mkdtempSync(join(tmpdir(), 'headlight-swiftshader-'));
+    process.on('exit', () => rmSync(folder, { recursive: true, force: true }));
+    await unpack(archive, folder);
+    return folder;
   } catch (e) {
     throw new Error(
-      `${folder}: the software adapter cannot be unpacked: ${(e as Error).message}; make room there, or set HEADLIGHT_HOME to a folder that has some`,
-      { cause: e },
+      `the software adapter that npm installed finds no room to unpack, neither in the cache folder (${problem}) nor in the temporary one (${(e as Error).message}): set HEADLIGHT_HOME or TMPDIR to a folder that can be written`,
     );
   }
+}
+
+async function unpack(archive: string, into: string): Promise<void> {
+  const wanted = ['libvulkan.so.1', 'libvk_swiftshader.so', 'vk_swiftshader_icd.json'];
+  const tar = extract(into, { ignore: (_, header) => !wanted.includes(header?.name ?? ''), dmode: 0o700 });
+  await pipeline(createReadStream(archive), createBrotliDecompress(), tar);
 }

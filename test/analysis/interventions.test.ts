@@ -136,7 +136,9 @@ describe.each(analysed)('%s', (checkpoint) => {
     await expect(patchHeads(vlm.model, { clean, corrupted: longer }, target())).rejects.toThrow(/positions correspond/);
     await expect(patchHeads(vlm.model, { clean, corrupted: clean }, target())).rejects.toThrow(/give the same/);
     await expect(knockOutImages(vlm.model, { inputIds: [5, 6], visuals: [] }, target())).rejects.toThrow(/no images/);
-    await expect(knockOutImages(vlm.model, clean, target(), { window: 99 })).rejects.toThrow(/a window of 99 layers/);
+    await expect(knockOutImages(vlm.model, clean, target(), { window: 99 })).rejects.toThrow(
+      /window 99: give a number of layers, from 1 to/,
+    );
     const { imageTokenId } = vlm.model.config.vision!;
     const pictureLast = { ...clean, inputIds: [5, ...Array.from(clean.inputIds).filter((id) => id === imageTokenId)] };
     await expect(knockOutImages(vlm.model, pictureLast, target(), { queries: 'text' })).rejects.toThrow(

@@ -1,0 +1,152 @@
+// Every command with something wrong on its line: one line on stderr, nothing on stdout, an exit code that is not 0, and no work
+// before it. All of it in this process; cli.test.ts has the same for processes.
+import { execFileSync } from 'node:child_process';
+import { existsSync, mkdtempSync, rmSync, writeFileSync } from 'node:fs';
+import { tmpdir } from 'node:os';
+import { join, relative } from 'node:path';
+import { afterAll, describe, expect, it, vi } from 'vitest';
+import { commands, runProgram } from '../../src/cli/program.ts';
+
+const folder = mkdtempSync(join(tmpdir(), 'headlight-refusals-'));
+afterAll(() => rmSync(folder, { recursive: true }));
+const file = (name: string, text: string) => {
+  writeFileSync(join(folder, name), text);
+  return join(folder, name);
+};
+const out = join(folder, 'out');
+const image = 'test/fixtures/images/odd-37x53.png';
+const rows = file('rows.jsonl', JSON.stringify({ image: null, question: 'q', label: 'a' }));
+const notJson = file('broken.json', '{');
+
+async function runHere(args: readonly string[]) {
+  const said = { out: '', err: '' };
+  const to = (name: 'out' | 'err') => (text: string | Uint8Array, done?: unknown) => {
+    said[name] += text;
+    if (typeof done === 'function') done();
+    return true;
+  };
+  const spies = [
+    vi.spyOn(process.stdout, 'write').mockImplementation(to('out')),
+    vi.spyOn(process.stderr, 'write').mockImplementation(to('err')),
+  ];
+  try {
+    return { code: await runProgram(args), ...said };
+  } finally {
+    for (const spy of spies) spy.mockRestore();
+  }
+}
+
+const prompt = ['--prompt', 'x'];
+/** What each command needs to get as far as its model. */
+const whole: Record<keyof typeof commands, string[]> = {
+  demo: [],
+  fit: ['--train', rows, '--out', out],
+  classify: ['--classifier', 'none', '--image', image],
+  eval: ['--train', rows, '--test', rows],
+  generate: prompt,
+  capture: [...prompt, '--names', 'logits', '--out', out],
+  attention: [...prompt, '--image', image],
+  lens: prompt,
+  attribute: prompt,
+  words: prompt,
+  ablate: prompt,
+  patch: [...prompt, '--image', image, '--corrupted-image', image],
+  knockout: prompt,
+  similarity: ['--data', rows, '--data', rows],
+  inspect: [],
+  bench: [],
+  'dump-wgsl': ['--out', join(folder, 'wgsl')],
+  doctor: [],
+  download: ['a/b'],
+};
+
+/** Command lines, with the exit code and what the line is to say. */
+const wrong: [string[], 1 | 2, RegExp][] = [
+  ...Object.entries(whole).flatMap(([name, given]): [string[], 1 | 2, RegExp][] => [
+    [[name, ...given, '--no-such-option'], 2, /unknown option '--no-such-option'/],
+    ['bench', 'doctor', 'download'].includes(name)
+      ? [[name, ...given, '--model', 'nowhere'], 2, /unknown option '--model'/]
+      : [
+          [name, ...given, '--model', '/nowhere'],
+          1,
+          name === 'classify' ? /none: there is no/ : /^headlight: \/nowhere/,
+        ],
+    [[name, ...given, 'surplus', 'surplus'], 2, /too many arguments/],
+  ]),
+  [['frobnicate'], 2, /unknown command 'frobnicate'/],
+  [['fti'], 2, /Did you mean fit/],
+  [
+    ['bench', '--filter', 'no such group'],
+    2,
+    /--filter: no benchmark whose name contains "no such group"; there are: /,
+  ],
+  [['bench', '--rounds', '0'], 2, /'--rounds <n>' argument '0' is invalid/],
+  [['bench', '--kernel', 'none.wgsl'], 2, /none\.wgsl: no such file/],
+  [['bench', '--op', 'attention'], 2, /--op goes with --kernel/],
+  [['demo', '--tasks', 'none'], 2, /--tasks: there is no none; there are novel-words, /],
+  [['demo', '--heads', '0'], 2, /'--heads <k>' argument '0' is invalid/],
+  [['fit', '--train', 'none.jsonl', '--out', out], 1, /none\.jsonl/],
+  [['fit', '--train', notJson, '--out', out], 1, /broken\.json:1: not a JSON object/],
+  [['fit', '--train', rows, '--out', folder], 2, /'--out <file>' argument '.*' is invalid. It is a folder/],
+  [['fit', '--train', rows, '--out', join(rows, 'x')], 2, /rows\.jsonl is no folder/],
+  [['fit', '--train', rows, '--out', out, '--heads-from', 'none'], 1, /none: there is no/],
+  [['fit', '--train', rows, '--out', out, '--max-layer', '-1'], 2, /'--max-layer <l>' argument '-1' is invalid/],
+  [['fit', '--train', rows, '--out', out, '--prompt-set', 'x'], 2, /'--prompt-set <name>' argument 'x' is invalid/],
+  [['classify', '--classifier', notJson, '--image', image], 1, /broken\.json: /],
+  [['classify', '--classifier', 'x'], 2, /give either --data or a query/],
+  [['eval', '--train', rows, '--test', 'none.jsonl'], 1, /none\.jsonl/],
+  [['eval', '--train', rows, '--test', rows, '--baseline-encoder', '/nowhere'], 1, /\/nowhere/],
+  [['eval', '--train', rows, '--test', rows, '--method', 'x'], 2, /'--method <names>' argument 'x' is invalid/],
+  [['generate', ...prompt, '--image', 'none.png'], 1, /none\.png/],
+  [['generate', ...prompt, '--video', 'none.mp4'], 1, /none\.mp4/],
+  [['generate', ...prompt, '--temperature', 'hot'], 2, /'--temperature <t>' argument 'hot' is invalid/],
+  [['generate', ...prompt, '--edits', 'none.json'], 1, /none\.json/],
+  [['generate', ...prompt, '--edits', notJson], 2, /broken\.json: not JSON/],
+  [['capture', ...prompt, '--names', 'x', '--out', out, '--pos', 'x'], 2, /'--pos <position>' argument 'x' is invalid/],
+  [['attention', ...prompt, '--heads', 'x'], 2, /'--heads <list>' argument 'x' is invalid/],
+  [['lens', ...prompt, '--out', 'x.gif'], 2, /'--out <file>' argument 'x.gif' is invalid. Plots are written as/],
+  [['words'], 2, /give either --prompt or --data/],
+  [['ablate', '--classifier', 'x'], 2, /--classifier and --data go together/],
+  [['ablate', ...prompt, '--mean', 'none.jsonl', '--model', '/nowhere'], 1, /\/nowhere/],
+  [['similarity', '--data', rows], 2, /two tasks are compared: give --data twice/],
+  [['inspect', '--image-size', '640'], 2, /'--image-size <WxH>' argument '640' is invalid/],
+  [['dump-wgsl', '--tokens', '3', '--image-size', '1x1'], 2, /--image-size and --tokens are two kinds of prompt/],
+  [['download', 'x'], 2, /x is no model's id/],
+  [['download'], 2, /missing required argument 'hub-id'/],
+];
+
+describe('what is wrong on a command line', () => {
+  it('has an entry for every command', () => {
+    expect(Object.keys(whole)).toEqual(Object.keys(commands));
+  });
+
+  it.each(wrong)('%j', async (args, code, message) => {
+    const { code: got, out, err } = await runHere(args);
+    const lines = err.split('\n').filter((line) => /^(headlight|error): /.test(line));
+    expect(lines).toHaveLength(1);
+    expect(err).toMatch(message);
+    expect(err).not.toMatch(/adapter:|\n\s+at /); // before anything is opened
+    expect([got, out]).toEqual([code, '']);
+  });
+});
+
+it('names no page of the documentation that the package does not ship', async () => {
+  const packed = JSON.parse(
+    execFileSync('npm', ['pack', '--dry-run', '--json', '--ignore-scripts'], { encoding: 'utf8', stdio: 'pipe' }),
+  )[0].files.map((f: { path: string }) => f.path);
+  const named: string[] = [];
+  for (const name of Object.keys(commands)) {
+    const { out } = await runHere([name, '--help']);
+    // Help is folded at the width of the terminal.
+    for (const [, page] of out
+      .replace(/\n\s+/g, '\n')
+      .replace(/\n/g, ' ')
+      .matchAll(/(\S+\.md)\b/g))
+      named.push(page);
+  }
+  expect(new Set(named).size).toBeGreaterThan(1);
+  for (const page of named) {
+    expect(existsSync(page), page).toBe(true);
+    expect(packed).toContain(relative(process.cwd(), page));
+  }
+});
