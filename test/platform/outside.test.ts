@@ -70,7 +70,7 @@ test.skipIf(process.platform === 'win32')('a named pipe, a device and a folder a
   const made = mkdtempSync(join(tmpdir(), 'headlight-test-'));
   try {
     const pipe = join(made, 'pipe.png');
-    execFileSync('mkfifo', [pipe]);
+    execFileSync('sh', ['-c', 'exec mkfifo "$0"', pipe]);
     for (const file of [pipe, '/dev/zero']) {
       await expect(decodeImage(file)).rejects.toThrow(`${file}: it is a pipe, socket or device, not a file`);
       await expect(readFileBytes(file)).rejects.toThrow('it is a pipe, socket or device');
