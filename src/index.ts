@@ -86,7 +86,7 @@ export {
   VisionLanguageModel,
 } from './model/vision-language-model.ts';
 export { FileError, ImageError, NoAdapterError, VideoError } from './platform/errors.ts';
-export type { Folder, RgbImage, VideoSource } from './platform/types.ts';
+export type { Folder, ImageSource, RgbImage, VideoSource } from './platform/types.ts';
 export {
   type ClassifierData,
   type ClassifyOptions,

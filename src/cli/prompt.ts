@@ -57,7 +57,7 @@ export async function readPictures({ image = [], video = [] }: PictureOptions) {
 }
 
 /** A file, or a folder of images in the order of their names (frame-2 before frame-10). */
-async function readVideo(path: string): Promise<VideoSource> {
+async function readVideo(path: string): Promise<VideoSource<Uint8Array>> {
   const isFolder = (await stat(path).catch(() => undefined))?.isDirectory();
   if (!isFolder) return { name: path, file: await readFileBytes(path) };
   const files = (await readdir(path)).filter((name) => /\.(png|jpe?g|webp|gif)$/i.test(name));

@@ -8,7 +8,7 @@ import type { Gpu } from '../kernels/gpu.ts';
 import { matmul } from '../kernels/matmul/matmul.ts';
 import type { Readback, Recorder } from '../kernels/recorder.ts';
 import type { Tensor } from '../kernels/tensor.ts';
-import type { Folder } from '../platform/types.ts';
+import type { Folder, ImageSource } from '../platform/types.ts';
 import { tokensPerCrop } from './config/vit.ts';
 import { checkCrops, stackCrops } from './crops.ts';
 import { type Edit, EditPlan } from './edits.ts';
@@ -165,16 +165,20 @@ export class DualEncoder {
   }
 
   /**
-   * Embeddings of encoded image files (PNG, JPEG, WebP, …), in as few runs as this adapter can bind.
+   * Embeddings of images in any form (files' bytes, Blobs, paths, URLs, pixels), in as few runs as this adapter can bind.
    * @returns [embeddingSize] for each (HF `get_image_features`).
    */
-  async imageEmbeddings(files: readonly Uint8Array[], { signal, kernels }: EmbedOptions = {}): Promise<Float32Array[]> {
+  async imageEmbeddings(
+    files: readonly ImageSource[],
+    { signal, kernels }: EmbedOptions = {},
+  ): Promise<Float32Array[]> {
     const { vision } = this.config;
     const widest = Math.max(vision.dMlp, vision.dModel, 3 * vision.patchSize ** 2);
     return this.#inRuns(files, tokensPerCrop(vision) * widest, signal, async (batch, first) => {
-      const images = await Promise.all(batch.map((bytes, i) => decodeImage(bytes, `image ${first + i + 1}`)));
-      const input = { images: images.map((image) => this.processor.image(image)) };
-      return (await this.run(input, { kernels })).imageEmbeddings;
+      const images: Visual[] = [];
+      for (const [i, source] of batch.entries())
+        images.push(this.processor.image(await decodeImage(source, `image ${first + i + 1}`)));
+      return (await this.run({ images }, { kernels })).imageEmbeddings;
     });
   }
 

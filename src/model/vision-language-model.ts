@@ -1,10 +1,10 @@
 import { decodeImage, decodeVideo, imageDecoder } from '#platform';
 import { type MadeWith, RecordingFolder } from '../checkpoint/made-with.ts';
-import type { Folder, Video, VideoSource } from '../platform/types.ts';
+import type { Folder, ImageSource, RgbImage, Video, VideoSource } from '../platform/types.ts';
 import { InputError } from './errors.ts';
 import { parseConfig } from './families/index.ts';
 import { type GenerateOptions, generate, PromptRun } from './generate.ts';
-import { imagesFirst, type ModelInput } from './input.ts';
+import { imagesFirst, type ModelInput, type Visual } from './input.ts';
 import { requireJson } from './json.ts';
 import { type LoadedModel, type LoadModelOptions, loadModel } from './load-model.ts';
 import { type Model, splitHeadVectors } from './model.ts';
@@ -15,8 +15,8 @@ import type { Activation, ActivationCache, RunChanges, RunOptions } from './run.
 
 /** What a prompt is made of before the processor has seen it. */
 export interface Prompt {
-  /** Encoded image files (PNG, JPEG, WebP, …), in the order of the prompt. */
-  readonly images?: readonly Uint8Array[];
+  /** Images in any form (files' bytes, Blobs, paths, URLs, pixels), in the order of the prompt. */
+  readonly images?: readonly ImageSource[];
   /** Where it stands, for errors: `train.jsonl:12`. */
   readonly source?: string;
   /** File names of the images, for errors. */
@@ -122,10 +122,13 @@ export class VisionLanguageModel {
   }
 
   async #prepare({ images = [], imageNames, videos = [], prompt, raw }: Prompt): Promise<ModelInput> {
-    const pictures = {
-      images: await Promise.all(images.map((bytes, i) => decodeImage(bytes, imageNames?.[i] ?? `image ${i + 1}`))),
-      videos: await Promise.all(videos.map((video, i) => this.#decodeVideo(video, `video ${i + 1}`))),
-    };
+    // One after the other: decoded, a picture may take 192 MiB, of which little is left when the processor has seen it.
+    const pictures: { images: Visual[]; videos: Video[] } = { images: [], videos: [] };
+    for (const [i, source] of images.entries()) {
+      const image = await decodeImage(source, imageNames?.[i] ?? labelOf(source, `image ${i + 1}`));
+      pictures.images.push(this.processor.show(image, images.length));
+    }
+    for (const [i, video] of videos.entries()) pictures.videos.push(await this.#decodeVideo(video, `video ${i + 1}`));
     // A raw prompt is tokenised as HF's `processor(text=…)` does it, which always adds the tokenizer's own tokens.
     if (raw) return this.processor.prepare({ prompt, ...pictures, addSpecialTokens: true });
     const text = this.processor.chat(contentParts(prompt, images.length, videos.length));
@@ -139,7 +142,18 @@ export class VisionLanguageModel {
       return decodeVideo(video.file, { label, sample: (info) => this.processor.sampleFrames(info) });
     }
     const { frames, fps } = video;
-    return { frames: await Promise.all(frames.map((bytes, i) => decodeImage(bytes, `${name}, frame ${i + 1}`))), fps };
+    const decoded: RgbImage[] = [];
+    let size = 0;
+    for (const [i, source] of frames.entries()) {
+      const frame = await decodeImage(source, `${name}, frame ${i + 1}`);
+      size += frame.data.length;
+      if (size > maxFrameBytes)
+        throw new InputError(
+          `${name}: ${frames.length} frames take more than ${maxFrameBytes} bytes; give fewer or smaller ones`,
+        );
+      decoded.push(frame);
+    }
+    return { frames: decoded, fps };
   }
 
   /** See `Model.runWithCache`. */
@@ -237,15 +251,22 @@ export class VisionLanguageModel {
     examples: readonly Prompt[],
     run: (inputs: readonly ModelInput[]) => Promise<readonly T[]>,
   ): Promise<T[]> {
-    const inputs = await Promise.all(examples.map((example) => this.input(example)));
-    const groups = new Map<number, number[]>();
-    for (const [i, { inputIds }] of inputs.entries())
-      groups.set(inputIds.length, [...(groups.get(inputIds.length) ?? []), i]);
     const results: T[] = [];
-    for (const group of groups.values()) {
-      const found: T[] = [];
-      for (const batch of this.model.batches(group.map((i) => inputs[i]))) found.push(...(await run(batch)));
-      for (const [j, i] of group.entries()) results[i] = found[j];
+    let groups = new Map<number, { i: number; input: ModelInput }[]>();
+    let waiting = 0;
+    for (const [i, example] of examples.entries()) {
+      const input = await this.input(example);
+      const { length } = input.inputIds;
+      groups.set(length, [...(groups.get(length) ?? []), { i, input }]);
+      waiting += input.visuals.reduce((sum, { pixels }) => sum + pixels.byteLength, 0);
+      if (waiting < maxWaitingBytes && i < examples.length - 1) continue;
+      for (const group of groups.values()) {
+        const found: T[] = [];
+        for (const batch of this.model.batches(group.map((each) => each.input))) found.push(...(await run(batch)));
+        for (const [j, each] of group.entries()) results[each.i] = found[j];
+      }
+      groups = new Map();
+      waiting = 0;
     }
     return results;
   }
@@ -255,6 +276,16 @@ export class VisionLanguageModel {
     this.#destroy();
   }
 }
+
+/** Decoded frames of one video, as of a file (`DecodeVideoOptions.maxBytes`). */
+const maxFrameBytes = 2 ** 30;
+
+/** A picture that has a name of its own is called by it in errors. */
+const labelOf = (source: ImageSource, numbered: string) =>
+  typeof source === 'string' || source instanceof URL || source instanceof File ? undefined : numbered;
+
+/** Pixel values that wait for their run at most: examples beyond them are decoded when these have run. */
+const maxWaitingBytes = 2 ** 29;
 
 const marks = ['image', 'video'] as const;
 

@@ -1,34 +1,39 @@
+import { decodeBytes, type EncodedImage } from './decode-image.ts';
 import { ImageError } from './errors.ts';
-import { orient } from './exif.ts';
-import { defaultMaxPixels, patched, readImageHeader } from './image-header.ts';
-import { decodePng } from './png.ts';
+import { fetchImage } from './fetch-image.ts';
+import { dropAlpha, type ImageSource, resolveImage } from './image-source.ts';
 import type { DecodeOptions, RgbImage } from './types.ts';
 
 /**
- * Decodes a PNG, JPEG, WebP or GIF (its first picture) to RGB, to the same pixels as in Node: turned upright, alpha
- * dropped without blending, colour profiles ignored. CMYK JPEGs are refused: browsers convert them each in their own way.
- * @param label names the image in errors.
- * @throws ImageError for a corrupt or unsupported file, or more than `maxPixels`.
+ * Decodes a PNG, JPEG, WebP, GIF, BMP or AVIF (of several pictures the first) to RGB, to the same pixels as in Node (of an
+ * AVIF: as this browser decodes it): turned upright, alpha dropped without blending, colour profiles ignored. CMYK JPEGs are
+ * refused: browsers convert them each in their own way.
+ * @param source the file's bytes, a Blob or File, a URL (relative to the page, `http:`, `https:`, `data:`, `blob:`), or pixels.
+ * @param label names the image in errors; by default what `source` is.
+ * @throws ImageError for a corrupt or unsupported file, or more than `maxPixels`; FileError for one that cannot be fetched.
  */
-export async function decodeImage(
-  bytes: Uint8Array,
-  label: string,
-  { maxPixels = defaultMaxPixels }: DecodeOptions = {},
-): Promise<RgbImage> {
-  const header = readImageHeader(bytes, label, maxPixels);
-  if (header.format === 'png') return decodePng(bytes, label);
-  if (header.channels === 4)
+export async function decodeImage(source: ImageSource, label?: string, options: DecodeOptions = {}): Promise<RgbImage> {
+  const fetchAt = (location: string | URL, name: string) =>
+    fetchImage(new URL(location, self.location.href).href, name);
+  const found = await resolveImage(source, label, fetchAt);
+  return 'pixels' in found ? found.pixels : decodeBytes(found.bytes, found.label, decodeByBitmap, options);
+}
+
+async function decodeByBitmap(image: EncodedImage, label: string): Promise<RgbImage> {
+  if (image.format === 'tiff')
+    throw new ImageError(`${label}: browsers do not decode TIFF; convert it to PNG, or use Node`);
+  if (image.channels === 4)
     throw new ImageError(`${label}: a CMYK JPEG; browsers do not agree on its colours, convert it to RGB`);
-  const bitmap = await createImageBitmap(
-    new Blob([patched(bytes, header) as BlobPart], { type: `image/${header.format}` }),
-    { colorSpaceConversion: 'none', premultiplyAlpha: 'none' },
-  ).catch((e: Error) => {
+  const bitmap = await createImageBitmap(new Blob([image.file as BlobPart], { type: `image/${image.format}` }), {
+    colorSpaceConversion: 'none',
+    premultiplyAlpha: 'none',
+  }).catch((e: Error) => {
     throw new ImageError(`${label}: the image cannot be decoded: ${e.message}`);
   });
   try {
     const { width, height } = bitmap;
-    const rgba = header.alpha ? readByTexture(bitmap, label) : readByCanvas(bitmap, label);
-    return orient({ width, height, data: dropAlpha(rgba) }, header.orientation);
+    const rgba = image.alpha ? readByTexture(bitmap, label) : readByCanvas(bitmap, label);
+    return { width, height, data: dropAlpha(rgba) };
   } finally {
     bitmap.close();
   }
@@ -69,14 +74,4 @@ function readByTexture(bitmap: ImageBitmap, label: string): Uint8Array {
   if (error)
     throw new ImageError(`${label}: reading the decoded image failed (WebGL error ${error}); convert it to PNG`);
   return rgba;
-}
-
-function dropAlpha(rgba: Uint8ClampedArray | Uint8Array): Uint8Array {
-  const rgb = new Uint8Array((rgba.length / 4) * 3);
-  for (let i = 0, o = 0; i < rgba.length; i += 4) {
-    rgb[o++] = rgba[i];
-    rgb[o++] = rgba[i + 1];
-    rgb[o++] = rgba[i + 2];
-  }
-  return rgb;
 }

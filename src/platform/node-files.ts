@@ -1,10 +1,12 @@
 import { createHash } from 'node:crypto';
-import { createReadStream, type Dirent } from 'node:fs';
-import { open, readdir, readFile, realpath, stat } from 'node:fs/promises';
+import { constants, type Dirent } from 'node:fs';
+import { type FileHandle, open, readdir, realpath, stat } from 'node:fs/promises';
 import { basename, dirname, isAbsolute, join, relative, resolve, sep } from 'node:path';
 import { fileURLToPath } from 'node:url';
 import { FileError } from './errors.ts';
+import { fetchImage } from './fetch-image.ts';
 import { checkName, checkRange } from './file-name.ts';
+import { maxFileBytes, tooLarge } from './image-source.ts';
 import type { Folder, FolderEntry } from './types.ts';
 
 /**
@@ -75,8 +77,20 @@ function relativeName(folder: string, file: string): string | undefined {
  * @throws FileError naming it.
  */
 export async function readFileBytes(location: string | URL): Promise<Uint8Array> {
+  return readRange(pathOf(location), 0, undefined);
+}
+
+/**
+ * A picture's file, wherever a path or URL (`file:`, `http:`, `https:`, `data:`) says it is.
+ * @throws FileError naming it; ImageError where it is too large for a picture.
+ */
+export async function readImageFile(location: string | URL, label: string): Promise<Uint8Array> {
+  const text = String(location);
+  if (/^(https?|data|blob):/i.test(text)) return fetchImage(text, label);
   const path = pathOf(location);
-  return new Uint8Array(await readFile(path).catch(explain(path)));
+  const { size } = await stat(path).catch(explain(path));
+  if (size > maxFileBytes) throw tooLarge(label, size);
+  return readRange(path, 0, undefined);
 }
 
 /**
@@ -86,20 +100,30 @@ export async function readFileBytes(location: string | URL): Promise<Uint8Array>
 export async function fileSha256(location: string | URL): Promise<string> {
   const path = pathOf(location);
   const hash = createHash('sha256');
+  const handle = await openFile(path);
   try {
-    for await (const chunk of createReadStream(path)) hash.update(chunk as Buffer);
+    for await (const chunk of handle.createReadStream({ autoClose: false })) hash.update(chunk as Buffer);
   } catch (e) {
     explain(path)(e as NodeJS.ErrnoException);
+  } finally {
+    await handle.close();
   }
   return hash.digest('hex');
 }
 
+/** Opens a regular file and nothing else; O_NONBLOCK, or a named pipe would be waited for without end. */
+async function openFile(path: string): Promise<FileHandle> {
+  const handle = await open(path, constants.O_RDONLY | (constants.O_NONBLOCK ?? 0)).catch(explain(path));
+  const info = await handle.stat();
+  if (info.isFile()) return handle;
+  await handle.close();
+  throw new FileError(`${path}: ${info.isDirectory() ? reasons.EISDIR : 'it is a pipe, socket or device, not a file'}`);
+}
+
 async function readRange(path: string, start: number, end: number | undefined): Promise<Uint8Array> {
-  const handle = await open(path).catch(explain(path));
+  const handle = await openFile(path);
   try {
-    const info = await handle.stat();
-    if (!info.isFile()) throw new FileError(`${path}: not a file`);
-    const { size } = info;
+    const { size } = await handle.stat();
     const to = end ?? size;
     checkRange(path, start, to, size);
     const bytes = new Uint8Array(to - start);

@@ -1,5 +1,6 @@
 import { spawn } from 'node:child_process';
-import { mkdtemp, rm, stat, writeFile } from 'node:fs/promises';
+import { randomUUID } from 'node:crypto';
+import { type FileHandle, open, rm, stat } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join, resolve } from 'node:path';
 import { fileURLToPath } from 'node:url';
@@ -8,6 +9,10 @@ import { PpmReader } from './ppm.ts';
 import type { DecodeVideoOptions, RgbImage, Video, VideoInfo } from './types.ts';
 
 const defaultMaxBytes = 2 ** 30;
+/** Nearly an hour at 30 frames a second. All are decoded to be counted. */
+const maxFrames = 100_000;
+/** For each of the two runs over a video: counting its frames, and taking some. */
+const maxSeconds = 300;
 
 /** Containers of one file each: not playlists and the like, which name other files or addresses. */
 const containers = 'mov,matroska,webm,avi,mpegts,mpeg,flv,ogg,gif,asf,mp4';
@@ -31,27 +36,51 @@ export async function decodeVideo(source: string | URL | Uint8Array, options: De
     () => false,
   );
   if (!isFile) throw new VideoError(`${label}: there is no such file`);
-  const info = await probe(path, label);
+  return decodeFile({ path }, label, options);
+}
+
+/** A file, perhaps one that has no name any more: then it is open, once for each run of a program. */
+interface VideoFile {
+  readonly path: string;
+  readonly handles?: readonly [probe: FileHandle, read: FileHandle];
+}
+
+async function decodeFile({ path, handles }: VideoFile, label: string, options: DecodeVideoOptions): Promise<Video> {
+  const info = await probe(path, label, handles?.[0].fd);
   const chosen = options.sample(info);
   check(chosen, info, label);
   const indices = [...new Set(chosen)].sort((a, b) => a - b);
   const { maxBytes = defaultMaxBytes } = options;
-  const frames = await readFrames(path, label, indices, maxBytes);
+  const frames = await readFrames(path, label, indices, maxBytes, handles?.[1].fd);
   return {
     frames: chosen.map((index) => frames[indices.indexOf(index)]),
     fps: (chosen.length / info.totalFrames) * info.fps,
   };
 }
 
-/** Through a temporary file: most containers cannot be read from a pipe. */
+/**
+ * Through a temporary file: most containers cannot be read from a pipe. It loses its name before anything is in it, so that
+ * nothing stays where this process is killed; on Windows, which has no names for open files, it is deleted at the end.
+ */
 async function decodeBytes(bytes: Uint8Array, options: DecodeVideoOptions): Promise<Video> {
-  const folder = await mkdtemp(join(tmpdir(), 'headlight-video-'));
+  const path = join(tmpdir(), `headlight-video-${randomUUID()}`);
+  const label = options.label ?? 'video';
+  const handles: FileHandle[] = [];
+  const opened = async (flags: string) => {
+    const handle = await open(path, flags, 0o600);
+    handles.push(handle);
+    return handle;
+  };
   try {
-    const path = join(folder, 'video');
-    await writeFile(path, bytes);
-    return await decodeVideo(path, { label: 'video', ...options });
+    const writer = await opened('wx');
+    const isNameless = process.platform !== 'win32';
+    const readers = isNameless ? ([await opened('r'), await opened('r')] as const) : undefined;
+    if (isNameless) await rm(path);
+    await writer.writeFile(bytes);
+    return await decodeFile(readers ? { path: '/dev/fd/3', handles: readers } : { path }, label, options);
   } finally {
-    await rm(folder, { recursive: true, force: true });
+    await Promise.all(handles.map((handle) => handle.close()));
+    await rm(path, { force: true });
   }
 }
 
@@ -63,11 +92,12 @@ function check(chosen: readonly number[], { totalFrames }: VideoInfo, label: str
 }
 
 /** Counts the frames by decoding them: what containers say of themselves is often wrong. */
-async function probe(path: string, label: string): Promise<VideoInfo> {
+async function probe(path: string, label: string, fd?: number): Promise<VideoInfo> {
   const entries = 'stream=nb_read_frames,avg_frame_rate,r_frame_rate';
-  const args = ['-v', 'error', '-select_streams', 'v:0', '-count_frames', '-show_entries', entries, '-of', 'json'];
+  const some = ['-select_streams', 'v:0', '-read_intervals', `%+#${maxFrames + 1}`];
+  const args = ['-v', 'error', ...some, '-count_frames', '-show_entries', entries, '-of', 'json'];
   let text = '';
-  await run('ffprobe', [...args, ...input(path)], label, (chunk) => {
+  await run('ffprobe', [...args, ...input(path)], { label, fd }, (chunk) => {
     text += chunk.toString('utf8');
     if (text.length > 100_000) throw new VideoError(`${label}: ffprobe says too much`);
   });
@@ -75,6 +105,8 @@ async function probe(path: string, label: string): Promise<VideoInfo> {
   const totalFrames = Number(stream.nb_read_frames);
   const fps = rate(stream.avg_frame_rate) ?? rate(stream.r_frame_rate);
   if (!(Number.isSafeInteger(totalFrames) && totalFrames > 0)) throw new VideoError(`${label}: it has no frames`);
+  if (totalFrames > maxFrames)
+    throw new VideoError(`${label}: it has more than ${maxFrames} frames; cut out the part that you want`);
   if (fps === undefined) throw new VideoError(`${label}: its frame rate is not known; convert it to MP4`);
   return { totalFrames, fps };
 }
@@ -100,7 +132,7 @@ function rate(text: unknown): number | undefined {
   return Number.isFinite(fps) && fps > 0 ? fps : undefined;
 }
 
-async function readFrames(path: string, label: string, indices: readonly number[], maxBytes: number) {
+async function readFrames(path: string, label: string, indices: readonly number[], maxBytes: number, fd?: number) {
   const frames: RgbImage[] = [];
   const reader = new PpmReader();
   let left = maxBytes;
@@ -115,7 +147,7 @@ async function readFrames(path: string, label: string, indices: readonly number[
   const select = `select='${sum(indices.map((i) => `eq(n,${i})`))}'`;
   const output = ['-frames:v', String(indices.length), '-fps_mode', 'passthrough', '-c:v', 'ppm', '-f', 'image2pipe'];
   const args = ['-v', 'error', '-nostdin', ...input(path), '-map', '0:v:0', '-vf', select, ...output, '-'];
-  await run('ffmpeg', args, label, (chunk) => {
+  await run('ffmpeg', args, { label, fd }, (chunk) => {
     try {
       frames.push(...reader.push(chunk, allocate));
     } catch (e) {
@@ -134,11 +166,23 @@ function sum(terms: readonly string[]): string {
   return `(${sum(terms.slice(0, half))}+${sum(terms.slice(half))})`;
 }
 
-/** Runs a program to its end and hands over what it writes, no faster than it is taken. */
-async function run(program: string, args: readonly string[], label: string, take: (chunk: Buffer) => void) {
-  const child = spawn(program, args, { stdio: ['ignore', 'pipe', 'pipe'] });
+/** Runs a program to its end, or ours, and hands over what it writes, no faster than it is taken. @param fd is its /dev/fd/3. */
+async function run(
+  program: string,
+  args: readonly string[],
+  { label, fd }: { readonly label: string; readonly fd?: number },
+  take: (chunk: Buffer) => void,
+) {
+  const child = spawn(program, args, { stdio: ['ignore', 'pipe', 'pipe', ...(fd === undefined ? [] : [fd])] });
+  const stop = () => child.kill('SIGKILL');
+  process.once('exit', stop);
+  let late = false;
+  const timer = setTimeout(() => {
+    late = true;
+    stop();
+  }, maxSeconds * 1000);
   let complaints = '';
-  child.stderr.on('data', (chunk: Buffer) => {
+  child.stderr!.on('data', (chunk: Buffer) => {
     complaints = (complaints + chunk.toString('utf8')).slice(-2000);
   });
   const ended = new Promise<number | null>((done, fail) => {
@@ -148,8 +192,10 @@ async function run(program: string, args: readonly string[], label: string, take
   // Handled below, where it is awaited; a failure before that must not end the process.
   ended.catch(() => {});
   try {
-    for await (const chunk of child.stdout) take(chunk as Buffer);
+    for await (const chunk of child.stdout!) take(chunk as Buffer);
     const code = await ended;
+    if (late)
+      throw new VideoError(`${label}: ${program} took more than ${maxSeconds} seconds; cut out the part that you want`);
     if (code !== 0) {
       // The file's own name may be that of a temporary one.
       const complaint = lastLine(complaints)?.replace(`${args[args.indexOf('-i') + 1]}: `, '');
@@ -158,12 +204,15 @@ async function run(program: string, args: readonly string[], label: string, take
       );
     }
   } catch (e) {
-    child.kill('SIGKILL');
+    stop();
     if ((e as NodeJS.ErrnoException).code === 'ENOENT')
       throw new VideoError(
         `${label}: ${program} is not on the PATH; install ffmpeg (5.1 or newer: apt-get install ffmpeg, brew install ffmpeg), or give the frames as images`,
       );
     throw e;
+  } finally {
+    clearTimeout(timer);
+    process.off('exit', stop);
   }
 }
 

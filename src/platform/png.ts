@@ -1,7 +1,8 @@
 import { crc32 } from './crc32.ts';
 import { ImageError } from './errors.ts';
-import { exifOrientation, orient } from './exif.ts';
-import { truncated } from './image-header.ts';
+import { orient, orientationOf } from './exif.ts';
+import { checkSize, defaultMaxPixels, truncated } from './limits.ts';
+import { PngMetadata } from './png-metadata.ts';
 import type { RgbImage } from './types.ts';
 
 // One PNG decoder for Node and browsers, because neither's own gives the stored values: canvases multiply colour by
@@ -41,11 +42,13 @@ interface Pass {
  * Decodes a PNG (W3C PNG, third edition) to the RGB that PIL's `exif_transpose` and `convert('RGB')` make of it:
  * alpha, tRNS, gamma and colour profiles are dropped without effect; 16-bit RGB keeps its high bytes; 16-bit greyscale
  * is *clipped* to 255 (PIL's mode I;16 is a number, not a share of white).
- * The caller has checked the size against its limit (readImageHeader).
- * @throws ImageError for a truncated or damaged file.
+ * @throws ImageError for a truncated or damaged file, or more than `maxPixels`.
  */
-export async function decodePng(bytes: Uint8Array, label: string): Promise<RgbImage> {
-  const { header, palette, orientation, compressed } = readChunks(bytes, label);
+export async function decodePng(bytes: Uint8Array, label: string, maxPixels = defaultMaxPixels): Promise<RgbImage> {
+  if (bytes.length < 33) throw truncated(label);
+  const view = new DataView(bytes.buffer, bytes.byteOffset, bytes.byteLength);
+  checkSize({ width: view.getUint32(16), height: view.getUint32(20) }, label, maxPixels);
+  const { header, palette, metadata, compressed } = readChunks(bytes, label);
   const bits = header.depth * samplesPerPixel[header.colour];
   const passes = header.interlaced
     ? adam7.map(([x0, dx, y0, dy]) => pass(header, x0, dx, y0, dy)).filter((p) => p.columns > 0 && p.rows > 0)
@@ -71,7 +74,7 @@ export async function decodePng(bytes: Uint8Array, label: string): Promise<RgbIm
     }
   }
   const image = { width: header.width, height: header.height, data };
-  return orient(image, orientation);
+  return orient(image, orientationOf(await metadata.sources()));
 }
 
 function pass({ width, height }: Header, x0: number, dx: number, y0: number, dy: number): Pass {
@@ -83,7 +86,7 @@ function readChunks(bytes: Uint8Array, label: string) {
   const view = new DataView(bytes.buffer, bytes.byteOffset, bytes.byteLength);
   let header: Header | undefined;
   let palette: Uint8Array | undefined;
-  let orientation = 1;
+  const metadata = new PngMetadata(label);
   const compressed: Uint8Array[] = [];
   for (let at = 8, end = false; !end; ) {
     if (at + 12 > bytes.length) throw truncated(label);
@@ -107,13 +110,21 @@ function readChunks(bytes: Uint8Array, label: string) {
       palette = new Uint8Array(768); // entries that are missing are black, as in PIL
       palette.set(body);
     } else if (type === 'IDAT') compressed.push(body);
-    else if (type === 'eXIf') orientation = exifOrientation(body)?.value ?? 1;
     else if (type === 'IEND') end = true;
     else if (critical) throw damaged(`unknown critical chunk ${JSON.stringify(type)}`);
+    else if (type === 'fcTL' && compressed.length === 0) checkFirstFrame(header!, body, damaged);
+    else metadata.take(type, body, compressed.length > 0);
     at += 12 + length;
   }
   if (header!.colour === 3 && !palette) throw damaged('it has no palette');
-  return { header: header!, palette, orientation, compressed };
+  return { header: header!, palette, metadata, compressed };
+}
+
+/** Of an animation whose first frame is the picture itself: it covers it (W3C PNG, third edition, fcTL). */
+function checkFirstFrame({ width, height }: Header, body: Uint8Array, damaged: (what: string) => ImageError): void {
+  const view = new DataView(body.buffer, body.byteOffset, body.byteLength);
+  const isWhole = body.length >= 26 && [4, 8, 12, 16].every((at, i) => view.getUint32(at) === [width, height, 0, 0][i]);
+  if (!isWhole) throw damaged('its first frame does not cover it');
 }
 
 /** Exactly `size` bytes: never more, whatever the file would unpack to. */

@@ -41,6 +41,20 @@ export interface RgbImage {
   readonly data: Uint8Array;
 }
 
+/**
+ * A picture in any form: the bytes of its file, a Blob or File, where it is (a path in Node; a URL: `file:` in Node, `http:`,
+ * `https:`, `data:`), or its pixels (RGB, or RGBA such as ImageData, whose alpha is dropped).
+ */
+export type ImageSource =
+  | Uint8Array
+  | ArrayBuffer
+  | DataView
+  | Blob
+  | URL
+  | string
+  | RgbImage
+  | { readonly width: number; readonly height: number; readonly data: Uint8ClampedArray };
+
 export interface DecodeOptions {
   /** Images of more pixels are refused; 64 Mpixel by default. */
   readonly maxPixels?: number;
@@ -70,13 +84,13 @@ export interface DecodeVideoOptions {
 }
 
 /** A video as its owner has it: a file (its path or its bytes), or its frames as encoded images, in the order of time. */
-export type VideoSource = {
+export type VideoSource<Frame = ImageSource> = {
   /** For errors. */
   readonly name?: string;
 } & (
   | { readonly file: string | Uint8Array }
   | {
-      readonly frames: readonly Uint8Array[];
+      readonly frames: readonly Frame[];
       /** Frames a second, where it is known: Qwen2.5-VL counts time. */
       readonly fps?: number;
     }

@@ -39,7 +39,7 @@ export interface ShownExample {
   images: Uint8Array[];
   /** For errors. */
   imageNames?: readonly string[];
-  videos?: VideoSource[];
+  videos?: VideoSource<Uint8Array>[];
   prompt: string;
 }
 
@@ -61,7 +61,7 @@ export interface Example {
   readonly images: readonly string[];
   loadImages(): Promise<Uint8Array[]>;
   /** Of rows that have videos. */
-  loadVideos?(): Promise<VideoSource[]>;
+  loadVideos?(): Promise<VideoSource<Uint8Array>[]>;
   /** Absent only where the reader was told that labels are optional. */
   readonly label?: string;
   /** Labels that this row offers ("A, B, C or D"); the vote runs among them only. Absent: all labels. */
@@ -115,7 +115,7 @@ function identify(example: Example): Promise<{ input: string; content: string }>
     known = show(example).then(async ({ images, videos }) => {
       const hash = (files: readonly (string | Uint8Array)[]) =>
         Promise.all(files.map((file) => (typeof file === 'string' ? fileSha256(file) : sha256Hex(file))));
-      const clip = async (video: VideoSource) =>
+      const clip = async (video: VideoSource<Uint8Array>) =>
         'file' in video ? hash([video.file]) : { frames: await hash(video.frames), fps: video.fps };
       const clips = await Promise.all((videos ?? []).map(clip));
       const seen = [await hash(images), ...(clips.length ? [clips] : [])];

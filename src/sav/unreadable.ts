@@ -1,6 +1,6 @@
 // Finding out before a run which examples would end it.
 import { decodeImage } from '#platform';
-import { defaultMaxPixels, readImageHeader } from '../platform/image-header.ts';
+import { checkImage } from '../platform/decode-image.ts';
 import type { VideoSource } from '../platform/types.ts';
 import { type Example, type ShownExample, show } from './features.ts';
 
@@ -43,7 +43,7 @@ async function problemOf(example: Example, decode: boolean): Promise<string | un
     shown = await show(example);
     const check = async (bytes: Uint8Array, label: string) => {
       if (decode) await decodeImage(bytes, label);
-      else readImageHeader(bytes, label, defaultMaxPixels);
+      else await checkImage(bytes, label);
     };
     for (const [i, bytes] of shown.images.entries()) await check(bytes, shown.imageNames![i]);
     for (const video of shown.videos ?? []) await checkVideo(video, check);
@@ -55,7 +55,7 @@ async function problemOf(example: Example, decode: boolean): Promise<string | un
 }
 
 async function checkVideo(
-  video: VideoSource,
+  video: VideoSource<Uint8Array>,
   check: (bytes: Uint8Array, label: string) => Promise<void>,
 ): Promise<void> {
   if ('file' in video) {

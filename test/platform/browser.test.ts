@@ -53,9 +53,9 @@ describe.skipIf(!chromiumPath)(chromiumPath ? title : `${title} (skipped: no Chr
     }, urls);
 
   test('every picture has the same pixels as in Node', async () => {
-    const files = ['images', 'processor'].flatMap((folder) =>
+    const files = ['images', 'processor', 'outside'].flatMap((folder) =>
       readdirSync(fixturePath(folder))
-        .filter((file) => /\.(png|jpg|webp|gif)$/.test(file) && file !== 'cmyk.jpg')
+        .filter((file) => /\.(png|jpe?g|webp|gif|bmp)$/.test(file) && !/^cmyk|bomb/.test(file))
         .map((file) => `${folder}/${file}`),
     );
     const inNode = async (file: string) => {
@@ -70,7 +70,7 @@ describe.skipIf(!chromiumPath)(chromiumPath ? title : `${title} (skipped: no Chr
   test('a CMYK JPEG, a text file and a damaged JPEG are refused', async () => {
     expect(await decodeInPage(['/test/fixtures/images/cmyk.jpg', '/test/chromium.ts'])).toEqual([
       expect.stringContaining('a CMYK JPEG; browsers do not agree'),
-      expect.stringContaining('not a PNG, JPEG, WebP or GIF image'),
+      expect.stringContaining('not a PNG, JPEG, WebP, GIF, BMP, TIFF or AVIF image'),
     ]);
     const damaged = inPage(async ({ decodeImage, readFileBytes }, url: string) => {
       const bytes = await readFileBytes(url);

@@ -53,6 +53,21 @@ describe.skipIf(!hasFfmpeg)('with ffmpeg (skipped where it is not installed)', (
     expect(fps).toBe(4);
   });
 
+  test.skipIf(process.platform === 'win32')(
+    'the copy of a video given as bytes has no name while it is decoded',
+    async () => {
+      const copies = () => readdirSync(tmpdir()).filter((name) => name.startsWith('headlight-video-'));
+      let during: string[] | undefined;
+      const sample = () => {
+        during = copies();
+        return [0];
+      };
+      const before = copies();
+      await decodeVideo(new Uint8Array(readFileSync(video)), { sample });
+      expect([during, copies()]).toEqual([before, before]);
+    },
+  );
+
   test('frames that are chosen, in the order of choice, some twice', async () => {
     const infos: object[] = [];
     const sample = (info: object) => {

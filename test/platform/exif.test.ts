@@ -1,5 +1,5 @@
 import { expect, test } from 'vitest';
-import { exifOrientation, orient } from '../../src/platform/exif.ts';
+import { orient, orientationOf } from '../../src/platform/exif.ts';
 
 /** A TIFF block with one directory of entries [tag, type, count, value]. */
 function tiff(entries: number[][], littleEndian = true): Uint8Array {
@@ -18,30 +18,44 @@ function tiff(entries: number[][], littleEndian = true): Uint8Array {
   return bytes;
 }
 
+const of = (exif: Uint8Array | undefined, xmp?: string) =>
+  orientationOf({ exif, xmp: xmp === undefined ? undefined : new TextEncoder().encode(xmp) });
+
 test.each([true, false])('finds the orientation among other entries, little-endian: %s', (littleEndian) => {
   const entries = [
     [0x0100, 3, 1, 7],
     [0x0112, 3, 1, 6],
   ];
-  expect(exifOrientation(tiff(entries, littleEndian))).toEqual({ value: 6, offset: 30, littleEndian });
+  expect(of(tiff(entries, littleEndian))).toBe(6);
 });
 
 test.each([
-  ['an unknown value', tiff([[0x0112, 3, 1, 9]])],
-  ['upright', tiff([[0x0112, 3, 1, 1]])],
-  ['another type', tiff([[0x0112, 4, 1, 6]])],
-  ['several values', tiff([[0x0112, 3, 2, 6]])],
-  ['no entry', tiff([])],
-  ['no TIFF', new Uint8Array(40)],
-  ['nothing', new Uint8Array()],
-])('%s is no orientation', (_, block) => {
-  expect(exifOrientation(block)).toBeUndefined();
+  ['an unknown value', tiff([[0x0112, 3, 1, 9]]), 1],
+  ['upright', tiff([[0x0112, 3, 1, 1]]), 1],
+  ['a long', tiff([[0x0112, 4, 1, 6]]), 6],
+  ['a byte, which PIL does not take', tiff([[0x0112, 1, 1, 6]]), 1],
+  ['text', tiff([[0x0112, 2, 2, 0x36]]), 1],
+  ['several values, of which the first counts', tiff([[0x0112, 3, 2, 6]]), 6],
+  ['no TIFF', new Uint8Array(40), 1],
+])('EXIF with %s, and XMP that it makes mute', (_, block, expected) => {
+  expect(of(block, 'tiff:Orientation="3"')).toBe(expected);
+});
+
+test.each([
+  ['<x tiff:Orientation="6"/>', 6],
+  ['<tiff:Orientation>8</tiff:Orientation>', 8],
+  ["<x tiff:Orientation='6'/>", 1],
+  ['<x tiff:Orientation="0"/>', 1],
+  ['<x tiff:Orientation="9"/> tiff:Orientation="6"', 1],
+  ['', 1],
+])('XMP %s', (xmp, expected) => {
+  expect(of(undefined, xmp)).toBe(expected);
+  expect(of(tiff([[0x0100, 3, 1, 7]]), xmp)).toBe(expected);
 });
 
 test('a block cut short is no orientation', () => {
   const whole = tiff([[0x0112, 3, 1, 6]]);
-  for (let length = 0; length < 22; length++)
-    expect(exifOrientation(whole.slice(0, length)), `${length}`).toBeUndefined();
+  for (let length = 0; length < 22; length++) expect(of(whole.slice(0, length)), `${length}`).toBe(1);
 });
 
 test('every orientation puts the stored corner where EXIF says', () => {

@@ -46,7 +46,7 @@ describe('extractFeatures', () => {
 
   it('keys depend on what videos show, and the model is shown it', async () => {
     const [a, b] = [Uint8Array.of(1), Uint8Array.of(2)];
-    const clips: VideoSource[][] = [
+    const clips: VideoSource<Uint8Array>[][] = [
       [],
       [{ file: a }],
       [{ file: b }],
@@ -56,7 +56,7 @@ describe('extractFeatures', () => {
       [{ frames: [a] }],
       [{ frames: [a], fps: 2 }],
     ];
-    const of = (videos: VideoSource[]) => ({ ...example('one', {}), loadVideos: async () => videos });
+    const of = (videos: VideoSource<Uint8Array>[]) => ({ ...example('one', {}), loadVideos: async () => videos });
     const keys = await Promise.all(clips.map((videos) => featureKey(new FakeModel(), of(videos))));
     expect(new Set(keys).size).toBe(clips.length);
     expect(await featureKey(new FakeModel(), of([{ name: 'renamed', file: a }]))).toBe(keys[1]);

@@ -11,8 +11,8 @@ import { type Processing, ProcessorFiles, type VisualProcessor } from './visual-
 export interface PrepareOptions {
   /** With a placeholder (such as `<image>`) where each image and each video belongs. */
   readonly prompt: string;
-  /** In the order of their placeholders. */
-  readonly images?: readonly RgbImage[];
+  /** In the order of their placeholders; decoded, or as `show` has made them. */
+  readonly images?: readonly (RgbImage | Visual)[];
   readonly videos?: readonly Video[];
   /**
    * Put the tokenizer's own tokens around the prompt. By default, unless the prompt begins with the
@@ -146,6 +146,11 @@ export class Processor {
     return this.#visuals?.sampleFrames?.(info) ?? this.#refuse('video');
   }
 
+  /** An image as the tower is shown it. @param among so many images of one prompt. @throws InputError for a text model. */
+  show(image: RgbImage, among: number): Visual {
+    return this.#visuals?.image(image, among) ?? this.#refuse('image');
+  }
+
   /**
    * Token ids and pixel values of a prompt, its images and its videos.
    * @throws InputError if the placeholders in the prompt are not as many as the images and videos.
@@ -161,7 +166,7 @@ export class Processor {
       if (piece !== this.image?.text && piece !== this.video?.text) return piece;
       const visual =
         piece === this.image?.text
-          ? this.#visuals!.image(left.images.shift()!, images.length)
+          ? asVisual(left.images.shift()!, (image) => this.show(image, images.length))
           : this.#visuals!.video!(left.videos.shift()!);
       visuals.push(visual);
       const tokens = this.tokens(visual);
@@ -229,6 +234,9 @@ export class Processor {
     );
   }
 }
+
+const asVisual = (image: RgbImage | Visual, show: (image: RgbImage) => Visual): Visual =>
+  'pixels' in image ? image : show(image);
 
 /**
  * What stands for pictures in a prompt, or undefined where an older tokenizer does not know videos.

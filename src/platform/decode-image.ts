@@ -1,0 +1,98 @@
+import { decodeBmp } from './bmp.ts';
+import { ImageError } from './errors.ts';
+import { orient } from './exif.ts';
+import { decodeGif } from './gif.ts';
+import { readHeif } from './heif.ts';
+import { readJpeg } from './jpeg.ts';
+import { checkSize, defaultMaxPixels } from './limits.ts';
+import { decodePng } from './png.ts';
+import { readTiff } from './tiff.ts';
+import type { DecodeOptions, RgbImage } from './types.ts';
+import { readWebp } from './webp.ts';
+
+/** A file that the platform is to decode, and what can be said of it before. */
+export interface EncodedImage {
+  readonly format: 'jpeg' | 'webp' | 'tiff' | 'avif';
+  /** As stored, before it is turned. */
+  readonly width: number;
+  readonly height: number;
+  /** 4 for CMYK. */
+  readonly channels: number;
+  /** Whether the platform's decoder gives partly transparent pixels. */
+  readonly alpha: boolean;
+  /** 1 to 8 (EXIF). */
+  readonly orientation: number;
+  /** What the decoder is given: the file, without what would make it turn the picture. */
+  readonly file: Uint8Array;
+  /** Where the picture lies on a larger, black one. */
+  readonly canvas?: { readonly width: number; readonly height: number; readonly left: number; readonly top: number };
+  /** TIFF: shades of grey of 16 bits, which PIL clips to 255. */
+  readonly clipped?: boolean;
+}
+
+/** Decodes to RGB as stored, of exactly the size in the header. */
+export type PlatformDecoder = (image: EncodedImage, label: string) => Promise<RgbImage>;
+
+/**
+ * Finds out whether a file is a picture of a size that is taken, as far as that can be said without the platform's decoder.
+ * @throws ImageError as `decodeBytes` does.
+ */
+export async function checkImage(bytes: Uint8Array, label: string): Promise<void> {
+  const stop = new Error('not decoded');
+  try {
+    await decodeBytes(bytes, label, () => Promise.reject(stop), {});
+  } catch (e) {
+    if (e !== stop) throw e;
+  }
+}
+
+/**
+ * Reads the file's header, checks its size, decodes it here or by the platform's decoder, and turns it upright.
+ * @throws ImageError for another format, a truncated or damaged file, or more than `maxPixels`.
+ */
+export async function decodeBytes(
+  bytes: Uint8Array,
+  label: string,
+  decoder: PlatformDecoder,
+  { maxPixels = defaultMaxPixels }: DecodeOptions,
+): Promise<RgbImage> {
+  const kind = formatOf(bytes);
+  if (kind === 'png') return decodePng(bytes, label, maxPixels);
+  if (kind === 'gif') return decodeGif(bytes, label, maxPixels);
+  if (kind === 'bmp') return decodeBmp(bytes, label, maxPixels);
+  const read = kind && readers[kind];
+  if (!read)
+    throw new ImageError(`${label}: not a PNG, JPEG, WebP, GIF, BMP, TIFF or AVIF image; convert it to one of them`);
+  const image = read(bytes, label);
+  checkSize(image, label, maxPixels);
+  if (image.canvas) checkSize(image.canvas, label, maxPixels);
+  const stored = await decoder(image, label);
+  if (stored.width !== image.width || stored.height !== image.height)
+    throw new ImageError(
+      `${label}: the image decodes to ${stored.width}x${stored.height} pixels, its header says ${image.width}x${image.height}`,
+    );
+  return orient(placed(stored, image.canvas), image.orientation);
+}
+
+const readers = { jpeg: readJpeg, webp: readWebp, tiff: readTiff, heif: readHeif };
+
+function formatOf(bytes: Uint8Array): 'png' | 'gif' | 'bmp' | keyof typeof readers | undefined {
+  const text = (start: number, length: number) => String.fromCharCode(...bytes.subarray(start, start + length));
+  if (text(0, 4) === '\x89PNG') return 'png';
+  if (bytes[0] === 0xff && bytes[1] === 0xd8) return 'jpeg';
+  if (text(0, 4) === 'RIFF' && text(8, 4) === 'WEBP') return 'webp';
+  if (/^GIF8[79]a/.test(text(0, 6))) return 'gif';
+  if (text(0, 2) === 'BM') return 'bmp';
+  if (/^(II[*+]\0|MM\0[*+])/.test(text(0, 4))) return 'tiff';
+  return text(4, 4) === 'ftyp' ? 'heif' : undefined;
+}
+
+function placed(image: RgbImage, canvas: EncodedImage['canvas']): RgbImage {
+  if (!canvas || (canvas.width === image.width && canvas.height === image.height)) return image;
+  const { width, height, left, top } = canvas;
+  const data = new Uint8Array(width * height * 3);
+  const row = image.width * 3;
+  for (let y = 0; y < image.height; y++)
+    data.set(image.data.subarray(y * row, (y + 1) * row), ((top + y) * width + left) * 3);
+  return { width, height, data };
+}
