@@ -207,7 +207,8 @@ describe('findUnreadable', () => {
       (await findUnreadable(examples, { decode })).map(({ problem }) => problem.slice(root.length + 1).split(':')[0]);
     const bad = ['d/bad/cut.png', 'd/bad/empty.jpg', 'd/bad/endless.png', 'd/bad/text.png'];
     expect(await names(true)).toEqual([bad[0], 'd/bad/damaged.png', ...bad.slice(1)]);
-    expect(await names(false)).toEqual(bad.slice(1));
+    // What this code decodes itself, PNG among it, is looked into in any case.
+    expect(await names(false)).toEqual(await names(true));
     const stop = AbortSignal.abort(new Error('stopped'));
     await expect(findUnreadable(examples, { signal: stop })).rejects.toThrow('stopped');
   });
