@@ -8,7 +8,7 @@ import type { Folder } from '../platform/types.ts';
 import type { Architecture } from './families/family.ts';
 import { parseConfig } from './families/index.ts';
 import { modelWeights } from './forward.ts';
-import { endTokens } from './generation-config.ts';
+import { type GenerationConfig, generationConfig } from './generation-config.ts';
 import { readJson, requireJson } from './json.ts';
 import { Model } from './model.ts';
 import type { WeightSource } from './weights.ts';
@@ -24,8 +24,8 @@ export interface LoadedModel {
   readonly model: Model;
   /** Ties features and classifiers to this checkpoint (src/checkpoint/model-id.ts). */
   readonly modelId: string;
-  /** Ids that end a text. */
-  readonly endTokens: ReadonlySet<number>;
+  /** What generation_config.json asks for, the ids that end a text among it. */
+  readonly generationConfig: GenerationConfig;
   /** Frees the weights. */
   destroy(): void;
 }
@@ -37,7 +37,7 @@ export interface LoadedModel {
 export async function loadModel(folder: Folder, { gpu, onProgress, signal }: LoadModelOptions): Promise<LoadedModel> {
   const json = await requireJson(folder, 'config.json');
   const config = parseConfig(json, `${folder.location}/config.json`);
-  const ends = endTokens(json, (await readJson(folder, 'generation_config.json')) ?? {}, config.text.modelType);
+  const generation = await readGenerationConfig(folder, json, config);
   const checkpoint = await openCheckpoint(folder);
   const loaded = await loadTensors(gpu, checkpoint, weightSpecs(config), {
     ...unreadTensors(config),
@@ -47,9 +47,18 @@ export async function loadModel(folder: Folder, { gpu, onProgress, signal }: Loa
   return {
     model: new Model(gpu, config, modelWeights(config, loaded)),
     modelId: await modelId(json, checkpoint, gpu.kernels),
-    endTokens: ends,
+    generationConfig: generation,
     destroy: () => loaded.destroy(),
   };
+}
+
+/** How a checkpoint wants its texts to be generated. @param json its config.json. */
+export async function readGenerationConfig(
+  folder: Folder,
+  json: unknown,
+  { text }: Architecture,
+): Promise<GenerationConfig> {
+  return generationConfig(json, await readJson(folder, 'generation_config.json'), text.modelType, folder.location);
 }
 
 /** What a checkpoint may have beside what a model of this config reads. */

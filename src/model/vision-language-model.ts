@@ -4,6 +4,8 @@ import type { Folder, Video, VideoSource } from '../platform/types.ts';
 import { InputError } from './errors.ts';
 import { parseConfig } from './families/index.ts';
 import { type GenerateOptions, generate, PromptRun } from './generate.ts';
+import type { GenerationConfig } from './generation-config.ts';
+import type { GenerationSettings } from './generation-settings.ts';
 import { imagesFirst, type ModelInput } from './input.ts';
 import { requireJson } from './json.ts';
 import { type LoadedModel, type LoadModelOptions, loadModel } from './load-model.ts';
@@ -47,16 +49,30 @@ export interface HeadVectorOptions extends RunChanges {
   readonly signal?: AbortSignal;
 }
 
-export interface AnswerOptions extends RunChanges {
+/** Settings in the place of those that the checkpoint's generation_config.json has, by transformers' names; null takes one out. */
+interface GenerationChanges {
+  readonly generationConfig?: Readonly<Record<string, unknown>>;
+}
+
+export interface AnswerOptions extends RunChanges, GenerationChanges {
   readonly maxNewTokens: number;
   readonly labels: readonly string[];
   readonly signal?: AbortSignal;
 }
 
-export type TextOptions = Omit<GenerateOptions, 'endTokens'> & {
+export interface TextOptions
+  extends Omit<GenerateOptions, 'endTokens' | 'maxNewTokens' | 'settings'>,
+    GenerationChanges {
+  /**
+   * At most this many. By default generation_config.json's `max_new_tokens`, or else 256 and no more than its `max_length`
+   * allows; either is cut to the positions that the model has left.
+   */
+  readonly maxNewTokens?: number;
   /** Receives each token id as it is chosen. */
   readonly onToken?: (id: number) => void;
-};
+}
+
+const defaultNewTokens = 256;
 
 /**
  * A checkpoint ready to use: image files and text in; text, activations or head vectors out.
@@ -69,15 +85,20 @@ export class VisionLanguageModel {
   readonly modelId: string;
   /** What head vectors depend on beside the weights: the processor's files, by name, and this code. */
   readonly madeWith: MadeWith;
-  readonly endTokens: ReadonlySet<number>;
+  /** How the checkpoint wants its texts to be generated. */
+  readonly generationConfig: GenerationConfig;
   readonly #destroy: () => void;
 
-  private constructor({ model, modelId, endTokens, destroy }: LoadedModel, processor: Processor, madeWith: MadeWith) {
+  private constructor(
+    { model, modelId, generationConfig, destroy }: LoadedModel,
+    processor: Processor,
+    madeWith: MadeWith,
+  ) {
     this.model = model;
     this.processor = processor;
     this.modelId = modelId;
     this.madeWith = madeWith;
-    this.endTokens = endTokens;
+    this.generationConfig = generationConfig;
     this.#destroy = destroy;
   }
 
@@ -97,6 +118,11 @@ export class VisionLanguageModel {
   /** What last bits depend on: this adapter's kernels and the decoder of pictures (`HeadVectorSource`). */
   async environment(): Promise<string> {
     return JSON.stringify([this.model.gpu.capabilities, await imageDecoder()]);
+  }
+
+  /** Ids that end a text. */
+  get endTokens(): ReadonlySet<number> {
+    return this.generationConfig.endTokens;
   }
 
   get nLayers(): number {
@@ -164,16 +190,46 @@ export class VisionLanguageModel {
     return { data, shape: [count, ...visuals[0].shape.slice(1)] };
   }
 
-  /** Streams the answer's text, piece by piece. */
-  async *generate(input: ModelInput, options: TextOptions): AsyncGenerator<string> {
+  /**
+   * Streams the answer's text, piece by piece, as transformers' `generate` would with this checkpoint's generation_config.json:
+   * greedy, or sampled where that says `do_sample`; options of the same meaning go before it.
+   * @throws ConfigError for settings that are not known, or not supported where they would change the text; InputError when
+   * prompt and new tokens exceed the model's positions.
+   */
+  async *generate(input: ModelInput, options: TextOptions = {}): AsyncGenerator<string> {
+    const { generationConfig: changes, maxNewTokens, onToken, ...rest } = options;
+    const { endTokens, settings, file } = this.#generation(changes);
     const decoder = this.processor.tokenizer.streamDecoder();
-    for await (const id of generate(this.model, input, { ...options, endTokens: this.endTokens })) {
-      options.onToken?.(id);
+    const ids = generate(this.model, input, {
+      ...rest,
+      maxNewTokens: maxNewTokens ?? this.#newTokens(input, settings, file),
+      endTokens,
+      settings,
+    });
+    for await (const id of ids) {
+      onToken?.(id);
       const piece = decoder.push(id);
       if (piece) yield piece;
     }
-    const rest = decoder.end();
-    if (rest) yield rest;
+    const last = decoder.end();
+    if (last) yield last;
+  }
+
+  #generation(changes?: Readonly<Record<string, unknown>>) {
+    const config = changes ? this.generationConfig.with(changes) : this.generationConfig;
+    return { endTokens: config.endTokens, settings: config.settings(), file: config.file };
+  }
+
+  /** How many tokens are generated where nobody says it. */
+  #newTokens({ inputIds }: ModelInput, { max_new_tokens, max_length }: GenerationSettings, file: string): number {
+    if (max_new_tokens === undefined && max_length !== undefined && max_length <= inputIds.length)
+      throw new InputError(
+        `${file}: max_length ${max_length}, and the prompt alone has ${inputIds.length} tokens: give maxNewTokens (--max-new-tokens)`,
+      );
+    const left = Math.max(1, this.model.config.text.maxPositions - inputIds.length + 1);
+    const wanted =
+      max_new_tokens ?? Math.min(defaultNewTokens, (max_length ?? Number.POSITIVE_INFINITY) - inputIds.length);
+    return Math.min(wanted, left);
   }
 
   /** `hook_z` at the last prompt token, [layers, nHeads, dHead] (`HeadVectorSource`). */
@@ -194,13 +250,16 @@ export class VisionLanguageModel {
 
   /**
    * What the model itself makes of examples, from one pass over each prompt: the greedy answer, how likely it finds each
-   * of some labels as an answer, and the head vectors.
+   * of some labels as an answer, and the head vectors. The answer is greedy also where generation_config.json samples, so
+   * that it is the same each time; what else that asks for holds. Likelihoods are the model's own, whatever it asks for.
+   * @throws ConfigError as `generate`
    */
   async answers(
     examples: readonly Prompt[],
-    { maxNewTokens, labels, signal, ...changes }: AnswerOptions,
+    { maxNewTokens, labels, signal, generationConfig, ...changes }: AnswerOptions,
   ): Promise<Answer[]> {
     const { tokenizer } = this.processor;
+    const { endTokens, settings } = this.#generation(generationConfig);
     const continuations = labels.map((label) => tokenizer.encode(label, { addSpecialTokens: false }));
     const room = Math.max(maxNewTokens, ...continuations.map((ids) => ids.length)) - 1;
     const options = { ...changes, room, logits: true, namesFilter: 'blocks.*.attn.hook_z', posSlice: -1 };
@@ -215,7 +274,7 @@ export class VisionLanguageModel {
             scores[b].push(each.reduce((sum, x) => sum + x, 0) / each.length);
         }
         const texts: number[][] = inputs.map(() => []);
-        for await (const ids of run.generate({ maxNewTokens, endTokens: this.endTokens, signal }))
+        for await (const ids of run.generate({ maxNewTokens, endTokens, settings, temperature: 0, signal }))
           for (const [b, id] of ids.entries()) if (id !== undefined) texts[b].push(id);
         const headVectors = splitHeadVectors(run.activations, inputs.length);
         return inputs.map((_, b) => ({
