@@ -50,11 +50,13 @@ Examples:
         const kernels = await readKernels(options);
         const generationConfig = await readSettings(options.generationConfig);
         const { model, input, edits } = await openPrompt(context, options);
+        const { maxNewTokens, temperature, topP, topK, seed } = options;
+        const sampling = { maxNewTokens, temperature, topP, topK, seed };
         let text = '';
         const ids: number[] = [];
         const started = performance.now();
         for await (const piece of model.generate(input, {
-          ...options,
+          ...sampling,
           generationConfig,
           edits,
           kernels,

@@ -14,7 +14,10 @@ export interface ModelOptions {
 /** The options that every command has. */
 export function withCommonOptions(command: Command): Command {
   return command
-    .option('--model <dir>', 'checkpoint folder, or the hub id of a downloaded one (default: the embedded tiny-llava)')
+    .option(
+      '--model <dir>',
+      'checkpoint folder, the hub id of a downloaded one, or tiny-llava, which comes with the package (default)',
+    )
     .option('--json', 'machine-readable result on stdout')
     .option('--debug', 'stack traces');
 }
@@ -39,6 +42,7 @@ export async function openModel(context: Context, { model }: ModelOptions): Prom
     return await VisionLanguageModel.load(folder, {
       gpu,
       signal: context.signal,
+      onWarning: (message) => context.note(message),
       onProgress: (done, total) => {
         progress ??= context.progress('loading the checkpoint', total);
         progress.update(done, `${Math.round(done / 2 ** 20)} of ${Math.round(total / 2 ** 20)} MiB`);

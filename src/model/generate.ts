@@ -43,7 +43,7 @@ export interface PromptOptions extends Throughout, Pick<RunOptions, 'namesFilter
  * Whether choosing a token takes its logits to the host (some hundred kilobytes a step), or is done on the GPU: plain greedy
  * text is, with four bytes a step.
  */
-export function needsLogits(model: Model, input: Pick<ModelInput, 'inputIds'>, options: ContinueOptions): boolean {
+function needsLogits(model: Model, input: Pick<ModelInput, 'inputIds'>, options: ContinueOptions): boolean {
   const settings = withSampling(options.settings ?? {}, options);
   return Boolean(settings.do_sample) || processorsOf(model, input.inputIds, settings, options).length > 0;
 }

@@ -1,4 +1,5 @@
 import { openCheckpoint } from '../checkpoint/checkpoint-files.ts';
+import { quote } from '../checkpoint/errors.ts';
 import { loadTensors } from '../checkpoint/load.ts';
 import { modelId } from '../checkpoint/model-id.ts';
 import type { TensorSpec, UnreadTensors } from '../checkpoint/specs.ts';
@@ -18,6 +19,8 @@ export interface LoadModelOptions {
   /** Bytes on the GPU so far, and in the end. */
   readonly onProgress?: (loaded: number, total: number) => void;
   readonly signal?: AbortSignal;
+  /** Told of what is odd and does no harm: tensors that the model has no use for. Default: the console. */
+  readonly onWarning?: (message: string) => void;
 }
 
 export interface LoadedModel {
@@ -34,7 +37,8 @@ export interface LoadedModel {
  * Loads a checkpoint's config and weights, of any family: what runs on token ids and pixel values.
  * @throws ConfigError for an architecture or setting that is not supported; CheckpointError for bad or missing tensors.
  */
-export async function loadModel(folder: Folder, { gpu, onProgress, signal }: LoadModelOptions): Promise<LoadedModel> {
+export async function loadModel(folder: Folder, options: LoadModelOptions): Promise<LoadedModel> {
+  const { gpu, onProgress, signal, onWarning = (message) => console.warn(message) } = options;
   const json = await requireJson(folder, 'config.json');
   const config = parseConfig(json, `${folder.location}/config.json`);
   const generation = await readGenerationConfig(folder, json, config);
@@ -44,6 +48,11 @@ export async function loadModel(folder: Folder, { gpu, onProgress, signal }: Loa
     onProgress: ({ loaded, total }) => onProgress?.(loaded, total),
     signal,
   });
+  const unused = loaded.ignored.filter(({ unknown }) => unknown).map(({ tensor }) => quote(tensor.name));
+  if (unused.length)
+    onWarning(
+      `${folder.location}: ${unused.length} tensors that this model has no use for were not loaded: ${unused.slice(0, 5).join(', ')}${unused.length > 5 ? ', …' : ''}`,
+    );
   return {
     model: new Model(gpu, config, modelWeights(config, loaded)),
     modelId: await modelId(json, checkpoint, gpu.kernels),

@@ -1,6 +1,8 @@
-import { decodeImage, decodeVideo, imageDecoder } from '#platform';
+import { decodeImage, decodeVideo, imageDecoder, openSource } from '#platform';
 import { type MadeWith, RecordingFolder } from '../checkpoint/made-with.ts';
-import type { Folder, Video, VideoSource } from '../platform/types.ts';
+import { checkIsCheckpoint } from '../checkpoint/not-a-checkpoint.ts';
+import { type Gpu, openGpu } from '../kernels/gpu.ts';
+import type { FolderSource, Video, VideoSource } from '../platform/types.ts';
 import { InputError } from './errors.ts';
 import { parseConfig } from './families/index.ts';
 import { type GenerateOptions, generate, PromptRun } from './generate.ts';
@@ -11,6 +13,7 @@ import { requireJson } from './json.ts';
 import { type LoadedModel, type LoadModelOptions, loadModel } from './load-model.ts';
 import { type Model, splitHeadVectors } from './model.ts';
 import { numericsVersion } from './numerics.ts';
+import { checkOptions } from './options.ts';
 import type { ContentPart } from './processor/chat-template.ts';
 import { Processor } from './processor/processor.ts';
 import type { Activation, ActivationCache, RunChanges, RunOptions } from './run.ts';
@@ -74,6 +77,12 @@ export interface TextOptions
 
 const defaultNewTokens = 256;
 
+const changeOptions = ['edits', 'kernels'] as const;
+const textOptions = [
+  ...['maxNewTokens', 'temperature', 'topP', 'topK', 'seed', 'generationConfig', 'signal', 'onToken'],
+  ...['namesFilter', 'onActivations', 'posSlice', 'maxResultBytes', ...changeOptions],
+];
+
 /**
  * A checkpoint ready to use: image files and text in; text, activations or head vectors out.
  * It is what SAVs need of a model (`HeadVectorSource`).
@@ -104,15 +113,37 @@ export class VisionLanguageModel {
 
   /**
    * Loads a checkpoint folder as it is on the Hugging Face hub.
-   * @throws ConfigError for an architecture or setting that is not supported; CheckpointError for bad or missing tensors.
+   * @param source its path or URL, `tiny-llava` for the one that comes with the package, its File objects, or a folder.
+   * @param options.gpu opened where none is given, and then freed by `destroy`.
+   * @throws FileError where there is no such folder; ConfigError for an architecture or setting that is not supported; CheckpointError for bad or missing tensors.
    */
-  static async load(folder: Folder, options: LoadModelOptions): Promise<VisionLanguageModel> {
+  static async load(
+    source: FolderSource,
+    options: Omit<LoadModelOptions, 'gpu'> & { readonly gpu?: Gpu } = {},
+  ): Promise<VisionLanguageModel> {
+    checkOptions(options, ['gpu', 'onProgress', 'onWarning', 'signal'], 'load');
+    const folder = await openSource(source);
+    await checkIsCheckpoint(folder);
     // What the checkpoint is comes before what its processor lacks.
     parseConfig(await requireJson(folder, 'config.json'), `${folder.location}/config.json`);
     const recording = new RecordingFolder(folder);
     const processor = await Processor.load(recording);
-    const loaded = await loadModel(folder, options);
-    return new VisionLanguageModel(loaded, processor, { numerics: numericsVersion, files: recording.files });
+    const gpu = options.gpu ?? (await openGpu());
+    const dispose = () => {
+      if (!options.gpu) gpu.dispose();
+    };
+    try {
+      const loaded = await loadModel(folder, { ...options, gpu });
+      const destroy = () => {
+        loaded.destroy();
+        dispose();
+      };
+      const madeWith = { numerics: numericsVersion, files: recording.files };
+      return new VisionLanguageModel({ ...loaded, destroy }, processor, madeWith);
+    } catch (e) {
+      dispose();
+      throw e;
+    }
   }
 
   /** What last bits depend on: this adapter's kernels and the decoder of pictures (`HeadVectorSource`). */
@@ -197,6 +228,7 @@ export class VisionLanguageModel {
    * prompt and new tokens exceed the model's positions.
    */
   async *generate(input: ModelInput, options: TextOptions = {}): AsyncGenerator<string> {
+    checkOptions(options, textOptions, 'generate');
     const { generationConfig: changes, maxNewTokens, onToken, ...rest } = options;
     const { endTokens, settings, file } = this.#generation(changes);
     const decoder = this.processor.tokenizer.streamDecoder();
@@ -242,6 +274,7 @@ export class VisionLanguageModel {
     examples: readonly Prompt[],
     { signal, ...options }: HeadVectorOptions = {},
   ): Promise<Float32Array[]> {
+    checkOptions(options, ['maxLayer', ...changeOptions], 'headVectors');
     return this.#byLength(examples, (inputs) => {
       signal?.throwIfAborted();
       return this.model.headVectors(inputs, options);
@@ -258,6 +291,7 @@ export class VisionLanguageModel {
     examples: readonly Prompt[],
     { maxNewTokens, labels, signal, generationConfig, ...changes }: AnswerOptions,
   ): Promise<Answer[]> {
+    checkOptions(changes, changeOptions, 'answers');
     const { tokenizer } = this.processor;
     const { endTokens, settings } = this.#generation(generationConfig);
     const continuations = labels.map((label) => tokenizer.encode(label, { addSpecialTokens: false }));

@@ -1,11 +1,12 @@
 import { createHash } from 'node:crypto';
 import { createReadStream } from 'node:fs';
-import { open, readFile, stat } from 'node:fs/promises';
+import { open, readdir, readFile, stat } from 'node:fs/promises';
 import { join } from 'node:path';
 import { fileURLToPath } from 'node:url';
 import { FileError } from './errors.ts';
 import { checkName, checkRange } from './file-name.ts';
-import type { Folder } from './types.ts';
+import { folderOf } from './folder-source.ts';
+import type { Folder, FolderSource } from './types.ts';
 
 /**
  * A folder on disk. Symbolic links are followed: the Hugging Face cache consists of them.
@@ -14,11 +15,9 @@ import type { Folder } from './types.ts';
  */
 export async function openFolder(location: string | URL): Promise<Folder> {
   const path = pathOf(location);
-  const isFolder = await stat(path).then(
-    (s) => s.isDirectory(),
-    () => false,
-  );
-  if (!isFolder) throw new FileError(`${path}: there is no such folder`);
+  const there = await stat(path).catch(() => undefined);
+  if (there && !there.isDirectory()) throw new FileError(`${path}: it is a file; give the folder that it is in`);
+  if (!there) throw new FileError(`${path}: there is no such folder`);
   const file = (name: string) => join(path, checkName(name, path));
   return {
     location: path,
@@ -27,10 +26,15 @@ export async function openFolder(location: string | URL): Promise<Folder> {
         (s) => s.isFile(),
         () => false,
       ),
+    list: () => readdir(path),
     size: async (name) => (await stat(file(name)).catch(explain(file(name)))).size,
     read: async (name, start = 0, end) => readRange(file(name), start, end),
   };
 }
+
+/** What a checkpoint may be named by. @throws FileError as `openFolder`. */
+export const openSource = (source: FolderSource): Promise<Folder> =>
+  folderOf(source, openFolder, new URL('../../', import.meta.url));
 
 /**
  * A whole file.

@@ -11,11 +11,19 @@ export interface Folder {
   readonly location: string;
   /** `name` is relative to the folder, with `/` between segments. */
   has(name: string): Promise<boolean>;
+  /** Names of its files, where they can be listed. */
+  list?(): Promise<readonly string[]>;
   /** Bytes of a file. Throws where there is none. */
   size(name: string): Promise<number>;
   /** Bytes [start, end) of a file, by default all of them. */
   read(name: string, start?: number, end?: number): Promise<Uint8Array>;
 }
+
+/**
+ * A folder by its path or URL, `tiny-llava` for the checkpoint of the package, the files of a folder as a page gets them
+ * (their `webkitRelativePath`, or else their names), or a folder.
+ */
+export type FolderSource = string | URL | Iterable<File> | Folder;
 
 /** A decoded picture, as PIL's `convert('RGB')` gives it. */
 export interface RgbImage {
