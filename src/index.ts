@@ -70,6 +70,8 @@ export type { DualEncoderConfig, DualFamily } from './model/families/dual.ts';
 export type { Architecture, Family, VisionSide } from './model/families/family.ts';
 export { dualFamilies, families, parseConfig, parseDualConfig } from './model/families/index.ts';
 export type { GenerateOptions } from './model/generate.ts';
+export type { GenerationConfig } from './model/generation-config.ts';
+export type { GenerationSettings } from './model/generation-settings.ts';
 export { type HookPoint, hookPoints, type NamesFilter, type RunSize } from './model/hook-points.ts';
 export type { ModelInput, Visual } from './model/input.ts';
 export type { LoadModelOptions } from './model/load-model.ts';
@@ -86,7 +88,7 @@ export {
   VisionLanguageModel,
 } from './model/vision-language-model.ts';
 export { FileError, ImageError, NoAdapterError, VideoError } from './platform/errors.ts';
-export type { Folder, ImageSource, RgbImage, VideoSource } from './platform/types.ts';
+export type { Folder, FolderSource, ImageSource, RgbImage, VideoSource } from './platform/types.ts';
 export {
   type ClassifierData,
   type ClassifyOptions,

@@ -2,20 +2,10 @@ import type { Folder } from '../platform/types.ts';
 import { CheckpointError, quote } from './errors.ts';
 import { JsonCursor } from './json-cursor.ts';
 import { canonicalName, detectLayout, type NameLayout } from './names.ts';
+import { explainAbsence, indexFile, otherWeights, singleFile } from './not-a-checkpoint.ts';
 import { type FileRange, readHeader, type TensorInfo } from './safetensors.ts';
 
-export const singleFile = 'model.safetensors';
-export const indexFile = 'model.safetensors.index.json';
 export const maxIndexBytes = 100_000_000;
-
-/** What is there instead of safetensors, and what to do about it. */
-const otherFormats: readonly (readonly [file: string, advice: string])[] = [
-  ['pytorch_model.bin', 'convert'],
-  ['pytorch_model.bin.index.json', 'convert'],
-  ['consolidated.00.pth', 'convert'],
-  ['model.pth', 'convert'],
-  ['adapter_model.safetensors', 'merge'],
-];
 
 /** One tensor of a checkpoint. */
 export interface CheckpointTensor extends TensorInfo {
@@ -70,8 +60,7 @@ export async function openCheckpoint(folder: Folder): Promise<Checkpoint> {
 
 /** Whether a folder has weights, in this format or in one that `openCheckpoint` refuses with advice. */
 export async function hasWeights(folder: Folder): Promise<boolean> {
-  for (const file of [singleFile, indexFile, ...otherFormats.map(([name]) => name)])
-    if (await folder.has(file)) return true;
+  for (const file of [singleFile, indexFile, ...otherWeights]) if (await folder.has(file)) return true;
   return false;
 }
 
@@ -153,13 +142,9 @@ async function indexedTensors(folder: Folder): Promise<FileTensor[]> {
       const other = found.get(tensor.name);
       if (other) problems.push(`${quote(tensor.name)} is both in ${other.file} and in ${shard}`);
       else found.set(tensor.name, tensor);
-      if (!weightMap.has(tensor.name)) problems.push(`${quote(tensor.name)} is in ${shard}, but not in the index`);
     }
-  for (const [name, shard] of weightMap) {
-    const file = found.get(name)?.file;
-    if (file === undefined) problems.push(`${quote(name)} should be in ${shard}, but no shard has it`);
-    else if (file !== shard) problems.push(`${quote(name)} should be in ${shard}, but is in ${file}`);
-  }
+  // What the index says of single tensors is not relied on, as in transformers: the shards say it themselves, and a tensor
+  // that the model needs and no shard has is missed later.
   if (problems.length > 0)
     throw CheckpointError.ofProblems(
       `${folder.location}: ${indexFile} does not fit the shards; download the checkpoint again`,
@@ -215,23 +200,4 @@ function isInside(path: string): boolean {
     !/[\p{Cc}\\:%?#]/u.test(path) &&
     path.split('/').every((segment) => segment !== '' && segment !== '.' && segment !== '..')
   );
-}
-
-/**
- * @param hint what to say if nothing known is there either.
- * @throws CheckpointError always: what a folder, here or on the hub, has instead of safetensors, and what to do about it.
- */
-export async function explainAbsence(
-  folder: Pick<Folder, 'location' | 'has'>,
-  hint = "is this a checkpoint's folder?",
-): Promise<never> {
-  for (const [file, advice] of otherFormats) {
-    if (!(await folder.has(file))) continue;
-    throw new CheckpointError(
-      advice === 'merge'
-        ? `${folder.location}: ${file} is an adapter, not a model; merge it into its base model with peft (merge_and_unload, then save_pretrained) and give that folder`
-        : `${folder.location}: ${file} is a pickle, which can run code when opened and is not read; convert it: load it with transformers in Python and save_pretrained(…, safe_serialization=True)`,
-    );
-  }
-  throw new CheckpointError(`${folder.location}: neither ${singleFile} nor ${indexFile} is there; ${hint}`);
 }

@@ -1,7 +1,8 @@
-import { explainAbsence, indexFile, maxIndexBytes, parseIndex, shardNames, singleFile } from './checkpoint-files.ts';
+import { maxIndexBytes, parseIndex, shardNames } from './checkpoint-files.ts';
 import { quote } from './errors.ts';
 import type { HubFile, HubSnapshot } from './hub.ts';
 import { HubError } from './hub-error.ts';
+import { explainAbsence, indexFile, singleFile } from './not-a-checkpoint.ts';
 
 /** What is read beside the weights. Of these a checkpoint has some, and config.json always. */
 const settings = [

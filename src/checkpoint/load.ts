@@ -43,7 +43,7 @@ const gpuDTypes: Partial<Record<SafetensorsDType, DType>> = { F32: 'f32', F16: '
  * The host never holds more than some chunks, whatever the size of a tensor. A matrix that is larger than a binding may be
  * is split by rows into parts. On any failure, an abort included, what was loaded is freed.
  *
- * @throws CheckpointError naming every tensor that is missing, unknown, mis-shaped or of an unsupported dtype, or saying
+ * @throws CheckpointError naming every tensor that is missing, mis-shaped or of an unsupported dtype, or saying
  *   that the GPU has not the memory; the signal's reason when aborted.
  */
 export async function loadTensors(

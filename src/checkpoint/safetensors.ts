@@ -16,6 +16,9 @@ const maxRank = 64;
 export const dtypeBytes = {
   BOOL: 1,
   U8: 1,
+  F8_E5M2: 1,
+  F8_E4M3: 1,
+  F8_E8M0: 1,
   I8: 1,
   I16: 2,
   U16: 2,

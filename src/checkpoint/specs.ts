@@ -38,14 +38,19 @@ export interface UnreadTensors {
 export interface IgnoredTensor {
   readonly tensor: CheckpointTensor;
   readonly why: string;
+  /** No checkpoint of this kind has it: worth a warning, as transformers gives. */
+  readonly unknown?: boolean;
 }
+
+/** What stands beside or in the place of weights in quantised checkpoints. */
+const quantised = /\.(qweight|qzeros|scales|weight_scale(_inv)?|weight_packed|absmax|quant_map|g_idx)$/;
 
 const loadableDTypes: readonly SafetensorsDType[] = ['F32', 'F16', 'BF16'];
 
 /**
  * Compares names, shapes and dtypes.
- * @returns the tensors of the checkpoint that are left unread for a good reason.
- * @throws CheckpointError naming every tensor that is missing, unknown, mis-shaped or of a dtype that cannot be loaded.
+ * @returns the tensors of the checkpoint that are left unread.
+ * @throws CheckpointError naming every tensor that is missing, mis-shaped or of a dtype that cannot be loaded.
  */
 export function checkSpecs(
   checkpoint: Checkpoint,
@@ -79,8 +84,18 @@ export function checkSpecs(
       ? `tied to ${tied[canonical]}`
       : whyIgnorable(canonical, { read, total: visionLayers });
     if (why) ignored.push({ tensor, why });
-    else problems.push(`${quote(tensor.name)}: unknown, the model has no use for it (${tensor.file})`);
+    else ignored.push({ tensor, why: 'unknown to the model', unknown: true });
   }
+  const packed = [...checkpoint.tensors.values()].find(({ name }) => quantised.test(name));
+  if (problems.length > 0 && packed)
+    throw new CheckpointError(
+      `${checkpoint.folder.location}: the weights are quantised (${quote(packed.name)} in ${packed.file}: GPTQ, AWQ, bitsandbytes or MLX), which is not supported; give the unquantised checkpoint`,
+      problems,
+    );
+  // Beside a missing tensor, one without use may be the same under a wrong name.
+  if (problems.length > 0)
+    for (const { tensor, unknown } of ignored)
+      if (unknown) problems.push(`${quote(tensor.name)}: unknown, the model has no use for it (${tensor.file})`);
   if (problems.length > 0)
     throw CheckpointError.ofProblems(
       `${checkpoint.folder.location}: the weights do not fit config.json; is it this checkpoint's, and a supported architecture?`,

@@ -1,13 +1,13 @@
 // Where models are: the one place that decides.
 import { readdir, readFile, stat } from 'node:fs/promises';
 import { isAbsolute, join } from 'node:path';
-import { openFolder } from '#platform';
-import { indexFile, parseIndex, shardNames, singleFile } from '../checkpoint/checkpoint-files.ts';
+import { openSource } from '#platform';
+import { parseIndex, shardNames } from '../checkpoint/checkpoint-files.ts';
 import { isHubId } from '../checkpoint/hub.ts';
+import { checkIsCheckpoint, indexFile, singleFile } from '../checkpoint/not-a-checkpoint.ts';
 import { cacheFolder, home } from '../platform/node-cache-folder.ts';
 import type { Folder } from '../platform/types.ts';
 import { readRecord } from './download-record.ts';
-import { embeddedCheckpoint } from './package-info.ts';
 
 /** Where downloads once went, under the current folder. What is there is used, and completed there. */
 const oldFolder = (id: string): string => join('weights', ...id.split('/'));
@@ -31,19 +31,18 @@ function hubCache(): string {
 }
 
 /**
- * What `--model` names: a folder, or a model of the hub that was downloaded, by Headlight or into the cache of huggingface_hub.
+ * What `--model` names: a folder, `tiny-llava` for the one that comes with the package, or a model of the hub that was downloaded, by Headlight or into the cache of huggingface_hub.
  * @throws Error for what is neither, or not yet all there, with where it was looked for and the command that gets it.
  */
-export async function openCheckpointFolder(model = embeddedCheckpoint): Promise<Folder> {
+export async function openCheckpointFolder(model = 'tiny-llava'): Promise<Folder> {
   const path = (await isFolder(model)) || !isHubId(model) ? model : await folderOfId(model);
-  const folder = await openFolder(path);
+  const folder = await openSource(path);
   const record = await readRecord(path);
   if (record && !record.complete)
     throw new Error(
       `${path}: the download is not complete; continue it with: ${await downloadCommandOf(path, record)}`,
     );
-  if (!(await folder.has('config.json')))
-    throw new Error(`${path}: no config.json there; --model takes a checkpoint folder as on the Hugging Face hub`);
+  await checkIsCheckpoint(folder);
   return folder;
 }
 

@@ -1,8 +1,8 @@
 import type { Command } from 'commander';
 import { z } from 'zod';
-import { readFileBytes } from '#platform';
 import type { Edit } from '../model/edits.ts';
 import { UsageError } from './context.ts';
+import { readJsonFile } from './files.ts';
 import { documentation } from './package-info.ts';
 
 export interface EditOptions {
@@ -40,14 +40,7 @@ const schema = z.array(
  */
 export async function readEdits({ edits: file }: EditOptions): Promise<readonly Edit[]> {
   if (file === undefined) return [];
-  const bytes = await readFileBytes(file);
-  let json: unknown;
-  try {
-    json = JSON.parse(new TextDecoder('utf-8', { fatal: true }).decode(bytes));
-  } catch (e) {
-    throw new UsageError(`${file}: not JSON (${(e as Error).message})`);
-  }
-  const parsed = schema.safeParse(json);
+  const parsed = schema.safeParse(await readJsonFile(file));
   if (!parsed.success) {
     const [{ path, message }] = parsed.error.issues;
     throw new UsageError(`${file}: ${path.join('.') || 'the file'}: ${message}`);

@@ -4,7 +4,19 @@ import { access, type FileHandle, mkdir, open, readFile, readlink, realpath, ren
 import { dirname, join, resolve } from 'node:path';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { InvalidArgumentError } from 'commander';
+import { readFileBytes } from '#platform';
 import type { FeatureStore } from '../sav/feature-cache.ts';
+import { UsageError } from './context.ts';
+
+/** What a JSON file of the command line says. @throws UsageError naming it where it is none. */
+export async function readJsonFile(file: string): Promise<unknown> {
+  const bytes = await readFileBytes(file);
+  try {
+    return JSON.parse(new TextDecoder('utf-8', { fatal: true }).decode(bytes));
+  } catch (e) {
+    throw new UsageError(`${file}: not JSON (${(e as Error).message})`);
+  }
+}
 
 /** The file of an option that names what is to be written: better refused now than after minutes of work. */
 export function outputFile(file: string): string {

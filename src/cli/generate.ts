@@ -1,21 +1,37 @@
+import { z } from 'zod';
 import type { Register } from './command.ts';
+import { UsageError } from './context.ts';
+import { readJsonFile } from './files.ts';
 import { type KernelOptions, readKernels, withKernelOptions } from './kernel-file.ts';
 import { integer, number } from './model.ts';
 import { openPrompt, type PromptOptions, withPromptOptions } from './prompt.ts';
 
 interface Options extends PromptOptions, KernelOptions {
-  maxNewTokens: number;
-  temperature: number;
-  topP: number;
+  maxNewTokens?: number;
+  temperature?: number;
+  topP?: number;
+  topK?: number;
   seed: number;
+  generationConfig?: string;
 }
 
 export const generateCommand: Register = (program, run) => {
   withKernelOptions(withPromptOptions(program.command('generate')))
-    .description('Answer a prompt about images and videos, streamed; greedy unless a temperature is given.')
-    .option('--max-new-tokens <n>', 'at most this many tokens', integer(1), 256)
-    .option('--temperature <t>', '0 is greedy', number(0), 0)
-    .option('--top-p <p>', 'draw from the likeliest tokens with this much probability', number(0, 1), 1)
+    .description(
+      'Answer a prompt about images and videos, streamed, as the checkpoint’s generation_config.json says: greedy, or sampled where that has do_sample (headlight inspect shows it). Options go before it.',
+    )
+    .option(
+      '--max-new-tokens <n>',
+      'at most this many tokens (default: max_new_tokens of the checkpoint, or 256)',
+      integer(1),
+    )
+    .option('--temperature <t>', '0 is greedy (default: as the checkpoint)', number(0))
+    .option('--top-p <p>', 'draw from the likeliest tokens with this much probability', number(0, 1))
+    .option('--top-k <n>', 'draw from this many likeliest tokens, 0 for all (default when sampling: 50)', integer(0))
+    .option(
+      '--generation-config <file>',
+      'JSON in the place of what generation_config.json says; null takes a setting out',
+    )
     .option('--seed <n>', 'of the draws', integer(0), 0)
     .addHelpText(
       'after',
@@ -25,18 +41,23 @@ Examples:
   headlight generate --image a.jpg --image b.jpg --prompt 'What differs?' --temperature 0.7 --seed 1
   headlight generate --video clip.mp4 --prompt 'What happens?' --model ~/models/Qwen2.5-VL-7B-Instruct
   headlight generate --image a.jpg --prompt 'What is this?' --edits edits.json   # [{"at": "blocks.3.attn.hook_z", "heads": [5], "set": 0}]
+  headlight generate --image a.jpg --prompt 'What is this?' --generation-config mine.json   # {"repetition_penalty": 1.2, "do_sample": null}
   headlight generate --image a.jpg --prompt 'What is this?' --kernel window.wgsl   # your attention in every layer, in every step
   headlight generate --image a.jpg --raw-prompt --prompt 'USER: <image>\\nWhat is this? ASSISTANT:' --json`,
     )
     .action(
       run<Options>(async (context, options) => {
         const kernels = await readKernels(options);
+        const generationConfig = await readSettings(options.generationConfig);
         const { model, input, edits } = await openPrompt(context, options);
+        const { maxNewTokens, temperature, topP, topK, seed } = options;
+        const sampling = { maxNewTokens, temperature, topP, topK, seed };
         let text = '';
         const ids: number[] = [];
         const started = performance.now();
         for await (const piece of model.generate(input, {
-          ...options,
+          ...sampling,
+          generationConfig,
           edits,
           kernels,
           signal: context.signal,
@@ -51,3 +72,10 @@ Examples:
       }),
     );
 };
+
+async function readSettings(file: string | undefined): Promise<Record<string, unknown> | undefined> {
+  if (file === undefined) return undefined;
+  const parsed = z.record(z.string(), z.unknown()).safeParse(await readJsonFile(file));
+  if (!parsed.success) throw new UsageError(`${file}: expected an object of settings, as in generation_config.json`);
+  return parsed.data;
+}

@@ -11,10 +11,11 @@ import type { Size } from '../model/anyres.ts';
 import { dryModel, imageTokens, pricePrefill, type RunPrice } from '../model/dry-run.ts';
 import type { Architecture, VisualShape } from '../model/families/family.ts';
 import { isDual, parseConfig } from '../model/families/index.ts';
+import { describeGeneration } from '../model/generation-report.ts';
 import type { RunSize } from '../model/hook-points.ts';
 import { requireJson } from '../model/json.ts';
 import { KvCache } from '../model/kv-cache.ts';
-import { unreadTensors, weightSpecs } from '../model/load-model.ts';
+import { readGenerationConfig, unreadTensors, weightSpecs } from '../model/load-model.ts';
 import { configDType, type DTypeOf, type Price, priceWeights, storedDType, type WeightsPrice } from '../model/price.ts';
 import { ProcessorFiles } from '../model/processor/visual-processor.ts';
 import { NoAdapterError } from '../platform/errors.ts';
@@ -69,6 +70,7 @@ async function inspect(context: Context, options: InspectOptions): Promise<void>
     throw new UsageError(`--length ${length}: this model has ${text.maxPositions} positions`);
   if (options.imageSize && !config.vision) throw new UsageError('--image-size: this model takes no images');
   const stored = await storage(folder, config, json, options.dtype);
+  const generation = describeGeneration(await readGenerationConfig(folder, json, config), text.vocabSize);
   const adapter = await adapterOf(context);
   const weights = priceWeights(config, stored.dtypeOf, adapter && bindable(adapter));
 
@@ -109,6 +111,7 @@ async function inspect(context: Context, options: InspectOptions): Promise<void>
     ]),
     ...cacheRows(config, length),
     ...runs.map(({ name, price }): [string, string] => ['prompt', runText(name, price)]),
+    ['text', generation.text],
     ...adapterRows(adapter, checks),
   ];
   for (const [key, value] of rows) context.print(`${key.padEnd(24)}${printableLine(value)}`);
@@ -126,6 +129,7 @@ async function inspect(context: Context, options: InspectOptions): Promise<void>
     kvCache: { positions: length, bytesPerPosition: KvCache.price(text, 1), bytes: KvCache.price(text, length) },
     images: shapes.map(({ size, shape }) => ({ ...size, tokens: imageTokens(config, shape), shape: shape.shape })),
     prompts: runs.map(({ name, price }) => ({ name, ...price })),
+    generation,
     adapter: adapter ?? null,
     checks: checks ?? null,
     ...(hooks && { hooks }),

@@ -23,7 +23,7 @@ export const withCommonOptions = (command: Command): Command =>
   withOutputFlags(
     command.option(
       '--model <dir>',
-      'checkpoint folder, or the hub id of a downloaded one (default: the embedded tiny-llava)',
+      'checkpoint folder, the hub id of a downloaded one, or tiny-llava, which comes with the package (default)',
     ),
   );
 
@@ -47,6 +47,7 @@ export async function openModel(context: Context, { model }: ModelOptions): Prom
     return await VisionLanguageModel.load(folder, {
       gpu,
       signal: context.signal,
+      onWarning: (message) => context.note(message),
       onProgress: (done, total) => {
         progress ??= context.progress('loading the checkpoint', total);
         progress.update(done, `${Math.round(done / 2 ** 20)} of ${Math.round(total / 2 ** 20)} MiB`);

@@ -1,16 +1,22 @@
 import type { Tensor } from '../kernels/tensor.ts';
 import { InputError } from './errors.ts';
+import { type GenerationSettings, type SamplingOptions, withSampling } from './generation-settings.ts';
 import type { ModelInput } from './input.ts';
 import { KvCache } from './kv-cache.ts';
 import type { Model, StepResult } from './model.ts';
 import { resolvePosSlice } from './positions.ts';
 import type { ActivationCache, RunOptions } from './run.ts';
-import { logSumExp, Sampler, type SamplerOptions } from './sampling.ts';
+import { largest, logSumExp, Sampler } from './sampling.ts';
+import { type ScoreProcessor, scoreProcessors } from './score-processors.ts';
 
-export interface ContinueOptions extends Partial<SamplerOptions> {
+export interface ContinueOptions extends SamplingOptions {
   readonly maxNewTokens: number;
   /** Ids that end the text: all of the checkpoint's (`generation_config.json`, `config.json`). They are not yielded. */
   readonly endTokens: ReadonlySet<number>;
+  /** What generation_config.json asks for beside; nothing by default. */
+  readonly settings?: GenerationSettings;
+  /** Of the draws: the same seed gives the same text. */
+  readonly seed?: number;
   readonly signal?: AbortSignal;
   /** Hook points to return of each generated token's step. */
   readonly namesFilter?: RunOptions['namesFilter'];
@@ -26,19 +32,42 @@ export interface GenerateOptions extends ContinueOptions, Throughout, Pick<RunOp
 export interface PromptOptions extends Throughout, Pick<RunOptions, 'namesFilter' | 'posSlice'> {
   /** Positions to keep room for after the prompt. */
   readonly room: number;
-  /** Bring the logits of what comes next to the host, for sampling and for scoring. Greedy text needs them not. */
+  /**
+   * Bring the logits of what comes next to the host, for sampling, for what generation_config.json makes of them
+   * (`needsLogits`), and for scoring. Plain greedy text needs them not.
+   */
   readonly logits: boolean;
 }
 
 /**
- * Generates token ids one by one, greedily or by sampling. `onActivations` receives the prompt's activations first (as
+ * Whether choosing a token takes its logits to the host (some hundred kilobytes a step), or is done on the GPU: plain greedy
+ * text is, with four bytes a step.
+ */
+function needsLogits(model: Model, input: Pick<ModelInput, 'inputIds'>, options: ContinueOptions): boolean {
+  const settings = withSampling(options.settings ?? {}, options);
+  return Boolean(settings.do_sample) || processorsOf(model, input.inputIds, settings, options).length > 0;
+}
+
+function processorsOf(
+  model: Model,
+  prompt: ArrayLike<number>,
+  settings: GenerationSettings,
+  { endTokens, maxNewTokens }: ContinueOptions,
+): ScoreProcessor[] {
+  const { vocabSize } = model.config.text;
+  const run = { prompt: Array.from(prompt), maxLength: prompt.length + maxNewTokens, endTokens, vocabSize };
+  return [...scoreProcessors(settings, run).values()];
+}
+
+/**
+ * Generates token ids one by one, greedily or by sampling, as `settings` ask for. `onActivations` receives the prompt's activations first (as
  * `posSlice` cuts them, with the first position of those), then each step's; `edits` apply to all of them.
  * @throws InputError when prompt and new tokens exceed the model's positions, or activations `maxResultBytes`; the signal's
  * reason when aborted.
  */
 export async function* generate(model: Model, input: ModelInput, options: GenerateOptions): AsyncGenerator<number> {
   options.signal?.throwIfAborted();
-  const logits = (options.temperature ?? 0) > 0;
+  const logits = needsLogits(model, input, options);
   const { maxNewTokens, namesFilter, posSlice, edits, kernels, maxResultBytes } = options;
   const asked = { namesFilter, posSlice, edits, kernels, maxResultBytes };
   const prompt = await PromptRun.start(model, [input], { ...asked, room: maxNewTokens - 1, logits });
@@ -63,11 +92,20 @@ export class PromptRun {
   readonly #cache: KvCache;
   readonly #tokens: Tensor;
   readonly #length: number;
+  readonly #prompts: readonly ArrayLike<number>[];
   readonly #first: StepResult;
   readonly #throughout: Throughout;
 
-  private constructor(model: Model, cache: KvCache, tokens: Tensor, first: StepResult, throughout: Throughout) {
+  private constructor(
+    model: Model,
+    inputs: readonly ModelInput[],
+    cache: KvCache,
+    tokens: Tensor,
+    first: StepResult,
+    throughout: Throughout,
+  ) {
     this.#model = model;
+    this.#prompts = inputs.map(({ inputIds }) => inputIds);
     this.#cache = cache;
     this.#tokens = tokens;
     this.#length = cache.length;
@@ -94,7 +132,7 @@ export class PromptRun {
     try {
       const next = options.logits ? undefined : tokens;
       const first = await model.step(inputs, { ...throughout, cache, next, namesFilter, posSlice });
-      return new PromptRun(model, cache, tokens, first, throughout);
+      return new PromptRun(model, inputs, cache, tokens, first, throughout);
     } catch (e) {
       cache.destroy();
       model.gpu.destroy(tokens);
@@ -105,28 +143,39 @@ export class PromptRun {
   /**
    * Continues the prompts token by token, in lock-step: an id for each prompt, undefined once its text has ended.
    *
-   * Greedy steps choose on the GPU and read four bytes a prompt back (the first one chooses on the host where the prompt's
-   * logits were asked for); sampled ones read the logits of one position.
+   * Plain greedy steps choose on the GPU and read four bytes a prompt back (the first one chooses on the host where the
+   * prompt's logits were asked for); sampled ones, and those whose `settings` change scores, read the logits of one position.
+   * @throws InputError when that is so and the prompt was started without its logits; ConfigError for settings that do not fit.
    */
-  async *generate({
-    maxNewTokens,
-    endTokens,
-    signal,
-    namesFilter,
-    onActivations,
-    ...sampling
-  }: ContinueOptions): AsyncGenerator<(number | undefined)[]> {
-    const { temperature = 0 } = sampling;
-    const sampler = temperature > 0 ? new Sampler({ ...sampling, temperature }) : undefined;
-    if (sampler && !this.#first.logits)
-      throw new InputError('sampling needs the prompt’s logits: start it with logits: true');
+  async *generate(options: ContinueOptions): AsyncGenerator<(number | undefined)[]> {
+    const { maxNewTokens, endTokens, signal, namesFilter, onActivations } = options;
+    const settings = withSampling(options.settings ?? {}, options);
+    const texts = this.#prompts.map((prompt) => ({
+      ids: Array.from(prompt),
+      processors: processorsOf(this.#model, prompt, settings, options),
+    }));
+    const sampler = settings.do_sample ? new Sampler(options.seed) : undefined;
+    const onHost = sampler !== undefined || texts.some(({ processors }) => processors.length > 0);
+    if (onHost && !this.#first.logits)
+      throw new InputError(
+        'sampling, and settings that change scores, need the prompt’s logits: start it with logits: true',
+      );
     this.#cache.length = this.#length;
     const ended = new Array<boolean>(this.batch).fill(false);
     let { logits, next } = this.#first;
     for (let i = 1; ; i++) {
       signal?.throwIfAborted();
-      const ids = next ?? Uint32Array.from(this.#rows(logits!), (row) => sampler?.draw(row) ?? largest(row));
-      for (const [b, id] of ids.entries()) ended[b] ||= endTokens.has(id);
+      const ids =
+        next ??
+        Uint32Array.from(this.#rows(logits!), (row, b) => {
+          const scores = onHost ? row.slice() : row; // the prompt's are used again
+          for (const process of texts[b].processors) process(scores, texts[b].ids);
+          return sampler && !ended[b] ? sampler.draw(scores) : largest(scores);
+        });
+      for (const [b, id] of ids.entries()) {
+        ended[b] ||= endTokens.has(id);
+        if (onHost) texts[b].ids.push(id);
+      }
       if (ended.every(Boolean)) return;
       yield Array.from(ids, (id, b) => (ended[b] ? undefined : id));
       if (i === maxNewTokens) return;
@@ -136,7 +185,7 @@ export class PromptRun {
       const step = await this.#model.stepFrom(this.#tokens, {
         ...this.#throughout,
         cache: this.#cache,
-        next: sampler ? undefined : this.#tokens,
+        next: onHost ? undefined : this.#tokens,
         namesFilter,
       });
       if (namesFilter) onActivations?.(step.activations, position);
@@ -172,13 +221,6 @@ export class PromptRun {
     this.#cache.destroy();
     this.#model.gpu.destroy(this.#tokens);
   }
-}
-
-/** The first of the largest, as the GPU's argmax. */
-function largest(values: Float32Array): number {
-  let best = 0;
-  for (let i = 1; i < values.length; i++) if (values[i] > values[best]) best = i;
-  return best;
 }
 
 const logProbability = (logits: Float32Array, id: number): number => logits[id] - logSumExp(logits);

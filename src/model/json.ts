@@ -28,6 +28,10 @@ export async function readJson(folder: Folder, name: string): Promise<unknown> {
   try {
     return JSON.parse(text);
   } catch (e) {
+    if (text.startsWith('version https://git-lfs'))
+      throw new ConfigError(
+        `${name}: a Git LFS pointer, not the file itself (${folder.location}); fetch it with: git lfs pull, or headlight download`,
+      );
     throw new ConfigError(`${name}: not valid JSON (${(e as Error).message}; ${folder.location})`);
   }
 }

@@ -1,4 +1,5 @@
 import { openCheckpoint } from '../checkpoint/checkpoint-files.ts';
+import { quote } from '../checkpoint/errors.ts';
 import { loadTensors } from '../checkpoint/load.ts';
 import { modelId } from '../checkpoint/model-id.ts';
 import type { TensorSpec, UnreadTensors } from '../checkpoint/specs.ts';
@@ -8,7 +9,7 @@ import type { Folder } from '../platform/types.ts';
 import type { Architecture } from './families/family.ts';
 import { parseConfig } from './families/index.ts';
 import { modelWeights } from './forward.ts';
-import { endTokens } from './generation-config.ts';
+import { type GenerationConfig, generationConfig } from './generation-config.ts';
 import { readJson, requireJson } from './json.ts';
 import { Model } from './model.ts';
 import type { WeightSource } from './weights.ts';
@@ -18,14 +19,16 @@ export interface LoadModelOptions {
   /** Bytes on the GPU so far, and in the end. */
   readonly onProgress?: (loaded: number, total: number) => void;
   readonly signal?: AbortSignal;
+  /** Told of what is odd and does no harm: tensors that the model has no use for. Default: the console. */
+  readonly onWarning?: (message: string) => void;
 }
 
 export interface LoadedModel {
   readonly model: Model;
   /** Ties features and classifiers to this checkpoint (src/checkpoint/model-id.ts). */
   readonly modelId: string;
-  /** Ids that end a text. */
-  readonly endTokens: ReadonlySet<number>;
+  /** What generation_config.json asks for, the ids that end a text among it. */
+  readonly generationConfig: GenerationConfig;
   /** Frees the weights. */
   destroy(): void;
 }
@@ -34,22 +37,37 @@ export interface LoadedModel {
  * Loads a checkpoint's config and weights, of any family: what runs on token ids and pixel values.
  * @throws ConfigError for an architecture or setting that is not supported; CheckpointError for bad or missing tensors.
  */
-export async function loadModel(folder: Folder, { gpu, onProgress, signal }: LoadModelOptions): Promise<LoadedModel> {
+export async function loadModel(folder: Folder, options: LoadModelOptions): Promise<LoadedModel> {
+  const { gpu, onProgress, signal, onWarning = (message) => console.warn(message) } = options;
   const json = await requireJson(folder, 'config.json');
   const config = parseConfig(json, `${folder.location}/config.json`);
-  const ends = endTokens(json, (await readJson(folder, 'generation_config.json')) ?? {}, config.text.modelType);
+  const generation = await readGenerationConfig(folder, json, config);
   const checkpoint = await openCheckpoint(folder);
   const loaded = await loadTensors(gpu, checkpoint, weightSpecs(config), {
     ...unreadTensors(config),
     onProgress: ({ loaded, total }) => onProgress?.(loaded, total),
     signal,
   });
+  const unused = loaded.ignored.filter(({ unknown }) => unknown).map(({ tensor }) => quote(tensor.name));
+  if (unused.length)
+    onWarning(
+      `${folder.location}: ${unused.length} tensors that this model has no use for were not loaded: ${unused.slice(0, 5).join(', ')}${unused.length > 5 ? ', …' : ''}`,
+    );
   return {
     model: new Model(gpu, config, modelWeights(config, loaded)),
     modelId: await modelId(json, checkpoint, gpu.kernels),
-    endTokens: ends,
+    generationConfig: generation,
     destroy: () => loaded.destroy(),
   };
+}
+
+/** How a checkpoint wants its texts to be generated. @param json its config.json. */
+export async function readGenerationConfig(
+  folder: Folder,
+  json: unknown,
+  { text }: Architecture,
+): Promise<GenerationConfig> {
+  return generationConfig(json, await readJson(folder, 'generation_config.json'), text.modelType, folder.location);
 }
 
 /** What a checkpoint may have beside what a model of this config reads. */

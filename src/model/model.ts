@@ -16,6 +16,7 @@ import { resolvePosSlice } from './positions.ts';
 import {
   type ActivationCache,
   activations,
+  asked,
   checkResultBytes,
   type GpuActivations,
   type RunChanges,
@@ -61,27 +62,29 @@ export class Model {
   }
 
   /**
-   * Runs one prompt and returns the activations asked for; the run ends with the last layer that one of them needs.
-   * @throws InputError for inputs that do not fit, unknown names, or results above `maxResultBytes`; KernelError for a kernel
+   * Runs one prompt and returns the activations asked for, all of them where no names are given (a picture's take hundreds of
+   * megabytes); the run ends with the last layer that one of them needs.
+   * @throws InputError for inputs that do not fit, unknown names and options, or results above `maxResultBytes`; KernelError for a kernel
    * of the options that does not compile or takes no place in the run.
    */
   async runWithCache(input: ModelInput, options: RunOptions = {}): Promise<ActivationCache> {
     const rec = this.gpu.record('forward', options);
-    const { hooks } = this.#record(rec, [input], options);
+    const { hooks } = this.#record(rec, [input], asked(options, this.hookPoints, 'runWithCache'));
     await rec.submit();
     return activations(hooks);
   }
 
   /** What `runWithCache` would run, without running it: each dispatch with its text, bindings, params and workgroups. */
   dispatches(input: ModelInput, options: RunOptions = {}): readonly Dispatch[] {
-    return this.recorded([input], options).recorded;
+    return this.recorded([input], asked(options, this.hookPoints, 'dispatches')).recorded;
   }
 
   /**
    * `runWithCache` with what is asked for left on the GPU, in tensors that live until they are destroyed.
    * @throws as `runWithCache`
    */
-  async runOnGpu(input: ModelInput, options: RunOptions = {}): Promise<GpuActivations> {
+  async runOnGpu(input: ModelInput, given: RunOptions = {}): Promise<GpuActivations> {
+    const options = asked(given, this.hookPoints, 'runOnGpu');
     this.recorded([input], options); // refuses what is too large before any of it is there
     const rec = this.gpu.record('forward', options);
     const tensors = new Map<string, Tensor>();
@@ -112,8 +115,9 @@ export class Model {
   eachVariation(
     input: ModelInput,
     variations: readonly (readonly Edit[])[],
-    options: RunOptions = {},
+    given: RunOptions = {},
   ): AsyncGenerator<ActivationCache, void> {
+    const options = asked(given, this.hookPoints, 'eachVariation');
     const alone = (own: readonly Edit[]) =>
       this.runWithCache(input, { ...options, edits: [...(options.edits ?? []), ...own] });
     return eachVariation(this.gpu, this.#forward, input, variations, options, alone);
@@ -123,8 +127,9 @@ export class Model {
   async runVariations(
     input: ModelInput,
     variations: readonly (readonly Edit[])[],
-    options: RunOptions = {},
+    given: RunOptions = {},
   ): Promise<ActivationCache[]> {
+    const options = asked(given, this.hookPoints, 'runVariations');
     const bytes = variations.length * variationBytes(this.#forward, input, options);
     if (bytes > resultLimit(options))
       throw new InputError(
@@ -137,7 +142,7 @@ export class Model {
 
   /** What `runWithCache` would cost, without running it. @throws InputError as it would. */
   price(input: ModelInput, options: RunOptions = {}): RunPrice {
-    const rec = this.recorded([input], options);
+    const rec = this.recorded([input], asked(options, this.hookPoints, 'price'));
     return {
       resultBytes: rec.resultBytes,
       arenaBytes: rec.price(),

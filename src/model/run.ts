@@ -5,12 +5,13 @@ import type { Recorder } from '../kernels/recorder.ts';
 import type { Tensor } from '../kernels/tensor.ts';
 import type { Edit } from './edits.ts';
 import { InputError } from './errors.ts';
-import type { NamesFilter } from './hook-points.ts';
+import type { HookPoint, NamesFilter } from './hook-points.ts';
 import type { Hooks } from './hooks.ts';
+import { checkOptions } from './options.ts';
 import type { PosSlice } from './positions.ts';
 
 export interface RunOptions {
-  /** Hook points to return (DESIGN.md section 3): a glob, names, or a predicate. */
+  /** Hook points to return (DESIGN.md section 3): a glob, names, or a predicate; all by default. */
   readonly namesFilter?: NamesFilter;
   /** Positions of language-model hooks and logits to return: all by default, -1 the last. */
   readonly posSlice?: PosSlice;
@@ -49,6 +50,20 @@ export interface RunPrice {
   readonly arenaBytes: number;
   readonly dispatches: number;
   readonly flops: number;
+}
+
+const runOptions = [...['namesFilter', 'posSlice', 'stopAtLayer', 'profiler', 'edits', 'kernels', 'maxResultBytes']];
+
+/**
+ * A run's options with every hook point that it reaches, where none are named, as TransformerLens returns them.
+ * @throws InputError for an option that there is not.
+ */
+export function asked<T extends RunOptions>(options: T, points: readonly HookPoint[], where: string): T {
+  checkOptions(options, runOptions, where);
+  if (options.namesFilter !== undefined) return options;
+  const { stopAtLayer = Number.POSITIVE_INFINITY } = options;
+  const beyond = new Set(points.filter(({ layer }) => layer >= stopAtLayer).map(({ name }) => name));
+  return { ...options, namesFilter: (name) => !beyond.has(name) };
 }
 
 /** What a run has brought home. */

@@ -1,14 +1,19 @@
-import { decodeImage, decodeVideo, imageDecoder } from '#platform';
+import { decodeImage, decodeVideo, imageDecoder, openSource } from '#platform';
 import { type MadeWith, RecordingFolder } from '../checkpoint/made-with.ts';
-import type { Folder, ImageSource, RgbImage, Video, VideoSource } from '../platform/types.ts';
+import { checkIsCheckpoint } from '../checkpoint/not-a-checkpoint.ts';
+import { type Gpu, openGpu } from '../kernels/gpu.ts';
+import type { FolderSource, ImageSource, RgbImage, Video, VideoSource } from '../platform/types.ts';
 import { InputError } from './errors.ts';
 import { parseConfig } from './families/index.ts';
 import { type GenerateOptions, generate, PromptRun } from './generate.ts';
+import type { GenerationConfig } from './generation-config.ts';
+import type { GenerationSettings } from './generation-settings.ts';
 import { imagesFirst, type ModelInput, type Visual } from './input.ts';
 import { requireJson } from './json.ts';
 import { type LoadedModel, type LoadModelOptions, loadModel } from './load-model.ts';
 import { type Model, splitHeadVectors } from './model.ts';
 import { numericsVersion } from './numerics.ts';
+import { checkOptions } from './options.ts';
 import type { ContentPart } from './processor/chat-template.ts';
 import { Processor } from './processor/processor.ts';
 import type { Activation, ActivationCache, RunChanges, RunOptions } from './run.ts';
@@ -47,16 +52,36 @@ export interface HeadVectorOptions extends RunChanges {
   readonly signal?: AbortSignal;
 }
 
-export interface AnswerOptions extends RunChanges {
+/** Settings in the place of those that the checkpoint's generation_config.json has, by transformers' names; null takes one out. */
+interface GenerationChanges {
+  readonly generationConfig?: Readonly<Record<string, unknown>>;
+}
+
+export interface AnswerOptions extends RunChanges, GenerationChanges {
   readonly maxNewTokens: number;
   readonly labels: readonly string[];
   readonly signal?: AbortSignal;
 }
 
-export type TextOptions = Omit<GenerateOptions, 'endTokens'> & {
+export interface TextOptions
+  extends Omit<GenerateOptions, 'endTokens' | 'maxNewTokens' | 'settings'>,
+    GenerationChanges {
+  /**
+   * At most this many. By default generation_config.json's `max_new_tokens`, or else 256 and no more than its `max_length`
+   * allows; either is cut to the positions that the model has left.
+   */
+  readonly maxNewTokens?: number;
   /** Receives each token id as it is chosen. */
   readonly onToken?: (id: number) => void;
-};
+}
+
+const defaultNewTokens = 256;
+
+const changeOptions = ['edits', 'kernels'] as const;
+const textOptions = [
+  ...['maxNewTokens', 'temperature', 'topP', 'topK', 'seed', 'generationConfig', 'signal', 'onToken'],
+  ...['namesFilter', 'onActivations', 'posSlice', 'maxResultBytes', ...changeOptions],
+];
 
 /**
  * A checkpoint ready to use: image files and text in; text, activations or head vectors out.
@@ -69,34 +94,66 @@ export class VisionLanguageModel {
   readonly modelId: string;
   /** What head vectors depend on beside the weights: the processor's files, by name, and this code. */
   readonly madeWith: MadeWith;
-  readonly endTokens: ReadonlySet<number>;
+  /** How the checkpoint wants its texts to be generated. */
+  readonly generationConfig: GenerationConfig;
   readonly #destroy: () => void;
 
-  private constructor({ model, modelId, endTokens, destroy }: LoadedModel, processor: Processor, madeWith: MadeWith) {
+  private constructor(
+    { model, modelId, generationConfig, destroy }: LoadedModel,
+    processor: Processor,
+    madeWith: MadeWith,
+  ) {
     this.model = model;
     this.processor = processor;
     this.modelId = modelId;
     this.madeWith = madeWith;
-    this.endTokens = endTokens;
+    this.generationConfig = generationConfig;
     this.#destroy = destroy;
   }
 
   /**
    * Loads a checkpoint folder as it is on the Hugging Face hub.
-   * @throws ConfigError for an architecture or setting that is not supported; CheckpointError for bad or missing tensors.
+   * @param source its path or URL, `tiny-llava` for the one that comes with the package, its File objects, or a folder.
+   * @param options.gpu opened where none is given, and then freed by `destroy`.
+   * @throws FileError where there is no such folder; ConfigError for an architecture or setting that is not supported; CheckpointError for bad or missing tensors.
    */
-  static async load(folder: Folder, options: LoadModelOptions): Promise<VisionLanguageModel> {
+  static async load(
+    source: FolderSource,
+    options: Omit<LoadModelOptions, 'gpu'> & { readonly gpu?: Gpu } = {},
+  ): Promise<VisionLanguageModel> {
+    checkOptions(options, ['gpu', 'onProgress', 'onWarning', 'signal'], 'load');
+    const folder = await openSource(source);
+    await checkIsCheckpoint(folder);
     // What the checkpoint is comes before what its processor lacks.
     parseConfig(await requireJson(folder, 'config.json'), `${folder.location}/config.json`);
     const recording = new RecordingFolder(folder);
     const processor = await Processor.load(recording);
-    const loaded = await loadModel(folder, options);
-    return new VisionLanguageModel(loaded, processor, { numerics: numericsVersion, files: recording.files });
+    const gpu = options.gpu ?? (await openGpu());
+    const dispose = () => {
+      if (!options.gpu) gpu.dispose();
+    };
+    try {
+      const loaded = await loadModel(folder, { ...options, gpu });
+      const destroy = () => {
+        loaded.destroy();
+        dispose();
+      };
+      const madeWith = { numerics: numericsVersion, files: recording.files };
+      return new VisionLanguageModel({ ...loaded, destroy }, processor, madeWith);
+    } catch (e) {
+      dispose();
+      throw e;
+    }
   }
 
   /** What last bits depend on: this adapter's kernels and the decoder of pictures (`HeadVectorSource`). */
   async environment(): Promise<string> {
     return JSON.stringify([this.model.gpu.capabilities, await imageDecoder()]);
+  }
+
+  /** Ids that end a text. */
+  get endTokens(): ReadonlySet<number> {
+    return this.generationConfig.endTokens;
   }
 
   get nLayers(): number {
@@ -178,16 +235,47 @@ export class VisionLanguageModel {
     return { data, shape: [count, ...visuals[0].shape.slice(1)] };
   }
 
-  /** Streams the answer's text, piece by piece. */
-  async *generate(input: ModelInput, options: TextOptions): AsyncGenerator<string> {
+  /**
+   * Streams the answer's text, piece by piece, as transformers' `generate` would with this checkpoint's generation_config.json:
+   * greedy, or sampled where that says `do_sample`; options of the same meaning go before it.
+   * @throws ConfigError for settings that are not known, or not supported where they would change the text; InputError when
+   * prompt and new tokens exceed the model's positions.
+   */
+  async *generate(input: ModelInput, options: TextOptions = {}): AsyncGenerator<string> {
+    checkOptions(options, textOptions, 'generate');
+    const { generationConfig: changes, maxNewTokens, onToken, ...rest } = options;
+    const { endTokens, settings, file } = this.#generation(changes);
     const decoder = this.processor.tokenizer.streamDecoder();
-    for await (const id of generate(this.model, input, { ...options, endTokens: this.endTokens })) {
-      options.onToken?.(id);
+    const ids = generate(this.model, input, {
+      ...rest,
+      maxNewTokens: maxNewTokens ?? this.#newTokens(input, settings, file),
+      endTokens,
+      settings,
+    });
+    for await (const id of ids) {
+      onToken?.(id);
       const piece = decoder.push(id);
       if (piece) yield piece;
     }
-    const rest = decoder.end();
-    if (rest) yield rest;
+    const last = decoder.end();
+    if (last) yield last;
+  }
+
+  #generation(changes?: Readonly<Record<string, unknown>>) {
+    const config = changes ? this.generationConfig.with(changes) : this.generationConfig;
+    return { endTokens: config.endTokens, settings: config.settings(), file: config.file };
+  }
+
+  /** How many tokens are generated where nobody says it. */
+  #newTokens({ inputIds }: ModelInput, { max_new_tokens, max_length }: GenerationSettings, file: string): number {
+    if (max_new_tokens === undefined && max_length !== undefined && max_length <= inputIds.length)
+      throw new InputError(
+        `${file}: max_length ${max_length}, and the prompt alone has ${inputIds.length} tokens: give maxNewTokens (--max-new-tokens)`,
+      );
+    const left = Math.max(1, this.model.config.text.maxPositions - inputIds.length + 1);
+    const wanted =
+      max_new_tokens ?? Math.min(defaultNewTokens, (max_length ?? Number.POSITIVE_INFINITY) - inputIds.length);
+    return Math.min(wanted, left);
   }
 
   /** `hook_z` at the last prompt token, [layers, nHeads, dHead] (`HeadVectorSource`). */
@@ -200,6 +288,7 @@ export class VisionLanguageModel {
     examples: readonly Prompt[],
     { signal, ...options }: HeadVectorOptions = {},
   ): Promise<Float32Array[]> {
+    checkOptions(options, ['maxLayer', ...changeOptions], 'headVectors');
     return this.#byLength(examples, (inputs) => {
       signal?.throwIfAborted();
       return this.model.headVectors(inputs, options);
@@ -208,13 +297,17 @@ export class VisionLanguageModel {
 
   /**
    * What the model itself makes of examples, from one pass over each prompt: the greedy answer, how likely it finds each
-   * of some labels as an answer, and the head vectors.
+   * of some labels as an answer, and the head vectors. The answer is greedy also where generation_config.json samples, so
+   * that it is the same each time; what else that asks for holds. Likelihoods are the model's own, whatever it asks for.
+   * @throws ConfigError as `generate`
    */
   async answers(
     examples: readonly Prompt[],
-    { maxNewTokens, labels, signal, ...changes }: AnswerOptions,
+    { maxNewTokens, labels, signal, generationConfig, ...changes }: AnswerOptions,
   ): Promise<Answer[]> {
+    checkOptions(changes, changeOptions, 'answers');
     const { tokenizer } = this.processor;
+    const { endTokens, settings } = this.#generation(generationConfig);
     const continuations = labels.map((label) => tokenizer.encode(label, { addSpecialTokens: false }));
     const room = Math.max(maxNewTokens, ...continuations.map((ids) => ids.length)) - 1;
     const options = { ...changes, room, logits: true, namesFilter: 'blocks.*.attn.hook_z', posSlice: -1 };
@@ -229,7 +322,7 @@ export class VisionLanguageModel {
             scores[b].push(each.reduce((sum, x) => sum + x, 0) / each.length);
         }
         const texts: number[][] = inputs.map(() => []);
-        for await (const ids of run.generate({ maxNewTokens, endTokens: this.endTokens, signal }))
+        for await (const ids of run.generate({ maxNewTokens, endTokens, settings, temperature: 0, signal }))
           for (const [b, id] of ids.entries()) if (id !== undefined) texts[b].push(id);
         const headVectors = splitHeadVectors(run.activations, inputs.length);
         return inputs.map((_, b) => ({

@@ -1,6 +1,7 @@
 import { FileError } from './errors.ts';
 import { checkName, checkRange } from './file-name.ts';
-import type { Folder } from './types.ts';
+import { folderOf } from './folder-source.ts';
+import type { Folder, FolderSource } from './types.ts';
 
 /**
  * A folder behind a URL, read by HTTP requests for byte ranges.
@@ -23,6 +24,13 @@ export async function openFolder(location: string | URL): Promise<Folder> {
       start === 0 && end === undefined ? readFileBytes(url(name)) : readRange(url(name), start, end),
   };
 }
+
+/**
+ * What a checkpoint may be named by. `tiny-llava` is fetched from beside this module, which works where the package's files
+ * are served as they are (a CDN of npm packages, a server without a bundler). @throws FileError as `openFolder`.
+ */
+export const openSource = (source: FolderSource): Promise<Folder> =>
+  folderOf(source, openFolder, new URL('../../', import.meta.url));
 
 /**
  * A whole file.

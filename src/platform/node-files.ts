@@ -6,8 +6,9 @@ import { fileURLToPath } from 'node:url';
 import { FileError } from './errors.ts';
 import { fetchImage } from './fetch-image.ts';
 import { checkName, checkRange } from './file-name.ts';
+import { folderOf } from './folder-source.ts';
 import { maxFileBytes, tooLarge } from './image-source.ts';
-import type { Folder, FolderEntry } from './types.ts';
+import type { Folder, FolderEntry, FolderSource } from './types.ts';
 
 /**
  * A folder on disk. Symbolic links are followed: the Hugging Face cache consists of them.
@@ -16,11 +17,9 @@ import type { Folder, FolderEntry } from './types.ts';
  */
 export async function openFolder(location: string | URL): Promise<Folder> {
   const path = pathOf(location);
-  const isFolder = await stat(path).then(
-    (s) => s.isDirectory(),
-    () => false,
-  );
-  if (!isFolder) throw new FileError(`${path}: there is no such folder`);
+  const there = await stat(path).catch(() => undefined);
+  if (there && !there.isDirectory()) throw new FileError(`${path}: it is a file; give the folder that it is in`);
+  if (!there) throw new FileError(`${path}: there is no such folder`);
   const file = (name: string) => join(path, checkName(name, path));
   return {
     location: path,
@@ -71,6 +70,10 @@ function relativeName(folder: string, file: string): string | undefined {
   const segments = name.split(sep);
   return name === '' || segments[0] === '..' || isAbsolute(name) ? undefined : segments.join('/');
 }
+
+/** What a checkpoint may be named by. @throws FileError as `openFolder`. */
+export const openSource = (source: FolderSource): Promise<Folder> =>
+  folderOf(source, openFolder, new URL('../../', import.meta.url));
 
 /**
  * A whole file.

@@ -33,6 +33,12 @@ export interface Folder {
   nameOf?(path: string): Promise<string | undefined>;
 }
 
+/**
+ * A folder by its path or URL, `tiny-llava` for the checkpoint of the package, the files of a folder as a page gets them
+ * (their `webkitRelativePath`, or else their names), or a folder.
+ */
+export type FolderSource = string | URL | Iterable<File> | Folder;
+
 /** A decoded picture, as PIL's `convert('RGB')` gives it. */
 export interface RgbImage {
   readonly width: number;

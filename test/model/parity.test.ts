@@ -128,10 +128,10 @@ describe.each(generative)('%s', (checkpoint) => {
 
   it.each(Object.keys(run.inputs))('greedy continuation of "%s" equals HF’s', async (input) => {
     const ids: number[] = [];
-    const options = { maxNewTokens: run.max_new_tokens, endTokens: loaded.endTokens };
+    const options = { maxNewTokens: run.max_new_tokens, endTokens: loaded.generationConfig.endTokens };
     for await (const id of generate(loaded.model, inputOf(input), options)) ids.push(id);
     const wanted = run.inputs[input].generated_ids;
-    const end = wanted.findIndex((id) => loaded.endTokens.has(id));
+    const end = wanted.findIndex((id) => loaded.generationConfig.endTokens.has(id));
     expect(ids).toEqual(end < 0 ? wanted : wanted.slice(0, end));
   });
 });
