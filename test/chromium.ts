@@ -22,7 +22,6 @@ const imports = {
   '#platform': '/src/platform/browser.ts',
   zod: '/node_modules/zod/index.js',
   '@huggingface/tokenizers': '/node_modules/@huggingface/tokenizers/dist/tokenizers.mjs',
-  '@huggingface/jinja': '/node_modules/@huggingface/jinja/dist/index.js',
 };
 
 const index = `<!doctype html><title>Headlight tests</title>

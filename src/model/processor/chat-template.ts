@@ -1,8 +1,11 @@
-import { Template } from '@huggingface/jinja';
 import { z } from 'zod';
+import { boundedCall } from '#platform';
 import type { Folder } from '../../platform/types.ts';
+import { printableLine } from '../../text/printable.ts';
 import { ConfigError, InputError } from '../errors.ts';
 import { parse, readJson, readText } from '../json.ts';
+import { JinjaTemplate } from './jinja/template.ts';
+import { JinjaError } from './jinja/values.ts';
 import type { SpecialTokens } from './tokenizer.ts';
 
 /** A part of a message, in Hugging Face's format; images and videos themselves travel beside the text. */
@@ -32,7 +35,7 @@ const templateSchema = z.union([z.string(), templateList, z.record(z.string(), z
 /** A checkpoint's Jinja template, which makes one text of a conversation (HF `apply_chat_template`). */
 export class ChatTemplate {
   readonly #file: string;
-  readonly #template: Template;
+  readonly #template: JinjaTemplate;
   readonly #specialTokens: SpecialTokens;
 
   /** @param file names the source in errors. @throws ConfigError for a template that does not parse. */
@@ -40,9 +43,10 @@ export class ChatTemplate {
     this.#file = file;
     this.#specialTokens = specialTokens;
     try {
-      this.#template = new Template(source);
+      this.#template = boundedCall(`${file}: the chat template`, () => new JinjaTemplate(source));
     } catch (e) {
-      throw new ConfigError(`${file}: the chat template does not parse (${(e as Error).message})`);
+      if (!(e instanceof JinjaError)) throw e;
+      throw new ConfigError(`${file}: the chat template does not parse (${printableLine(e.message)})`);
     }
   }
 
@@ -84,16 +88,18 @@ export class ChatTemplate {
     { addGenerationPrompt = true, variables = {} }: ChatTemplateOptions = {},
   ): string {
     try {
-      return this.#template.render({
+      const all = {
         ...this.#specialTokens,
         messages,
         tools: null,
         documents: null,
         add_generation_prompt: addGenerationPrompt,
         ...variables,
-      });
+      };
+      return boundedCall(`${this.#file}: the chat template`, () => this.#template.render(all));
     } catch (e) {
-      throw new InputError(`${this.#file}: the chat template refuses the conversation: ${(e as Error).message}`);
+      if (!(e instanceof JinjaError)) throw e;
+      throw new InputError(`${this.#file}: the chat template refuses the conversation: ${printableLine(e.message)}`);
     }
   }
 }

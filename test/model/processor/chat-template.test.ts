@@ -42,7 +42,7 @@ describe('render', () => {
 
   test('offers what HF offers', () => {
     const year = new ChatTemplate("{{ strftime_now('%Y') }} {{ tools is none }} {{ {'a': 1} | tojson }}", 't');
-    expect(year.render([])).toBe(`${new Date().getFullYear()} true {"a": 1}`);
+    expect(year.render([])).toBe(`${new Date().getFullYear()} True {"a": 1}`);
   });
 });
 
