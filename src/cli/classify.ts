@@ -1,4 +1,4 @@
-import { InvalidArgumentError } from 'commander';
+import { type Command, InvalidArgumentError } from 'commander';
 import { readFileBytes } from '#platform';
 import { describeAge, parseClassifier } from '../sav/classifier-file.ts';
 import { examplesAtOnce, extractFeatures } from '../sav/features.ts';
@@ -40,7 +40,7 @@ Examples:
   headlight classify --classifier pets.safetensors *.jpg --none-of-these 0.01 --abstain 0.6
   headlight classify --classifier pets.safetensors --data queries.jsonl --json > labels.jsonl`,
     )
-    .action((pictures: string[], options: Options) => classify({ ...options, pictures }));
+    .action((pictures: string[], options: Options, command: Command) => classify({ ...options, pictures }, command));
 
   const classify = run<Options>(async (context, options) => {
     checkQueryOptions(options);

@@ -1,5 +1,6 @@
 import { existsSync } from 'node:fs';
 import { basename, resolve } from 'node:path';
+import type { Command } from 'commander';
 import { readFileBytes } from '#platform';
 import { headName } from '../analysis/heads.ts';
 import type { ClassifierData } from '../sav/classifier.ts';
@@ -86,7 +87,7 @@ Examples:
   headlight fit --train train.jsonl --none-of-these --out open.safetensors
   headlight fit --train b.jsonl --heads-from a.safetensors --out b.safetensors`,
     )
-    .action((data: string | undefined, options: Options) => fitOn({ ...options, data }));
+    .action((data: string | undefined, options: Options, command: Command) => fitOn({ ...options, data }, command));
 
   const fitOn = run<Options & { data?: string }>(async (context, options) => {
     const location = oneData(options);

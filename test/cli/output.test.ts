@@ -110,7 +110,13 @@ it('unpacks the software adapter where it may, or says that it may nowhere', asy
     new Promise<{ code: number; stdout: string; stderr: string }>((done) => {
       const set = `data:text/javascript,process.env.TMPDIR=${JSON.stringify(temporary)}`;
       const args = ['--import', 'tsx', '--import', set, '-C', 'development', 'src/cli/main.ts', 'doctor'];
-      const env = { ...process.env, HOME: '/dev/null', XDG_CACHE_HOME: '', HEADLIGHT_HOME: '', HEADLIGHT_SOFTWARE: '1' };
+      const env = {
+        ...process.env,
+        HOME: '/dev/null',
+        XDG_CACHE_HOME: '',
+        HEADLIGHT_HOME: '',
+        HEADLIGHT_SOFTWARE: '1',
+      };
       execFile(process.execPath, args, { env }, (error, stdout, stderr) =>
         done({ code: Number(error?.code ?? 0), stdout, stderr }),
       );
