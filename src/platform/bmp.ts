@@ -75,6 +75,8 @@ function readHeader(bytes: Uint8Array, label: string) {
     palette = readPalette(bytes, at, entry, colours);
     at += colours * entry;
   }
+  // Files that say that their pixels begin where the palette does mean: after it.
+  const stated = view.getUint32(10, true);
   return {
     width: isOld ? view.getUint16(18, true) : view.getUint32(18, true),
     height: Math.abs(signedHeight),
@@ -82,12 +84,9 @@ function readHeader(bytes: Uint8Array, label: string) {
     bits,
     palette,
     layout,
-    data: dataAt(view.getUint32(10, true), at),
+    data: stated === 0 || (stated === 14 + headerSize && palette) ? at : stated,
   };
 }
-
-/** Files that say that their pixels begin where the palette does mean: after it. */
-const dataAt = (stated: number, afterHeader: number) => Math.max(stated, afterHeader);
 
 /** As RGB, 256 entries; those that are missing are black. */
 function readPalette(bytes: Uint8Array, at: number, entry: number, colours: number): Uint8Array {

@@ -90,6 +90,7 @@ function* rows({ height, interlaced }: Frame): Generator<number> {
 
 /** Exactly width x height palette indices, by LZW with codes of up to 12 bits. */
 function unpack(bytes: Uint8Array, { width, height, data }: Frame, label: string): Uint8Array {
+  if (data >= bytes.length) throw truncated(label);
   const codeSize = bytes[data];
   const damaged = () => new ImageError(`${label}: damaged GIF, its compressed data is broken`);
   if (codeSize > 11) throw damaged();
