@@ -1,4 +1,5 @@
 // Attention knockout (Geva et al. 2023): from which layers on the answer no longer needs to look at the picture.
+import { least } from '../kernels/extremes.ts';
 import type { Edit } from '../model/edits.ts';
 import { InputError } from '../model/errors.ts';
 import type { ModelInput } from '../model/input.ts';
@@ -65,7 +66,7 @@ export async function knockOutImages(
 
 /** Positions that are behind the first image token and are none themselves. */
 function textBehind(images: readonly number[], length: number): number[] {
-  const first = Math.min(...images);
+  const first = least(images);
   const taken = new Set(images);
   return Array.from({ length: length - first }, (_, i) => first + i).filter((p) => !taken.has(p));
 }

@@ -1,4 +1,5 @@
 // What a model wants against what a checkpoint has: everything that does not fit, named at once.
+import { greatest } from '../kernels/extremes.ts';
 import { type Checkpoint, type CheckpointTensor, readRange } from './checkpoint-files.ts';
 import { CheckpointError, quote, showShape } from './errors.ts';
 import { visionLayer, whyIgnorable } from './names.ts';
@@ -75,7 +76,10 @@ export function checkSpecs(
   }
 
   const wanted = new Set(specs.map((spec) => spec.name));
-  const read = Math.max(0, ...specs.map((spec) => (visionLayer(spec.name) ?? -1) + 1));
+  const read = greatest(
+    specs.map((spec) => (visionLayer(spec.name) ?? -1) + 1),
+    0,
+  );
   const ignored: IgnoredTensor[] = [];
   for (const tensor of checkpoint.tensors.values()) {
     const { canonical } = tensor;

@@ -165,7 +165,7 @@ async function isCached(context: Context, snapshot: HubSnapshot): Promise<boolea
   for (const { path, size } of files) if ((await sizeOf(join(folder, path))) !== size) return false;
   if (weights.path === indexFile) {
     if (!(await isHubs(join(folder, weights.path), weights, context.signal))) return false;
-    files.push(...neededShards(snapshot, await readFile(join(folder, weights.path))));
+    for (const shard of neededShards(snapshot, await readFile(join(folder, weights.path)))) files.push(shard);
   }
   const progress = context.progress('verifying what is there', bytesOf(files));
   try {

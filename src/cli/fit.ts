@@ -3,6 +3,7 @@ import { basename, resolve } from 'node:path';
 import type { Command } from 'commander';
 import { readFileBytes } from '#platform';
 import { headName } from '../analysis/heads.ts';
+import { greatest, least } from '../kernels/extremes.ts';
 import type { ClassifierData } from '../sav/classifier.ts';
 import { encodeClassifier, parseClassifier } from '../sav/classifier-file.ts';
 import { labelsOf } from '../sav/data.ts';
@@ -176,5 +177,5 @@ const shownLabels = 20;
 function labelCounts({ labels, counts }: ClassifierData): string {
   const shown = labels.slice(0, shownLabels).map((label, i) => `${printableLine(label)} (${counts[i]})`);
   const more = labels.length - shown.length;
-  return `${labels.length} labels: ${shown.join(', ')}${more > 0 ? ` and ${more} more, with ${Math.min(...counts)} to ${Math.max(...counts)} examples each` : ''}`;
+  return `${labels.length} labels: ${shown.join(', ')}${more > 0 ? ` and ${more} more, with ${least(counts)} to ${greatest(counts)} examples each` : ''}`;
 }

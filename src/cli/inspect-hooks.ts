@@ -1,3 +1,4 @@
+import { greatest } from '../kernels/extremes.ts';
 import type { HookPoint, RunSize } from '../model/hook-points.ts';
 import type { Context } from './context.ts';
 
@@ -15,7 +16,7 @@ export function printHooks(context: Context, hooks: ReturnType<typeof hookShapes
     if (layer) lines.get(line)!.layers.push(Number(layer));
   }
   for (const [name, { shape, layers }] of lines) {
-    const named = layers.length ? name.replace('*', `{0..${Math.max(...layers)}}`) : name;
+    const named = layers.length ? name.replace('*', `{0..${greatest(layers)}}`) : name;
     context.print(`hook  ${named.padEnd(46)}[${shape.join(', ')}]`);
   }
 }

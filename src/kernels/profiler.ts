@@ -66,7 +66,7 @@ export class Profiler {
     const times: bigint[] = [];
     for (const buffer of this.#results) {
       await buffer.mapAsync(GPUMapMode.READ);
-      times.push(...new BigUint64Array(buffer.getMappedRange().slice(0)));
+      for (const time of new BigUint64Array(buffer.getMappedRange())) times.push(time);
       buffer.destroy();
     }
     for (const [i, { kernel, label, cost }] of this.#pending.entries())

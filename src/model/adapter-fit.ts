@@ -1,5 +1,7 @@
 // Whether an adapter's limits suffice for a checkpoint, and what to do where they do not.
+
 import type { Capabilities } from '../kernels/capabilities.ts';
+import { greatest } from '../kernels/extremes.ts';
 import type { TextConfig } from './config/text.ts';
 import type { RunPrice } from './dry-run.ts';
 import { KvCache } from './kv-cache.ts';
@@ -85,7 +87,10 @@ function checkRun(name: string, { tokens, largest }: RunPrice, limit: number): C
 
 function checkMemory({ weights, text, length, runs }: Load, memory: number | undefined): Check {
   const cache = KvCache.price(text, length);
-  const arena = Math.max(0, ...runs.map(({ price }) => price.arenaBytes));
+  const arena = greatest(
+    runs.map(({ price }) => price.arenaBytes),
+    0,
+  );
   const total = weights.gpuBytes + cache + arena;
   const what = `${showBytes(total)} in all: weights, key/value cache and activations`;
   if (memory === undefined)

@@ -255,7 +255,7 @@ export class DualEncoder {
     const found: Float32Array[] = [];
     for (let first = 0; first < items.length; first += size) {
       signal?.throwIfAborted();
-      found.push(...(await run(items.slice(first, first + size), first)));
+      for (const one of await run(items.slice(first, first + size), first)) found.push(one);
     }
     return found;
   }

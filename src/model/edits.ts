@@ -1,4 +1,5 @@
 import { edit, keptRow } from '../kernels/edit/edit.ts';
+import { least } from '../kernels/extremes.ts';
 import type { Recorder } from '../kernels/recorder.ts';
 import { elementCount, reshape, type Tensor } from '../kernels/tensor.ts';
 import { InputError } from './errors.ts';
@@ -249,7 +250,7 @@ function expand(values: Float32Array, name: string, chosen: readonly number[], h
 export function firstPosition({ positions }: Edit, length: number): number {
   const absolute = (n: number) => Math.max(0, n < 0 ? n + length : n);
   if (positions === undefined) return 0;
-  if (isList(positions)) return Math.min(length, ...positions.at.map(absolute));
+  if (isList(positions)) return least(positions.at.map(absolute), length);
   return absolute(typeof positions === 'number' ? positions : positions[0]);
 }
 

@@ -1,6 +1,7 @@
 import type { Kernels } from '../kernels/custom/kernels.ts';
 import { gatherRows } from '../kernels/elementwise/elementwise.ts';
 import { embedding } from '../kernels/embedding/embedding.ts';
+import { greatest } from '../kernels/extremes.ts';
 import type { Recorder } from '../kernels/recorder.ts';
 import { keepText, splice } from '../kernels/splice/splice.ts';
 import { rows, type Tensor } from '../kernels/tensor.ts';
@@ -171,7 +172,12 @@ export class Forward {
     const unseen = visuals ? undefined : selected.find((p) => !seen(p) && [namesFilter].flat().includes(p.name));
     if (unseen) throw new InputError(`${unseen.name} does not happen: the prompt has no images`);
     const wanted = visuals ? selected : selected.filter(seen);
-    const last = generating ? nLayers : Math.max(-1, ...wanted.map((p) => p.layer));
+    const last = generating
+      ? nLayers
+      : greatest(
+          wanted.map((p) => p.layer),
+          -1,
+        );
     if (stopAtLayer !== undefined && !(Number.isInteger(stopAtLayer) && stopAtLayer >= 0 && stopAtLayer <= nLayers))
       throw new InputError(`stopAtLayer ${stopAtLayer}: this model has ${nLayers} layers`);
     const unreachable = wanted.find((p) => stopAtLayer !== undefined && p.layer >= stopAtLayer);

@@ -1,4 +1,5 @@
 import { gatherRows } from '../kernels/elementwise/elementwise.ts';
+import { greatest } from '../kernels/extremes.ts';
 import type { Readback, Recorder } from '../kernels/recorder.ts';
 import { elementCount, reshape, rows, type Tensor } from '../kernels/tensor.ts';
 import type { EditPlan, RowPlaces } from './edits.ts';
@@ -84,7 +85,10 @@ export class Hooks implements Site {
   /** Blocks of the tower that must run for the hooks, whether or not the features need them. */
   get visionLayers(): number {
     const layers = [...this.#request.names].map((name) => Number(/^vision\.blocks\.(\d+)\./.exec(name)?.[1] ?? -1));
-    return Math.max(0, ...layers.map((l) => l + 1));
+    return greatest(
+      layers.map((l) => l + 1),
+      0,
+    );
   }
 
   get firstRow(): number {

@@ -1,8 +1,11 @@
 import type { z } from 'zod';
 import type { Folder } from '../platform/types.ts';
+import { printableLine } from '../text/printable.ts';
 import { ConfigError } from './errors.ts';
 
 const maxJsonBytes = 100_000_000;
+/** Problems that an error names. */
+const maxProblems = 20;
 
 /**
  * Reads a text file of a checkpoint, or undefined where there is none.
@@ -47,13 +50,15 @@ export async function requireJson(folder: Folder, name: string): Promise<unknown
 /**
  * Checks parsed JSON against a schema.
  * @param where the part of the file that `json` is.
- * @throws ConfigError naming the file and every setting that is wrong.
+ * @throws ConfigError naming the file and the settings that are wrong.
  */
 export function parse<T extends z.ZodType>(schema: T, json: unknown, file: string, where?: string): z.output<T> {
   const result = schema.safeParse(json);
   if (result.success) return result.data;
-  const problems = result.error.issues.map(
-    (i) => `${[...(where ? [where] : []), ...i.path].join('.') || 'the file'}: ${i.message}`,
-  );
-  throw new ConfigError(`${file}: ${problems.join('; ')}`);
+  const { issues } = result.error;
+  const problems = issues
+    .slice(0, maxProblems)
+    .map((i) => `${[...(where ? [where] : []), ...i.path].join('.') || 'the file'}: ${i.message}`);
+  const more = issues.length > maxProblems ? `; and ${issues.length - maxProblems} more` : '';
+  throw new ConfigError(printableLine(`${file}: ${problems.join('; ')}${more}`));
 }

@@ -1,6 +1,7 @@
 import { decodeImage, decodeVideo, imageDecoder, openSource } from '#platform';
 import { type MadeWith, RecordingFolder } from '../checkpoint/made-with.ts';
 import { checkIsCheckpoint } from '../checkpoint/not-a-checkpoint.ts';
+import { greatest } from '../kernels/extremes.ts';
 import { type Gpu, openGpu } from '../kernels/gpu.ts';
 import type { FolderSource, ImageSource, RgbImage, Video, VideoSource } from '../platform/types.ts';
 import { InputError } from './errors.ts';
@@ -309,7 +310,11 @@ export class VisionLanguageModel {
     const { tokenizer } = this.processor;
     const { endTokens, settings } = this.#generation(generationConfig);
     const continuations = labels.map((label) => tokenizer.encode(label, { addSpecialTokens: false }));
-    const room = Math.max(maxNewTokens, ...continuations.map((ids) => ids.length)) - 1;
+    const room =
+      greatest(
+        continuations.map((ids) => ids.length),
+        maxNewTokens,
+      ) - 1;
     const options = { ...changes, room, logits: true, namesFilter: 'blocks.*.attn.hook_z', posSlice: -1 };
     return this.#byLength(examples, async (inputs) => {
       signal?.throwIfAborted();
@@ -355,7 +360,8 @@ export class VisionLanguageModel {
       if (waiting < maxWaitingBytes && i < examples.length - 1) continue;
       for (const group of groups.values()) {
         const found: T[] = [];
-        for (const batch of this.model.batches(group.map((each) => each.input))) found.push(...(await run(batch)));
+        for (const batch of this.model.batches(group.map((each) => each.input)))
+          for (const one of await run(batch)) found.push(one);
         for (const [j, each] of group.entries()) results[each.i] = found[j];
       }
       groups = new Map();

@@ -3,7 +3,9 @@
 //
 // A file of an older version holds those sums alone. Examples still come and go, but confidence is gone with the first
 // change: it was measured on examples that are not there any more.
+
 import type { MadeWith } from '../checkpoint/made-with.ts';
+import { greatest } from '../kernels/extremes.ts';
 import { type Calibration, confidenceOf, tailOf } from './calibration.ts';
 import { addOuter, gaussianRule, type LinearRule, logPosteriors, outerProducts, squaredDistance } from './gaussian.ts';
 import { classifierOf, type KeptExamples } from './kept-examples.ts';
@@ -139,7 +141,7 @@ export class SavClassifier {
 
   /** The deepest layer that a query needs. */
   get maxLayer(): number {
-    return Math.max(...this.data.heads.map(({ layer }) => layer));
+    return greatest(this.data.heads.map(({ layer }) => layer));
   }
 
   /**

@@ -1,4 +1,5 @@
 // One task from beginning to end on head vectors: fit, classify the queries, and the baselines beside it.
+import { greatest, least } from '../kernels/extremes.ts';
 import { allHeads, randomHeads } from './baselines.ts';
 import type { Prediction } from './classifier.ts';
 import type { EncoderPredictions } from './encoder-baselines.ts';
@@ -111,8 +112,8 @@ export function runExperiment(
     allHeads: everyHead,
     randomHeads: {
       mean: draws.reduce((a, b) => a + b, 0) / draws.length,
-      least: Math.min(...draws),
-      greatest: Math.max(...draws),
+      least: least(draws),
+      greatest: greatest(draws),
       draws: draws.length,
     },
     zeroShot:

@@ -1,4 +1,5 @@
 // Why a classifier answers as it does, and which of its examples it doubts.
+import { greatest } from '../kernels/extremes.ts';
 import { indexClasses } from './class-index.ts';
 import type { Prediction, SavClassifier } from './classifier.ts';
 import type { HeadFeatures } from './features.ts';
@@ -34,7 +35,7 @@ export function explain(
   const { heads, labels, nExamples, nHeads, dHead } = classifier.data;
   return prediction.heads.map((vote, rank) => {
     const voted = labels.indexOf(vote.label);
-    const runnerUp = Math.max(...vote.scores.filter((_, c) => c !== voted));
+    const runnerUp = greatest(vote.scores.filter((_, c) => c !== voted));
     const { layer, head, correct, margin } = heads[rank];
     return {
       layer,
@@ -136,7 +137,7 @@ export function auditLabels(
       label,
       against: heads.length - given[index][classes.classOf[index]],
       heads: heads.length,
-      suggested: classes.labels[given[index].indexOf(Math.max(...given[index]))],
+      suggested: classes.labels[given[index].indexOf(greatest(given[index]))],
     }))
     .filter(({ against }) => against > heads.length / 2)
     .sort((a, b) => b.against - a.against || a.index - b.index);

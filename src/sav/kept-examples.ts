@@ -1,6 +1,7 @@
 // A classifier keeps its training examples as its heads see them: [examples, heads, dHead], less than the sums of outer
 // products of 128-dimensional heads. Centroids, covariances, weights and the calibration follow from them, and are
 // computed anew when examples or classes come and go.
+import { greatest } from '../kernels/extremes.ts';
 import { type Calibration, fitCalibration, fitDistances } from './calibration.ts';
 import type { ClassIndex } from './class-index.ts';
 import type { ClassifierData } from './classifier.ts';
@@ -119,7 +120,10 @@ function calibrationOf(
 
 /** Whether every group leaves more examples than classes, so that a covariance can be measured without it. */
 export function hasSpread(groups: Groups, counts: readonly number[], canLeave: readonly boolean[]): boolean {
-  const largest = Math.max(0, ...groups.members.filter((_, g) => canLeave[g]).map((members) => members.length));
+  const largest = greatest(
+    groups.members.filter((_, g) => canLeave[g]).map((members) => members.length),
+    0,
+  );
   return groups.of.length - counts.length - largest >= 1;
 }
 

@@ -5,6 +5,7 @@
 // products of a head's vectors at hand, taking one or two examples out of a sum is a few additions.
 //
 // What is left out is a group: the rows that show one picture (groups.ts); of a training set without repeats, one example.
+import { greatest } from '../kernels/extremes.ts';
 import { type ClassIndex, indexClasses } from './class-index.ts';
 import type { HeadFeatures } from './features.ts';
 import { gaussianLeaveOneOut, outerProducts } from './gaussian.ts';
@@ -75,7 +76,7 @@ export function judgeWithout(
   const nClasses = classes.labels.length;
   const canLeave = canLeaveOut(groups, classes);
   if (!canLeave.includes(true)) throw new Error('leave-one-out: every label has one example, and none can be left out');
-  const largest = Math.max(...ks);
+  const largest = greatest(ks);
   const chosen = options.heads
     ? new Array<ArrayLike<number>>(groups.members.length).fill(options.heads.slice(0, largest))
     : chooseHeadsPerFold(features, classes, groups, canLeave, options, largest);
@@ -246,7 +247,7 @@ class HeadFolds {
       train: Float64Array.from(classOf, (c, j) => this.similarity(j, c)),
       'leave-one-out': Float64Array.from(classOf, (c, j) => this.similarity(j, c, groups.of[j])),
     };
-    const touched = Math.max(...ofGroup.map((own) => own.length));
+    const touched = greatest(ofGroup.map((own) => own.length));
     this.others = Array.from({ length: n }, (_, j) => {
       const best: { class: number; similarity: number }[] = [];
       for (let c = 0; c < nClasses; c++) {

@@ -1,3 +1,5 @@
+import { greatest } from '../kernels/extremes.ts';
+
 // Judging predictions. Results are plain objects that JSON can hold.
 
 /** How well predictions agree with the truth. */
@@ -46,7 +48,7 @@ export function evaluate(
     correct,
     accuracy: correct / actual.length,
     interval: wilsonInterval(correct, actual.length),
-    chance: Math.max(...totals) / actual.length,
+    chance: greatest(totals) / actual.length,
     labels: names,
     confusion: noLabel ? confusion : confusion.map((row) => row.slice(0, names.length)),
     recall: totals.map((total, i) => (total === 0 ? null : confusion[i][i] / total)),

@@ -1,5 +1,7 @@
 // Weights over a picture's patches, laid over the picture.
+
 import { escapeMarkup } from '../../charts/svg.ts';
+import { greatest } from '../../kernels/extremes.ts';
 import type { Planes } from '../../model/token-grids.ts';
 import { colourPicture, greyPicture, heat } from './attention-picture.ts';
 import { dataUri, encodePng } from './png.ts';
@@ -43,10 +45,13 @@ export async function overlay(figure: OverlayFigure): Promise<string> {
   const drawn = await Promise.all(panels.map((panel) => drawPanel(panel, figure)));
   const cell = {
     width: longSide + margin,
-    height: panelTitle + Math.max(...drawn.map((d) => d.height)) + bar.top + bar.height + bar.label + margin,
+    height: panelTitle + greatest(drawn.map((d) => d.height)) + bar.top + bar.height + bar.label + margin,
   };
   const across = Math.min(columns, panels.length);
-  const estimated = Math.max(title.length * 8.5, ...lines.map((line) => line.length * 6.6));
+  const estimated = greatest(
+    lines.map((line) => line.length * 6.6),
+    title.length * 8.5,
+  );
   const width = Math.max(margin + across * cell.width, 2 * margin + estimated);
   const height = head + Math.ceil(panels.length / across) * cell.height;
   const text = (x: number, y: number, size: number, content: string, more = '') =>
@@ -89,7 +94,7 @@ async function drawPanel({ grid, values }: Panel, { blackAndWhite }: OverlayFigu
   const image = `<image ${size} preserveAspectRatio="none" href="${uri}"/>`;
   const frame = `<rect ${size} fill="none" stroke="#bbb" stroke-width="0.5"/>`;
   if (!values) return { svg: `${image}${frame}`, height };
-  const max = Math.max(...Array.from(values));
+  const max = greatest(Array.from(values));
   const [w, h] = [width / grid.columns, height / grid.rows];
   const cells = Array.from(values, (value, i) => {
     const share = max > 0 ? Math.max(0, value / max) : 0;

@@ -1,4 +1,5 @@
 import type { TopLevelSpec } from 'vega-lite';
+import { greatest } from '../../kernels/extremes.ts';
 import { colours, type HeatMap } from './heat-map.ts';
 import { literal, titleOf, toSvg } from './vega.ts';
 
@@ -10,8 +11,8 @@ export interface TextGrid extends HeatMap {
 /** A table of short texts on coloured cells: what a logit lens reads, what words heads write. The first row on top. */
 export function textGrid({ values, texts, rows, columns, legend, scale, ...heading }: TextGrid): Promise<string> {
   const width = columns.labels.length;
-  const greatest = Math.max(...Array.from(values, Math.abs)) || 1;
-  const longest = Math.max(...texts.map((text) => Array.from(text).length));
+  const strongest = greatest(Array.from(values, Math.abs)) || 1;
+  const longest = greatest(texts.map((text) => Array.from(text).length));
   const cell = Math.max(30, Math.min(84, 14 + 7 * longest));
   const axis = (labels: readonly string[], title: string) => ({
     title,
@@ -31,7 +32,7 @@ export function textGrid({ values, texts, rows, columns, legend, scale, ...headi
         value: values[i],
         text: shorten(text, 10),
         // White on deep colours.
-        ink: Math.abs(values[i]) > 0.55 * greatest ? '#fff' : '#222',
+        ink: Math.abs(values[i]) > 0.55 * strongest ? '#fff' : '#222',
       })),
     },
     encoding: {

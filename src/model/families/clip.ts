@@ -1,4 +1,5 @@
 import { gatherRows } from '../../kernels/elementwise/elementwise.ts';
+import { greatest } from '../../kernels/extremes.ts';
 import { matmul } from '../../kernels/matmul/matmul.ts';
 import type { TextTowerConfig } from '../config/text-tower.ts';
 import { tokensPerCrop } from '../config/vit.ts';
@@ -24,7 +25,7 @@ export const clip: DualFamily = {
   embeddingSize: (_, projectionDim) => projectionDim,
 
   arrange(texts, config) {
-    const length = Math.max(...texts.map((ids) => ids.length));
+    const length = greatest(texts.map((ids) => ids.length));
     const ids = new Uint32Array(texts.length * length);
     const pooled = new Uint32Array(texts.length);
     for (const [i, text] of texts.entries()) {
@@ -63,7 +64,7 @@ const unknownEnd = 2;
 /** Where a text's end token stands, the first if there are several. */
 function endOf(ids: ArrayLike<number>, { eosTokenId }: TextTowerConfig): number {
   const list = Array.from(ids);
-  const at = list.indexOf(eosTokenId === unknownEnd ? Math.max(...list) : eosTokenId);
+  const at = list.indexOf(eosTokenId === unknownEnd ? greatest(list) : eosTokenId);
   if (at < 0)
     throw new InputError(
       `a text of ${list.length} tokens has no end token ${eosTokenId}: tokenizer.json ends texts with ${list.at(-1)}, but text_config.eos_token_id of config.json is where its embedding is read`,

@@ -3,6 +3,7 @@ import { InputError } from '../errors.ts';
 import type { DualEncoderConfig } from '../families/dual.ts';
 import type { Visual } from '../input.ts';
 import { type ImageProcessorConfig, parseImageProcessor, processImage } from './image-processor.ts';
+import { checkTextLength } from './text-length.ts';
 import { Tokenizer } from './tokenizer.ts';
 import { ProcessorFiles } from './visual-processor.ts';
 
@@ -46,9 +47,11 @@ export class DualProcessor {
   /**
    * @param truncate cut a text that is longer than the tower's positions, or than what the tokenizer says a text is, before
    *   its last token, as HF does with `truncation=True`.
-   * @throws InputError for such a text otherwise.
+   * @throws InputError for such a text otherwise, and for one of more than 100,000 characters (128 for each position, if
+   *   that is more).
    */
   text(text: string, truncate = false): TokenizedText {
+    checkTextLength('the text', text.length, this.#config.text.maxPositions);
     // HF pads and truncates to the tokenizer's own length; the tower has no positions beyond its table.
     const maxPositions = Math.min(this.#config.text.maxPositions, this.tokenizer.maxLength);
     const ids = this.tokenizer.encode(this.#config.family.writtenAs(text));

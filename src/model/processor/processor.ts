@@ -5,6 +5,7 @@ import { parseConfig } from '../families/index.ts';
 import type { ModelInput, Visual } from '../input.ts';
 import { requireJson } from '../json.ts';
 import { ChatTemplate, type ChatTemplateOptions, type ContentPart, type Message } from './chat-template.ts';
+import { checkTextLength } from './text-length.ts';
 import { Tokenizer } from './tokenizer.ts';
 import { type Processing, ProcessorFiles, type VisualProcessor } from './visual-processor.ts';
 
@@ -127,14 +128,24 @@ export class Processor {
 
   /**
    * The prompt of a conversation.
-   * @throws InputError where the checkpoint has no chat template or the template refuses the conversation.
+   * @throws InputError where the checkpoint has no chat template or the template refuses the conversation, and for texts
+   *   of more than 128 characters for each of the model's positions (and more than 100,000).
    */
   applyChatTemplate(messages: readonly Message[], options?: ChatTemplateOptions): string {
     if (!this.#chatTemplate)
       throw new InputError(
         `${this.#location} has no chat template; write the prompt out${this.image ? `, with ${this.image.text} where an image belongs` : ''} (--raw-prompt)`,
       );
+    let length = 0;
+    for (const { content } of messages)
+      for (const part of typeof content === 'string' ? [{ type: 'text', text: content } as const] : content)
+        if (part.type === 'text') length += part.text.length;
+    this.#checkLength('the conversation', length);
     return this.#chatTemplate.render(messages, options);
+  }
+
+  #checkLength(what: string, length: number): void {
+    checkTextLength(what, length, this.#architecture.text.maxPositions);
   }
 
   #textOf(parts: readonly ContentPart[]): string {
@@ -153,9 +164,11 @@ export class Processor {
 
   /**
    * Token ids and pixel values of a prompt, its images and its videos.
-   * @throws InputError if the placeholders in the prompt are not as many as the images and videos.
+   * @throws InputError if the placeholders in the prompt are not as many as the images and videos, and for a prompt of more
+   *   than 128 characters for each of the model's positions (and more than 100,000).
    */
   prepare({ prompt, images = [], videos = [], addSpecialTokens }: PrepareOptions): ModelInput {
+    this.#checkLength('the prompt', prompt.length);
     const pieces = split(prompt, [this.image?.text, this.video?.text]);
     this.#checkCount(pieces, 'image', images.length);
     this.#checkCount(pieces, 'video', videos.length);

@@ -1,12 +1,16 @@
 import { z } from 'zod';
+import { boundedCall } from '#platform';
+import { BoundError } from '../../platform/errors.ts';
 import type { Folder } from '../../platform/types.ts';
+import { printableLine } from '../../text/printable.ts';
 import { ConfigError, InputError } from '../errors.ts';
 import { parse, readJson } from '../json.ts';
 import { findAddedTokensAsRust } from './added-tokens.ts';
 import { byteOf, HfTokenizer, makeByteFallbackStrict } from './byte-fallback.ts';
 import { StreamDecoder } from './stream-decoder.ts';
+import { checkModel, checkPart, maxTokenId } from './tokenizer-checks.ts';
 
-const id = z.int().min(0).max(10_000_000);
+const id = z.int().min(0).max(maxTokenId);
 const addedToken = z.looseObject({ id, content: z.string().min(1), special: z.boolean().default(false) });
 
 /** What this file relies on; the library reads the rest. */
@@ -35,7 +39,7 @@ const configSchema = z.looseObject({
   video_token: namedToken,
   additional_special_tokens: extraTokens,
   extra_special_tokens: extraTokens,
-  added_tokens_decoder: z.record(z.string(), z.looseObject({ content: z.string().min(1) })).nullish(),
+  added_tokens_decoder: z.record(z.string().regex(/^\d+$/), z.looseObject({ content: z.string().min(1) })).nullish(),
   add_bos_token: z.boolean().nullish(),
   add_eos_token: z.boolean().nullish(),
   clean_up_tokenization_spaces: z.boolean().nullish(),
@@ -88,9 +92,12 @@ export class Tokenizer {
   readonly #cleanUp: boolean;
   /** Tokens such as <0x0A> stand for bytes. */
   readonly #byteFallback: boolean;
+  /** Whether decoding may take forever. A bound costs more than the decoding of a token does. */
+  readonly #decodesByRegex: boolean;
 
-  private constructor(hf: HfTokenizer, config: TokenizerConfig, special: ReadonlySet<string>, isBpe: boolean) {
+  private constructor(hf: HfTokenizer, config: TokenizerConfig, special: ReadonlySet<string>, json: TokenizerJson) {
     this.#hf = hf;
+    this.#decodesByRegex = checkPart(json.decoder, 'decoder');
     const { bos_token, eos_token, unk_token, pad_token } = config;
     const image_token = config.image_token ?? named(config.extra_special_tokens, 'image_token');
     const video_token = config.video_token ?? named(config.extra_special_tokens, 'video_token');
@@ -99,7 +106,7 @@ export class Tokenizer {
     this.maxLength = config.model_max_length ?? Number.POSITIVE_INFINITY;
     this.#specialIds = new Set([...special].map((token) => this.requireId(token)));
     // transformers ignores the setting for BPE, whose decoder has already put every space right.
-    this.#cleanUp = !isBpe && (config.clean_up_tokenization_spaces ?? false);
+    this.#cleanUp = json.model.type !== 'BPE' && (config.clean_up_tokenization_spaces ?? false);
     this.#byteFallback = makeByteFallbackStrict(hf);
   }
 
@@ -121,19 +128,28 @@ export class Tokenizer {
     const json = parse(tokenizerSchema, tokenizerJson, 'tokenizer.json');
     const config = parse(configSchema, configJson, 'tokenizer_config.json');
     const { added, special } = addedTokens(json, config, newTokens);
+    checkModel(json.model, added);
+    for (const part of ['normalizer', 'pre_tokenizer', 'post_processor', 'decoder'] as const)
+      checkPart(json[part], part);
     try {
-      const hf = new HfTokenizer({ ...json, added_tokens: added, post_processor: postProcessor(json, config) }, {});
-      findAddedTokensAsRust(hf, json.model.vocab);
-      return new Tokenizer(hf, config, special, json.model.type === 'BPE');
+      return boundedCall('tokenizer.json', () => {
+        const hf = new HfTokenizer({ ...json, added_tokens: added, post_processor: postProcessor(json, config) }, {});
+        findAddedTokensAsRust(hf, json.model.vocab);
+        const tokenizer = new Tokenizer(hf, config, special, json);
+        tokenizer.#tryOut();
+        return tokenizer;
+      });
     } catch (e) {
-      if (e instanceof ConfigError) throw e;
-      throw new ConfigError(`tokenizer.json: damaged or not supported (${(e as Error).message})`);
+      throw libraryError(e, 'damaged or not supported');
     }
   }
 
   /** Token ids of a text. Special tokens written out in it, such as `<image>`, become their ids. */
   encode(text: string, { addSpecialTokens = true }: EncodeOptions = {}): number[] {
-    const { ids, tokens } = this.#hf.encode(text, { add_special_tokens: addSpecialTokens });
+    const { ids, tokens } = this.#bounded(
+      () => this.#hf.encode(text, { add_special_tokens: addSpecialTokens }),
+      text.length,
+    );
     const unknown = ids.indexOf(undefined);
     if (unknown >= 0) throw new InputError(`the tokenizer has no token for ${JSON.stringify(tokens[unknown])}`);
     return ids as number[];
@@ -145,7 +161,32 @@ export class Tokenizer {
       (i) => this.#hf.id_to_token(i) !== undefined && !(skipSpecialTokens && this.#specialIds.has(i)),
     );
     if (kept.length === 0) return '';
-    return this.#hf.decode(kept, { clean_up_tokenization_spaces: this.#cleanUp });
+    const decode = () => this.#hf.decode(kept, { clean_up_tokenization_spaces: this.#cleanUp });
+    return this.#decodesByRegex ? this.#bounded(decode, kept.length) : decode();
+  }
+
+  /** @param length of what goes in: 10 seconds, and one more for each 10,000, which a long text without spaces may need. */
+  #bounded<T>(call: () => T, length: number): T {
+    try {
+      return boundedCall('tokenizer.json', call, 10_000 + Math.ceil(length / 10));
+    } catch (e) {
+      // The library passes the tokens of a word as arguments.
+      if (e instanceof RangeError)
+        throw new InputError(`the tokenizer cannot take a text of ${length} characters in one piece; shorten it`);
+      throw libraryError(e, `it fails on a text of ${length} characters`);
+    }
+  }
+
+  /** Most of what is missing in a file shows here, and not only with the first prompt. */
+  #tryOut(): void {
+    const { tokens } = this.#hf.encode('', { add_special_tokens: true });
+    const unknown = tokens.find((token) => this.id(token) === undefined);
+    if (unknown !== undefined)
+      throw new ConfigError(
+        `tokenizer.json: post_processor: it puts ${printableLine(JSON.stringify(unknown))} around a text, which is no token`,
+      );
+    const words = this.#hf.encode('Is it 1?', { add_special_tokens: true }).ids.filter((i) => i !== undefined);
+    if (words.length > 0) this.decode(words, { skipSpecialTokens: false });
   }
 
   /** Text of a growing sequence of ids, piece by piece; the pieces add up to what `decode` makes of all ids. */
@@ -169,6 +210,13 @@ export class Tokenizer {
   }
 }
 
+/** What the library throws, as one line that names the file. */
+function libraryError(e: unknown, what: string): Error {
+  if (e instanceof ConfigError || e instanceof InputError || e instanceof BoundError) return e;
+  const message = printableLine(e instanceof Error ? e.message : String(e));
+  return new ConfigError(`tokenizer.json: ${what} (${message.length > 300 ? `${message.slice(0, 300)}…` : message})`);
+}
+
 const defined = <T extends object>(o: T): T =>
   Object.fromEntries(Object.entries(o).filter(([, v]) => v !== undefined)) as T;
 
@@ -179,12 +227,16 @@ const named = (tokens: z.output<typeof extraTokens>, name: string) =>
 function addedTokens(json: TokenizerJson, config: TokenizerConfig, newTokens: readonly NewToken[]) {
   const added = new Map(json.added_tokens.map((t) => [t.content, t]));
   for (const [key, token] of Object.entries(config.added_tokens_decoder ?? {}))
-    if (!added.has(token.content)) added.set(token.content, addedToken.parse({ ...token, id: Number(key) }));
+    if (!added.has(token.content))
+      added.set(
+        token.content,
+        parse(addedToken, { ...token, id: Number(key) }, 'tokenizer_config.json', `added_tokens_decoder.${key}`),
+      );
   addNew(added, json.model.vocab, newTokens);
   const { bos_token, eos_token, unk_token, pad_token, image_token, video_token } = config;
   const names = [bos_token, eos_token, unk_token, pad_token, image_token, video_token];
   for (const extra of [config.additional_special_tokens, config.extra_special_tokens])
-    if (extra) names.push(...(Array.isArray(extra) ? extra : Object.values(extra)));
+    for (const name of Object.values(extra ?? {})) names.push(name);
   for (const name of names) {
     const token = name === undefined ? undefined : added.get(name);
     if (token) added.set(token.content, { ...token, special: true });

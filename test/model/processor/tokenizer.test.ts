@@ -105,7 +105,7 @@ describe('named tokens', () => {
 test.each([
   [{}, 'tokenizer.json: model: '],
   [{ ...base, model: { type: 'WordLevel' } }, 'tokenizer.json: model.type'],
-  [{ ...base, model: { type: 'BPE' } }, 'tokenizer.json: damaged or not supported'],
+  [{ ...base, model: { type: 'BPE' } }, 'tokenizer.json: model.vocab'],
   [{ ...base, pre_tokenizer: { type: 'Unheard' } }, 'tokenizer.json: damaged or not supported'],
   [{ ...base, added_tokens: [{ id: -1, content: 'x' }] }, 'tokenizer.json: added_tokens.0.id'],
   [null, 'tokenizer.json: the file'],
