@@ -1,9 +1,11 @@
 import { describe, expect, it, vi } from 'vitest';
+import { openFolder } from '#platform';
 import { greatest, least } from '../../../src/kernels/extremes.ts';
 import { ConfigError, InputError } from '../../../src/model/errors.ts';
+import { Processor } from '../../../src/model/processor/processor.ts';
 import { checkTextLength } from '../../../src/model/processor/text-length.ts';
 import { Tokenizer } from '../../../src/model/processor/tokenizer.ts';
-import { readJsonFixture } from '../../fixtures.ts';
+import { fixturePath, readJsonFixture } from '../../fixtures.ts';
 
 // What may take ten seconds stops after 0.2 here.
 vi.mock('#platform', async (original) => {
@@ -129,6 +131,19 @@ describe('lengths', () => {
     expect(() => checkTextLength('the prompt', 1e8, 4096)).toThrow(
       "the prompt has 100000000 characters; this model's 4096 positions take 524288 at most",
     );
+  });
+
+  it('refuses a question of 100 MB before its template and its tokens', async () => {
+    const processor = await Processor.load(await openFolder(fixturePath('llava-f32')));
+    const long = 'x'.repeat(1e8);
+    for (const call of [
+      () => processor.chat(0, long),
+      () => processor.applyChatTemplate([{ role: 'user', content: long }]),
+      () => processor.prepare({ prompt: long }),
+    ]) {
+      expect(call).toThrow(InputError);
+      expect(call).toThrow(/has 100000000 characters; this model's \d+ positions take 100000 at most/);
+    }
   });
 
   it('finds extremes of a million values', () => {
