@@ -134,7 +134,7 @@ describe('lengths', () => {
   });
 
   it('refuses a question of 100 MB before its template and its tokens', async () => {
-    const processor = await Processor.load(await openFolder(fixturePath('llava-f32')));
+    const processor = await Processor.load(await openFolder(fixturePath('checkpoints/llava-f32')));
     const long = 'x'.repeat(1e8);
     for (const call of [
       () => processor.chat(0, long),
@@ -142,7 +142,7 @@ describe('lengths', () => {
       () => processor.prepare({ prompt: long }),
     ]) {
       expect(call).toThrow(InputError);
-      expect(call).toThrow(/has 100000000 characters; this model's \d+ positions take 100000 at most/);
+      expect(call).toThrow(/has 100000000 characters; this model's \d+ positions take \d+ at most/);
     }
   });
 
