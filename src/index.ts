@@ -65,7 +65,7 @@ export {
   type EmbedOptions,
 } from './model/dual-encoder.ts';
 export type { Edit, EditPositions } from './model/edits.ts';
-export { ConfigError, InputError } from './model/errors.ts';
+export { ConfigError, InputError, NotFiniteError } from './model/errors.ts';
 export type { DualEncoderConfig, DualFamily } from './model/families/dual.ts';
 export type { Architecture, Family, VisionSide } from './model/families/family.ts';
 export { dualFamilies, families, parseConfig, parseDualConfig } from './model/families/index.ts';

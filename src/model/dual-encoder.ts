@@ -21,6 +21,7 @@ import { Hooks } from './hooks.ts';
 import type { Visual } from './input.ts';
 import { requireJson } from './json.ts';
 import { type LoadModelOptions, specsOf } from './load-model.ts';
+import { indexOfNotFinite, notFinite } from './not-finite.ts';
 import { numericsVersion } from './numerics.ts';
 import { DualProcessor } from './processor/dual-processor.ts';
 import { type ActivationCache, activations, checkResultBytes, type RunOptions } from './run.ts';
@@ -212,9 +213,15 @@ export class DualEncoder {
    * @throws InputError for inputs that do not fit, names of what does not happen, edits that mean nothing, or results above
    * `maxResultBytes`; KernelError for a kernel of the options that does not compile or takes no place in the run.
    */
-  async run(
+  async run(input: DualInput, options: DualRunOptions = {}): Promise<DualOutput> {
+    return this.#run(input, options, false);
+  }
+
+  /** @param locating what is not finite is looked for, and no error */
+  async #run(
     input: DualInput,
-    { namesFilter = [], edits = [], maxResultBytes, kernels }: DualRunOptions = {},
+    { namesFilter = [], edits = [], maxResultBytes, kernels }: DualRunOptions,
+    locating: boolean,
   ): Promise<DualOutput> {
     const { images = [], texts = [] } = input;
     this.#check(images, texts);
@@ -227,6 +234,8 @@ export class DualEncoder {
     checkResultBytes(rec, { maxResultBytes }, 'run fewer images or texts at once');
     checkKernelsUsed(kernels, rec.recorded);
     await rec.submit();
+    for (const rows of [imageRows, textRows])
+      if (rows && indexOfNotFinite(rows.f32) >= 0 && !locating) throw await this.#notFinite(input, { edits, kernels });
     const split = (rows: Readback | undefined) => {
       const size = this.embeddingSize;
       const data = rows?.f32 ?? new Float32Array(0);
@@ -242,6 +251,15 @@ export class DualEncoder {
   /** Frees the weights. */
   destroy(): void {
     this.#destroy();
+  }
+
+  #notFinite(input: DualInput, { edits, kernels }: DualRunOptions): Promise<Error> {
+    const { images = [], texts = [] } = input;
+    const points = this.hookPoints.filter(({ name }) => (name.startsWith('text.') ? texts : images).length > 0);
+    return notFinite('the embeddings', points, async (namesFilter) => {
+      const found = await this.#run(input, { namesFilter, edits, kernels, maxResultBytes: Infinity }, true);
+      return found.activations;
+    });
   }
 
   /** @param numbers that one item has in the widest of its activations: what an adapter must bind for a batch. */

@@ -7,3 +7,8 @@ export class ConfigError extends Error {
 export class InputError extends Error {
   override name = 'InputError';
 }
+
+/** NaN or infinity where a result should be; names the first activation that holds it. */
+export class NotFiniteError extends Error {
+  override name = 'NotFiniteError';
+}

@@ -1,9 +1,11 @@
+import { notFiniteFlag } from '../kernels/argmax/argmax.wgsl.ts';
 import type { Tensor } from '../kernels/tensor.ts';
 import { InputError } from './errors.ts';
 import { type GenerationSettings, type SamplingOptions, withSampling } from './generation-settings.ts';
 import type { ModelInput } from './input.ts';
 import { KvCache } from './kv-cache.ts';
 import type { Model, StepResult } from './model.ts';
+import { indexOfNotFinite } from './not-finite.ts';
 import { resolvePosSlice } from './positions.ts';
 import type { ActivationCache, RunOptions } from './run.ts';
 import { largest, logSumExp, Sampler } from './sampling.ts';
@@ -92,7 +94,7 @@ export class PromptRun {
   readonly #cache: KvCache;
   readonly #tokens: Tensor;
   readonly #length: number;
-  readonly #prompts: readonly ArrayLike<number>[];
+  readonly #inputs: readonly ModelInput[];
   readonly #first: StepResult;
   readonly #throughout: Throughout;
 
@@ -105,7 +107,7 @@ export class PromptRun {
     throughout: Throughout,
   ) {
     this.#model = model;
-    this.#prompts = inputs.map(({ inputIds }) => inputIds);
+    this.#inputs = inputs;
     this.#cache = cache;
     this.#tokens = tokens;
     this.#length = cache.length;
@@ -150,9 +152,9 @@ export class PromptRun {
   async *generate(options: ContinueOptions): AsyncGenerator<(number | undefined)[]> {
     const { maxNewTokens, endTokens, signal, namesFilter, onActivations } = options;
     const settings = withSampling(options.settings ?? {}, options);
-    const texts = this.#prompts.map((prompt) => ({
-      ids: Array.from(prompt),
-      processors: processorsOf(this.#model, prompt, settings, options),
+    const texts = this.#inputs.map(({ inputIds }) => ({
+      ids: Array.from(inputIds),
+      processors: processorsOf(this.#model, inputIds, settings, options),
     }));
     const sampler = settings.do_sample ? new Sampler(options.seed) : undefined;
     const onHost = sampler !== undefined || texts.some(({ processors }) => processors.length > 0);
@@ -165,6 +167,8 @@ export class PromptRun {
     let { logits, next } = this.#first;
     for (let i = 1; ; i++) {
       signal?.throwIfAborted();
+      const bad = next?.findIndex((id) => id >= notFiniteFlag) ?? this.#rows(logits!).findIndex(hasNoLargest);
+      if (bad >= 0) throw await this.#notFinite(bad, texts[bad].ids);
       const ids =
         next ??
         Uint32Array.from(this.#rows(logits!), (row, b) => {
@@ -174,7 +178,7 @@ export class PromptRun {
         });
       for (const [b, id] of ids.entries()) {
         ended[b] ||= endTokens.has(id);
-        if (onHost) texts[b].ids.push(id);
+        texts[b].ids.push(id);
       }
       if (ended.every(Boolean)) return;
       yield Array.from(ids, (id, b) => (ended[b] ? undefined : id));
@@ -198,6 +202,8 @@ export class PromptRun {
     const { logits } = this.#first;
     if (!logits) throw new InputError('scoring needs the prompt’s logits: start it with logits: true');
     if (!tokens.length) throw new InputError('there are no tokens to score');
+    const bad = this.#rows(logits).findIndex((row) => indexOfNotFinite(row) >= 0);
+    if (bad >= 0) throw await this.#notFinite(bad, this.#inputs[bad].inputIds);
     const scores = this.#rows(logits).map((row) => [logProbability(row, tokens[0])]);
     if (tokens.length === 1) return scores;
     this.#cache.length = this.#length;
@@ -212,6 +218,11 @@ export class PromptRun {
     return scores;
   }
 
+  #notFinite(index: number, inputIds: ArrayLike<number>): Promise<Error> {
+    const { visuals } = this.#inputs[index];
+    return this.#model.notFinite('the logits', { inputIds, visuals }, this.#throughout);
+  }
+
   #rows(logits: Float32Array): Float32Array[] {
     const width = this.#model.config.text.vocabSize;
     return Array.from({ length: logits.length / width }, (_, i) => logits.subarray(i * width, (i + 1) * width));
@@ -222,5 +233,8 @@ export class PromptRun {
     this.#model.gpu.destroy(this.#tokens);
   }
 }
+
+/** Whether there is nothing to choose by: NaN among the logits, or an infinite one as the largest. */
+const hasNoLargest = (logits: Float32Array): boolean => !Number.isFinite(logits[largest(logits)]);
 
 const logProbability = (logits: Float32Array, id: number): number => logits[id] - logSumExp(logits);

@@ -5,13 +5,14 @@ import type { Gpu } from '../kernels/gpu.ts';
 import type { Readback, Recorder } from '../kernels/recorder.ts';
 import type { Tensor } from '../kernels/tensor.ts';
 import type { Edit } from './edits.ts';
-import { InputError } from './errors.ts';
+import { InputError, type NotFiniteError } from './errors.ts';
 import type { Architecture } from './families/family.ts';
 import { Forward, type ModelWeights } from './forward.ts';
 import { type HookPoint, isOfVisuals } from './hook-points.ts';
 import { type HookRequest, Hooks } from './hooks.ts';
 import type { ModelInput } from './input.ts';
 import type { KvCache } from './kv-cache.ts';
+import { indexOfNotFinite, notFinite } from './not-finite.ts';
 import { resolvePosSlice } from './positions.ts';
 import {
   type ActivationCache,
@@ -178,6 +179,7 @@ export class Model {
    * The head outputs at the last position, for several prompts of equal length in one run: what SAVs read.
    * @param maxLayer the last layer to run; all by default.
    * @returns per input [layers, nHeads, dHead]
+   * @throws NotFiniteError naming the first activation that is NaN or infinite, where a vector is.
    */
   async headVectors(
     inputs: readonly ModelInput[],
@@ -190,7 +192,22 @@ export class Model {
     const namesFilter = Array.from({ length: maxLayer + 1 }, (_, l) => `blocks.${l}.attn.hook_z`);
     const { hooks } = this.#record(rec, inputs, { ...changes, namesFilter, posSlice: -1 });
     await rec.submit();
-    return splitHeadVectors(activations(hooks), inputs.length);
+    const vectors = splitHeadVectors(activations(hooks), inputs.length);
+    for (const [b, values] of vectors.entries())
+      if (indexOfNotFinite(values) >= 0) throw await this.notFinite('the head vectors', inputs[b], changes);
+    return vectors;
+  }
+
+  /**
+   * The error for a result of an input that is not finite: it names the first activation that is not, found by running the
+   * input again, a layer's activations at a time.
+   */
+  notFinite(result: string, input: ModelInput, changes: RunChanges = {}): Promise<NotFiniteError> {
+    const { edits, kernels } = changes;
+    const own = this.hookPoints.filter((point) => input.visuals.length > 0 || !isOfVisuals(point));
+    return notFinite(result, own, (namesFilter) =>
+      this.runWithCache(input, { namesFilter, edits, kernels, maxResultBytes: Number.POSITIVE_INFINITY }),
+    );
   }
 
   /**

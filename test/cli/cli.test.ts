@@ -123,7 +123,7 @@ describe('usage', () => {
     [['generate', '--prompt', 'x', '--image', 'none.png'], /none\.png/],
     [['inspect', '--model', '/nowhere'], /\/nowhere/],
     [['generate', '--prompt', 'x', '--model', 'docs'], /config\.json/],
-    [['generate', '--prompt', 'x', '--image', 'package.json'], /not a PNG, JPEG, WebP or GIF/],
+    [['generate', '--prompt', 'x', '--image', 'package.json'], /not a PNG, JPEG, WebP, GIF, BMP/],
     [['fit', '--train', 'none.jsonl', '--out', 'y'], /none\.jsonl/],
   ])('exits with 1 and one line for %j', async (args, message) => {
     const { code, stderr, stdout } = await headlight(...args);

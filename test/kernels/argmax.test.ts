@@ -1,6 +1,6 @@
 import { beforeAll, beforeEach, describe, expect, it } from 'vitest';
 import { argmax, argmaxCost, chooseArgmax } from '../../src/kernels/argmax/argmax.ts';
-import type { ArgmaxVariant } from '../../src/kernels/argmax/argmax.wgsl.ts';
+import { type ArgmaxVariant, notFiniteFlag } from '../../src/kernels/argmax/argmax.wgsl.ts';
 import { argmaxProblems } from '../../src/kernels/argmax/problem.ts';
 import { useGpu } from '../gpu.ts';
 import { expectSolved, random } from './check.ts';
@@ -44,9 +44,11 @@ describe.each(variants)('argmax %s %i', (reduce, lanes) => {
     ['zeros of either sign as equal', [-1, -0, 0], 1],
     ['zeros of either sign as equal, the other way round', [-1, 0, -0], 1],
     ['the smallest numbers apart', [1e-45, 3e-45, 0], 1],
-    ['an infinity', [1, inf, 3e38], 1],
-    ['a row of -infinity', [-inf, -inf], 0],
-    ['the first NaN above all, as torch', [inf, nan, 1, nan], 1],
+    ['an infinity', [1, inf, 3e38], notFiniteFlag + 1],
+    ['a row of -infinity', [-inf, -inf], notFiniteFlag],
+    ['the greatest number there is', [1, 3.4028234663852886e38, -inf], 1],
+    ['the least number there is', [-inf, -3.4028234663852886e38], 1],
+    ['the first NaN above all, as torch', [inf, nan, 1, nan], notFiniteFlag + 1],
   ])('takes %s', async (_, row, expected) => {
     expect(await argmaxOf(new Float32Array(row), 1, variant)).toEqual([expected]);
   });
@@ -54,7 +56,7 @@ describe.each(variants)('argmax %s %i', (reduce, lanes) => {
   it('takes a NaN of negative sign above all', async () => {
     const x = new Float32Array([1, 0, 5]);
     new Uint32Array(x.buffer)[1] = 0xffc00000;
-    expect(await argmaxOf(x, 1, variant)).toEqual([1]);
+    expect(await argmaxOf(x, 1, variant)).toEqual([notFiniteFlag + 1]);
   });
 });
 

@@ -1,5 +1,8 @@
 import type { Width } from '../elementwise/per-element.ts';
 
+/** Set in the index of a row whose largest number is NaN or infinite. */
+export const notFiniteFlag = 0x80000000;
+
 export interface ArgmaxVariant {
   /** Who finds the best of the lanes' best: a tree in workgroup memory, or one subgroup. */
   readonly reduce: 'workgroup' | 'subgroup';
@@ -54,8 +57,10 @@ fn main(
   }
   var mine = Best(0u, 0xffffffffu);
 ${components.map((c, i) => `  mine = better(mine, Best(keys${c}, places${c} * ${width}u + ${i}u));`).join('\n')}
-  let index = bestOfRow(mine, local);
-  if (local == 0u) { out[row] = index; }
+  let best = bestOfRow(mine, local);
+  // The largest is NaN, or infinite: no number to choose by.
+  let isFinite = best.key > 0x007fffffu && best.key < 0xff800000u;
+  if (local == 0u) { out[row] = select(best.index | ${notFiniteFlag}u, best.index, isFinite); }
 }
 `;
 }
@@ -70,17 +75,18 @@ const columns = ${columns}u; // numbers in a row
 
 const bestOfRow: Record<ArgmaxVariant['reduce'], (lanes: number) => string> = {
   subgroup: () => /* wgsl */ `
-fn bestOfRow(mine: Best, local: u32) -> u32 {
-  return subgroupMin(select(0xffffffffu, mine.index, mine.key == subgroupMax(mine.key)));
+fn bestOfRow(mine: Best, local: u32) -> Best {
+  let key = subgroupMax(mine.key);
+  return Best(key, subgroupMin(select(0xffffffffu, mine.index, mine.key == key)));
 }`,
   workgroup: (lanes) => /* wgsl */ `
-var<workgroup> best: array<Best, ${lanes}>;
-fn bestOfRow(mine: Best, local: u32) -> u32 {
-  best[local] = mine;
+var<workgroup> lanesBest: array<Best, ${lanes}>;
+fn bestOfRow(mine: Best, local: u32) -> Best {
+  lanesBest[local] = mine;
   for (var half = ${lanes / 2}u; half > 0u; half /= 2u) {
     workgroupBarrier();
-    if (local < half) { best[local] = better(best[local], best[local + half]); }
+    if (local < half) { lanesBest[local] = better(lanesBest[local], lanesBest[local + half]); }
   }
-  return best[0].index; // for lane 0, which wrote it
+  return lanesBest[0]; // for lane 0, which wrote it
 }`,
 };
