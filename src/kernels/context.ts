@@ -12,4 +12,6 @@ export interface GpuContext {
   assertAlive(): void;
   /** The buffer from which dispatches of one submission read their params; uploads are ordered with submissions. */
   paramsBuffer(size: number): GPUBuffer;
+  /** See `Gpu.explain`. */
+  explain(error: unknown): Promise<unknown>;
 }

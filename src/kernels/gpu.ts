@@ -59,6 +59,15 @@ export class Gpu implements GpuContext {
     if (this.#lost) throw this.#lost;
   }
 
+  /**
+   * The error of something that failed on this device: where the device is lost, that, since whatever fails then fails for it.
+   * Browsers tell of the loss only after the failures, so it is waited for a moment.
+   */
+  async explain(error: unknown): Promise<unknown> {
+    if (!this.#lost) await Promise.race([this.device.lost, new Promise((done) => setTimeout(done, 50))]);
+    return this.#lost ?? error;
+  }
+
   /** Starts recording commands; nothing runs before `submit()`. */
   record(label: string, options: RecorderOptions = {}): Recorder {
     this.assertAlive();

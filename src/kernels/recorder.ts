@@ -227,6 +227,14 @@ export class Recorder {
    * @throws DeviceLostError
    */
   async submit(): Promise<void> {
+    try {
+      await this.#submit();
+    } catch (error) {
+      throw await this.gpu.explain(error);
+    }
+  }
+
+  async #submit(): Promise<void> {
     if (this.#submitted) throw new KernelError(this.label, 'submitted twice; record a new run');
     this.#submitted = true;
     const { gpu } = this;
@@ -276,8 +284,6 @@ export class Recorder {
     try {
       await mapped;
     } catch (e) {
-      await Promise.resolve();
-      gpu.assertAlive();
       throw new KernelError(this.label, `read-back failed: ${(e as Error).message}`);
     }
     if (staging) {

@@ -158,6 +158,23 @@ describe('Recorder', () => {
     expect(() => gpu().record('still here')).not.toThrow();
   });
 
+  it.each([0, 1, 2, 5, 20])('names the loss wherever a run is when the device goes: after %i ms', async (ms) => {
+    const other = await openGpu();
+    const rec = other.record('interrupted');
+    let y = input(rec);
+    for (let i = 0; i < 50; i++) y = add(rec, y, 1);
+    rec.read(y);
+    const run = rec.submit().then(
+      () => undefined,
+      (error: unknown) => error,
+    );
+    if (ms) await new Promise((done) => setTimeout(done, ms));
+    other.device.destroy();
+    const error = await run;
+    if (error !== undefined) expect(error).toBeInstanceOf(DeviceLostError); // it may have been quicker
+    if (ms === 0) expect(error).toBeInstanceOf(DeviceLostError);
+  });
+
   it('reports a lost device as a typed error', async () => {
     const other = await openGpu();
     other.dispose();
