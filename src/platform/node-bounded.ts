@@ -28,7 +28,8 @@ export function boundedCall<T>(what: string, call: () => T, ms = 10_000): T {
         `${what}: it takes longer than ${ms / 1000} s and was stopped; is the checkpoint's file damaged, or hostile?`,
       );
     if (code === 'ERR_SCRIPT_EXECUTION_INTERRUPTED') {
-      process.kill(process.pid, 'SIGINT'); // whoever else waits for it hears of it
+      // Whoever else waits for it hears of it, and before the error below reaches them.
+      if (!process.emit('SIGINT', 'SIGINT')) process.kill(process.pid, 'SIGINT');
       throw new BoundError(`${what}: stopped by Ctrl-C`);
     }
     throw e;

@@ -171,6 +171,10 @@ GO
 {{ 'a'|string ~ 1|string }}{{ 5|string + 'a' }}{{ 1.0|string }}{{ none|string }}{{ [none]|string }}{{ 1 == 1.0 == true }}{{ [1,2]==[1,2] }}{{ (1,2)==[1,2] }}{{ {'a':1}=={'a':1.0} }}
 {% macro a(x) %}{{ x.role }}{% if x.content is string %}:{{ x.content }}{% endif %}{% endmacro %}{% for m in messages %}{{ a(m) | trim }};{% endfor %}{{ a(*[messages[0]]) }}{{ a(**{'x': messages[0]}) }}
 {{ [1, 2, 3].index(2) }}{{ [1, 1].count(1) }}{{ (1, 2).count(5) }}{{ true ~ false }}{{ (true, false)|join(',') }}{{ [[1, [2.0, none]], ('a',)] }}
+{{ 'ß'.title() }}{{ 'ß'|title }}{{ 'ßa'.capitalize() }}{{ 'ﬁx'.capitalize() }}{{ 'a中b ⓐb'.title() }}{{ 'ΑΣ'.capitalize() }}{{ 'ΑΣ'|title }}{{ 'საქ'.title() }}
+{{ '①'.isdigit() }}{{ 'ª'.islower() }}{{ 'Ⅷ'.isupper() }}{{ 'aª'.islower() }}{{ 'ⓐ'.islower() }}
+{{ '{} {1}'.format(1, 2) }}
+{{ '{0} {}'.format(1, 2) }}
 '''
 lines, block = [], None
 whole = TEMPLATES.strip('\n')

@@ -32,6 +32,8 @@ test.each([
   ["{{ '{:>5}'.format(1) }}", 'str.format of "{:>5}"'],
   ["{{ strftime_now('%Q') }}", 'strftime_now: %Q'],
   ["{% include 'x' %}", '{% include %}'],
+  ["{{ 'ǆ'.title() }}", 'the title case of "ǆ"'],
+  ['{{ self }}', 'a function has no text'],
 ])('refuses by name what it cannot write as Python does: %s', (source, message) => {
   expect(() => render(source)).toThrow(message);
 });

@@ -28,6 +28,12 @@ import {
   View,
 } from './values.ts';
 
+/** Of the filter `title`, which knows no title case. */
+const upperFirst = (word: string) => {
+  const [first = ''] = word;
+  return first.toUpperCase() + word.slice(first.length).toLowerCase();
+};
+
 const f = (params: string, run: Builtin['run']): Builtin => ({ params, run });
 const folded = (v: Value): Value => (typeof v === 'string' ? v.toLowerCase() : v);
 const key = (attribute: Value | undefined, sensitive: Value | undefined) => (v: Value) => {
@@ -220,7 +226,7 @@ const filters: Record<string, Builtin> = {
   title: f('', (v) =>
     softText(v)
       .split(/([-\s({[<]+)/u)
-      .map(capitalize)
+      .map(upperFirst)
       .join(''),
   ),
   tojson: f('ensure_ascii? indent? separators? sort_keys?', (v, [ascii, indent, separators, sort]) =>

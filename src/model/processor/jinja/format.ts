@@ -82,12 +82,15 @@ export function percent(format: string, given: Value): string {
 /** `str.format` of Python: {}, {0} and {name}, without a format of their own. */
 export function format(text: string, args: Value[], kwargs: ReadonlyMap<string, Value>): string {
   let place = 0;
+  let numbered = false;
   return text.replace(/\{\{|\}\}|\{([^{}]*)\}|[{}]/g, (all, field: string | undefined) => {
     if (all === '{{' || all === '}}') return all[0]!;
     if (field === undefined || !/^(\d+|[A-Za-z_]\w*)?$/.test(field))
       throw new JinjaError(`str.format of "${all}" is not supported here`);
+    if (/^\d/.test(field)) numbered = true;
     const v = field === '' ? args[place++] : /^\d/.test(field) ? args[Number(field)] : kwargs.get(field);
     if (v === undefined) throw new JinjaError(`str.format finds nothing for "${all}"`);
+    if (numbered && place > 0) throw new JinjaError('str.format takes {} or numbers, not both');
     const out = textOf(v);
     spend(out.length);
     return out;

@@ -110,20 +110,33 @@ const pad = (side: 'left' | 'right' | 'both') =>
     return by.repeat(left) + text + by.repeat(missing - left);
   });
 export const center = pad('both');
+// Decimal digits, and those in circles, small or otherwise for show (Unicode's Numeric_Type=Digit).
+const digits =
+  /^[\p{Nd}\u00b2\u00b3\u00b9\u1369-\u1371\u19da\u2070\u2074-\u2079\u2080-\u2089\u2460-\u2468\u2474-\u247c\u2488-\u2490\u24ea\u24f5-\u24fd\u24ff\u2776-\u277e\u2780-\u2788\u278a-\u2792\u{10a40}-\u{10a43}\u{10e60}-\u{10e68}\u{11052}-\u{1105a}\u{1f100}-\u{1f10a}]+$/u;
 const is = (pattern: RegExp) => of('', (text) => pattern.test(text));
 const cased = (pattern: RegExp, other: RegExp) => of('', (text) => pattern.test(text) && !other.test(text));
 
 const lower = (text: string) => text.toLowerCase();
-/** Python's str.capitalize, but for the few characters whose title case is not their upper case. */
-export const capitalize = (text: string) => {
-  const [first = '', ...rest] = chars(text);
-  return first.toUpperCase() + rest.join('').toLowerCase();
-};
+// Characters whose title case is neither their upper case nor one capital and small letters: digraphs, Greek with iota below.
+const ownTitleCase =
+  /[\u0149\u01c4-\u01cc\u01f1-\u01f3\u1f80-\u1faf\u1fb2-\u1fb4\u1fb7\u1fbc\u1fc2-\u1fc4\u1fc7\u1fcc\u1ff2-\u1ff4\u1ff7\u1ffc]/;
+function titleCase(character: string): string {
+  if (ownTitleCase.test(character)) throw new JinjaError(`the title case of "${character}" is not supported here`);
+  if (/[\u10d0-\u10ff]/.test(character)) return character; // Georgian has upper case, and no titles
+  const [first = '', ...rest] = chars(character.toUpperCase());
+  return first + rest.join('').toLowerCase();
+}
+
+/** Python's str.capitalize. */
+export function capitalize(text: string): string {
+  const [first = ''] = chars(text);
+  return titleCase(first) + lower(text).slice(lower(first).length);
+}
 
 export const strMethods: Record<string, Builtin> = {
   upper: of('', (t) => t.toUpperCase()),
   lower: of('', lower),
-  title: of('', (t) => t.replace(/\p{L}+/gu, capitalize)),
+  title: of('', (t) => t.replace(/\p{Cased}+/gu, capitalize)),
   capitalize: of('', capitalize),
   strip: of('chars?', (t, [c]) => strip(t, c, true, true)),
   lstrip: of('chars?', (t, [c]) => strip(t, c, true, false)),
@@ -166,11 +179,11 @@ export const strMethods: Record<string, Builtin> = {
   ),
   isalpha: is(/^\p{L}+$/u),
   isdecimal: is(/^\p{Nd}+$/u),
-  isdigit: is(/^[\p{Nd}\u00b2\u00b3\u00b9\u2070\u2074-\u2079\u2080-\u2089]+$/u),
+  isdigit: is(digits),
   isalnum: is(/^[\p{L}\p{N}]+$/u),
   isspace: is(new RegExp(`^${space.source}+$`, 'u')),
-  islower: cased(/\p{Ll}/u, /[\p{Lu}\p{Lt}]/u),
-  isupper: cased(/\p{Lu}/u, /[\p{Ll}\p{Lt}]/u),
+  islower: cased(/\p{Lowercase}/u, /[\p{Uppercase}\p{Lt}]/u),
+  isupper: cased(/\p{Uppercase}/u, /[\p{Lowercase}\p{Lt}]/u),
   isascii: of('', (t) => !/[\u0080-\uffff]/.test(t)),
 };
 

@@ -68,7 +68,7 @@ define('raise_exception', 'message', ([message]) => {
   throw new JinjaError(textOf(message!));
 });
 define('strftime_now', 'format', ([format]) => strftimeNow(stringOf(format, 'strftime_now()')));
-for (const name of ['cycler', 'joiner', 'lipsum'])
+for (const name of ['cycler', 'joiner', 'lipsum', 'self'])
   define(name, '*', () => {
     throw new JinjaError(`${name}() is not supported here`);
   });
