@@ -64,6 +64,34 @@ describe('a config of settings that nothing has', () => {
     expect(refused).toBeGreaterThan(2 * read);
   });
 
+  it.each([
+    ['llava-f32', 'model_type'],
+    ['llava-f32', 'projector_hidden_act'],
+    ['llava-f32', 'text_config.model_type'],
+    ['llava-f32', 'text_config.hidden_act'],
+    ['llava-f32', 'vision_config.model_type'],
+    ['llava-f32-original', 'mm_projector_type'],
+    ['llava-f32-original', 'image_aspect_ratio'],
+  ])('%s: a megabyte in %s makes no message of a megabyte', (name, path) => {
+    const folder = name.endsWith('original') ? 'families' : 'checkpoints';
+    const json = structuredClone(readJsonFixture<Json>(`${folder}/${name}/config.json`));
+    const keys = path.split('.');
+    const last = keys.pop()!;
+    let part = json;
+    for (const key of keys) part = part[key] as Json;
+    part[last] = 'x'.repeat(1_000_000);
+    const message = (() => {
+      try {
+        parseConfig(json, 'config.json');
+        return 'none';
+      } catch (e) {
+        return (e as Error).message;
+      }
+    })();
+    expect(message).toContain(`xxx… (1000002 characters)`);
+    expect(message.length).toBeLessThan(2000);
+  });
+
   it.each([1e6, 20_000])('%i layers are named', (layers) => {
     const json = readJsonFixture<{ text_config: Json }>('checkpoints/llava-f32/config.json');
     const text_config = { ...json.text_config, num_hidden_layers: layers };

@@ -1,4 +1,5 @@
 import { z } from 'zod';
+import { quote } from '../json.ts';
 import type { BlockShape } from './block.ts';
 import { count, epsilon, headCount, imageSide, layerCount, type Settings } from './settings.ts';
 
@@ -57,7 +58,7 @@ const siglipSchema = z.object({
 
 const vitSchema = z.discriminatedUnion('model_type', [clipSchema, siglipSchema], {
   error: ({ input }) =>
-    `${JSON.stringify((input as { model_type?: unknown })?.model_type)} is not a supported tower; supported: clip_vision_model, siglip_vision_model`,
+    `${quote((input as { model_type?: unknown })?.model_type)} is not a supported tower; supported: clip_vision_model, siglip_vision_model`,
 });
 
 /** What `LlavaConfig` and `LlavaNextConfig` assume of a tower when config.json has no vision_config. */

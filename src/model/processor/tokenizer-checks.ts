@@ -1,5 +1,5 @@
-import { printableLine } from '../../text/printable.ts';
 import { ConfigError } from '../errors.ts';
+import { quote } from '../json.ts';
 
 /** The greatest id of a token: ids index a list, and no model has as many. */
 export const maxTokenId = 10_000_000;
@@ -19,12 +19,6 @@ interface Added {
   readonly content: string;
   readonly id: number;
 }
-
-/** A text of the file, short and on one line. */
-const quote = (value: unknown): string => {
-  const text = JSON.stringify(value) ?? String(value);
-  return printableLine(text.length > 60 ? `${text.slice(0, 60)}…` : text);
-};
 
 function fail(where: string, problem: string): never {
   throw new ConfigError(`tokenizer.json: ${where}: ${problem}; is the file damaged?`);
