@@ -20,11 +20,13 @@ export class CheckpointError extends Error {
   }
 }
 
+const cut = (text: string): string => (text.length > 120 ? `${text.slice(0, 100)}… (${text.length} characters)` : text);
+
 /** Text from a file, fit for a message: control characters escaped, and cut where it is absurdly long. */
-export function quote(text: string): string {
-  const cut = text.length > 120 ? `${text.slice(0, 100)}… (${text.length} characters)` : text;
-  return printable(JSON.stringify(cut));
-}
+export const quote = (text: string): string => printable(JSON.stringify(cut(text)));
+
+/** The same of any value of a JSON file, on one line. */
+export const quoteValue = (value: unknown): string => printable(cut(JSON.stringify(value) ?? String(value)));
 
 /** A shape for a message; ranks that no tensor has are cut. */
 export function showShape(shape: readonly number[]): string {

@@ -1,8 +1,8 @@
 // What a model says to queries without examples, for `demo` and `eval`, and how that is kept in a feature cache.
 import { sha256Hex } from '../checkpoint/sha256.ts';
 import type { Answer, VisionLanguageModel } from '../model/vision-language-model.ts';
-import { decodeEntry, type EntryShape, encodeEntry } from '../sav/feature-cache.ts';
-import { type Example, type ExtractOptions, examplesAtOnce, featureKey, show } from '../sav/features.ts';
+import { decodeEntry, type EntryShape, encodeEntry, type StoreOptions, throughStore } from '../sav/feature-cache.ts';
+import { type Example, examplesAtOnce, featureKey, showKnown } from '../sav/features.ts';
 
 /** Longest answer that can still be a label; greedy text beyond it would not match anyway. */
 const maxNewTokens = 12;
@@ -15,41 +15,23 @@ export async function readAnswers(
   model: AnswerSource,
   examples: readonly Example[],
   labels: readonly string[],
-  { store, signal, onProgress, onNotice }: ExtractOptions = {},
+  options: StoreOptions = {},
 ): Promise<Answer[]> {
-  const answers: Answer[] = [];
-  const missing: number[] = [];
-  let cached = 0;
-  let done = 0;
-  const said = () => onProgress?.(++done, examples.length, cached);
-  const compute = async () => {
-    signal?.throwIfAborted();
-    const batch = missing.splice(0);
-    const shown = await Promise.all(batch.map((i) => show(examples[i])));
-    for (const [b, answer] of (await model.answers(shown, { maxNewTokens, labels, signal })).entries()) {
-      const i = batch[b];
-      if (store) await store.put(await answerKey(model, examples[i], labels), await encodeAnswer(answer, model));
-      answers[i] = answer;
-      said();
-    }
-  };
-  for (const [i, example] of examples.entries()) {
-    signal?.throwIfAborted();
-    const key = store && (await answerKey(model, example, labels));
-    const bytes = store && key ? await store.get(key) : undefined;
-    const found = bytes && (await decodeAnswer(bytes, model));
-    if (found && 'text' in found) {
-      answers[i] = found;
-      cached++;
-      said();
-      continue;
-    }
-    if (found) onNotice?.(`feature cache entry ${key} ${found.problem}; ${example.source} is answered again`);
-    missing.push(i);
-    if (missing.length === examplesAtOnce(model)) await compute();
-  }
-  if (missing.length) await compute();
-  return answers;
+  return throughStore(
+    examples.length,
+    {
+      atOnce: examplesAtOnce(model),
+      key: (i) => answerKey(model, examples[i], labels),
+      decode: (bytes) => decodeAnswer(bytes, model),
+      encode: (answer) => encodeAnswer(answer, model),
+      compute: async (indices) => {
+        const shown = await Promise.all(indices.map((i) => showKnown(examples[i])));
+        return model.answers(shown, { maxNewTokens, labels, signal: options.signal });
+      },
+      again: (i) => `${examples[i].source} is answered again`,
+    },
+    options,
+  );
 }
 
 /** What an answer depends on: what head vectors do, and how texts are generated and labels scored. */

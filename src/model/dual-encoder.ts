@@ -1,4 +1,4 @@
-import { decodeImage, imageDecoder } from '#platform';
+import { decodeImage } from '#platform';
 import { openCheckpoint } from '../checkpoint/checkpoint-files.ts';
 import { loadTensors } from '../checkpoint/load.ts';
 import { type MadeWith, RecordingFolder } from '../checkpoint/made-with.ts';
@@ -22,7 +22,7 @@ import type { Visual } from './input.ts';
 import { requireJson } from './json.ts';
 import { type LoadModelOptions, specsOf } from './load-model.ts';
 import { indexOfNotFinite, notFinite } from './not-finite.ts';
-import { numericsVersion } from './numerics.ts';
+import { environmentOf, numericsVersion } from './numerics.ts';
 import { DualProcessor } from './processor/dual-processor.ts';
 import { type ActivationCache, activations, checkResultBytes, type RunOptions } from './run.ts';
 import { type TextTowerWeights, textTower, textTowerWeights } from './text-tower.ts';
@@ -156,8 +156,8 @@ export class DualEncoder {
   }
 
   /** What last bits depend on: this adapter's kernels and the decoder of pictures. */
-  async environment(): Promise<string> {
-    return JSON.stringify([this.#gpu.capabilities, await imageDecoder()]);
+  environment(): Promise<string> {
+    return environmentOf(this.#gpu);
   }
 
   /** Numbers of an embedding. */

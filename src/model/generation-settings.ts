@@ -1,5 +1,6 @@
 // What generation_config.json may say: which of its settings are applied, which change no text, and which are refused.
 import { z } from 'zod';
+import { quoteValue } from '../checkpoint/errors.ts';
 import { ConfigError, InputError } from './errors.ts';
 import { parse } from './json.ts';
 
@@ -106,7 +107,7 @@ export function generationSettings(values: Readonly<Record<string, unknown>>, fi
     if (!rule) problems.push(`${name} is no setting of transformers’ generate`);
     // Without sampling only, and of more than one candidate.
     else if (name === 'penalty_alpha' && (samples || Number(given.top_k ?? 50) <= 1)) continue;
-    else if (!rule.nothing?.(value)) problems.push(`${name} ${show(value)} is not supported: ${rule.what}`);
+    else if (!rule.nothing?.(value)) problems.push(`${name} ${quoteValue(value)} is not supported: ${rule.what}`);
   }
   if (problems.length)
     throw new ConfigError(
@@ -125,12 +126,10 @@ function checkTogether(settings: GenerationSettings, file: string): void {
     const forced = [settings[name] ?? []].flat();
     if (forced.length && forced.every((token) => suppress_tokens?.includes(token)))
       throw new ConfigError(
-        `${file}: ${name} ${show(settings[name])} is also in suppress_tokens: take it out of one of them`,
+        `${file}: ${name} ${quoteValue(settings[name])} is also in suppress_tokens: take it out of one of them`,
       );
   }
 }
-
-const show = (value: unknown) => JSON.stringify(value).slice(0, 60);
 
 /** What `generate` takes by names of its own. */
 export interface SamplingOptions {

@@ -7,15 +7,6 @@ const maxJsonBytes = 100_000_000;
 /** Problems that an error names. */
 const maxProblems = 20;
 
-/** Characters of a value that an error names. */
-const maxQuoted = 120;
-
-/** A value of a JSON file as a message shows it: on one line, and cut where it is absurdly long. */
-export function quote(value: unknown): string {
-  const text = JSON.stringify(value) ?? String(value);
-  return printableLine(text.length > maxQuoted ? `${text.slice(0, maxQuoted)}… (${text.length} characters)` : text);
-}
-
 /**
  * Reads a text file of a checkpoint, or undefined where there is none.
  * @throws ConfigError for a file too large to be what its name says, or not UTF-8.

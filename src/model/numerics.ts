@@ -1,3 +1,6 @@
+import { imageDecoder } from '#platform';
+import type { Gpu } from '../kernels/gpu.ts';
+
 /**
  * Counts the changes of what this code computes: to be raised with every change after which the same checkpoint and input
  * give other pixels, tokens or activations. Feature caches hold it in their keys and classifiers in their files.
@@ -7,3 +10,7 @@
  * frames stand where single precision puts them, frames are cropped and rescaled as torch does it.
  */
 export const numericsVersion = 1;
+
+/** What last bits depend on beside that: the adapter's kernels and the decoder of pictures (`HeadVectorSource.environment`). */
+export const environmentOf = async ({ capabilities }: Gpu): Promise<string> =>
+  JSON.stringify([capabilities, await imageDecoder()]);

@@ -1,4 +1,4 @@
-import { decodeImage, decodeVideo, imageDecoder, openSource } from '#platform';
+import { decodeImage, decodeVideo, openSource } from '#platform';
 import { type MadeWith, RecordingFolder } from '../checkpoint/made-with.ts';
 import { checkIsCheckpoint } from '../checkpoint/not-a-checkpoint.ts';
 import { greatest } from '../kernels/extremes.ts';
@@ -13,7 +13,7 @@ import { imagesFirst, type ModelInput, type Visual } from './input.ts';
 import { requireJson } from './json.ts';
 import { type LoadedModel, type LoadModelOptions, loadModel } from './load-model.ts';
 import { type Model, splitHeadVectors } from './model.ts';
-import { numericsVersion } from './numerics.ts';
+import { environmentOf, numericsVersion } from './numerics.ts';
 import { checkOptions } from './options.ts';
 import type { ContentPart } from './processor/chat-template.ts';
 import { Processor } from './processor/processor.ts';
@@ -148,8 +148,8 @@ export class VisionLanguageModel {
   }
 
   /** What last bits depend on: this adapter's kernels and the decoder of pictures (`HeadVectorSource`). */
-  async environment(): Promise<string> {
-    return JSON.stringify([this.model.gpu.capabilities, await imageDecoder()]);
+  environment(): Promise<string> {
+    return environmentOf(this.model.gpu);
   }
 
   /** Ids that end a text. */

@@ -20,7 +20,7 @@ const unwritable = new WeakSet<FeatureStore>();
  * Keeps an entry. A store that cannot be written (a full disk) does not end the work that it was to spare.
  * @param onNotice told once for each store.
  */
-export async function keepEntry(
+async function keepEntry(
   store: FeatureStore,
   key: string,
   entry: Uint8Array,
@@ -46,6 +46,67 @@ export class MemoryFeatureStore implements FeatureStore {
   async put(key: string, bytes: Uint8Array): Promise<void> {
     this.entries.set(key, bytes);
   }
+}
+
+/** Something that is computed once and then kept. */
+export interface Kept<T> {
+  /** Items to compute at once. */
+  readonly atOnce: number;
+  /** Everything that the value of an item depends on. */
+  key(index: number): Promise<string>;
+  decode(bytes: Uint8Array): Promise<T | { problem: string }>;
+  encode(value: T): Promise<Uint8Array>;
+  /** Values of some items, in their order. */
+  compute(indices: readonly number[]): Promise<readonly T[]>;
+  /** What is done again where an entry is bad, for the notice: `train.jsonl:3 is computed again`. */
+  again(index: number): string;
+}
+
+/** Where values are kept, and who is told of what happens. */
+export interface StoreOptions {
+  readonly store?: FeatureStore;
+  readonly signal?: AbortSignal;
+  /** After each item: how many are done, of how many, and how many of them came from the store. */
+  readonly onProgress?: (done: number, total: number, cached: number) => void;
+  /** A thing the user should see: a damaged entry whose value was computed again, a store that cannot be written. */
+  readonly onNotice?: (message: string) => void;
+}
+
+/** Values of `count` items: those that the store has are taken from it, the others computed, in batches, and kept in it. */
+export async function throughStore<T extends object>(
+  count: number,
+  kept: Kept<T>,
+  { store, signal, onProgress, onNotice }: StoreOptions,
+): Promise<T[]> {
+  const values: T[] = [];
+  const missing: { index: number; key: string | undefined }[] = [];
+  let [done, cached] = [0, 0];
+  const compute = async () => {
+    signal?.throwIfAborted();
+    const batch = missing.splice(0);
+    const computed = await kept.compute(batch.map(({ index }) => index));
+    for (const [i, { index, key }] of batch.entries()) {
+      if (store && key) await keepEntry(store, key, await kept.encode(computed[i]), onNotice);
+      values[index] = computed[i];
+      onProgress?.(++done, count, cached);
+    }
+  };
+  for (let index = 0; index < count; index++) {
+    signal?.throwIfAborted();
+    const key = store && (await kept.key(index));
+    const bytes = store && key ? await store.get(key) : undefined;
+    const entry = bytes && (await kept.decode(bytes));
+    if (entry && !('problem' in entry)) {
+      values[index] = entry;
+      onProgress?.(++done, count, ++cached);
+      continue;
+    }
+    if (entry) onNotice?.(`feature cache entry ${key} ${(entry as { problem: string }).problem}; ${kept.again(index)}`);
+    missing.push({ index, key });
+    if (missing.length === kept.atOnce) await compute();
+  }
+  if (missing.length) await compute();
+  return values;
 }
 
 export interface EntryShape {

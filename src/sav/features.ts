@@ -5,7 +5,7 @@ import { fileSha256 } from '#platform';
 import type { MadeWith } from '../checkpoint/made-with.ts';
 import { sha256Hex } from '../checkpoint/sha256.ts';
 import type { VideoSource } from '../platform/types.ts';
-import { decodeEntry, encodeEntry, type FeatureStore, keepEntry } from './feature-cache.ts';
+import { decodeEntry, encodeEntry, type StoreOptions, throughStore } from './feature-cache.ts';
 
 /** What SAVs need of a model: `hook_z` at the last prompt token, for one example. */
 export interface HeadVectorSource {
@@ -87,15 +87,9 @@ export interface HeadFeatures {
   readonly contents?: readonly string[];
 }
 
-export interface ExtractOptions {
+export interface ExtractOptions extends StoreOptions {
   /** Run only layers 0 … maxLayer. */
   maxLayer?: number;
-  store?: FeatureStore;
-  signal?: AbortSignal;
-  /** After each example: how many are done, of how many, and how many of them came from the cache. */
-  onProgress?: (done: number, total: number, cached: number) => void;
-  /** A thing the user should see: a corrupted cache entry that was computed again. */
-  onNotice?: (message: string) => void;
 }
 
 const identities = new WeakMap<Example, Promise<{ input: string; content: string }>>();
@@ -109,10 +103,20 @@ export const fingerprint = async (example: Example): Promise<string> => (await i
 /** The same of the pictures and videos alone; of the prompt, where there are none. */
 export const contentOf = async (example: Example): Promise<string> => (await identify(example)).content;
 
-function identify(example: Example): Promise<{ input: string; content: string }> {
+/** The same as `show`, after which the example is known by these bytes: its files need not be read again for `fingerprint`. */
+export async function showKnown(example: Example): Promise<ShownExample> {
+  const shown = await show(example);
+  await identify(example, () => shown);
+  return shown;
+}
+
+function identify(
+  example: Example,
+  read: () => ShownExample | Promise<ShownExample> = () => show(example),
+): Promise<{ input: string; content: string }> {
   let known = identities.get(example);
   if (!known) {
-    known = show(example).then(async ({ images, videos }) => {
+    known = Promise.resolve(read()).then(async ({ images, videos }) => {
       const hash = (files: readonly (string | Uint8Array)[]) =>
         Promise.all(files.map((file) => (typeof file === 'string' ? fileSha256(file) : sha256Hex(file))));
       const clip = async (video: VideoSource<Uint8Array>) =>
@@ -165,47 +169,32 @@ export async function extractFeatures(
   examples: readonly Example[],
   options: ExtractOptions = {},
 ): Promise<HeadFeatures> {
-  const { maxLayer, store, signal, onProgress, onNotice } = options;
+  const { maxLayer, signal } = options;
   const nLayers = layerCount(source, maxLayer);
   const shape = { nLayers, nHeads: source.nHeads, dHead: source.dHead };
-  const vectors: Float32Array[] = [];
-  const missing: { index: number; key: string | undefined }[] = [];
-  const atOnce = source.headVectorsOf ? examplesAtOnce(source) : 1;
-  let done = 0;
-  let cached = 0;
-
-  const compute = async () => {
-    signal?.throwIfAborted();
-    const batch = missing.splice(0);
-    const shown = await Promise.all(batch.map(({ index }) => show(examples[index])));
+  const compute = async (indices: readonly number[]) => {
+    const shown = await Promise.all(indices.map((index) => showKnown(examples[index])));
     const computed = source.headVectorsOf
       ? await source.headVectorsOf(shown, { maxLayer, signal })
       : [await source.headVectors(shown[0], { maxLayer, signal })];
-    for (const [i, { index, key }] of batch.entries()) {
-      checkVectors(computed[i], shape, examples[index].source);
-      if (store && key) await keepEntry(store, key, await encodeEntry(computed[i], shape), onNotice);
-      vectors[index] = computed[i];
-      onProgress?.(++done, examples.length, cached);
-    }
+    for (const [i, index] of indices.entries()) checkVectors(computed[i], shape, examples[index].source);
+    return computed.map((values) => ({ values }));
   };
-
-  for (const [index, example] of examples.entries()) {
-    signal?.throwIfAborted();
-    const key = store && (await featureKey(source, example, maxLayer));
-    const bytes = store && key ? await store.get(key) : undefined;
-    const entry = bytes && (await decodeEntry(bytes, shape));
-    if (entry && 'values' in entry) {
-      vectors[index] = entry.values;
-      cached++;
-      onProgress?.(++done, examples.length, cached);
-      continue;
-    }
-    if (entry) onNotice?.(`feature cache entry ${key} ${entry.problem}; ${example.source} is computed again`);
-    missing.push({ index, key });
-    if (missing.length === atOnce) await compute();
-  }
-  if (missing.length) await compute();
-  const contents = await Promise.all(examples.map(contentOf));
+  const found = await throughStore(
+    examples.length,
+    {
+      atOnce: source.headVectorsOf ? examplesAtOnce(source) : 1,
+      key: (index) => featureKey(source, examples[index], maxLayer),
+      decode: (bytes) => decodeEntry(bytes, shape),
+      encode: ({ values }) => encodeEntry(values, shape),
+      compute,
+      again: (index) => `${examples[index].source} is computed again`,
+    },
+    options,
+  );
+  const vectors = found.map(({ values }) => values);
+  const contents: string[] = [];
+  for (const example of examples) contents.push(await contentOf(example));
   return { modelId: source.modelId, madeWith: source.madeWith, ...shape, vectors, contents };
 }
 

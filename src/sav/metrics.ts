@@ -180,3 +180,32 @@ export function matchLabel(answer: string, labels: readonly string[]): string | 
   }
   return byText.get(normaliseAnswer(answer));
 }
+
+/** One mistake, made `count` times. */
+export interface Confusion {
+  readonly truth: string;
+  /** Undefined where the answer was none of the labels. */
+  readonly answer: string | undefined;
+  readonly count: number;
+  /** Queries of the true label. */
+  readonly of: number;
+}
+
+/** Every pair of labels that were confused, the most often first; in the order of the labels where equally often. */
+export function confusions({ labels, confusion }: Evaluation): Confusion[] {
+  const mistakes: Confusion[] = [];
+  for (const [r, row] of confusion.entries())
+    for (const [c, count] of row.entries())
+      if (r !== c && count > 0) mistakes.push({ truth: labels[r], answer: labels[c], count, of: total(row) });
+  return mistakes.sort((a, b) => b.count - a.count);
+}
+
+/** Each label that has queries, and how many of them were right; the smallest share first, then the most queries. */
+export function recalls({ labels, confusion }: Evaluation): { label: string; right: number; of: number }[] {
+  return labels
+    .map((label, c) => ({ label, right: confusion[c][c], of: total(confusion[c]) }))
+    .filter(({ of }) => of > 0)
+    .sort((a, b) => a.right / a.of - b.right / b.of || b.of - a.of);
+}
+
+const total = (row: readonly number[]) => row.reduce((sum, n) => sum + n, 0);

@@ -1,7 +1,8 @@
 import { beforeAll, describe, expect, it } from 'vitest';
 import { escapeMarkup } from '../../src/charts/svg.ts';
 import { type Experiment, runExperiment } from '../../src/sav/experiment.ts';
-import { confusionFigure, confusions } from '../../src/sav/report/confusion.ts';
+import { confusions } from '../../src/sav/metrics.ts';
+import { confusionFigure } from '../../src/sav/report/confusion.ts';
 import { html } from '../../src/sav/report/markup.ts';
 import { imageType } from '../../src/sav/report/query-card.ts';
 import { aboveChance, pickQueries, type Report, renderReport } from '../../src/sav/report/report.ts';

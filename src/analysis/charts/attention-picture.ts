@@ -1,4 +1,5 @@
 // A picture as the tower is shown it, with weights over its patches burnt in.
+import { greatest } from '../../kernels/extremes.ts';
 import type { Planes } from '../../model/token-grids.ts';
 import { encodePng } from './png.ts';
 
@@ -25,11 +26,11 @@ export async function attentionPicture(
   const picture = shrink(grid.picture(), longSide);
   const { width, height } = picture;
   const rgb = greyPicture(picture, blackAndWhite);
-  const greatest = Array.from(values).reduce((most, value) => Math.max(most, value), 0);
+  const most = greatest(Array.from(values), 0);
   for (let y = 0; y < height; y++)
     for (let x = 0; x < width; x++) {
       const cell = Math.floor((y * grid.rows) / height) * grid.columns + Math.floor((x * grid.columns) / width);
-      const { rgb: colour, opacity } = heat(greatest > 0 ? values[cell] / greatest : 0);
+      const { rgb: colour, opacity } = heat(most > 0 ? values[cell] / most : 0);
       const at = 3 * (y * width + x);
       for (let c = 0; c < 3; c++) rgb[at + c] = Math.round(rgb[at + c] * (1 - opacity) + colour[c] * opacity);
     }

@@ -1,4 +1,5 @@
 import type { TopLevelSpec } from 'vega-lite';
+import { greatest, least } from '../../kernels/extremes.ts';
 import { everyNth, type Heading, literal, titleOf, toSvg } from './vega.ts';
 
 export interface HeatMap extends Heading {
@@ -91,15 +92,11 @@ export function heatMapSpec(
 
 /** The scale and legend of values as colours. */
 export function colours(values: readonly number[], scale: HeatMap['scale'], title: string) {
-  let [least, greatest] = [Number.POSITIVE_INFINITY, Number.NEGATIVE_INFINITY];
-  for (const value of values) {
-    if (!Number.isFinite(value)) continue;
-    least = Math.min(least, value);
-    greatest = Math.max(greatest, value);
-  }
-  const reach = Math.max(Math.abs(least), Math.abs(greatest)) || 1;
+  const finite = values.filter(Number.isFinite);
+  const [lowest, highest] = [least(finite), greatest(finite)];
+  const reach = Math.max(Math.abs(lowest), Math.abs(highest)) || 1;
   const legend = { title, gradientLength: 120, format: '.3~g' };
   return scale === 'diverging'
     ? { scale: { domain: [-reach, 0, reach], range: ['#2166ac', '#f7f7f7', '#b2182b'] }, legend }
-    : { scale: { domain: [least, greatest], range: ['#f1f5fa', '#08519c'] }, legend };
+    : { scale: { domain: [lowest, highest], range: ['#f1f5fa', '#08519c'] }, legend };
 }

@@ -1,8 +1,9 @@
 // What all parts of config.json are read with.
 import { z } from 'zod';
+import { quoteValue } from '../../checkpoint/errors.ts';
 import type { Activation } from '../../kernels/activation/activation.wgsl.ts';
 import { ConfigError } from '../errors.ts';
-import { parse, quote } from '../json.ts';
+import { parse } from '../json.ts';
 
 export const count = z.int().min(1).max(1_000_000);
 /** More than any model has by far, and few enough to go through one by one whatever is done with them. */
@@ -44,7 +45,7 @@ export class Settings {
 
   act(name: string, where: string): Activation {
     if (!Object.hasOwn(activations, name))
-      this.problem(`${where}: ${quote(name)} is not supported; supported: ${Object.keys(activations).join(', ')}`);
+      this.problem(`${where}: ${quoteValue(name)} is not supported; supported: ${Object.keys(activations).join(', ')}`);
     return activations[name];
   }
 
@@ -55,7 +56,7 @@ export class Settings {
   /** A setting for which there is a choice in HF's class, but none here; it may be left out. */
   only<T extends string | number | boolean>(where: string, found: T | null | undefined, ...supported: T[]): void {
     if (found != null && !supported.includes(found))
-      this.problem(`${where} ${quote(found)} is not supported; supported: ${supported.join(', ')}`);
+      this.problem(`${where} ${quoteValue(found)} is not supported; supported: ${supported.join(', ')}`);
   }
 
   unquantised(config: { quantization_config?: unknown }, where: string): void {

@@ -1,5 +1,5 @@
 import { z } from 'zod';
-import { quote } from '../json.ts';
+import { quoteValue } from '../../checkpoint/errors.ts';
 import type { BlockShape } from './block.ts';
 import { count, epsilon, headCount, layerCount, type Settings } from './settings.ts';
 
@@ -182,7 +182,7 @@ export function parseText(settings: Settings, json: unknown, where: string, defa
   const modelType = t.model_type ?? defaults.modelType;
   if (!Object.hasOwn(decoders, modelType))
     settings.problem(
-      `${prefix}model_type ${quote(modelType)} is not a supported decoder; supported: ${Object.keys(decoders).join(', ')}`,
+      `${prefix}model_type ${quoteValue(modelType)} is not a supported decoder; supported: ${Object.keys(decoders).join(', ')}`,
     );
   const d = decoders[modelType] ?? decoders.llama;
   const size = (key: keyof typeof sizes & keyof Decoder): number => t[key] ?? (d[key] as number);
@@ -257,7 +257,7 @@ function ropeConfig(
       originalMaxPositions,
     };
   settings.problem(
-    `${prefix}rope_parameters: rope_type ${quote(type)} is not supported; supported: default, linear, llama3${mrope ? ', mrope' : ''}`,
+    `${prefix}rope_parameters: rope_type ${quoteValue(type)} is not supported; supported: default, linear, llama3${mrope ? ', mrope' : ''}`,
   );
   return { type: 'default', theta };
 }

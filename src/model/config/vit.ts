@@ -1,5 +1,5 @@
 import { z } from 'zod';
-import { quote } from '../json.ts';
+import { quoteValue } from '../../checkpoint/errors.ts';
 import type { BlockShape } from './block.ts';
 import { count, epsilon, headCount, imageSide, layerCount, type Settings } from './settings.ts';
 
@@ -58,7 +58,7 @@ const siglipSchema = z.object({
 
 const vitSchema = z.discriminatedUnion('model_type', [clipSchema, siglipSchema], {
   error: ({ input }) =>
-    `${quote((input as { model_type?: unknown })?.model_type)} is not a supported tower; supported: clip_vision_model, siglip_vision_model`,
+    `${quoteValue((input as { model_type?: unknown })?.model_type)} is not a supported tower; supported: clip_vision_model, siglip_vision_model`,
 });
 
 /** What `LlavaConfig` and `LlavaNextConfig` assume of a tower when config.json has no vision_config. */

@@ -1,5 +1,5 @@
+import { quoteValue } from '../../checkpoint/errors.ts';
 import { ConfigError } from '../errors.ts';
-import { quote } from '../json.ts';
 import { clip } from './clip.ts';
 import { type DualEncoderConfig, type DualFamily, parseDual } from './dual.ts';
 import type { Architecture, Family } from './family.ts';
@@ -42,7 +42,7 @@ export function parseConfig(json: unknown, file = 'config.json'): Architecture {
     );
   if (!family)
     throw new ConfigError(
-      `${file}: model_type ${quote(modelType)} is not supported; supported: ${families.map((f) => `${f.modelTypes.join(', ')} (${f.name})`).join('; ')}`,
+      `${file}: model_type ${quoteValue(modelType)} is not supported; supported: ${families.map((f) => `${f.modelTypes.join(', ')} (${f.name})`).join('; ')}`,
     );
   return family.parse(json, file);
 }
@@ -55,7 +55,7 @@ export function parseDualConfig(json: unknown, file = 'config.json'): DualEncode
   const family = dualFamily(json);
   if (!family)
     throw new ConfigError(
-      `${file}: model_type ${quote((json as { model_type?: unknown } | null)?.model_type)} is not an encoder of images and texts; supported: ${dualFamilies.map((f) => `${f.modelType} (${f.name})`).join(', ')}`,
+      `${file}: model_type ${quoteValue((json as { model_type?: unknown } | null)?.model_type)} is not an encoder of images and texts; supported: ${dualFamilies.map((f) => `${f.modelType} (${f.name})`).join(', ')}`,
     );
   return parseDual(family, json, file);
 }

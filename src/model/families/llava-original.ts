@@ -1,11 +1,11 @@
 // Checkpoints of the original LLaVA repositories (liuhaotian, lmms-lab): one flat config.json, in which the tower has a name
 // where the others have its settings.
 import { z } from 'zod';
+import { quoteValue } from '../../checkpoint/errors.ts';
 import type { Size } from '../anyres.ts';
 import { Settings } from '../config/settings.ts';
 import { parseText } from '../config/text.ts';
 import { clipLarge336, parseViT, siglipSo400m384, type ViTConfig } from '../config/vit.ts';
-import { quote } from '../json.ts';
 import type { ImageProcessorConfig } from '../processor/image-processor.ts';
 import { originalTemplates } from '../processor/original-templates.ts';
 import { clipStatistics, meanColourOf, siglipStatistics } from '../processor/settings.ts';
@@ -62,7 +62,7 @@ function decoderType(settings: Settings, raw: z.output<typeof schema>): keyof ty
   const name = raw.architectures?.[0] ?? raw.model_type ?? '';
   if (Object.hasOwn(decoders, name)) return decoders[name];
   settings.problem(
-    `architectures ${quote(raw.architectures)} with model_type ${quote(raw.model_type)} is not supported; supported: ${Object.keys(decoders).join(', ')}`,
+    `architectures ${quoteValue(raw.architectures)} with model_type ${quoteValue(raw.model_type)} is not supported; supported: ${Object.keys(decoders).join(', ')}`,
   );
   return 'llama';
 }
@@ -92,7 +92,9 @@ function originalPinpoints(settings: Settings, json: unknown, imageSize: number)
     .array(z.tuple([z.int().min(1), z.int().min(1)]))
     .safeParse(typeof json === 'string' ? parseList(json) : json);
   if (list.success && list.data.length) return list.data.map(([width, height]) => ({ height, width }));
-  settings.problem(`image_grid_pinpoints: ${quote(json)} is neither a list of pairs nor of the form "(1x1),...,(6x6)"`);
+  settings.problem(
+    `image_grid_pinpoints: ${quoteValue(json)} is neither a list of pairs nor of the form "(1x1),...,(6x6)"`,
+  );
   return [{ height: imageSize, width: imageSize }];
 }
 
@@ -114,7 +116,7 @@ export const llavaOriginal: Family = {
     const text = parseText(settings, { ...raw, model_type: modelType }, '', { modelType });
     const tower = originalTower(settings, raw);
     if (raw.mm_projector_type !== 'mlp2x_gelu')
-      settings.problem(`mm_projector_type ${quote(raw.mm_projector_type)}: supported: "mlp2x_gelu"`);
+      settings.problem(`mm_projector_type ${quoteValue(raw.mm_projector_type)}: supported: "mlp2x_gelu"`);
     if (raw.mm_hidden_size !== undefined && raw.mm_hidden_size !== tower.config.dModel)
       settings.problem(`mm_hidden_size ${raw.mm_hidden_size} is not the tower's width ${tower.config.dModel}`);
     const isAnyres = (raw.image_aspect_ratio ?? '').startsWith('anyres');
@@ -137,17 +139,17 @@ export const llavaOriginal: Family = {
     const aspect = raw.image_aspect_ratio ?? 'square';
     if (!/^(square|pad|anyres)$/.test(aspect) && !maxTiles)
       settings.problem(
-        `image_aspect_ratio ${quote(aspect)}: supported: "square", "pad", "anyres", "anyres_max_" and a number`,
+        `image_aspect_ratio ${quoteValue(aspect)}: supported: "square", "pad", "anyres", "anyres_max_" and a number`,
       );
     const merge = raw.mm_patch_merge_type;
     if (merge !== (isAnyres ? 'spatial_unpad' : 'flat'))
       settings.problem(
-        `mm_patch_merge_type ${quote(merge)} with image_aspect_ratio ${quote(aspect)} is not supported; supported: "spatial_unpad" with anyres, "flat" with the others`,
+        `mm_patch_merge_type ${quoteValue(merge)} with image_aspect_ratio ${quoteValue(aspect)} is not supported; supported: "spatial_unpad" with anyres, "flat" with the others`,
       );
     settings.only('mm_newline_position', raw.mm_newline_position, 'one_token');
     settings.only('mm_spatial_pool_mode', raw.mm_spatial_pool_mode, 'bilinear');
     if (raw.mm_resampler_type != null)
-      settings.problem(`mm_resampler_type ${quote(raw.mm_resampler_type)} is not supported; supported: null`);
+      settings.problem(`mm_resampler_type ${quoteValue(raw.mm_resampler_type)} is not supported; supported: null`);
     settings.only('mm_use_im_start_end', raw.mm_use_im_start_end, false);
     settings.only('s2', raw.s2, false);
     const { imageSize, side } = tower.config;
@@ -216,7 +218,7 @@ function originalTower(settings: Settings, raw: z.output<typeof schema>) {
   const known = raw.mm_vision_tower_config ?? (Object.hasOwn(towers, name) ? towers[name] : undefined);
   if (!known)
     settings.problem(
-      `mm_vision_tower ${quote(raw.mm_vision_tower)} is not supported; supported: ${Object.keys(towers).join(', ')}`,
+      `mm_vision_tower ${quoteValue(raw.mm_vision_tower)} is not supported; supported: ${Object.keys(towers).join(', ')}`,
     );
   const kind = /siglip/i.test(name) ? 'siglip_vision_model' : 'clip_vision_model';
   const config = parseViT(settings, known ?? clipLarge336, 'mm_vision_tower_config', kind);

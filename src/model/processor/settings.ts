@@ -1,7 +1,7 @@
 // What preprocessor_config.json, video_preprocessor_config.json and their nested forms may say, as far as kinds share it.
 import { z } from 'zod';
+import { quoteValue } from '../../checkpoint/errors.ts';
 import { ConfigError } from '../errors.ts';
-import { quote } from '../json.ts';
 import type { Colour, Scaling } from './pixels.ts';
 import { type Filter, filterNames } from './resample.ts';
 
@@ -80,7 +80,7 @@ export const siglipStatistics: Statistics = { mean: [0.5, 0.5, 0.5], std: [0.5, 
 /** Filter, rescaling and normalisation; what is not supported is added to `problems`. */
 export function parsePixels(raw: CommonSettings, defaults: Statistics, problems: string[]) {
   if (raw.data_format != null && raw.data_format !== 'channels_first')
-    problems.push(`data_format ${quote(raw.data_format)} is not supported; supported: "channels_first"`);
+    problems.push(`data_format ${quoteValue(raw.data_format)} is not supported; supported: "channels_first"`);
   const mean: Colour = raw.image_mean ?? defaults.mean;
   const std: Colour = raw.image_std ?? defaults.std;
   if (std.includes(0)) problems.push('image_std: 0 cannot be divided by');
@@ -108,7 +108,7 @@ export function classOf(raw: CommonSettings, supported: readonly string[], probl
   const found = supported.find((type) => type === named.replace(/(Fast|Pil)$/, ''));
   const legacy = supported.find((type) => type.replace('ImageProcessor', 'FeatureExtractor') === named);
   if (!found && !legacy)
-    problems.push(`image_processor_type ${quote(named)} is not supported; supported: ${supported.join(', ')}`);
+    problems.push(`image_processor_type ${quoteValue(named)} is not supported; supported: ${supported.join(', ')}`);
   return found ?? legacy ?? supported[0];
 }
 
