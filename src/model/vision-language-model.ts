@@ -15,7 +15,7 @@ import { type LoadedModel, type LoadModelOptions, loadModel } from './load-model
 import { type Model, splitHeadVectors } from './model.ts';
 import { environmentOf, numericsVersion } from './numerics.ts';
 import { checkOptions } from './options.ts';
-import type { ContentPart } from './processor/chat-template.ts';
+import { contentParts } from './processor/content-parts.ts';
 import { Processor } from './processor/processor.ts';
 import type { Activation, ActivationCache, RunChanges, RunOptions } from './run.ts';
 
@@ -385,24 +385,3 @@ const labelOf = (source: ImageSource, numbered: string) =>
 
 /** Pixel values that wait for their run at most: examples beyond them are decoded when these have run. */
 const maxWaitingBytes = 2 ** 29;
-
-const marks = ['image', 'video'] as const;
-
-/** A message's parts: pictures where the text marks them, those of a kind that it does not mark before everything. */
-export function contentParts(prompt: string, images: number, videos: number): ContentPart[] {
-  const given = { image: images, video: videos };
-  const marked = marks.filter((kind) => given[kind] > 0 && prompt.includes(`<${kind}>`));
-  const first = marks.filter((kind) => !marked.includes(kind));
-  const pieces = marked.length
-    ? prompt.split(new RegExp(`(${marked.map((kind) => `<${kind}>`).join('|')})`))
-    : [prompt];
-  return [
-    ...first.flatMap((type) => Array.from({ length: given[type] }, (): ContentPart => ({ type }))),
-    ...pieces
-      .filter((piece) => piece !== '' || pieces.length === 1)
-      .map((text): ContentPart => {
-        const type = marked.find((kind) => text === `<${kind}>`);
-        return type ? { type } : { type: 'text', text };
-      }),
-  ];
-}

@@ -41,13 +41,14 @@ export function parseRows(
   };
   const found = isTable ? tableRows(text, file, Object.keys(schema.shape), tell) : jsonRows(text, file, tell);
   const rows: Row[] = [];
-  let first: unknown;
+  let first: unknown; // of the good rows, with all its fields
   for (const { source, fields } of found) {
-    first ??= fields;
     any = true;
     const result = schema.safeParse(fields);
-    if (result.success) rows.push({ source, fields: result.data as Record<string, unknown> });
-    else bad(problemOf(result.error, fields, source));
+    if (result.success) {
+      first ??= fields;
+      rows.push({ source, fields: result.data as Record<string, unknown> });
+    } else bad(problemOf(result.error, fields, source));
   }
   if (!any)
     throw new Error(`${file}: no examples; expected ${isTable ? 'rows under the header' : 'one JSON object a line'}`);

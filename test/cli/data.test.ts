@@ -121,6 +121,12 @@ describe('readData', () => {
     expect(await of('p.csv', 'path,label\na.png,x\n')).toMatch(
       /no row has 'image', but "path" holds what looks like a picture/,
     );
+    expect(await of('lable.csv', 'image,lable\na.png,x\n')).toMatch(
+      /^lable\.csv:2: has no field 'label'; it has "image", "lable"/,
+    );
+    expect(await of('lable.jsonl', '{"image": "a.png", "question": "q", "lable": "x"}')).toMatch(
+      /^lable\.jsonl:1: has no field 'label'; it has "image", "lable", "question"/,
+    );
     expect(await of('h.csv', 'a.png,x\nb.png,y\n')).toMatch(
       /h\.csv:1: the first line names the columns, and none of these is one/,
     );
