@@ -21,7 +21,7 @@ interface Options extends ModelOptions, QueryOptions, RefusalOptions {
 }
 
 export const classifyCommand: Register = (program, run) => {
-  withRefusalOptions(withPictureOptions(withDataOptions(withCommonOptions(program.command('classify')))), true)
+  withRefusalOptions(withPictureOptions(withDataOptions(withCommonOptions(program.command('classify')), true)), true)
     .description('Label pictures with a stored classifier: path, label and confidence, a line each.')
     .argument('[pictures...]', 'pictures, and folders of them: a query each')
     .requiredOption('--classifier <file>', 'what fit has written; it knows its question too')

@@ -1,7 +1,7 @@
 // Options and reading of data, shared by every command that takes some.
 import { basename, dirname, resolve } from 'node:path';
 import { fileURLToPath } from 'node:url';
-import { type Command, InvalidArgumentError } from 'commander';
+import { type Command, InvalidArgumentError, Option } from 'commander';
 import { openFolder } from '#platform';
 import type { Folder } from '../platform/types.ts';
 import { readExamples } from '../sav/data.ts';
@@ -30,15 +30,17 @@ export const dataKinds = 'a folder of class folders, a CSV, JSON Lines, or - for
 /** What is asked of pictures that come without a question. */
 export const defaultQuestion = 'What is in the image?';
 
-export function withDataOptions(command: Command): Command {
+/** @param fitted whether a classifier says how rows become prompts, and what they ask. */
+export function withDataOptions(command: Command, fitted = false): Command {
+  const question = fitted ? 'the classifier’s' : `“${defaultQuestion}”`;
   return command
-    .option(
-      '--prompt-set <name>',
-      `how rows become prompts: ${Object.keys(promptSets).join(', ')}`,
-      promptSetName,
-      'general',
+    .addOption(
+      new Option('--prompt-set <name>', `how rows become prompts: ${Object.keys(promptSets).join(', ')}`)
+        .argParser(promptSetName)
+        .default('general')
+        .hideHelp(fitted),
     )
-    .option('--question <text>', `of pictures without one of their own (default: “${defaultQuestion}”)`)
+    .option('--question <text>', `of pictures without one of their own (default: ${question})`)
     .option('--image-folder <dir>', 'where image paths start (default: beside the data file)')
     .option('--allow-folder <dir>', 'a folder in which a data file’s pictures may be too; those elsewhere are refused')
     .option('--skip-bad', 'go on without rows and pictures that cannot be used')

@@ -50,7 +50,7 @@ export const fitCommand: Register = (program, run) => {
   withRefusalOptions(withDataOptions(withCommonOptions(program.command('fit'))))
     .description('Choose attention heads from labelled examples and store a classifier.')
     .argument('[data]', `labelled examples, about 20 a label: ${dataKinds}`)
-    .option('--train <data>', 'the same')
+    .option('--train <data>', 'another way to name the labelled examples')
     .option('--out <file>', 'the classifier, a safetensors file (default: named as the data, here)', outputFile)
     .option(
       '--heads <k>',

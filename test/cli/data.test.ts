@@ -125,7 +125,7 @@ describe('readData', () => {
       /^lable\.csv:2: has no field 'label'; it has "image", "lable"/,
     );
     expect(await of('lable.jsonl', '{"image": "a.png", "question": "q", "lable": "x"}')).toMatch(
-      /^lable\.jsonl:1: has no field 'label'; it has "image", "lable", "question"/,
+      /^lable\.jsonl:1: has no field 'label'; it has "image", "question", "lable"/,
     );
     expect(await of('h.csv', 'a.png,x\nb.png,y\n')).toMatch(
       /h\.csv:1: the first line names the columns, and none of these is one/,
