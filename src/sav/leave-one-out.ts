@@ -231,8 +231,8 @@ class HeadFolds {
     for (let i = 0; i < n; i++) {
       for (let j = 0; j <= i; j++) gram[i * n + j] = gram[j * n + i] = dot(x, i * dHead, x, j * dHead, dHead);
     }
-    // Without repeats a share is an example.
-    const plain = shares.length === n;
+    // Without repeats share u is example u. Groups that cross classes may have as many shares as examples, in another order.
+    const plain = shares.every(({ members }, u) => members.length === 1 && members[0] === u);
     this.toShare = plain ? gram : transposed(sumRows(gram, n, shares), shares.length, n);
     this.shareToShare = plain ? gram : sumRows(this.toShare, shares.length, shares);
     this.toSum = new Float64Array(n * nClasses);

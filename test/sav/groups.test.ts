@@ -93,7 +93,11 @@ describe('leave-one-out of groups', () => {
           }
         },
       ),
-      { numRuns: 10 },
+      {
+        numRuns: 10,
+        // Every group crosses classes: as many shares as examples, in another order.
+        examples: [[1, 'train', 'majority', [1, 0, 0, 2, 1, 4, 0, 5, 5, 5, 2, 3, 3, 3, 1]]],
+      },
     );
   });
 
