@@ -1,3 +1,4 @@
+import { type Gpu, openGpu } from '../kernels/gpu.ts';
 import { printableLine } from '../text/printable.ts';
 import { err, out } from './output.ts';
 import { type Progress, progressBar, progressLines } from './progress.ts';
@@ -7,15 +8,23 @@ export class UsageError extends Error {
   override name = 'UsageError';
 }
 
+/** What a program that runs commands within itself may bring. */
+export interface Host {
+  /** The GPU that a command uses. Default: one of its own. */
+  openGpu?: () => Promise<Gpu>;
+}
+
 /** How a command talks to whoever runs it: results on stdout, everything else on stderr. */
 export class Context {
   readonly json: boolean;
   /** Aborted by Ctrl-C: the command cleans up and ends with exit code 130. */
   readonly signal: AbortSignal;
+  readonly openGpu: () => Promise<Gpu>;
 
-  constructor(json: boolean, signal: AbortSignal) {
+  constructor(json: boolean, signal: AbortSignal, host: Host = {}) {
     this.json = json;
     this.signal = signal;
+    this.openGpu = host.openGpu ?? openGpu;
   }
 
   /** A line for people; silent with --json. */

@@ -1,5 +1,4 @@
 import { arch, cpus, platform, release, totalmem } from 'node:os';
-import { openGpu } from '../kernels/gpu.ts';
 import type { Register } from './command.ts';
 import { withOutputFlags } from './model.ts';
 import { version } from './package-info.ts';
@@ -18,7 +17,7 @@ export const doctorCommand: Register = (program, run) => {
           memory: `${Math.round(totalmem() / 2 ** 30)} GiB`,
         };
         for (const [key, value] of Object.entries(machine)) context.print(`${key.padEnd(12)}${value}`);
-        const gpu = await openGpu();
+        const gpu = await context.openGpu();
         const c = gpu.capabilities;
         const mib = (bytes: number) => `${Math.round(bytes / 2 ** 20)} MiB`;
         const yes = (b: boolean) => (b ? 'yes' : 'no');

@@ -4,7 +4,6 @@ import { type Checkpoint, hasWeights, openCheckpoint } from '../checkpoint/check
 import { layoutDescriptions } from '../checkpoint/names.ts';
 import { checkSpecs } from '../checkpoint/specs.ts';
 import type { Capabilities } from '../kernels/capabilities.ts';
-import { openGpu } from '../kernels/gpu.ts';
 import type { DType } from '../kernels/tensor.ts';
 import { bindable, type Check, checkAdapter, showBytes } from '../model/adapter-fit.ts';
 import type { Size } from '../model/anyres.ts';
@@ -216,7 +215,7 @@ function adapterRows(adapter?: Capabilities, checks: readonly Check[] = []): [st
 /** What this machine runs on, or undefined where WebGPU finds nothing. */
 async function adapterOf(context: Context): Promise<Capabilities | undefined> {
   try {
-    const gpu = await openGpu();
+    const gpu = await context.openGpu();
     gpu.dispose();
     return gpu.capabilities;
   } catch (e) {

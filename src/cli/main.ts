@@ -6,13 +6,13 @@ import { report, runProgram } from './program.ts';
 async function end(code: number): Promise<never> {
   await Promise.all([out.flush(), err.flush()]);
   if (out.failure === '') process.exit(brokenPipeCode);
-  if (out.failure) report(new Error(out.failure));
+  if (out.failure) report(new Error(out.failure), false);
   process.exit(out.failure ? 1 : code);
 }
 
 for (const event of ['uncaughtException', 'unhandledRejection'] as const)
   process.on(event, (e: unknown) => {
-    report(e);
+    report(e, process.argv.includes('--debug'));
     void end(1);
   });
 

@@ -1,5 +1,5 @@
 import { type Command, InvalidArgumentError } from 'commander';
-import { type Gpu, openGpu } from '../kernels/gpu.ts';
+import type { Gpu } from '../kernels/gpu.ts';
 import type { Size } from '../model/anyres.ts';
 import { VisionLanguageModel } from '../model/vision-language-model.ts';
 import { openCheckpointFolder } from './checkpoint-folder.ts';
@@ -28,7 +28,7 @@ export const withCommonOptions = (command: Command): Command =>
   );
 
 export async function announceGpu(context: Context): Promise<Gpu> {
-  const gpu = await openGpu();
+  const gpu = await context.openGpu();
   const { description, architecture, vendor, software } = gpu.capabilities;
   context.note(
     software

@@ -1,6 +1,6 @@
 import { Command, CommanderError } from 'commander';
 import type { Register, Runner } from './command.ts';
-import { Context, UsageError } from './context.ts';
+import { Context, type Host, UsageError } from './context.ts';
 import { err, out } from './output.ts';
 import { version } from './package-info.ts';
 
@@ -28,8 +28,9 @@ export const commands: Readonly<Record<string, () => Promise<Register>>> = {
 };
 
 /** Runs the command line `argv`, without Node's and the program's name: its exit code. Its output may still be on its way. */
-export async function runProgram(argv: readonly string[]): Promise<number> {
+export async function runProgram(argv: readonly string[], host?: Host): Promise<number> {
   let code = 0;
+  const debug = argv.includes('--debug');
   const program = new Command('headlight')
     .description(
       'A LLaVA-family vision-language model on WebGPU, with every attention head as a value.\n' +
@@ -49,11 +50,11 @@ export async function runProgram(argv: readonly string[]): Promise<number> {
     process.on('SIGINT', onInterrupt);
     out.onFailure = () => interrupted.abort(new Error('nobody reads the output')); // not to work on for nobody
     try {
-      await action(new Context(options.json ?? false, interrupted.signal), options);
+      await action(new Context(options.json ?? false, interrupted.signal, host), options);
       interrupted.signal.throwIfAborted(); // what a run of one piece did to its end
     } catch (e) {
       code = interrupted.signal.aborted ? 130 : e instanceof UsageError ? 2 : 1;
-      if (out.failure === undefined) report(e, command);
+      if (out.failure === undefined) report(e, debug, command);
     } finally {
       process.off('SIGINT', onInterrupt);
     }
@@ -67,17 +68,17 @@ export async function runProgram(argv: readonly string[]): Promise<number> {
   } catch (e) {
     // Commander has printed what is wrong; --help and --version end here too, with code 0.
     if (e instanceof CommanderError) return e.exitCode === 0 ? 0 : 2;
-    report(e);
+    report(e, debug);
     return 1;
   }
   return code;
 }
 
-/** What went wrong, on one line; its trace with --debug. */
-export function report(e: unknown, command?: Command): void {
+/** What went wrong: one line, or its trace. */
+export function report(e: unknown, debug: boolean, command?: Command): void {
   const { message, stack } = e instanceof Error ? e : new Error(String(e));
   const line = message.replace(/\s*\n\s*/g, ' ');
-  err.write(`headlight: ${process.argv.includes('--debug') ? stack : byFlag(line, command)}\n`);
+  err.write(`headlight: ${debug ? stack : byFlag(line, command)}\n`);
 }
 
 /** The library's messages begin with its own option where that is wrong: it is the command's flag that people have given. */

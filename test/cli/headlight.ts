@@ -1,4 +1,7 @@
 import { execFile, spawn } from 'node:child_process';
+import { afterAll, vi } from 'vitest';
+import { runProgram } from '../../src/cli/program.ts';
+import { type Gpu, openGpu } from '../../src/kernels/gpu.ts';
 
 const command = ['--import', 'tsx', '-C', 'development', 'src/cli/main.ts'];
 
@@ -8,8 +11,37 @@ export interface Outcome {
   readonly stderr: string;
 }
 
+let own: Promise<Gpu> | undefined;
+afterAll(async () => (await own)?.dispose());
+
+/** A GPU on the one device of a test file, whose compiled shaders all commands share; a command may dispose of it. */
+async function shared(): Promise<Gpu> {
+  own ??= openGpu();
+  return openGpu({ device: (await own).device });
+}
+
+/**
+ * The command line within this process, on one device: ten times faster than a process each. One at a time. For what is
+ * about processes (Ctrl-C, the environment, streams), `headlightProcess`.
+ */
+export async function headlight(...args: string[]): Promise<Outcome> {
+  const written = { stdout: '', stderr: '' };
+  const spies = (['stdout', 'stderr'] as const).map((name) =>
+    vi.spyOn(process[name], 'write').mockImplementation((text) => {
+      written[name] += text;
+      return true;
+    }),
+  );
+  try {
+    const code = await runProgram(args, { openGpu: shared });
+    return { code, ...written };
+  } finally {
+    for (const spy of spies) spy.mockRestore();
+  }
+}
+
 /** The command line in a process of its own, as its users meet it. */
-export function headlight(...args: string[]): Promise<Outcome> {
+export function headlightProcess(...args: string[]): Promise<Outcome> {
   return new Promise((done) => {
     execFile(process.execPath, [...command, ...args], { maxBuffer: 1 << 26 }, (error, stdout, stderr) => {
       done({ code: error ? Number(error.code ?? 1) : 0, stdout, stderr });

@@ -6,7 +6,7 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
 import { hostileTexts, raw } from '../text/hostile.ts';
-import { headlight } from './headlight.ts';
+import { headlight, headlightProcess } from './headlight.ts';
 
 let folder: string;
 beforeAll(async () => {
@@ -99,7 +99,7 @@ describe('streams that fail', () => {
       module,
       `Promise.reject(new Error('first\\n second'));\nawait new Promise((r) => setTimeout(r, 20_000));`,
     );
-    const { code, stderr } = await headlight('bench', '--kernel', module);
+    const { code, stderr } = await headlightProcess('bench', '--kernel', module);
     expect([code, stderr]).toEqual([1, 'headlight: first second\n']);
   });
 });
