@@ -1,3 +1,4 @@
+import { waitForGpu } from '#platform';
 import type { Gpu } from '../kernels/gpu.ts';
 import { type DType, elementCount, splitRows, type Tensor, type Weight } from '../kernels/tensor.ts';
 import { batches, batchReader, type Checkpoint, type CheckpointTensor } from './checkpoint-files.ts';
@@ -136,7 +137,7 @@ async function reportOutOfMemory(gpu: Gpu, checkpoint: Checkpoint, allocate: () 
   try {
     allocate();
   } finally {
-    const error = await gpu.device.popErrorScope();
+    const error = await waitForGpu(gpu.device.popErrorScope());
     if (error)
       // biome-ignore lint/correctness/noUnsafeFinally: the lack of memory is the cause of whatever else was thrown
       throw new CheckpointError(
@@ -186,7 +187,7 @@ class Upload {
   async finish(): Promise<void> {
     // What was written is flushed by a submission; without one it may stay where it is.
     this.#gpu.device.queue.submit([]);
-    await this.#gpu.device.queue.onSubmittedWorkDone();
+    await waitForGpu(this.#gpu.device.queue.onSubmittedWorkDone());
     this.#gpu.assertAlive();
     this.#inFlight = 0;
   }

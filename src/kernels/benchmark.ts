@@ -1,3 +1,4 @@
+import { waitForGpu } from '#platform';
 import type { AttentionReference } from './attention/reference.ts';
 import { attentionBenchmarks } from './benchmarks/attention.ts';
 import type { BenchmarkGroup, PreparedGroup, Run } from './benchmarks/group.ts';
@@ -226,7 +227,7 @@ async function time(gpu: Gpu, { run, kernels }: Candidate, repeats: number, cloc
   for (let i = 0; i < repeats; i++) run(recorder);
   const start = clock();
   await recorder.submit();
-  await gpu.device.queue.onSubmittedWorkDone();
+  await waitForGpu(gpu.device.queue.onSubmittedWorkDone());
   if (profiler) return profiler.rows.reduce((sum, row) => sum + row.nanoseconds, 0) / 1e6 / repeats;
   return (clock() - start) / repeats;
 }

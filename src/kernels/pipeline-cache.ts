@@ -1,3 +1,4 @@
+import { waitForGpu } from '#platform';
 import { KernelError } from './errors.ts';
 
 export type Access = 'read' | 'read_write';
@@ -73,7 +74,7 @@ export class PipelineCache {
     const bindings = `${key.slots.join()}|${key.entryPoint}|${key.constants && JSON.stringify(key.constants)}`;
     let pipeline = ofText.get(bindings);
     if (!pipeline) {
-      pipeline = this.#compile(key);
+      pipeline = waitForGpu(this.#compile(key));
       ofText.set(bindings, pipeline);
       this.#compiled++;
     }

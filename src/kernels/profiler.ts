@@ -1,3 +1,4 @@
+import { waitForGpu } from '#platform';
 import type { GpuContext } from './context.ts';
 
 export interface ProfileRow {
@@ -65,7 +66,7 @@ export class Profiler {
   async collect(): Promise<void> {
     const times: bigint[] = [];
     for (const buffer of this.#results) {
-      await buffer.mapAsync(GPUMapMode.READ);
+      await waitForGpu(buffer.mapAsync(GPUMapMode.READ));
       for (const time of new BigUint64Array(buffer.getMappedRange())) times.push(time);
       buffer.destroy();
     }

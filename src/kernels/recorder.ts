@@ -1,3 +1,4 @@
+import { waitForGpu } from '#platform';
 import { roundedSize, takeBestFit } from './buffer-pool.ts';
 import type { GpuContext } from './context.ts';
 import { checkKernelNames, type Kernels, kernelFor, replaceDispatch } from './custom/kernels.ts';
@@ -280,9 +281,10 @@ export class Recorder {
     }
     const mapped = staging?.mapAsync(GPUMapMode.READ);
     mapped?.catch(() => {}); // reported through the error scopes or as a lost device, with a name
-    for (const error of await Promise.all(errors)) if (error) throw new KernelError(this.label, error.message);
+    for (const error of await waitForGpu(Promise.all(errors)))
+      if (error) throw new KernelError(this.label, error.message);
     try {
-      await mapped;
+      if (mapped) await waitForGpu(mapped);
     } catch (e) {
       throw new KernelError(this.label, `read-back failed: ${(e as Error).message}`);
     }

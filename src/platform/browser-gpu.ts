@@ -17,3 +17,6 @@ export async function requestAdapter({ powerPreference, software }: AdapterOptio
     );
   return adapter;
 }
+
+/** What `done` gives: a browser keeps no core busy while it waits (node-wait.ts). */
+export const waitForGpu = <T>(done: Promise<T>): Promise<T> => done;

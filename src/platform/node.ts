@@ -4,4 +4,5 @@ export { fileSha256, openFolder, openSource, readFileBytes } from './node-files.
 export * from './node-gpu.ts';
 export * from './node-image.ts';
 export * from './node-video.ts';
+export * from './node-wait.ts';
 export type * from './types.ts';

@@ -1,3 +1,4 @@
+import { waitForGpu } from '#platform';
 import type { Gpu } from '../gpu.ts';
 import { type Dispatch, read, readWrite } from '../recorder.ts';
 
@@ -49,7 +50,7 @@ export async function measureRoofline(gpu: Gpu, clock: () => number): Promise<Ro
       for (let j = 0; j < 4; j++) recorder.dispatch(dispatch);
       const start = clock();
       await recorder.submit();
-      await gpu.device.queue.onSubmittedWorkDone();
+      await waitForGpu(gpu.device.queue.onSubmittedWorkDone());
       if (i > 0) fastest = Math.min(fastest, (clock() - start) / 4); // the first compiles
     }
     return fastest;
