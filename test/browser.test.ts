@@ -79,4 +79,48 @@ describe.skipIf(!chromiumPath)(chromiumPath ? title : `${title} (skipped: no Chr
       model.destroy();
     },
   );
+
+  it('a lost device is called that, wherever it is met', async () => {
+    const said = await browser.page.evaluate<Record<string, string>>(`(async () => {
+      const { DeviceLostError, openFolder, openGpu, VisionLanguageModel } = await import('/src/index.ts');
+      const folder = await openFolder('/weights/tiny-llava');
+      const picture = new Uint8Array(await (await fetch('/${pictures[0]}')).arrayBuffer());
+      const work = {
+        async generate(model, input, lose) {
+          for await (const _ of model.generate(input, { maxNewTokens: 24 })) lose();
+        },
+        async runWithCache(model, input, lose) {
+          const run = model.runWithCache(input, { namesFilter: '${namesFilter}' });
+          lose();
+          await run;
+        },
+        async headVectors(model, input, lose) {
+          const run = model.headVectors({ images: [picture], prompt: 'What?' });
+          setTimeout(lose, 20);
+          await run;
+          await model.headVectors({ images: [picture], prompt: 'What?' });
+        },
+        async afterwards(model, input, lose) {
+          lose();
+          await new Promise((done) => setTimeout(done, 100));
+          await model.runWithCache(input, { namesFilter: 'logits' });
+        },
+      };
+      const said = {};
+      for (const [name, run] of Object.entries(work)) {
+        const gpu = await openGpu();
+        const model = await VisionLanguageModel.load(folder, { gpu });
+        const input = await model.input({ images: [picture], prompt: 'What is in the image?' });
+        try {
+          await run(model, input, () => gpu.device.destroy());
+          said[name] = 'nothing';
+        } catch (e) {
+          said[name] = e instanceof DeviceLostError ? 'DeviceLostError' : e.name + ': ' + e.message;
+        }
+      }
+      return said;
+    })()`);
+    for (const [name, error] of Object.entries(said)) expect(error, name).toBe('DeviceLostError');
+    expect(Object.keys(said)).toHaveLength(4);
+  });
 });

@@ -1,6 +1,6 @@
 // What confidence says of the tasks that come with tiny-llava: of right and wrong answers, and of queries that are far from
 // every class. The table of docs/confidence.md. Some minutes on a software adapter; a model's vectors are made once.
-// Run: npx tsx -C development bench/confidence/measure.ts
+// Run: npx tsx -C development bench/confidence/measure.ts [examples a label, 20]
 import {
   fitClassifier,
   type HeadFeatures,
@@ -15,6 +15,7 @@ import { type MeasuredTask, measuredTasks } from './far-queries.ts';
 const gpu = await openGpu();
 const model = await VisionLanguageModel.load(await openFolder('weights/tiny-llava'), { gpu });
 const rate = 0.05;
+const perLabel = Number(process.argv[2] ?? 20);
 
 const mean = (values: readonly number[]) =>
   values.length === 0 ? undefined : values.reduce((a, b) => a + b, 0) / values.length;
@@ -37,6 +38,20 @@ function calibrationError(confidence: readonly number[], right: readonly boolean
     error += (Math.abs(gap) * inside.length) / confidence.length;
   }
   return error;
+}
+
+/** The first `perLabel` examples of each label. */
+function firstOf({ features, labels }: MeasuredTask['train']): MeasuredTask['train'] {
+  const taken = new Map<string, number>();
+  const chosen = labels.map((label) => {
+    taken.set(label, (taken.get(label) ?? 0) + 1);
+    return taken.get(label)! <= perLabel;
+  });
+  const only = <T>(values: readonly T[]) => values.filter((_, i) => chosen[i]);
+  return {
+    features: { ...features, vectors: only(features.vectors), contents: features.contents && only(features.contents) },
+    labels: only(labels),
+  };
 }
 
 /** Each class in turn is left out of the fit; its queries are what was never shown. */
@@ -80,7 +95,8 @@ const header = [
 ];
 console.log(`| ${header.join(' | ')} |\n|${header.map(() => '---').join('|')}|`);
 const rows: (number | undefined)[][] = [];
-for (const task of await measuredTasks(model)) {
+for (const whole of await measuredTasks(model)) {
+  const task = { ...whole, train: firstOf(whole.train) };
   const { classifier } = fitClassifier(task.train.features, task.train.labels);
   const answers = ask(classifier, task.test.features);
   const isRight = answers.map(({ winner }, i) => winner === task.test.labels[i]);

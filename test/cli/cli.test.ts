@@ -2,6 +2,7 @@
 import { cp, mkdir, mkdtemp, readdir, readFile, rm, writeFile } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join, resolve } from 'node:path';
+import sharp from 'sharp';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
 import { decodeIntegers } from '../../src/checkpoint/decode.ts';
 import { parseSafetensors, tensorBytes } from '../../src/checkpoint/safetensors.ts';
@@ -372,6 +373,58 @@ describe('commands on the embedded checkpoint', () => {
     expect(methods.map((m: { method: string }) => m.method)).toEqual(['sav', 'parity', 'linear-probe']);
     expect(sav.n).toBe(6);
     expect(sav.confusion.flat().reduce((a: number, b: number) => a + b)).toBe(6);
+  });
+
+  it('gives no label to a grey square or below a confidence, and eval says how often', async () => {
+    const train = join(tasks, 'warm-cool.train.jsonl');
+    const [out, grey, cache] = ['refusing.safetensors', 'grey.png', 'refusing-cache'].map((name) => join(folder, name));
+    await writeFile(
+      grey,
+      await sharp({ create: { width: 84, height: 84, channels: 3, background: '#808080' } })
+        .png()
+        .toBuffer(),
+    );
+    const fit = await headlight('fit', '--train', train, '--cache', cache, '--out', out, '--none-of-these');
+    expect(fit.code, fit.stderr).toBe(0);
+    const classify = async (...options: string[]) => {
+      const { code, stdout, stderr } = await headlight('classify', '--classifier', out, ...options);
+      expect(code, stderr).toBe(0);
+      return stdout.trim().split('\n');
+    };
+    const own = join(tasks, 'images/warm-cool/test-001.png');
+    const lines = await classify('--image', own, '--image', grey);
+    expect(lines[0]).toMatch(/\tcool\t0\.\d{4}$/);
+    expect(lines[1]).toMatch(/grey\.png\tnone of these \(nearest: (warm|cool)\)\t0\.\d{4}$/);
+    expect(JSON.parse((await classify('--image', grey, '--json')).join(''))).toMatchObject({
+      label: null,
+      refused: 'none of these',
+      winner: expect.stringMatching(/warm|cool/),
+    });
+    expect(await classify('--image', grey, '--csv')).toEqual([
+      'path,label,confidence',
+      expect.stringMatching(/^[^,]*grey\.png,,0\.\d+$/),
+    ]);
+    expect((await classify('--image', grey, '--none-of-these', '0'))[0]).toMatch(/\t(warm|cool)\t/);
+    expect((await classify('--image', own, '--abstain', '0.99'))[0]).toMatch(/\tunsure \(nearest: cool\)\t/);
+
+    const evaluated = await headlight(
+      'eval',
+      '--train',
+      train,
+      '--test',
+      await subset('warm-cool.test.jsonl', 6),
+      '--cache',
+      cache,
+      '--none-of-these',
+      '0.2',
+      '--method',
+      'sav',
+      '--json',
+    );
+    expect(evaluated.code, evaluated.stderr).toBe(0);
+    expect(JSON.parse(evaluated.stdout).selection).toMatchObject({ known: 12, outsiders: 0 });
+    const wrong = await headlight('classify', '--classifier', out, '--image', own, '--abstain', '2');
+    expect(wrong).toMatchObject({ code: 2, stderr: expect.stringContaining('--abstain') });
   });
 
   it('eval shows CLIP and SigLIP beside the other baselines', async () => {
