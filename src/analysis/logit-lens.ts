@@ -62,14 +62,14 @@ export async function logitLens(model: Model, input: ModelInput, options: LensOp
   for (const [i, layer] of layers.entries()) rows.set(cache.get(name(layer))!.data, i * positions * dModel);
   await checkFinite(model, input, 'the residual stream', rows, { edits, kernels });
   const found: LensRow[] = [];
-  let isFinite = true;
+  let allFinite = true;
   await unembedRows(model, rows, { norm: true, kernels, signal }, (row, logits) => {
-    isFinite &&= indexOfNotFinite(logits) < 0;
+    allFinite &&= indexOfNotFinite(logits) < 0;
     const layer = layers[Math.floor(row / positions)];
     found.push({ layer, position: start + (row % positions), ...readLogits(logits, k, tokens) });
     onProgress?.(row + 1, layers.length * positions);
   });
-  if (!isFinite) throw await model.notFinite('the logits of the lens', input, { edits, kernels });
+  if (!allFinite) throw await model.notFinite('the logits of the lens', input, { edits, kernels });
   return found;
 }
 
