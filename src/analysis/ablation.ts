@@ -3,6 +3,7 @@ import type { Edit, EditPositions } from '../model/edits.ts';
 import { InputError } from '../model/errors.ts';
 import type { ModelInput } from '../model/input.ts';
 import type { Model } from '../model/model.ts';
+import { checkFinite } from './finite.ts';
 import { allHeads, checkHeads, type Head, type LayerOptions, layersAtOnce } from './heads.ts';
 import { type SweepOptions, sweepTarget, type Target } from './sweep.ts';
 
@@ -70,8 +71,11 @@ export async function meanOutputs(
       const layers = Array.from({ length: Math.min(atOnce, nLayers - first) }, (_, l) => first + l);
       const name = (layer: number) => `blocks.${layer}.attn.hook_z`;
       const cache = await model.runWithCache(input, { namesFilter: layers.map(name), edits });
-      for (const layer of layers)
-        for (const [j, x] of cache.get(name(layer))!.data.entries()) sum[layer * width + (j % width)] += x;
+      for (const layer of layers) {
+        const { data } = cache.get(name(layer))!;
+        await checkFinite(model, input, 'the heads’ outputs', data, { edits });
+        for (const [j, x] of data.entries()) sum[layer * width + (j % width)] += x;
+      }
     }
     rows += length;
     onProgress?.(i + 1, inputs.length);

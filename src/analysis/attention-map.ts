@@ -1,6 +1,7 @@
 import type { ModelInput } from '../model/input.ts';
 import type { Model } from '../model/model.ts';
 import type { RunChanges } from '../model/run.ts';
+import { checkFinite } from './finite.ts';
 import { checkHeads, type Head, layersOf } from './heads.ts';
 import { type PlacedGrid, placedGrids, resolvePosition } from './positions.ts';
 
@@ -27,7 +28,7 @@ export interface AttentionOptions extends RunChanges {
 
 /**
  * Attention of some heads at one position over the patches of the prompt's pictures (`hook_pattern`).
- * @throws InputError for heads or positions that are not there.
+ * @throws InputError for heads or positions that are not there; NotFiniteError where attention is not finite.
  */
 export async function attentionMaps(
   model: Model,
@@ -38,6 +39,8 @@ export async function attentionMaps(
   const at = resolvePosition(position, input.inputIds.length);
   const name = (layer: number) => `blocks.${layer}.attn.hook_pattern`;
   const cache = await model.runWithCache(input, { namesFilter: layersOf(heads).map(name), posSlice: at, ...changes });
+  for (const layer of layersOf(heads))
+    await checkFinite(model, input, 'the attention', cache.get(name(layer))!.data, changes);
   const grids = placedGrids(model.config, input);
   const maps = heads.map(({ layer, head }) => {
     const { data, shape } = cache.get(name(layer))!; // [nHeads, 1, keys]

@@ -3,6 +3,7 @@
 import type { ModelInput } from '../model/input.ts';
 import type { Model } from '../model/model.ts';
 import type { Activation, RunChanges } from '../model/run.ts';
+import { checkFinite } from './finite.ts';
 import { resolvePosition } from './positions.ts';
 import { refuseEdits, tokenDirections } from './unembed.ts';
 
@@ -34,7 +35,10 @@ export interface Attribution {
   readonly logit: number;
 }
 
-/** @throws InputError for tokens or positions that are not there, and for edits of what the parts are held against. */
+/**
+ * @throws InputError for tokens or positions that are not there, and for edits of what the parts are held against; NotFiniteError
+ *   where a part is not finite.
+ */
 export async function attributeLogit(
   model: Model,
   input: ModelInput,
@@ -63,6 +67,14 @@ export async function attributeLogit(
   const embed = along(cache.get('blocks.0.hook_resid_pre')!);
   const sum = (values: Float64Array) => values.reduce((total, x) => total + x, 0);
   const logits = cache.get('logits')!.data;
+  const logit = logits[token] - (against === undefined ? 0 : logits[against]);
+  await checkFinite(
+    model,
+    input,
+    'the parts of the logit',
+    [embed, logit, ...heads, ...attentionBias, ...mlp],
+    changes,
+  );
   return {
     position: at,
     embed,
@@ -70,7 +82,7 @@ export async function attributeLogit(
     attentionBias,
     mlp,
     total: embed + sum(heads) + sum(attentionBias) + sum(mlp),
-    logit: logits[token] - (against === undefined ? 0 : logits[against]),
+    logit,
   };
 }
 

@@ -2,9 +2,11 @@
 
 import type { ModelInput } from '../model/input.ts';
 import type { Model } from '../model/model.ts';
+import { indexOfNotFinite } from '../model/not-finite.ts';
 import { type PosSlice, resolvePosSlice } from '../model/positions.ts';
 import type { RunChanges } from '../model/run.ts';
 import { logSumExp } from '../model/sampling.ts';
+import { checkFinite } from './finite.ts';
 import { checkTokens, rankOf, topK } from './rank.ts';
 import { refuseEdits, unembedRows } from './unembed.ts';
 
@@ -42,7 +44,8 @@ export interface LensRow {
 
 /**
  * @returns a row for each layer and position, layer by layer.
- * @throws InputError for positions, layers or tokens that are not there, and for edits of the final norm or the logits.
+ * @throws InputError for positions, layers or tokens that are not there, and for edits of the final norm or the logits;
+ *   NotFiniteError where a row or its logits are not finite.
  */
 export async function logitLens(model: Model, input: ModelInput, options: LensOptions = {}): Promise<LensRow[]> {
   const { nLayers, dModel, vocabSize } = model.config.text;
@@ -57,12 +60,16 @@ export async function logitLens(model: Model, input: ModelInput, options: LensOp
   const cache = await model.runWithCache(input, { ...which, edits, kernels });
   const rows = new Float32Array(layers.length * positions * dModel);
   for (const [i, layer] of layers.entries()) rows.set(cache.get(name(layer))!.data, i * positions * dModel);
+  await checkFinite(model, input, 'the residual stream', rows, { edits, kernels });
   const found: LensRow[] = [];
+  let allFinite = true;
   await unembedRows(model, rows, { norm: true, kernels, signal }, (row, logits) => {
+    allFinite &&= indexOfNotFinite(logits) < 0;
     const layer = layers[Math.floor(row / positions)];
     found.push({ layer, position: start + (row % positions), ...readLogits(logits, k, tokens) });
     onProgress?.(row + 1, layers.length * positions);
   });
+  if (!allFinite) throw await model.notFinite('the logits of the lens', input, { edits, kernels });
   return found;
 }
 

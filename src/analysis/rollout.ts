@@ -7,6 +7,7 @@ import type { Model } from '../model/model.ts';
 import type { Activation, RunOptions } from '../model/run.ts';
 import type { PatchGrid } from '../model/token-grids.ts';
 import { layOver, mapOf } from './attention-map.ts';
+import { checkFinite } from './finite.ts';
 import { type LayerOptions, layersAtOnce } from './heads.ts';
 import { type PictureGrid, type PlacedGrid, placedGrids, resolvePosition } from './positions.ts';
 
@@ -129,7 +130,11 @@ async function fromTheTop(
     const start = Math.max(0, end - atOnce);
     const names = Array.from({ length: end - start }, (_, i) => `${blocks}.${end - 1 - i}.attn.hook_pattern`);
     const cache = await model.runWithCache(input, { namesFilter: names, edits });
-    for (const name of names) visit(cache.get(name)!);
+    for (const name of names) {
+      const pattern = cache.get(name)!;
+      await checkFinite(model, input, 'the attention', pattern.data, { edits });
+      visit(pattern);
+    }
     onProgress?.(layers - start, layers);
   }
 }

@@ -4,6 +4,7 @@ import type { ModelInput } from '../model/input.ts';
 import { type Model, splitHeadVectors } from '../model/model.ts';
 import type { ActivationCache, RunOptions } from '../model/run.ts';
 import { logSumExp } from '../model/sampling.ts';
+import { checkFinite } from './finite.ts';
 import { checkTokens } from './rank.ts';
 
 /** A number that says how much the model is for an answer. */
@@ -27,7 +28,10 @@ export function measure(logits: Float32Array, { token, against, metric = 'logit'
   return logits[token] - (metric === 'logit' ? 0 : logSumExp(logits));
 }
 
-/** The target's measure at the last position under each list of edits. */
+/**
+ * The target's measure at the last position under each list of edits.
+ * @throws NotFiniteError where it is not finite.
+ */
 export async function sweepTarget(
   model: Model,
   input: ModelInput,
@@ -36,8 +40,12 @@ export async function sweepTarget(
   options: SweepOptions = {},
 ): Promise<Float64Array> {
   const found: number[] = [];
-  for await (const cache of sweep(model, input, variations, 'logits', options))
-    found.push(measure(cache.get('logits')!.data, target));
+  for await (const cache of sweep(model, input, variations, 'logits', options)) {
+    const value = measure(cache.get('logits')!.data, target);
+    const edits = [...(options.edits ?? []), ...variations[found.length]];
+    await checkFinite(model, input, 'the logits', [value], { edits });
+    found.push(value);
+  }
   return Float64Array.from(found);
 }
 
@@ -51,7 +59,12 @@ export async function sweepHeadVectors(
   const { maxLayer = model.config.text.nLayers - 1 } = options;
   const found: Float32Array[] = [];
   const names = Array.from({ length: maxLayer + 1 }, (_, layer) => `blocks.${layer}.attn.hook_z`);
-  for await (const cache of sweep(model, input, variations, names, options)) found.push(splitHeadVectors(cache, 1)[0]);
+  for await (const cache of sweep(model, input, variations, names, options)) {
+    const [vectors] = splitHeadVectors(cache, 1);
+    const edits = [...(options.edits ?? []), ...variations[found.length]];
+    await checkFinite(model, input, 'the head vectors', vectors, { edits });
+    found.push(vectors);
+  }
   return found;
 }
 

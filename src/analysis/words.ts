@@ -4,6 +4,7 @@ import { InputError } from '../model/errors.ts';
 import type { ModelInput } from '../model/input.ts';
 import type { Model } from '../model/model.ts';
 import type { RunChanges } from '../model/run.ts';
+import { checkFinite } from './finite.ts';
 import { checkHeads, type Head, headName, layersOf } from './heads.ts';
 import { resolvePosition } from './positions.ts';
 import { topK } from './rank.ts';
@@ -26,7 +27,7 @@ export interface HeadWords extends Head {
   readonly suppressed: readonly Word[];
 }
 
-/** `hook_z` of some heads at one position. */
+/** `hook_z` of some heads at one position. @throws NotFiniteError where it is not finite. */
 export async function headOutputs(
   model: Model,
   input: ModelInput,
@@ -37,6 +38,8 @@ export async function headOutputs(
   const posSlice = resolvePosition(position, input.inputIds.length);
   const name = (layer: number) => `blocks.${layer}.attn.hook_z`;
   const cache = await model.runWithCache(input, { namesFilter: layersOf(heads).map(name), posSlice, ...changes });
+  for (const layer of layersOf(heads))
+    await checkFinite(model, input, 'the heads’ outputs', cache.get(name(layer))!.data, changes);
   return heads.map(({ layer, head }) => {
     const { data } = cache.get(name(layer))!; // [1, nHeads, dHead]
     return { layer, head, z: data.slice(head * dHead, (head + 1) * dHead) };

@@ -84,7 +84,9 @@ export function report(e: unknown, debug: boolean, command?: Command): void {
 /** The library's messages begin with its own option where that is wrong: it is the command's flag that people have given. */
 function byFlag(message: string, command?: Command): string {
   const [, name] =
-    /^(maxLayer|maxNewTokens|temperature|topP|seed|posSlice|position|window|head|k)(?=:? )/.exec(message) ?? [];
+    /^(maxLayer|maxNewTokens|temperature|topP|topK|seed|posSlice|position|window|residual|noneOfThese|abstain|head|k)(?=:? )/.exec(
+      message,
+    ) ?? [];
   const attributes = { posSlice: ['pos'], head: ['heads'], k: ['heads', 'select'] }[name] ?? [name];
   const flag = command?.options.find((option) => attributes.includes(option.attributeName()))?.long;
   return flag ? flag + message.slice(name.length) : message;

@@ -77,8 +77,7 @@ export interface OrientationSources {
  * XMP's. What is damaged or means nothing is 1, upright: the picture is fine without it.
  */
 export function orientationOf({ exif, xmp }: OrientationSources): number {
-  let tiff = exif ?? new Uint8Array();
-  while (isExif(tiff)) tiff = tiff.subarray(6);
+  const tiff = withoutPrefix(exif ?? new Uint8Array());
   if (tiff.length > 0) {
     const directory = tiffDirectory(tiff);
     // PIL reads no XMP beside an EXIF block that it cannot read.
@@ -87,6 +86,16 @@ export function orientationOf({ exif, xmp }: OrientationSources): number {
     if (entry) return valid(entry.type === 1 ? 1 : tiffNumbers(directory, { ...entry, count: 1 })[0]);
   }
   return valid(xmp && xmpOrientation(xmp));
+}
+
+/** Whether a TIFF block, perhaps behind `Exif\0\0`, has an orientation, whatever its value. */
+export const hasOrientation = (exif: Uint8Array): boolean =>
+  tiffDirectory(withoutPrefix(exif))?.entries.has(orientationTag) ?? false;
+
+function withoutPrefix(exif: Uint8Array): Uint8Array {
+  let tiff = exif;
+  while (isExif(tiff)) tiff = tiff.subarray(6);
+  return tiff;
 }
 
 export const orientationTag = 0x0112;

@@ -10,6 +10,7 @@ import { type Calibration, confidenceOf, tailOf } from './calibration.ts';
 import { addOuter, gaussianRule, type LinearRule, logPosteriors, outerProducts, squaredDistance } from './gaussian.ts';
 import { classifierOf, type KeptExamples } from './kept-examples.ts';
 import type { Compare } from './leave-one-out.ts';
+import { sameVectors } from './same-vectors.ts';
 import { dot, gatherHead, type Head, MIN_NORM, type Scoring } from './scoring.ts';
 import { reliability, Tally, type Vote } from './votes.ts';
 
@@ -225,7 +226,7 @@ export class SavClassifier {
       return new SavClassifier(this.changed(grown, vectors, index < 0 ? labels.length : index, 1));
     }
     const kept = this.ownVectors(vectors);
-    const twin = examples.vectors.findIndex((other) => sameBits(other, kept));
+    const twin = examples.vectors.findIndex((other) => sameVectors(kept, other));
     const free = examples.groups.reduce((most, group) => Math.max(most, group), -1) + 1;
     return this.withExamples(index < 0 ? [...labels, label] : labels, 1, {
       vectors: [...examples.vectors, kept],
@@ -251,7 +252,7 @@ export class SavClassifier {
       return new SavClassifier(last ? withoutClass(data, index) : data);
     }
     const kept = this.ownVectors(vectors);
-    const at = examples.vectors.findLastIndex((other, i) => examples.classOf[i] === index && sameBits(other, kept));
+    const at = examples.vectors.findLastIndex((other, i) => examples.classOf[i] === index && sameVectors(kept, other));
     if (at < 0) throw new Error(`cannot remove an example of '${label}': none has these head vectors`);
     return this.without((i) => i === at, last ? index : undefined);
   }
@@ -364,8 +365,6 @@ export class SavClassifier {
 
 /** What a change leaves behind where the examples are not there to measure anew. */
 const uncalibrated = { calibration: undefined, leaveOneOutAccuracy: undefined };
-
-const sameBits = (a: Float32Array, b: Float32Array): boolean => a.every((value, i) => Object.is(value, b[i]));
 
 type HeadSize = { readonly nHeads: number; readonly dHead: number };
 

@@ -1,10 +1,10 @@
 // Reading a task: a file of rows, JSON Lines or CSV, or a folder of pictures.
 import { quote } from '../checkpoint/errors.ts';
 import { contentOf, type Example, fingerprint } from './features.ts';
-import { vectorKey } from './groups.ts';
 import { type ExampleFolder, findPlace, type PictureFolders, type Place, readPlace } from './picture-files.ts';
 import { fillTemplate, type PromptSet, promptSets, templateFields } from './prompt-sets.ts';
 import { type BadRow, fieldNames, parseRows, questionField, type Row } from './rows.ts';
+import { twinsOf } from './same-vectors.ts';
 
 /** How examples are asked. */
 export interface QuestionOptions {
@@ -164,26 +164,22 @@ export interface Leak {
 
 /**
  * Rows of `train` that the model would see again in `test`, whatever the files are called: the same pictures and text, the
- * same pictures with another text, or, where head vectors are given, the same vectors (the same pixels in another file).
+ * same pictures with another text, or, where head vectors are given, vectors that are equal but for rounding (the same pixels
+ * in another file).
  */
 export async function findLeaks(
   train: readonly Example[],
   test: readonly Example[],
   vectors?: { train: readonly Float32Array[]; test: readonly Float32Array[] },
 ): Promise<Leak[]> {
-  const keys = async (examples: readonly Example[], own: readonly Float32Array[] | undefined) =>
-    Promise.all(
-      examples.map(async (example, i) => [
-        await fingerprint(example),
-        own && vectorKey(own[i]),
-        await contentOf(example),
-      ]),
-    );
+  const twins = vectors && Array.from(twinsOf([...vectors.train, ...vectors.test]), String);
+  const keys = async (examples: readonly Example[], own: readonly string[] | undefined) =>
+    Promise.all(examples.map(async (example, i) => [await fingerprint(example), own?.[i], await contentOf(example)]));
   const seen = new Map<string, Example>();
-  for (const [i, own] of (await keys(train, vectors?.train)).entries())
+  for (const [i, own] of (await keys(train, twins)).entries())
     for (const key of own) if (key !== undefined) seen.set(key, train[i]);
   const leaks: Leak[] = [];
-  for (const [i, [input, vector, content]] of (await keys(test, vectors?.test)).entries()) {
+  for (const [i, [input, vector, content]] of (await keys(test, twins?.slice(train.length))).entries()) {
     const twin = seen.get(input!) ?? (vector === undefined ? undefined : seen.get(vector));
     const pictured = seen.get(content!);
     if (twin) leaks.push({ train: twin, test: test[i] });

@@ -2,6 +2,7 @@
 // by centroids that still hold the other: leave-one-out then measures memory. So rows with equal content form one group.
 import type { ClassIndex } from './class-index.ts';
 import type { HeadFeatures } from './features.ts';
+import { twinsOf } from './same-vectors.ts';
 
 /** A partition of the examples; every example is in one group. */
 export interface Groups {
@@ -18,8 +19,8 @@ export function singles(n: number): Groups {
 
 /**
  * Groups of examples that show the same: equal `features.contents` where there are any (hashes of the pictures, or of the text
- * where there are none), equal `given` keys where a caller knows more (frames of one video, pictures of one patient), or equal
- * vectors bit for bit (the same pixels in another file). What is linked by any of the three is one group.
+ * where there are none), equal `given` keys where a caller knows more (frames of one video, pictures of one patient), or
+ * vectors that are equal but for rounding (the same pixels in another file). What is linked by any of the three is one group.
  * @throws {Error} where there is not one key an example.
  */
 export function groupExamples(features: HeadFeatures, given?: readonly (string | number)[]): Groups {
@@ -45,7 +46,7 @@ export function groupExamples(features: HeadFeatures, given?: readonly (string |
   };
   link(given, 'groups');
   link(contents, 'features.contents');
-  link(vectors.map(vectorKey), 'vectors');
+  link([...twinsOf(vectors)], 'vectors');
 
   return groupsFrom(Int32Array.from({ length: n }, (_, i) => root(i)));
 }
@@ -61,24 +62,6 @@ export function groupsFrom(numbers: Int32Array): Groups {
     return g;
   });
   return { of, members };
-}
-
-/** A key of a vector's bits: equal vectors have equal keys. */
-export function vectorKey(vector: Float32Array): string {
-  return String.fromCharCode(...hash128(new Uint32Array(vector.buffer, vector.byteOffset, vector.length)));
-}
-
-/** Four 32-bit hashes (FNV-1a with different offsets and primes) as 16-bit units; 128 bits tell vectors apart for sure. */
-function hash128(words: Uint32Array): number[] {
-  const state = [0x811c9dc5, 0x01000193, 0x9e3779b9, 0x85ebca6b];
-  const primes = [0x01000193, 0x85ebca77, 0xc2b2ae3d, 0x27d4eb2f];
-  for (const word of words) {
-    for (let lane = 0; lane < 4; lane++) {
-      const mixed = Math.imul(state[lane] ^ word, primes[lane]);
-      state[lane] = mixed ^ (mixed >>> 15);
-    }
-  }
-  return state.flatMap((word) => [word & 0xffff, word >>> 16]);
 }
 
 /** A group's examples of one class. */

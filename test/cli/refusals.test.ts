@@ -6,6 +6,9 @@ import { tmpdir } from 'node:os';
 import { join, relative } from 'node:path';
 import { afterAll, describe, expect, it, vi } from 'vitest';
 import { commands, runProgram } from '../../src/cli/program.ts';
+import { encodeClassifier } from '../../src/sav/classifier-file.ts';
+import { fitClassifier } from '../../src/sav/fit.ts';
+import { synthetic } from '../sav/synthetic.ts';
 
 const folder = mkdtempSync(join(tmpdir(), 'headlight-refusals-'));
 afterAll(() => rmSync(folder, { recursive: true }));
@@ -152,4 +155,18 @@ it('names no page of the documentation that the package does not ship', async ()
     expect(existsSync(page), page).toBe(true);
     expect(packed).toContain(relative(process.cwd(), page));
   }
+});
+
+it.each([
+  ['--none-of-these', 'the distance of examples from their classes'],
+  ['--abstain', 'confidence'],
+])('classify names the flag %s where the classifier has no measure for it', async (flag, what) => {
+  const { features, labels } = synthetic({ labels: ['a', 'b'], perLabel: 1 });
+  const classifier = join(folder, 'single.safetensors');
+  writeFileSync(classifier, encodeClassifier(fitClassifier(features, labels).classifier));
+  const { code, err } = await runHere(['classify', '--classifier', classifier, '--image', image, flag, '0.05']);
+  expect(code).toBe(1);
+  expect(err).toBe(
+    `headlight: ${flag}: ${what} was not measured for this classifier; fit it with two or more different pictures a label\n`,
+  );
 });

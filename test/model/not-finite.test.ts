@@ -2,6 +2,15 @@
 import { readFileSync } from 'node:fs';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
 import { openFolder } from '#platform';
+import { ablateHeads, meanOutputs } from '../../src/analysis/ablation.ts';
+import { attentionMaps } from '../../src/analysis/attention-map.ts';
+import { attributeLogit } from '../../src/analysis/attribution.ts';
+import { allHeads } from '../../src/analysis/heads.ts';
+import { knockOutImages } from '../../src/analysis/knockout.ts';
+import { logitLens } from '../../src/analysis/logit-lens.ts';
+import { decoderRollout } from '../../src/analysis/rollout.ts';
+import { sweepHeadVectors } from '../../src/analysis/sweep.ts';
+import { headOutputs } from '../../src/analysis/words.ts';
 import { parseSafetensors } from '../../src/checkpoint/safetensors.ts';
 import { DualEncoder } from '../../src/model/dual-encoder.ts';
 import { NotFiniteError } from '../../src/model/errors.ts';
@@ -51,7 +60,7 @@ describe.each<[string, RegExp, number, string]>([
   });
   afterAll(() => model?.destroy());
 
-  it('is named by generate, greedy and sampled, by head vectors and answers', async () => {
+  it('is named by generate, greedy and sampled, by head vectors, answers and analyses', async () => {
     const message = new RegExp(`^${first.replaceAll('.', '\\.')} is the first activation that is not finite: `);
     const input = await model.input(example);
     const text = async (options: object) => {
@@ -70,6 +79,18 @@ describe.each<[string, RegExp, number, string]>([
       expect(error).toBeInstanceOf(NotFiniteError);
       expect((error as Error).message).toMatch(message);
     }
+    for (const run of [
+      () => logitLens(model.model, input),
+      () => attributeLogit(model.model, input, { token: 5 }),
+      () => attentionMaps(model.model, input, { heads: allHeads(model.model.config.text) }),
+      () => decoderRollout(model.model, input),
+      () => headOutputs(model.model, input, { heads: allHeads(model.model.config.text) }),
+      () => meanOutputs(model.model, [input]),
+      () => ablateHeads(model.model, input, { token: 5 }, { heads: [{ layer: 1, head: 0 }] }),
+      () => knockOutImages(model.model, input, { token: 5 }),
+      () => sweepHeadVectors(model.model, input, [[]]),
+    ])
+      await expect(run(), String(run)).rejects.toThrow(message);
     // Who reads activations by name may want to see them.
     const cache = await model.runWithCache(input, { namesFilter: first });
     expect(cache.get(first)!.data.some((x) => !Number.isFinite(x))).toBe(true);

@@ -40,6 +40,7 @@ def text(key, value, kind="itxt"):
     return info
 
 
+camera = Image.Exif(); camera[272] = "says nothing of an orientation"
 for n in range(10) if many else [6, 7]:
     for form, xmp in {"attr": attr(n), "elem": element(n), "single": single(n), "utf16": utf16(n)}.items():
         if not many and form not in ("attr", "elem"): continue
@@ -54,6 +55,9 @@ for n in range(10) if many else [6, 7]:
         save(f"raw-{kind}-{n}.png", pnginfo=text("Raw profile type exif", raw, kind))
     save(f"both-{n}.jpeg", exif=exif(n), xmp=attr(3), subsampling=0)
     save(f"tag-{n}.tif", tiffinfo={274: n})
+    # of a grey AVIF libraries decode the same pixels; Pillow writes EXIF's orientation as a turn of the picture (irot, imir)
+    for name, options in {"xmp": {}, "both": {"exif": exif(n)}, "camera": {"exif": camera}}.items():
+        picture.convert("L").save(out / f"{name}-{n}.avif", quality=100, xmp=attr(7 if name == "both" else n), **options)
     if many:
         for type in "HLBf":
             for order in "<>":

@@ -120,6 +120,16 @@ describe('SavClassifier', () => {
     }
   });
 
+  it('an example is known again by vectors of another batch, which differ in last bits', () => {
+    const { classifier, features: given, labels } = fitted({});
+    const rounded = given.vectors[0].map((x) => x * (1 + 2e-7));
+    expect(classifier.remove(rounded, labels[0]).data.counts).toEqual(
+      classifier.remove(given.vectors[0], labels[0]).data.counts,
+    );
+    const { groups } = classifier.add(rounded, labels[0]).data.examples!;
+    expect(groups.at(-1)).toBe(groups[0]);
+  });
+
   it.each(['majority', 'weighted'] as const)('a class can be added and removed without the others (%s)', (vote) => {
     const { classifier, features: given } = fitted({ vote });
     const newcomer = given.vectors[0].map((value) => -value);

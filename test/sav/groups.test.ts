@@ -23,6 +23,18 @@ describe('groupExamples', () => {
     expect(() => groupExamples(given, ['x'])).toThrow('groups: expected one for each of 6 examples, got 1');
   });
 
+  it('links vectors that are equal but for rounding, as another batch gives the same pixels', () => {
+    const { features: given, labels } = noise();
+    const again = given.vectors.map((vector) => vector.map((x, i) => x * (1 + (i % 2 ? 2e-7 : -2e-7))));
+    const both = { ...given, vectors: [...given.vectors, ...again] };
+    const n = labels.length;
+    expect(groupExamples(both).members).toEqual(labels.map((_, i) => [i, n + i]));
+    const near = given.vectors[0].map((x) => x * 1.001); // another picture, if barely
+    expect(
+      groupExamples({ ...given, vectors: [given.vectors[0], near, new Float32Array(near.length)] }).members,
+    ).toHaveLength(3);
+  });
+
   it('equal pictures are known by their bytes, whatever their names and questions; texts where there is no picture', async () => {
     const model = new FakeModel();
     const picture = Uint8Array.of(1, 2);
@@ -157,7 +169,7 @@ describe('what is said', () => {
       example('q', { 'e.png': Uint8Array.of(9) }, 'x'),
     ];
     expect((await findLeaks(train, test)).map(({ otherText = false }) => otherText)).toEqual([false, true]);
-    const vectors = { train: [[1], [2]], test: [[3], [4], [2]] };
+    const vectors = { train: [[1], [2]], test: [[3], [4], [2.0000002]] };
     const asFloats = (values: number[][]) => values.map((v) => Float32Array.from(v));
     const leaks = await findLeaks(train, test, { train: asFloats(vectors.train), test: asFloats(vectors.test) });
     expect(leaks).toHaveLength(3);

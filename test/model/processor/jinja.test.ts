@@ -34,6 +34,9 @@ test.each([
   ["{% include 'x' %}", '{% include %}'],
   ["{{ 'ǆ'.title() }}", 'the title case of "ǆ"'],
   ['{{ self }}', 'a function has no text'],
+  ["{{ '٣'|int }}", 'the digits of "٣"'],
+  ["{{ '٣.5'|float }}", 'the digits of "٣.5"'],
+  ["{{ '-inf'|float|int }}", 'int of an infinite float'],
 ])('refuses by name what it cannot write as Python does: %s', (source, message) => {
   expect(() => render(source)).toThrow(message);
 });

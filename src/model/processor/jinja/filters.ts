@@ -68,8 +68,15 @@ const choose = (attribute: boolean, keep: boolean) =>
     return new Lazy(items);
   });
 
+/** What may be a number: without spaces around it and `_` within. Python reads the digits of every script. */
+function digitsOf(text: string): string {
+  if (/[^0-9\P{Nd}]/u.test(text))
+    throw new JinjaError(`the digits of ${JSON.stringify(text.slice(0, 20))} are not supported here`);
+  return strip(text, null, true, true).replace(/(\d)_(?=\d)/g, '$1');
+}
+
 function toFloat(text: string): number | undefined {
-  const t = strip(text, null, true, true).replace(/(\d)_(?=\d)/g, '$1');
+  const t = digitsOf(text);
   if (/^[-+]?(\d+\.?\d*|\.\d+)(e[-+]?\d+)?$/i.test(t)) return Number(t);
   const special = /^([-+]?)(inf|infinity|nan)$/i.exec(t);
   return special
@@ -78,10 +85,12 @@ function toFloat(text: string): number | undefined {
 }
 function toInt(v: Value, base: number): bigint | undefined {
   if (typeof v === 'bigint' || typeof v === 'boolean') return BigInt(v);
-  if (typeof v === 'number') return Number.isFinite(v) ? BigInt(Math.trunc(v)) : undefined;
+  if (typeof v === 'number' && Math.abs(v) === Number.POSITIVE_INFINITY)
+    throw new JinjaError('int of an infinite float');
+  if (typeof v === 'number') return Number.isNaN(v) ? undefined : BigInt(Math.trunc(v));
   if (typeof v !== 'string') return undefined;
   if (base !== 10) throw new JinjaError('int with a base is not supported here');
-  const text = strip(v, null, true, true).replace(/(\d)_(?=\d)/g, '$1');
+  const text = digitsOf(v);
   if (/^[-+]?\d+$/.test(text)) return text.startsWith('-') ? -BigInt(text.slice(1)) : BigInt(text.replace('+', ''));
   const float = toFloat(v);
   return float !== undefined && Number.isFinite(float) ? BigInt(Math.trunc(float)) : undefined;
