@@ -44,7 +44,7 @@ export async function writeResults(
     const svg = await result.plot();
     await writeWhole(out, extname(out).toLowerCase() === '.svg' ? svg : await toPng(svg));
   }
-  for (const file of [csv, out]) if (file) context.print(`written: ${file}`);
+  for (const file of [csv, out]) if (file) context.printWritten(file);
   context.result(result.json);
 }
 

@@ -32,6 +32,11 @@ export class Context {
     if (!this.json) out.write(`${text}\n`);
   }
 
+  /** A file that now is there, for people; silent with --json. */
+  printWritten(file: string): void {
+    this.print(`written: ${printableLine(file)}`);
+  }
+
   /** A part of a line for people, as it comes; silent with --json. */
   printPart(text: string): void {
     if (!this.json) out.write(text);

@@ -2,6 +2,7 @@ import { z } from 'zod';
 import { openFolder } from '#platform';
 import { readExamples } from '../sav/data.ts';
 import { type ReportTask, renderReport } from '../sav/report/report.ts';
+import { printableLine } from '../text/printable.ts';
 import type { Register } from './command.ts';
 import { UsageError } from './context.ts';
 import { common, headCount } from './data.ts';
@@ -80,7 +81,7 @@ Examples:
         });
         await writeWhole(options.out, report);
         context.print(table(summaryHeader, results.map(summaryCells)));
-        context.print(`\n${seconds.toFixed(0)} s. Report: ${options.out}`);
+        context.print(`\n${seconds.toFixed(0)} s. Report: ${printableLine(options.out)}`);
         for (const { task, warnings } of results)
           for (const warning of warnings) context.note(`${task.name}: ${warning}`);
         context.result({ report: options.out, seconds, modelId: model.modelId, tasks: results.map(summaryJson) });

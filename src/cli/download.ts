@@ -4,6 +4,7 @@ import type { Command } from 'commander';
 import { Hub, type HubFile, type HubOptions, type HubSnapshot, isHubId } from '../checkpoint/hub.ts';
 import { neededFiles, neededShards, showSnapshot } from '../checkpoint/hub-files.ts';
 import { indexFile } from '../checkpoint/not-a-checkpoint.ts';
+import { printableLine } from '../text/printable.ts';
 import { downloadFolder, snapshotFolder } from './checkpoint-folder.ts';
 import type { Register } from './command.ts';
 import { type Context, UsageError } from './context.ts';
@@ -197,7 +198,7 @@ function report(
   context.print(
     `${showSnapshot(snapshot)}: ${files.length} files, ${size(total)}, verified; ${missing.length === 0 ? 'all of it was there' : `${missing.length} of them fetched now`}`,
   );
-  context.print(`in ${folder}; use it with: --model ${model}`);
+  context.print(`in ${printableLine(folder)}; use it with: --model ${model}`);
   context.result({
     repo,
     revision,

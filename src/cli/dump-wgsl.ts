@@ -14,6 +14,7 @@ import type { Model } from '../model/model.ts';
 import { storedDType } from '../model/price.ts';
 import { Processor } from '../model/processor/processor.ts';
 import type { Folder } from '../platform/types.ts';
+import { printableLine } from '../text/printable.ts';
 import { openCheckpointFolder } from './checkpoint-folder.ts';
 import type { Register } from './command.ts';
 import { UsageError } from './context.ts';
@@ -89,7 +90,9 @@ Examples:
           await writeWhole(join(out, 'index.json'), `${head},\n "dispatches": [\n${lines}\n ]\n}\n`);
           for (const file of files.keys())
             context.print(`${file.padEnd(36)} ${dispatches.filter((d) => d.file === file).length} x`);
-          context.print(`${files.size} texts, ${dispatches.length} dispatches: ${join(out, 'index.json')}`);
+          context.print(
+            `${files.size} texts, ${dispatches.length} dispatches: ${printableLine(join(out, 'index.json'))}`,
+          );
           context.result({ out, files: [...files.keys()], dispatches: dispatches.length });
         } finally {
           gpu.dispose();

@@ -8,6 +8,7 @@ import type { Example } from '../sav/features.ts';
 import { defaults, type FitOptions, fitClassifier, parity } from '../sav/fit.ts';
 import { type Evaluation, evaluate, matchLabel, naturalBench, selection, sugarCrepe } from '../sav/metrics.ts';
 import { renderReport } from '../sav/report/report.ts';
+import { printableLine } from '../text/printable.ts';
 import type { Register } from './command.ts';
 import { confusionText } from './confusion.ts';
 import { type Context, UsageError } from './context.ts';
@@ -148,7 +149,8 @@ Examples:
           const predicted = result.experiment.predictions;
           const rows = task.test.map((example, i) => ({ example, prediction: predicted[i] }));
           await writeWhole(options.csv, labelsCsv(rows, { header: true, truth: true }));
-          context.print(`\nwritten: ${options.csv}`);
+          context.print('');
+          context.printWritten(options.csv);
         }
         if (options.report) {
           const facts = [
@@ -159,7 +161,7 @@ Examples:
             options.report,
             await renderReport({ title: task.name, facts, tasks: [await reportTask(context, model, result, 12)] }),
           );
-          context.print(`\nReport: ${options.report}`);
+          context.print(`\nReport: ${printableLine(options.report)}`);
         }
         context.result({ metric, methods: rows, selection: found, ...summaryJson(result) });
       }),

@@ -137,7 +137,8 @@ Examples:
           `check ${train[index].source}: labelled ${label}, ${against} of ${heads} heads say otherwise, most ${suggested}`,
         ),
       );
-    context.print(`\nwrote ${out}`);
+    context.print('');
+    context.printWritten(out);
     context.result({
       file: out,
       modelId: data.modelId,

@@ -30,7 +30,7 @@ describe('text from outside', () => {
     const model = ['--model', 'test/fixtures/checkpoints/llava-f32'];
     const labels = [hostileTexts[0], hostileTexts[5]];
     const train = await rows('train.jsonl', [...labels, ...labels]);
-    const out = join(folder, 'hostile.safetensors');
+    const out = join(folder, 'hostile\nheadlight: all is well.safetensors');
     const query = ['--image', join(folder, name)];
     const runs = [
       await headlight('fit', '--train', train, '--out', out, '--heads', '3', ...model),
