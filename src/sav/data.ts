@@ -113,6 +113,10 @@ function prompts(rows: readonly Row[], promptSet: PromptSet, options: QuestionOp
   const standIn = options.question ?? (isMute && options.prompt === undefined ? theDefault(options) : undefined);
   return (row) => {
     const isAsked = !fieldsOfTemplate.includes(questionField) || hasQuestion(row);
+    if (!isAsked && !hasPicture(row))
+      throw new Error(
+        `has neither a picture nor a field '${questionField}'; it has ${fieldNames(row.fields)}; a picture's file goes into '${promptSet.imageFields[0]}'`,
+      );
     if (!isAsked && options.question === undefined && options.prompt !== undefined) return options.prompt;
     if (!isAsked && standIn === undefined)
       throw new Error(
