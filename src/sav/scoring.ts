@@ -186,9 +186,11 @@ export function dot(a: Float64Array, i: number, b: Float64Array, j: number, leng
 }
 
 export function checkLabelCount(features: HeadFeatures, exampleLabels: readonly string[]): void {
-  if (features.vectors.length !== exampleLabels.length) {
+  for (const [i, label] of (exampleLabels ?? []).entries())
+    if (typeof label !== 'string') throw new Error(`expected a text as label of example ${i + 1}, got ${label}`);
+  if (features.vectors.length !== exampleLabels?.length) {
     throw new Error(
-      `expected one label per example: ${features.vectors.length} examples, ${exampleLabels.length} labels`,
+      `expected one label per example: ${features.vectors.length} examples, ${exampleLabels?.length ?? 'no'} labels`,
     );
   }
 }

@@ -22,6 +22,19 @@ describe('fitClassifier', () => {
     },
   );
 
+  it('refuses labels and vectors that are not as types say', () => {
+    const { features, labels } = synthetic({ ...task, perLabel: 4 });
+    const without = (label: unknown) => labels.map((own, i) => (i === 2 ? label : own)) as string[];
+    for (const label of [undefined, null, 1])
+      expect(() => fitClassifier(features, without(label))).toThrow(
+        `expected a text as label of example 3, got ${label}`,
+      );
+    expect(() => fitClassifier(features, undefined as never)).toThrow('12 examples, no labels');
+    const { classifier } = fitClassifier(features, labels);
+    for (const vectors of [undefined, 'x.png', [...features.vectors[0]]])
+      expect(() => classifier.classify(vectors as never)).toThrow('the Float32Array that model.headVectors gives');
+  });
+
   it('classifies by Gaussian', () => {
     expect(accuracy({ k: 3, compare: 'gaussian', vote: 'soft' })).toBeGreaterThan(0.9);
   });
