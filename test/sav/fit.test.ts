@@ -95,6 +95,12 @@ describe('fitClassifier', () => {
     expect(Math.abs(stated - 0.5)).toBeLessThan(greatest - 0.5);
   });
 
+  it('names a few of many labels with one example', () => {
+    const many = Array.from({ length: 60 }, (_, c) => `class ${c}`);
+    const { features, labels } = synthetic({ ...task, labels: many, signal: {}, perLabel: 1 });
+    expect(() => fitClassifier(features, labels, { k: 'auto' })).toThrow(/'class 7' and 52 more have one: add another/);
+  });
+
   it('parity needs no leave-one-out: one example a label will do', () => {
     const { features, labels } = synthetic({ ...task, nLayers: 6, perLabel: 1 });
     const { classifier } = fitClassifier(features, labels, parity);
@@ -142,7 +148,7 @@ describe('fitClassifier', () => {
     expect(() => fitClassifier(features, labels, { k: 1, ranking })).toThrow("expected 6, 3 of 4, 'leave-one-out'");
     const single = pick(features, (i) => i < 4);
     expect(() => fitClassifier(single, labels.slice(0, 4), { k: 1, scoring: 'train', calibrate: true })).toThrow(
-      "'b', 'c' has one",
+      "'b', 'c' have one",
     );
   });
 });
