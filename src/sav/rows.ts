@@ -211,6 +211,10 @@ function decodeUtf8(bytes: Uint8Array, file: string): string {
   try {
     return new TextDecoder('utf-8', { fatal: true }).decode(bytes);
   } catch {
+    if (isPictureName(file))
+      throw new Error(
+        `${file}: is a picture, not rows; give a folder of class folders, or a CSV or JSON Lines that names pictures`,
+      );
     const isWide = (bytes[0] === 0xff && bytes[1] === 0xfe) || (bytes[0] === 0xfe && bytes[1] === 0xff);
     throw new Error(
       `${file}: is not UTF-8 text${isWide ? ' but UTF-16' : ''}; save it as UTF-8 (in Excel: “CSV UTF-8”)`,

@@ -142,6 +142,7 @@ describe('readData', () => {
     expect(await of('bytes.jsonl', '{"image": {"path": "a.png"}, "label": "x"}\n')).toMatch(
       /^bytes\.jsonl:1: field 'image': an object cannot stand here/,
     );
+    expect(await of('p.png', new Uint8Array([0x89, 0x50]))).toMatch(/^p\.png: is a picture, not rows; give a folder/);
     expect(await of('lable.csv', 'image,lable\na.png,x\n')).toMatch(
       /^lable\.csv:2: has no field 'label'; it has "image", "lable"/,
     );
