@@ -374,6 +374,11 @@ describe('commands on the embedded checkpoint', () => {
     expect(sav.confusion.flat().reduce((a: number, b: number) => a + b)).toBe(6);
   });
 
+  it('examples of help hold line ends that a shell makes', async () => {
+    const { stdout } = await headlight('generate', '--help');
+    expect(stdout).toContain("--raw-prompt --prompt $'USER: <image>\\nWhat is this? ASSISTANT:'");
+  });
+
   it('eval and similarity go on with one example a label, as fit does', async () => {
     const rows = (await readFile(join(tasks, 'warm-cool.train.jsonl'), 'utf8')).trim().split('\n');
     const first = ['warm', 'cool'].map((label) => rows.find((row) => JSON.parse(row).label === label)!);
