@@ -31,7 +31,7 @@ export const otherWeights = others.map(([file]) => file).filter((file) => !file.
 /** By ending, where the files can be listed. */
 const endings: readonly (readonly [RegExp, string])[] = [
   [/\.gguf$/i, 'is GGUF, the format of llama.cpp; give the safetensors checkpoint that it was made from'],
-  [/\.onnx(_data)?$/i, 'is ONNX; give the safetensors checkpoint that it was made from'],
+  [/\.onnx(_data)?$|^onnx$/i, 'is ONNX; give the safetensors checkpoint that it was made from'],
   [/\.(bin|pth|pt|ckpt)$/i, pickle],
   [/\.(npz|mlpackage|tflite|h5|msgpack)$/i, 'is another framework’s format; give the safetensors checkpoint'],
   [/\.safetensors$/i, `is there, but neither ${singleFile} nor ${indexFile}; rename it, or download the folder whole`],
@@ -58,6 +58,11 @@ async function whatElse(folder: Listed): Promise<string | undefined> {
 /** @throws CheckpointError for a folder without config.json, saying what it is. */
 export async function checkIsCheckpoint(folder: Listed): Promise<void> {
   if (await folder.has('config.json')) return;
+  for (const file of [singleFile, indexFile])
+    if (await folder.has(file))
+      throw new CheckpointError(
+        `${folder.location}: ${file} is there without its config.json; download the folder whole`,
+      );
   const what = await whatElse(folder);
   throw new CheckpointError(
     `${folder.location}: ${what ?? 'no config.json there; give a checkpoint folder as on the Hugging Face hub'}`,

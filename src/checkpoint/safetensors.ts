@@ -84,10 +84,14 @@ export function tensorBytes(name: string, header: SafetensorsHeader, bytes: Uint
 function headerLength(file: string, size: number, prefix: Uint8Array): number {
   if (size < 8 || prefix.length < 8)
     throw new CheckpointError(`${file}: ${size} bytes are too few for a safetensors file; download it again`);
+  if (size < 1024 && new TextDecoder().decode(prefix.subarray(0, 8)) === 'version ')
+    throw new CheckpointError(
+      `${file}: a Git LFS pointer, not the file itself; fetch it with: git lfs pull, or headlight download`,
+    );
   const length = new DataView(prefix.buffer, prefix.byteOffset, 8).getBigUint64(0, true);
   if (length > maxHeaderLength)
     throw new CheckpointError(
-      `${file}: says that its header has ${length} bytes, the format's limit is ${maxHeaderLength}: this is not a safetensors file (a Git LFS pointer, or another format renamed?)`,
+      `${file}: says that its header has ${length} bytes, the format's limit is ${maxHeaderLength}: this is not a safetensors file (another format renamed?)`,
     );
   if (8 + Number(length) > size)
     throw new CheckpointError(

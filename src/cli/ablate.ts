@@ -114,7 +114,7 @@ async function ofClassifier(context: Context, options: Options & { classifier: s
   const { prompt, labels } = classifier.data;
   const set = promptSetByName(classifier.data.promptSet).name as PromptSetName;
   const queries = await readData(context, options.data, { ...options, promptSet: set }, { prompt, known: labels });
-  const ofMean = await readMeanExamples(context, options);
+  const ofMean = await readMeanExamples(context, { ...options, promptSet: set }, prompt);
   const model = await openModel(context, options);
   checkFitted(context, classifier, options.classifier, model);
   const { text } = model.model.config;
@@ -152,8 +152,9 @@ const how = ({ position }: Options, means: Float32Array | undefined) => ({
   ...(position === 'last' && { positions: -1 }),
 });
 
-const readMeanExamples = async (context: Context, options: Options): Promise<Example[] | undefined> =>
-  options.mean === undefined ? undefined : readData(context, options.mean, options, { labels: 'optional' });
+/** @param prompt what pictures without a question of their own are asked: a classifier's. */
+const readMeanExamples = async (context: Context, options: Options, prompt?: string): Promise<Example[] | undefined> =>
+  options.mean === undefined ? undefined : readData(context, options.mean, options, { labels: 'optional', prompt });
 
 async function readMeans(
   context: Context,

@@ -52,7 +52,7 @@ type Metric = (typeof metrics)[number];
 interface Options extends ModelOptions, DataOptions, RefusalOptions {
   train: string;
   test: string;
-  heads: number | 'auto';
+  heads?: number | 'auto';
   method: Method[];
   metric?: Metric;
   csv?: string;
@@ -66,7 +66,7 @@ export const evalCommand: Register = (program, run) => {
     .description('Accuracy of SAVs on labelled queries, with a confusion matrix and baselines on the same data.')
     .requiredOption('--train <data>', `labelled examples: ${dataKinds}`)
     .requiredOption('--test <data>', 'labelled queries, the same')
-    .option('--heads <k>', 'attention heads that vote: a number, or auto', headCount, defaults.k)
+    .option('--heads <k>', `attention heads that vote: a number, or auto (default: ${defaults.k})`, headCount)
     .option('--method <names>', `separated by commas: ${methods.join(', ')}`, methodList, [
       'sav',
       'likeliest-label',

@@ -14,7 +14,7 @@ import { collect, integer, type ModelOptions, openModel, withCommonOptions } fro
 interface Options extends ModelOptions, DataOptions, OutputOptions {
   data: string[];
   measure: 'cosine' | 'cka';
-  select: number | 'auto';
+  select?: number | 'auto';
   top: number;
 }
 
@@ -28,7 +28,11 @@ export const similarityCommand: Register = (program, run) => {
       oneOf('cosine', 'cka'),
       'cosine',
     )
-    .option('--select <k>', 'heads that are chosen for each task: a number, or auto', headCount, defaults.k)
+    .option(
+      '--select <k>',
+      `heads that are chosen for each task: a number, or auto (default: ${defaults.k})`,
+      headCount,
+    )
     .option('--top <n>', 'heads to print, the most and the least alike', integer(1), 5)
     .addHelpText(
       'after',

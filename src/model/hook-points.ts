@@ -142,6 +142,10 @@ export type NamesFilter = string | readonly string[] | ((name: string) => boolea
 export function selectHooks(points: readonly HookPoint[], filter: NamesFilter): HookPoint[] {
   if (typeof filter === 'function') return points.filter((p) => filter(p.name));
   const patterns = typeof filter === 'string' ? [filter] : filter;
+  if (!Array.isArray(patterns) || patterns.some((pattern) => typeof pattern !== 'string'))
+    throw new InputError(
+      'namesFilter: give a name or glob (blocks.*.attn.hook_z), a list of them, or a function of the name',
+    );
   const wanted = new Set<HookPoint>();
   for (const pattern of patterns) {
     const matching = globMatcher(pattern);

@@ -1,9 +1,17 @@
+import { InputError } from './errors.ts';
+
 /** What a processor makes of a prompt and its pictures, and what a model runs on. */
 export interface ModelInput {
   /** Token ids after expansion: each visual stands for `tokens` placeholders in a row or, with separators, nearly so. */
   readonly inputIds: ArrayLike<number>;
   /** Images and videos, in the order of the prompt. */
   readonly visuals: readonly Visual[];
+}
+
+/** What types say, for callers without any. @throws InputError for a prompt that no processor has seen. */
+export function checkIsInput(input: ModelInput): void {
+  if (typeof input?.inputIds?.length !== 'number')
+    throw new InputError('expected a model input: what `await model.input({ prompt, images })` gives');
 }
 
 /** An image or a video as the vision tower is shown it. */

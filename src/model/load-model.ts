@@ -51,7 +51,7 @@ export async function loadModel(folder: Folder, options: LoadModelOptions): Prom
   const unused = loaded.ignored.filter(({ unknown }) => unknown).map(({ tensor }) => quote(tensor.name));
   if (unused.length)
     onWarning(
-      `${folder.location}: ${unused.length} tensors that this model has no use for were not loaded: ${unused.slice(0, 5).join(', ')}${unused.length > 5 ? ', …' : ''}`,
+      `${folder.location}: ${unused.length} ${unused.length === 1 ? 'tensor' : 'tensors'} that this model has no use for ${unused.length === 1 ? 'was' : 'were'} not loaded: ${unused.slice(0, 5).join(', ')}${unused.length > 5 ? ', …' : ''}`,
     );
   return {
     model: new Model(gpu, config, modelWeights(config, loaded)),

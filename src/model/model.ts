@@ -10,7 +10,7 @@ import type { Architecture } from './families/family.ts';
 import { Forward, type ModelWeights } from './forward.ts';
 import { type HookPoint, isOfVisuals } from './hook-points.ts';
 import { type HookRequest, Hooks } from './hooks.ts';
-import type { ModelInput } from './input.ts';
+import { checkIsInput, type ModelInput } from './input.ts';
 import type { KvCache } from './kv-cache.ts';
 import { indexOfNotFinite, notFinite } from './not-finite.ts';
 import { resolvePosSlice } from './positions.ts';
@@ -289,6 +289,7 @@ export class Model {
     cache?: KvCache,
     keep?: HookRequest['keep'],
   ): { hooks: Hooks; logits?: Tensor } {
+    for (const input of inputs) checkIsInput(input);
     const length = inputs[0]?.inputIds.length ?? 0;
     for (const input of inputs) this.#forward.check(input, length, cache);
     if (cache && cache.batch !== inputs.length)

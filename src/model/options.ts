@@ -5,7 +5,7 @@ import { InputError } from './errors.ts';
  * @param where the function, for the message. @throws InputError naming the option and the one that it may be meant for.
  */
 export function checkOptions(options: object, known: readonly string[], where: string): void {
-  const plain = (name: string) => name.replaceAll('_', '').toLowerCase();
+  const plain = (name: string) => name.replaceAll('_', '').toLowerCase().replace(/s$/, '');
   for (const name of Object.keys(options)) {
     if (known.includes(name)) continue;
     const meant = known.find((other) => plain(other) === plain(name));

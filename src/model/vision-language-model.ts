@@ -9,7 +9,7 @@ import { parseConfig } from './families/index.ts';
 import { type GenerateOptions, generate, PromptRun } from './generate.ts';
 import type { GenerationConfig } from './generation-config.ts';
 import type { GenerationSettings } from './generation-settings.ts';
-import { imagesFirst, type ModelInput, type Visual } from './input.ts';
+import { checkIsInput, imagesFirst, type ModelInput, type Visual } from './input.ts';
 import { requireJson } from './json.ts';
 import { type LoadedModel, type LoadModelOptions, loadModel } from './load-model.ts';
 import { type Model, splitHeadVectors } from './model.ts';
@@ -83,6 +83,24 @@ const textOptions = [
   ...['maxNewTokens', 'temperature', 'topP', 'topK', 'seed', 'generationConfig', 'signal', 'onToken'],
   ...['namesFilter', 'onActivations', 'posSlice', 'maxResultBytes', ...changeOptions],
 ];
+
+const promptFields = ['prompt', 'images', 'videos', 'source', 'imageNames', 'raw'];
+
+const kindOf = (value: unknown): string =>
+  value === null || Object(value) !== value
+    ? typeof value
+    : (Object.getPrototypeOf(value)?.constructor?.name ?? 'object');
+
+/** What types say, for callers without any: an `image` in the place of `images` would not be seen. @throws InputError */
+function checkPrompt(prompt: Prompt): void {
+  if (Object(prompt) !== prompt)
+    throw new InputError(`a prompt is an object, { prompt, images }, not ${kindOf(prompt)}`);
+  checkOptions(prompt, promptFields, 'prompt');
+  if (typeof prompt.prompt !== 'string') throw new InputError(`prompt: expected text, got ${kindOf(prompt.prompt)}`);
+  for (const name of ['images', 'videos'] as const)
+    if (prompt[name] !== undefined && !Array.isArray(prompt[name]))
+      throw new InputError(`${name}: expected a list, [${name.slice(0, -1)}], got ${kindOf(prompt[name])}`);
+}
 
 /**
  * A checkpoint ready to use: image files and text in; text, activations or head vectors out.
@@ -171,6 +189,7 @@ export class VisionLanguageModel {
 
   /** Decodes the pictures, wraps and tokenises the prompt. Throws where pictures and their marks do not match. */
   async input(prompt: Prompt): Promise<ModelInput> {
+    checkPrompt(prompt);
     try {
       return await this.#prepare(prompt);
     } catch (e) {
@@ -194,6 +213,8 @@ export class VisionLanguageModel {
   }
 
   async #decodeVideo(video: VideoSource, numbered: string): Promise<Video> {
+    if (Object(video) !== video || !('file' in video || Array.isArray(video.frames)))
+      throw new InputError(`${numbered}: give { file } or { frames: [images] }, not ${kindOf(video)}`);
     const name = video.name ?? numbered;
     if ('file' in video) {
       const label = typeof video.file === 'string' ? video.file : name;
@@ -243,6 +264,7 @@ export class VisionLanguageModel {
    * prompt and new tokens exceed the model's positions.
    */
   async *generate(input: ModelInput, options: TextOptions = {}): AsyncGenerator<string> {
+    checkIsInput(input);
     checkOptions(options, textOptions, 'generate');
     const { generationConfig: changes, maxNewTokens, onToken, ...rest } = options;
     const { endTokens, settings, file } = this.#generation(changes);

@@ -61,6 +61,8 @@ export async function decodeBytes(
   if (kind === 'gif') return decodeGif(bytes, label, maxPixels);
   if (kind === 'bmp') return decodeBmp(bytes, label, maxPixels);
   const read = kind && readers[kind];
+  if (!read && new TextDecoder().decode(bytes.subarray(0, 23)) === 'version https://git-lfs')
+    throw new ImageError(`${label}: a Git LFS pointer, not the picture itself; fetch it with: git lfs pull`);
   if (!read)
     throw new ImageError(`${label}: not a PNG, JPEG, WebP, GIF, BMP, TIFF or AVIF image; convert it to one of them`);
   const image = read(bytes, label);

@@ -1,12 +1,19 @@
 import { FileError } from './errors.ts';
 
+const onWindows = typeof process !== 'undefined' && process.platform === 'win32';
+
 /**
  * Checks a name that may come from a file of unknown origin: relative, `/` between segments, never out of the folder.
+ * A colon is refused on Windows alone, where it ends a drive's name; elsewhere folders may be called `colour:red`.
  * @throws FileError naming it.
  */
 export function checkName(name: string, location: string): string {
   const segments = name.split('/');
-  if (/[\\\0]/.test(name) || /^[a-z]+:/i.test(name) || segments.some((s) => s === '' || s === '.' || s === '..'))
+  if (
+    /[\\\0]/.test(name) ||
+    (onWindows && name.includes(':')) ||
+    segments.some((s) => s === '' || s === '.' || s === '..')
+  )
     throw new FileError(
       `${JSON.stringify(name)} is not a file name inside ${location}: it must be relative, without empty, "." or ".." segments`,
     );

@@ -353,6 +353,8 @@ export class SavClassifier {
 
   private checkVectors(vectors: Float32Array): void {
     const { nHeads, dHead } = this.data;
+    if (!(vectors instanceof Float32Array))
+      throw new Error('expected head vectors: the Float32Array that model.headVectors gives');
     const layers = vectors.length / (nHeads * dHead);
     if (!Number.isInteger(layers) || layers <= this.maxLayer) {
       throw new Error(

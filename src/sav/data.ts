@@ -1,7 +1,14 @@
 // Reading a task: a file of rows, JSON Lines or CSV, or a folder of pictures.
 import { quote } from '../checkpoint/errors.ts';
 import { contentOf, type Example, fingerprint } from './features.ts';
-import { type ExampleFolder, findPlace, type PictureFolders, type Place, readPlace } from './picture-files.ts';
+import {
+  type ExampleFolder,
+  findPlace,
+  folderOfExamples,
+  type PictureFolders,
+  type Place,
+  readPlace,
+} from './picture-files.ts';
 import { fillTemplate, type PromptSet, promptSets, templateFields } from './prompt-sets.ts';
 import { type BadRow, fieldNames, parseRows, questionField, type Row } from './rows.ts';
 import { twinsOf } from './same-vectors.ts';
@@ -24,9 +31,9 @@ export interface ReadOptions extends QuestionOptions {
   /** 'optional' for queries, whose answers nobody may know yet. Default: 'required'. */
   labels?: 'required' | 'optional';
   /** Where image paths are looked up. Default: beside the data file. */
-  imageFolder?: ExampleFolder;
+  imageFolder?: ExampleFolder | string | URL;
   /** A folder in which pictures may be too, given by absolute paths or by `..`. */
-  allowedFolder?: ExampleFolder;
+  allowedFolder?: ExampleFolder | string | URL;
   /** Told of each row that cannot be used, which is then left out. Default: the first such row is an error. */
   onBadRow?: BadRow;
 }
@@ -38,15 +45,24 @@ export interface ReadOptions extends QuestionOptions {
  * Paths are relative to the data file's own folder and may not leave it, so that a data file from a stranger
  * cannot pull private pictures into a report; images kept elsewhere need `imageFolder` or `allowedFolder`.
  * An optional field `candidates` (list of labels) limits the vote for that row.
+ * @param given the file's folder: its path or URL, or what `openFolder` returns
  * @throws {Error} `file:line: …` for the first line that is not what it should be.
  */
-export async function readExamples(folder: ExampleFolder, file: string, options: ReadOptions = {}): Promise<Example[]> {
+export async function readExamples(
+  given: ExampleFolder | string | URL,
+  file: string,
+  options: ReadOptions = {},
+): Promise<Example[]> {
+  if (typeof file !== 'string')
+    throw new Error("expected a data file's name after its folder: readExamples('data', 'train.jsonl')");
+  const folder = await folderOfExamples(given);
+  const { imageFolder, allowedFolder } = options;
   const promptSet: PromptSet = options.promptSet ?? promptSets.general;
   const bad = options.onBadRow ?? fail;
   const pictures: PictureFolders = {
-    folder: options.imageFolder ?? folder,
-    base: options.imageFolder ? '' : file.slice(0, file.lastIndexOf('/') + 1),
-    allowed: options.allowedFolder,
+    folder: imageFolder === undefined ? folder : await folderOfExamples(imageFolder),
+    base: imageFolder !== undefined ? '' : file.slice(0, file.lastIndexOf('/') + 1),
+    allowed: allowedFolder === undefined ? undefined : await folderOfExamples(allowedFolder),
   };
   const rows = parseRows(await folder.read(file), file, { promptSet, labels: options.labels ?? 'required', bad });
   const promptOf = prompts(rows, promptSet, options);
@@ -113,6 +129,10 @@ function prompts(rows: readonly Row[], promptSet: PromptSet, options: QuestionOp
   const standIn = options.question ?? (isMute && options.prompt === undefined ? theDefault(options) : undefined);
   return (row) => {
     const isAsked = !fieldsOfTemplate.includes(questionField) || hasQuestion(row);
+    if (!isAsked && !hasPicture(row))
+      throw new Error(
+        `has neither a picture nor a field '${questionField}'; it has ${fieldNames(row.fields)}; a picture's file goes into '${promptSet.imageFields[0]}'`,
+      );
     if (!isAsked && options.question === undefined && options.prompt !== undefined) return options.prompt;
     if (!isAsked && standIn === undefined)
       throw new Error(

@@ -141,6 +141,8 @@ export const exampleName = (example: Example): string =>
 /** What the model is shown of an example, read. */
 export async function show(example: Example): Promise<ShownExample> {
   const { source, prompt, images, loadImages, loadVideos } = example;
+  if (typeof loadImages !== 'function')
+    throw new Error('expected examples as readExamples gives them: { source, prompt, images, loadImages }');
   const named = isPicture(example); // a picture's error says its name, once is enough
   return {
     source: named ? undefined : source,

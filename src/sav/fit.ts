@@ -13,6 +13,7 @@ import {
   inseparableClasses,
   rankHeads,
   type Scoring,
+  someOf,
 } from './scoring.ts';
 import type { Vote } from './votes.ts';
 
@@ -187,7 +188,7 @@ function groupsOf(classes: ClassIndex, features: HeadFeatures, given: FitOptions
   const byInput = groupExamples({ ...features, contents: undefined }, given);
   const lost = inseparableClasses(classes, groups);
   if (lost.length <= inseparableClasses(classes, byInput).length) return { groups };
-  const note = `${lost.join(', ')}: only rows with the same picture and the same text are left out together`;
+  const note = `${someOf(lost)}: only rows with the same picture and the same text are left out together`;
   return { groups: byInput, note };
 }
 
@@ -211,7 +212,7 @@ function settle(classes: ClassIndex, groups: Groups, features: HeadFeatures, opt
       );
   } else if (single.length > 0) {
     notes.push(
-      `${single.join(', ')}: one example, which cannot be left out; the others are judged, and how well this label is told apart is not known`,
+      `${someOf(single)}: one example, which cannot be left out; the others are judged, and how well this label is told apart is not known`,
     );
   }
   const wide = hasSpread(groups, classes.counts, canLeave) && features.vectors.length > classes.labels.length;

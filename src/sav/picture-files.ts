@@ -1,8 +1,16 @@
 // Where the pictures of a row are, and that they are where the reader of the data file allows.
+import { openFolder } from '#platform';
 import type { Folder } from '../platform/types.ts';
 
 /** The part of a platform Folder that reading a task needs. */
 export type ExampleFolder = Pick<Folder, 'location' | 'read' | 'list' | 'nameOf'>;
+
+/** A folder as callers name it: a path or URL, or what `openFolder` returns. @throws {Error} where there is no such folder. */
+export async function folderOfExamples(given: ExampleFolder | string | URL): Promise<ExampleFolder> {
+  if (typeof given === 'string' || given instanceof URL) return openFolder(given);
+  if (typeof given?.read === 'function') return given;
+  throw new Error("expected a data file's folder: its path or URL, or what openFolder returns");
+}
 
 /** Where a data file's pictures may be. */
 export interface PictureFolders {

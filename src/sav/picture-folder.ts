@@ -3,7 +3,7 @@ import { quote } from '../checkpoint/errors.ts';
 import type { FolderEntry } from '../platform/types.ts';
 import { promptOfPicture, type QuestionOptions } from './data.ts';
 import type { Example } from './features.ts';
-import { type ExampleFolder, isPictureName, readPlace } from './picture-files.ts';
+import { type ExampleFolder, folderOfExamples, isPictureName, readPlace } from './picture-files.ts';
 
 export interface PictureFolderOptions extends QuestionOptions {
   /** 'required': the folder's subfolders are the classes. 'optional': all pictures in it are queries. Default: 'required'. */
@@ -23,9 +23,14 @@ const maxFiles = 2 ** 20;
  * Examples of a folder of class folders: `photos/cat/1.jpg` has the label `cat`, however deep it lies in `cat`. Classes come in
  * the order of their names, and pictures in that of their paths, both by code points. Hidden files are passed over; links are
  * followed; of files whose names are not those of pictures, `onNotice` is told.
+ * @param given its path or URL, or what `openFolder` returns
  * @throws {Error} naming the folder: no pictures, pictures beside class folders, `train` and `test` for classes.
  */
-export async function readPictureFolder(folder: ExampleFolder, options: PictureFolderOptions = {}): Promise<Example[]> {
+export async function readPictureFolder(
+  given: ExampleFolder | string | URL,
+  options: PictureFolderOptions = {},
+): Promise<Example[]> {
+  const folder = await folderOfExamples(given);
   const { location } = folder;
   const walk: Walk = { folder, pictures: [], others: [], onNotice: options.onNotice };
   if (options.labels === 'optional') {

@@ -1,6 +1,6 @@
 // Rows of a task's file, JSON Lines or CSV, hostile until checked: what they hold, not yet what it means.
 import { z } from 'zod';
-import { quote } from '../checkpoint/errors.ts';
+import { quote, quoteValue } from '../checkpoint/errors.ts';
 import { csvRows } from './csv.ts';
 import { isPictureName } from './picture-files.ts';
 import { type PromptSet, templateFields } from './prompt-sets.ts';
@@ -70,7 +70,7 @@ function withPictures(
       if (!speaks(row)) bad(`${row.source}: has no field '${image}' or '${videoField}' (null, where it is text alone)`);
       return speaks(row);
     });
-  const isName = (value: unknown) => typeof value === 'string' && isPictureName(value);
+  const isName = (value: unknown) => [value].flat().some((name) => typeof name === 'string' && isPictureName(name));
   const [other] = Object.entries(Object(first)).find(([, value]) => isName(value)) ?? [];
   if (other !== undefined)
     throw new Error(
@@ -131,7 +131,9 @@ function* tableRows(
     const more = cells.slice(columns.length);
     if (cells.length < columns.length || more.some((cell) => cell !== '')) {
       bad(
-        `${source}: has ${cells.length} cells, the header ${columns.length} columns; quote a cell that holds the delimiter`,
+        cells.length < columns.length
+          ? `${source}: has ${cells.length} of the header's ${columns.length} cells; leave a missing one empty, between delimiters`
+          : `${source}: has ${cells.length} cells, the header ${columns.length} columns; quote a cell that holds the delimiter`,
       );
       continue;
     }
@@ -178,7 +180,19 @@ function problemOf(error: z.ZodError, fields: unknown, source: string): string {
   const missing = issue.path.length === 1 && !Object.hasOwn(Object(fields), issue.path[0]);
   const field = issue.path.join('.');
   if (missing) return `${source}: has no field '${field}'; it has ${fieldNames(fields)}`;
-  return `${source}: ${field ? `field '${field}': ` : ''}${issue.message}`;
+  const what =
+    issue.code === 'invalid_union' ? `${kindOf(valueAt(fields, issue.path))} cannot stand here` : issue.message;
+  return `${source}: ${field ? `field '${field}': ` : ''}${what}`;
+}
+
+const valueAt = (fields: unknown, path: readonly PropertyKey[]): unknown =>
+  path.reduce<unknown>((value, key) => Object(value)[key], fields);
+
+/** A field's value, for people. In a table a list is what columns of one name make. */
+function kindOf(value: unknown): string {
+  if (value === '') return 'an empty text';
+  if (Array.isArray(value)) return value.length ? 'a list (or columns of one name)' : 'an empty list';
+  return typeof value === 'object' && value !== null ? 'an object' : quoteValue(value);
 }
 
 /** Names of a row's fields, as many as a line holds. */
@@ -197,6 +211,10 @@ function decodeUtf8(bytes: Uint8Array, file: string): string {
   try {
     return new TextDecoder('utf-8', { fatal: true }).decode(bytes);
   } catch {
+    if (isPictureName(file))
+      throw new Error(
+        `${file}: is a picture, not rows; give a folder of class folders, or a CSV or JSON Lines that names pictures`,
+      );
     const isWide = (bytes[0] === 0xff && bytes[1] === 0xfe) || (bytes[0] === 0xfe && bytes[1] === 0xff);
     throw new Error(
       `${file}: is not UTF-8 text${isWide ? ' but UTF-16' : ''}; save it as UTF-8 (in Excel: “CSV UTF-8”)`,

@@ -186,9 +186,11 @@ export function dot(a: Float64Array, i: number, b: Float64Array, j: number, leng
 }
 
 export function checkLabelCount(features: HeadFeatures, exampleLabels: readonly string[]): void {
-  if (features.vectors.length !== exampleLabels.length) {
+  for (const [i, label] of (exampleLabels ?? []).entries())
+    if (typeof label !== 'string') throw new Error(`expected a text as label of example ${i + 1}, got ${label}`);
+  if (features.vectors.length !== exampleLabels?.length) {
     throw new Error(
-      `expected one label per example: ${features.vectors.length} examples, ${exampleLabels.length} labels`,
+      `expected one label per example: ${features.vectors.length} examples, ${exampleLabels?.length ?? 'no'} labels`,
     );
   }
 }
@@ -202,12 +204,16 @@ export function inseparableClasses({ labels, classOf, counts }: ClassIndex, grou
     .map((label) => (counts[labels.indexOf(label)] > 1 ? `'${label}' (one picture, repeated)` : `'${label}'`));
 }
 
+/** As many names as a line holds. */
+export const someOf = (names: readonly string[]): string =>
+  names.length > 8 ? `${names.slice(0, 8).join(', ')} and ${names.length - 8} more` : names.join(', ');
+
 /** @throws {Error} naming the classes with a single example, or a single picture. */
 export function checkLeaveOneOut(classes: ClassIndex, groups: Groups): void {
   const single = inseparableClasses(classes, groups);
   if (single.length > 0) {
     throw new Error(
-      `leave-one-out needs two examples of each label that differ, ${single.join(', ')} has one: add another, or fit with scoring 'train' and a number of heads`,
+      `leave-one-out needs two examples of each label that differ, ${someOf(single)} ${single.length === 1 ? 'has' : 'have'} one: add another, or fit with scoring 'train' and a number of heads`,
     );
   }
 }

@@ -10,6 +10,7 @@ const folder = (...names: string[]) => ({
 it.each([
   [['model-q4.gguf'], /^there: "model-q4.gguf" is GGUF, the format of llama.cpp; give the safetensors/],
   [['config.json', 'decoder.onnx'], /"decoder.onnx" is ONNX/],
+  [['config.json', 'tokenizer.json', 'onnx'], /"onnx" is ONNX/],
   [
     ['adapter_config.json', 'adapter_model.safetensors'],
     /adapter_model.safetensors is an adapter \(LoRA\), not a model; merge/,
@@ -32,6 +33,9 @@ it.each([
 it('a folder of something else has no config.json', async () => {
   await expect(checkIsCheckpoint(folder('README.md'))).rejects.toThrow(
     'there: no config.json there; give a checkpoint',
+  );
+  await expect(checkIsCheckpoint(folder('model.safetensors', 'tokenizer.json'))).rejects.toThrow(
+    'there: model.safetensors is there without its config.json; download the folder whole',
   );
   await expect(checkIsCheckpoint(folder('config.json'))).resolves.toBeUndefined();
 });

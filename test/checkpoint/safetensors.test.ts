@@ -68,7 +68,11 @@ describe('a bad file is named, with what is wrong', () => {
     ['seven bytes', new Uint8Array(7), '7 bytes are too few'],
     ['a length of 2^64 - 1', file('{}', 0, 2n ** 64n - 1n), 'header has 18446744073709551615 bytes'],
     ['a header above the limit', file('{}', 0, 100_000_001n), "the format's limit is 100000000"],
-    ['a Git LFS pointer', new TextEncoder().encode('version https://git-lfs.github.com/spec/v1'), 'Git LFS pointer'],
+    [
+      'a Git LFS pointer',
+      new TextEncoder().encode('version https://git-lfs.github.com/spec/v1'),
+      'fetch it with: git lfs pull',
+    ],
     ['a header beyond the end', file('{}', 0, 3n), 'needs 11 bytes, the file has 10: it is truncated'],
     ['no header', file(''), 'does not begin with {'],
     ['a header that begins with a space', file(' {}'), 'does not begin with {'],

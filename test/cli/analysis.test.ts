@@ -152,6 +152,12 @@ describe('commands', () => {
     const mean = await result('ablate', ...asked, '--mean', data, ...images, '--heads', '1.5', '--position', 'last');
     expect(mean).toMatchObject({ replacedBy: 'its mean', position: 'last' });
     expect(mean.heads[0].change).toBeLessThan(0);
+    const rows = lines.map((line) => JSON.parse(line));
+    const bare = join(folder, 'bare.csv'); // without questions: those of the classifier
+    await writeFile(bare, ['image,label', ...rows.map(({ image, label }) => `${image},${label}`)].join('\n'));
+    const options = ['--classifier', file, '--data', data, ...images, '--heads', '1.5', '--mean'];
+    const { stderr } = await headlight('ablate', ...options, bare);
+    expect(stderr).not.toContain('no question is given');
     const same = await result('similarity', '--data', data, '--data', data, ...images, '--select', '2');
     expect(same).toMatchObject({ jaccard: 1 });
     for (const { similarity } of same.heads) expect(similarity).toBeCloseTo(1, 5);

@@ -427,6 +427,24 @@ describe('commands on the embedded checkpoint', () => {
     expect(wrong).toMatchObject({ code: 2, stderr: expect.stringContaining('--abstain') });
   });
 
+  it('examples of help hold line ends that a shell makes', async () => {
+    const { stdout } = await headlight('generate', '--help');
+    expect(stdout).toContain("--raw-prompt --prompt $'USER: <image>\\nWhat is this? ASSISTANT:'");
+  });
+
+  it('eval and similarity go on with one example a label, as fit does', async () => {
+    const rows = (await readFile(join(tasks, 'warm-cool.train.jsonl'), 'utf8')).trim().split('\n');
+    const first = ['warm', 'cool'].map((label) => rows.find((row) => JSON.parse(row).label === label)!);
+    const one = join(folder, 'one-each.jsonl');
+    await writeFile(one, first.join('\n'));
+    const images = ['--image-folder', tasks];
+    const evaluated = await headlight('eval', '--train', one, '--test', one, ...images, '--method', 'sav');
+    expect(evaluated.code, evaluated.stderr).toBe(0);
+    expect(evaluated.stderr).toContain('no label has two examples that differ: none can be left out');
+    const alike = await headlight('similarity', '--data', one, '--data', one, ...images);
+    expect(alike.code, alike.stderr).toBe(0);
+  }, 120_000);
+
   it('eval shows CLIP and SigLIP beside the other baselines', async () => {
     const [train, test] = [await subset('warm-cool.train.jsonl', 6), await subset('warm-cool.test.jsonl', 3)];
     const report = join(folder, 'encoders.html');

@@ -88,6 +88,17 @@ describe('readData', () => {
     ]);
   });
 
+  it('does not ask --question of rows that have no picture either', async () => {
+    const ids = await write('ids.csv', 'id,label\n1,x\n2,y\n');
+    const bare = /ids\.csv: 2 of 2 cannot be used/;
+    const { failure, context } = await read(ids, { question: 'Q?' });
+    expect(failure).toMatch(bare);
+    expect(context.notes[0]).toMatch(/ids\.csv:2: has neither a picture nor a field 'question'; .* into 'image'$/);
+    expect((await read(ids, {}, { prompt: 'fitted' })).failure).toMatch(bare);
+    const texts = await write('texts.csv', 'question,label\nOne?,x\nTwo?,y\n');
+    expect((await rowsOf(texts, { question: 'Q?' })).map(([, prompt]) => prompt)).toEqual(['One?', 'Two?']);
+  });
+
   it('lists the bad rows before anything is loaded, or goes on without them', async () => {
     const lines = [
       '{"image": "a.png", "question": "q", "label": "x"}',
@@ -121,6 +132,17 @@ describe('readData', () => {
     expect(await of('p.csv', 'path,label\na.png,x\n')).toMatch(
       /no row has 'image', but "path" holds what looks like a picture/,
     );
+    expect(await of('pictures.jsonl', '{"images": ["a.png"], "label": "x"}\n')).toMatch(
+      /no row has 'image', but "images" holds what looks like a picture; call it 'image'/,
+    );
+    expect(await of('short.csv', 'image,label\na.png\n')).toMatch(/^short\.csv:2: has 1 of the header's 2 cells; /);
+    expect(await of('twice.csv', 'image,label,label\na.png,x,y\n')).toMatch(
+      /^twice\.csv:2: field 'label': a list \(or columns of one name\) cannot stand here/,
+    );
+    expect(await of('bytes.jsonl', '{"image": {"path": "a.png"}, "label": "x"}\n')).toMatch(
+      /^bytes\.jsonl:1: field 'image': an object cannot stand here/,
+    );
+    expect(await of('p.png', new Uint8Array([0x89, 0x50]))).toMatch(/^p\.png: is a picture, not rows; give a folder/);
     expect(await of('lable.csv', 'image,lable\na.png,x\n')).toMatch(
       /^lable\.csv:2: has no field 'label'; it has "image", "lable"/,
     );

@@ -22,6 +22,25 @@ it.each([
   model.destroy();
 });
 
+it('refuses prompts that are not as types say, so that no picture is passed over', async () => {
+  const model = await VisionLanguageModel.load('tiny-llava', { gpu: gpu() });
+  const given = (prompt: unknown) => model.headVectors(prompt as { prompt: string });
+  try {
+    await expect(given({ image: [path], prompt: 'x' })).rejects.toThrow(
+      'prompt: no option image; did you mean images?',
+    );
+    await expect(given({ images: path, prompt: 'x' })).rejects.toThrow('images: expected a list, [image], got string');
+    await expect(given({ images: new Blob(), prompt: 'x' })).rejects.toThrow('[image], got Blob');
+    await expect(given({ images: [path], question: 'x' })).rejects.toThrow('prompt: no option question');
+    await expect(given({ images: [path] })).rejects.toThrow('prompt: expected text, got undefined');
+    await expect(given({ prompt: 5 })).rejects.toThrow('prompt: expected text, got number');
+    await expect(given({ prompt: 'x', videos: [path] })).rejects.toThrow(/^video 1: give \{ file \} or/);
+    for (const prompt of ['x', undefined, null]) await expect(given(prompt)).rejects.toThrow(/^a prompt is an object/);
+  } finally {
+    model.destroy();
+  }
+});
+
 it('refuses what is no checkpoint, and options that there are not', async () => {
   const load = (source: unknown, options: object = { gpu: gpu() }) =>
     VisionLanguageModel.load(source as string, options).then((model) => model.destroy());
@@ -49,6 +68,12 @@ it('loads the checkpoint of the package by name, and returns every hook where no
     await expect(model.runWithCache(input, { maxResultBytes: 1000 })).rejects.toThrow(
       /more than 1000: ask for fewer names/,
     );
+    await expect(model.runWithCache(input, { namesFilter: /hook_z/ } as object)).rejects.toThrow(
+      /^namesFilter: give a/,
+    );
+    const prompt = { prompt: 'Which colour?' };
+    for (const run of [() => model.runWithCache(prompt as never), () => model.generate(prompt as never).next()])
+      await expect(run()).rejects.toThrow('what `await model.input({ prompt, images })` gives');
     await expect(model.generate(input, { max_new_tokens: 3 } as object).next()).rejects.toThrow(
       'did you mean maxNewTokens?',
     );

@@ -67,6 +67,13 @@ describe('refuses', () => {
     );
   });
 
+  test('a Git LFS pointer', async () => {
+    const pointer = new TextEncoder().encode('version https://git-lfs.github.com/spec/v1\noid sha256:aa\nsize 9\n');
+    await expect(decodeImage(pointer, 'x.png')).rejects.toThrow(
+      'x.png: a Git LFS pointer, not the picture itself; fetch it with: git lfs pull',
+    );
+  });
+
   test.each(['images/photo.jpg', 'images/scene.png', 'images/lossless.webp', 'processor/adam7-2-8.png'])(
     '%s cut short anywhere',
     async (file) => {

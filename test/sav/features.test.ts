@@ -8,6 +8,11 @@ const image = Uint8Array.of(1, 2, 3);
 const examples = [example('one', { 'a.png': image }), example('two', { 'a.png': image })];
 
 describe('extractFeatures', () => {
+  it('says what an example is where it is given none', async () => {
+    const given = [{ images: ['x.png'], prompt: 'x' }] as never;
+    await expect(extractFeatures(new FakeModel(), given)).rejects.toThrow('expected examples as readExamples gives');
+  });
+
   it('runs the model once per example, and not at all for what the cache knows', async () => {
     const model = new FakeModel();
     const store = new MemoryFeatureStore();

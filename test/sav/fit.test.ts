@@ -22,6 +22,19 @@ describe('fitClassifier', () => {
     },
   );
 
+  it('refuses labels and vectors that are not as types say', () => {
+    const { features, labels } = synthetic({ ...task, perLabel: 4 });
+    const without = (label: unknown) => labels.map((own, i) => (i === 2 ? label : own)) as string[];
+    for (const label of [undefined, null, 1])
+      expect(() => fitClassifier(features, without(label))).toThrow(
+        `expected a text as label of example 3, got ${label}`,
+      );
+    expect(() => fitClassifier(features, undefined as never)).toThrow('12 examples, no labels');
+    const { classifier } = fitClassifier(features, labels);
+    for (const vectors of [undefined, 'x.png', [...features.vectors[0]]])
+      expect(() => classifier.classify(vectors as never)).toThrow('the Float32Array that model.headVectors gives');
+  });
+
   it('classifies by Gaussian', () => {
     expect(accuracy({ k: 3, compare: 'gaussian', vote: 'soft' })).toBeGreaterThan(0.9);
   });
@@ -82,6 +95,12 @@ describe('fitClassifier', () => {
     expect(Math.abs(stated - 0.5)).toBeLessThan(greatest - 0.5);
   });
 
+  it('names a few of many labels with one example', () => {
+    const many = Array.from({ length: 60 }, (_, c) => `class ${c}`);
+    const { features, labels } = synthetic({ ...task, labels: many, signal: {}, perLabel: 1 });
+    expect(() => fitClassifier(features, labels, { k: 'auto' })).toThrow(/'class 7' and 52 more have one: add another/);
+  });
+
   it('parity needs no leave-one-out: one example a label will do', () => {
     const { features, labels } = synthetic({ ...task, nLayers: 6, perLabel: 1 });
     const { classifier } = fitClassifier(features, labels, parity);
@@ -129,7 +148,7 @@ describe('fitClassifier', () => {
     expect(() => fitClassifier(features, labels, { k: 1, ranking })).toThrow("expected 6, 3 of 4, 'leave-one-out'");
     const single = pick(features, (i) => i < 4);
     expect(() => fitClassifier(single, labels.slice(0, 4), { k: 1, scoring: 'train', calibrate: true })).toThrow(
-      "'b', 'c' has one",
+      "'b', 'c' have one",
     );
   });
 });

@@ -30,6 +30,25 @@ const read = async (name: string, options: Parameters<typeof readPictureFolder>[
 };
 
 describe('readPictureFolder', () => {
+  it('takes folders by path, URL or opened, as readExamples does', async () => {
+    await put('named/cat/1.png');
+    await writeFile(join(root, 'named/t.csv'), 'image,label\ncat/1.png,cat\n');
+    const path = join(root, 'named');
+    for (const given of [path, pathToFileURL(path), pathToFileURL(path).href, await openFolder(path)]) {
+      const asked = { question: 'q' };
+      const [ofFolder] = await readPictureFolder(given, asked);
+      const [ofFile] = await readExamples(given, 't.csv', asked);
+      const [elsewhere] = await readExamples(root, 'named/t.csv', { ...asked, imageFolder: given });
+      for (const { loadImages } of [ofFolder, ofFile, elsewhere])
+        expect(new TextDecoder().decode((await loadImages())[0])).toBe('named/cat/1.png');
+    }
+    const folder = "expected a data file's folder: its path or URL, or what openFolder returns";
+    for (const given of [undefined, null, 5, {}])
+      for (const read of [() => readPictureFolder(given as never), () => readExamples(given as never, 't.csv')])
+        await expect(read()).rejects.toThrow(folder);
+    await expect(readExamples(join(path, 't.csv'), undefined as never)).rejects.toThrow("expected a data file's name");
+  });
+
   it('takes subfolders for classes, however deep pictures lie, by code points', async () => {
     await put(
       'a/dog/2.PNG',
