@@ -28,8 +28,10 @@ const others: readonly (readonly [file: string, what: string])[] = [
 /** Weights that `openCheckpoint` refuses with advice. */
 export const otherWeights = others.map(([file]) => file).filter((file) => !file.endsWith('_config.json'));
 
-/** By ending, where the files can be listed. */
+/** By name, most often its ending, where the files can be listed. */
 const endings: readonly (readonly [RegExp, string])[] = [
+  [/^snapshots$/, 'holds the checkpoint, in a folder for each revision; give one of these'],
+  [/^checkpoint-\d+$/, 'is a checkpoint of a training run; give that folder'],
   [/\.gguf$/i, 'is GGUF, the format of llama.cpp; give the safetensors checkpoint that it was made from'],
   [/\.onnx(_data)?$|^onnx$/i, 'is ONNX; give the safetensors checkpoint that it was made from'],
   [/\.(bin|pth|pt|ckpt)$/i, pickle],

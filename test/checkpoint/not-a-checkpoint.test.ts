@@ -11,6 +11,11 @@ it.each([
   [['model-q4.gguf'], /^there: "model-q4.gguf" is GGUF, the format of llama.cpp; give the safetensors/],
   [['config.json', 'decoder.onnx'], /"decoder.onnx" is ONNX/],
   [['config.json', 'tokenizer.json', 'onnx'], /"onnx" is ONNX/],
+  [['blobs', 'refs', 'snapshots'], /"snapshots" holds the checkpoint, in a folder for each revision/],
+  [
+    ['runs', 'checkpoint-500', 'checkpoint-1000'],
+    /"checkpoint-500" is a checkpoint of a training run; give that folder/,
+  ],
   [
     ['adapter_config.json', 'adapter_model.safetensors'],
     /adapter_model.safetensors is an adapter \(LoRA\), not a model; merge/,
