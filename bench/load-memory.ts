@@ -19,7 +19,7 @@ import { loadTensors, type TensorSpec } from '../src/checkpoint/load.ts';
 import { modelId } from '../src/checkpoint/model-id.ts';
 import { byteLength } from '../src/checkpoint/safetensors.ts';
 import { safetensorsHeader } from '../src/checkpoint/safetensors-writer.ts';
-import { openGpu } from '../src/kernels/gpu.ts';
+import { openGpu } from '../src/gpu/gpu.ts';
 
 const MiB = 2 ** 20;
 const dModel = 3072;

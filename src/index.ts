@@ -40,6 +40,12 @@ export {
 } from './analysis/words.ts';
 export { CheckpointError } from './checkpoint/errors.ts';
 export { writeSafetensors } from './checkpoint/safetensors-writer.ts';
+export type { Binding, Cost, Dispatch, Workgroups } from './gpu/dispatch.ts';
+export { DeviceLostError, KernelError, ShapeError } from './gpu/errors.ts';
+export { type Gpu, type GpuOptions, openGpu } from './gpu/gpu.ts';
+export { type ProfileRow, Profiler } from './gpu/profiler.ts';
+export type { Readback, Recorder, RecorderOptions } from './gpu/recorder.ts';
+export type { DType, Tensor, Weight } from './gpu/tensor.ts';
 export { type AttentionReference, type AttentionRow, softmax } from './kernels/attention/reference.ts';
 export { type CheckOptions, type CheckResult, type CheckRow, checkKernels } from './kernels/check/check.ts';
 export type {
@@ -50,12 +56,6 @@ export type {
   KernelOp,
   Kernels,
 } from './kernels/custom/kernels.ts';
-export type { Binding, Cost, Dispatch, Workgroups } from './kernels/dispatch.ts';
-export { DeviceLostError, KernelError, ShapeError } from './kernels/errors.ts';
-export { type Gpu, type GpuOptions, openGpu } from './kernels/gpu.ts';
-export { type ProfileRow, Profiler } from './kernels/profiler.ts';
-export type { Readback, Recorder, RecorderOptions } from './kernels/recorder.ts';
-export type { DType, Tensor, Weight } from './kernels/tensor.ts';
 export type { TextConfig } from './model/config/text.ts';
 export {
   DualEncoder,

@@ -1,5 +1,5 @@
 import { afterAll, beforeAll } from 'vitest';
-import { type Gpu, type GpuOptions, openGpu } from '../src/kernels/gpu.ts';
+import { type Gpu, type GpuOptions, openGpu } from '../src/gpu/gpu.ts';
 
 /** One device for a test file, opened before its tests and destroyed after them. */
 export function useGpu(options?: GpuOptions): () => Gpu {

@@ -1,6 +1,6 @@
 import { waitForGpu } from '#platform';
-import type { Gpu } from '../kernels/gpu.ts';
-import { type DType, elementCount, splitRows, type Tensor, type Weight } from '../kernels/tensor.ts';
+import type { Gpu } from '../gpu/gpu.ts';
+import { type DType, elementCount, splitRows, type Tensor, type Weight } from '../gpu/tensor.ts';
 import { batches, batchReader, type Checkpoint, type CheckpointTensor } from './checkpoint-files.ts';
 import { decodeFloats } from './decode.ts';
 import { CheckpointError } from './errors.ts';

@@ -1,4 +1,4 @@
-import { type Gpu, openGpu } from '../kernels/gpu.ts';
+import { type Gpu, openGpu } from '../gpu/gpu.ts';
 import { printableLine } from '../text/printable.ts';
 import { err, out } from './output.ts';
 import { type Progress, progressBar, progressLines } from './progress.ts';

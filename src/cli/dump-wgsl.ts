@@ -2,7 +2,7 @@ import { mkdir, readdir } from 'node:fs/promises';
 import { join } from 'node:path';
 import { openCheckpoint } from '../checkpoint/checkpoint-files.ts';
 import { checkSpecs } from '../checkpoint/specs.ts';
-import type { Capabilities } from '../kernels/capabilities.ts';
+import type { Capabilities } from '../gpu/capabilities.ts';
 import { listKernels } from '../kernels/custom/listing.ts';
 import type { Size } from '../model/anyres.ts';
 import { dryModel, recordStep } from '../model/dry-run.ts';

@@ -1,6 +1,6 @@
 // CLIP or SigLIP beside a generative model, for `eval`.
 import { basename } from 'node:path';
-import type { Gpu } from '../kernels/gpu.ts';
+import type { Gpu } from '../gpu/gpu.ts';
 import { DualEncoder } from '../model/dual-encoder.ts';
 import { parseDualConfig } from '../model/families/index.ts';
 import { requireJson } from '../model/json.ts';

@@ -1,6 +1,6 @@
 import { openCheckpoint } from '../checkpoint/checkpoint-files.ts';
 import { layoutDescriptions } from '../checkpoint/names.ts';
-import { elementCount } from '../kernels/tensor.ts';
+import { elementCount } from '../gpu/tensor.ts';
 import type { TextTowerConfig } from '../model/config/text-tower.ts';
 import type { ViTConfig } from '../model/config/vit.ts';
 import { dualHookPoints } from '../model/families/dual.ts';

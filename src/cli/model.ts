@@ -1,5 +1,5 @@
 import { type Command, InvalidArgumentError } from 'commander';
-import type { Gpu } from '../kernels/gpu.ts';
+import type { Gpu } from '../gpu/gpu.ts';
 import type { Size } from '../model/anyres.ts';
 import { VisionLanguageModel } from '../model/vision-language-model.ts';
 import { openCheckpointFolder } from './checkpoint-folder.ts';

@@ -1,4 +1,7 @@
 import { waitForGpu } from '#platform';
+import { GpuError, KernelError } from '../gpu/errors.ts';
+import type { Gpu } from '../gpu/gpu.ts';
+import { Profiler } from '../gpu/profiler.ts';
 import type { AttentionReference } from './attention/reference.ts';
 import { attentionBenchmarks } from './benchmarks/attention.ts';
 import type { BenchmarkGroup, PreparedGroup, Run } from './benchmarks/group.ts';
@@ -6,11 +9,8 @@ import { matmulBenchmarks } from './benchmarks/matmul.ts';
 import { measureRoofline, type Roofline } from './benchmarks/roofline.ts';
 import { rowBenchmarks } from './benchmarks/rows.ts';
 import { type AttentionKernel, checkKernelNames, type Kernels, kernelsOf } from './custom/kernels.ts';
-import { GpuError, KernelError } from './errors.ts';
-import type { Gpu } from './gpu.ts';
 import { guarded, runGuarded } from './guard.ts';
 import { failureOf } from './problem.ts';
-import { Profiler } from './profiler.ts';
 
 export interface BenchmarkRow {
   readonly group: string;

@@ -1,6 +1,6 @@
-import type { Gpu } from './gpu.ts';
-import type { Recorder } from './recorder.ts';
-import { byteSize, type DType, elementCount, type Tensor } from './tensor.ts';
+import type { Gpu } from '../gpu/gpu.ts';
+import type { Recorder } from '../gpu/recorder.ts';
+import { byteSize, type DType, elementCount, type Tensor } from '../gpu/tensor.ts';
 
 const guardWords = 256;
 const sentinel = 0x7fc5a5a5; // a NaN that no arithmetic makes

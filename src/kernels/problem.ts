@@ -1,11 +1,11 @@
+import type { Gpu } from '../gpu/gpu.ts';
+import type { Recorder } from '../gpu/recorder.ts';
+import type { Tensor } from '../gpu/tensor.ts';
 import type { AttentionReference } from './attention/reference.ts';
 import type { AttentionMask, Kernels } from './custom/kernels.ts';
-import type { Gpu } from './gpu.ts';
 import { type Guarded, guarded, runGuarded } from './guard.ts';
 import { nmse } from './nmse.ts';
 import type { MakeTensor } from './pseudo-random.ts';
-import type { Recorder } from './recorder.ts';
-import type { Tensor } from './tensor.ts';
 
 /**
  * One call of an operation on data of its own, and what it gives in float64: what kernels are held against, ours in the tests,

@@ -1,4 +1,4 @@
-import { byteSize, bytesPerElement, type DType, type Tensor, type Weight } from './tensor.ts';
+import { byteSize, bytesPerElement, type DType, type Tensor, type Weight } from '../gpu/tensor.ts';
 
 /** Seeded numbers in [-1, 1): a test that fails must fail again, and a benchmark see the same data in every run. */
 export function pseudoRandom(count: number, seed: number): Float32Array<ArrayBuffer> {

@@ -1,6 +1,6 @@
 // Whether an adapter's limits suffice for a checkpoint, and what to do where they do not.
 
-import type { Capabilities } from '../kernels/capabilities.ts';
+import type { Capabilities } from '../gpu/capabilities.ts';
 import { greatest } from '../kernels/extremes.ts';
 import type { TextConfig } from './config/text.ts';
 import type { RunPrice } from './dry-run.ts';

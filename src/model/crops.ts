@@ -1,5 +1,5 @@
 // What CLIP's and SigLIP's towers are shown: square crops of one size.
-import { elementCount } from '../kernels/tensor.ts';
+import { elementCount } from '../gpu/tensor.ts';
 import { InputError } from './errors.ts';
 import type { Visual } from './input.ts';
 

@@ -1,6 +1,6 @@
+import type { Recorder } from '../gpu/recorder.ts';
+import type { Tensor } from '../gpu/tensor.ts';
 import { matmul } from '../kernels/matmul/matmul.ts';
-import type { Recorder } from '../kernels/recorder.ts';
-import type { Tensor } from '../kernels/tensor.ts';
 import type { TextConfig } from './config/text.ts';
 import type { Hooks, Site } from './hooks.ts';
 import type { KvCache } from './kv-cache.ts';

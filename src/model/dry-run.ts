@@ -1,9 +1,9 @@
 // Runs of a model whose weights are not there, recorded by the same code as real ones: their shapes and buffers are exact.
 
-import type { Capabilities } from '../kernels/capabilities.ts';
-import { DryGpu } from '../kernels/dry-gpu.ts';
-import type { Recorder } from '../kernels/recorder.ts';
-import { type DType, elementCount, splitRows } from '../kernels/tensor.ts';
+import type { Capabilities } from '../gpu/capabilities.ts';
+import { DryGpu } from '../gpu/dry-gpu.ts';
+import type { Recorder } from '../gpu/recorder.ts';
+import { type DType, elementCount, splitRows } from '../gpu/tensor.ts';
 import { InputError } from './errors.ts';
 import type { Architecture, VisualShape } from './families/family.ts';
 import { modelWeights } from './forward.ts';

@@ -1,10 +1,10 @@
+import type { Recorder } from '../gpu/recorder.ts';
+import { rows, type Tensor } from '../gpu/tensor.ts';
 import type { Kernels } from '../kernels/custom/kernels.ts';
 import { gatherRows } from '../kernels/elementwise/elementwise.ts';
 import { embedding } from '../kernels/embedding/embedding.ts';
 import { greatest } from '../kernels/extremes.ts';
-import type { Recorder } from '../kernels/recorder.ts';
 import { keepText, splice } from '../kernels/splice/splice.ts';
-import { rows, type Tensor } from '../kernels/tensor.ts';
 import { decoder, unembed } from './decoder.ts';
 import { EditPlan } from './edits.ts';
 import { InputError } from './errors.ts';

@@ -1,5 +1,5 @@
+import type { Tensor } from '../gpu/tensor.ts';
 import { notFiniteFlag } from '../kernels/argmax/argmax.wgsl.ts';
-import type { Tensor } from '../kernels/tensor.ts';
 import { InputError } from './errors.ts';
 import { type GenerationSettings, type SamplingOptions, withSampling } from './generation-settings.ts';
 import type { ModelInput } from './input.ts';

@@ -1,5 +1,5 @@
-import type { Gpu } from '../kernels/gpu.ts';
-import type { Tensor } from '../kernels/tensor.ts';
+import type { Gpu } from '../gpu/gpu.ts';
+import type { Tensor } from '../gpu/tensor.ts';
 import type { TextConfig } from './config/text.ts';
 
 /**

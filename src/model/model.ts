@@ -1,9 +1,9 @@
+import type { Dispatch } from '../gpu/dispatch.ts';
+import type { Gpu } from '../gpu/gpu.ts';
+import type { Readback, Recorder } from '../gpu/recorder.ts';
+import type { Tensor } from '../gpu/tensor.ts';
 import { argmax } from '../kernels/argmax/argmax.ts';
 import { checkKernelsUsed } from '../kernels/custom/kernels.ts';
-import type { Dispatch } from '../kernels/dispatch.ts';
-import type { Gpu } from '../kernels/gpu.ts';
-import type { Readback, Recorder } from '../kernels/recorder.ts';
-import type { Tensor } from '../kernels/tensor.ts';
 import type { Edit } from './edits.ts';
 import { InputError, type NotFiniteError } from './errors.ts';
 import type { Architecture } from './families/family.ts';

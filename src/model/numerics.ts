@@ -1,5 +1,5 @@
 import { imageDecoder } from '#platform';
-import type { Gpu } from '../kernels/gpu.ts';
+import type { Gpu } from '../gpu/gpu.ts';
 
 /**
  * Counts the changes of what this code computes: to be raised with every change after which the same checkpoint and input

@@ -1,8 +1,9 @@
 // What a run is asked for, and what it gives.
+
+import type { Profiler } from '../gpu/profiler.ts';
+import type { Recorder } from '../gpu/recorder.ts';
+import type { Tensor } from '../gpu/tensor.ts';
 import type { Kernels } from '../kernels/custom/kernels.ts';
-import type { Profiler } from '../kernels/profiler.ts';
-import type { Recorder } from '../kernels/recorder.ts';
-import type { Tensor } from '../kernels/tensor.ts';
 import type { Edit } from './edits.ts';
 import { InputError } from './errors.ts';
 import type { HookPoint, NamesFilter } from './hook-points.ts';

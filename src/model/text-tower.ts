@@ -1,7 +1,7 @@
+import type { Recorder } from '../gpu/recorder.ts';
+import { rows, type Tensor, type Weight } from '../gpu/tensor.ts';
 import { gatherRows } from '../kernels/elementwise/elementwise.ts';
 import { embedding } from '../kernels/embedding/embedding.ts';
-import type { Recorder } from '../kernels/recorder.ts';
-import { rows, type Tensor, type Weight } from '../kernels/tensor.ts';
 import { visionEmbedding } from '../kernels/vision-embedding/vision-embedding.ts';
 import type { TextTowerConfig } from './config/text-tower.ts';
 import type { Hooks } from './hooks.ts';

@@ -1,3 +1,5 @@
+import type { Recorder } from '../gpu/recorder.ts';
+import { isBindable, reshape, type Tensor } from '../gpu/tensor.ts';
 import { attention } from '../kernels/attention/attention.ts';
 import { attentionPattern, attentionScores } from '../kernels/attention-pattern/attention-pattern.ts';
 import { attentionValues } from '../kernels/attention-values/attention-values.ts';
@@ -5,9 +7,7 @@ import { activation, add, gatedActivation } from '../kernels/elementwise/element
 import { headResult, headSum } from '../kernels/head-result/head-result.ts';
 import { matmul } from '../kernels/matmul/matmul.ts';
 import { layerNorm, normScale, rmsNorm } from '../kernels/norm/norm.ts';
-import type { Recorder } from '../kernels/recorder.ts';
 import { copyRows, rotaryEmbedding } from '../kernels/rotary/rotary.ts';
-import { isBindable, reshape, type Tensor } from '../kernels/tensor.ts';
 import type { BlockShape } from './config/block.ts';
 import { InputError } from './errors.ts';
 import type { Site } from './hooks.ts';

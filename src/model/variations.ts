@@ -1,8 +1,8 @@
+import type { Dispatch } from '../gpu/dispatch.ts';
+import type { Gpu } from '../gpu/gpu.ts';
+import { elementCount, rows, type Tensor } from '../gpu/tensor.ts';
 import { checkKernelsUsed } from '../kernels/custom/kernels.ts';
-import type { Dispatch } from '../kernels/dispatch.ts';
 import { gatherRows } from '../kernels/elementwise/elementwise.ts';
-import type { Gpu } from '../kernels/gpu.ts';
-import { elementCount, rows, type Tensor } from '../kernels/tensor.ts';
 import type { TextConfig } from './config/text.ts';
 import { type Edit, EditPlan, firstPosition } from './edits.ts';
 import type { Forward } from './forward.ts';

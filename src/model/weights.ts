@@ -1,4 +1,4 @@
-import type { Tensor, Weight } from '../kernels/tensor.ts';
+import type { Tensor, Weight } from '../gpu/tensor.ts';
 import type { BlockShape } from './config/block.ts';
 import type { TextConfig } from './config/text.ts';
 

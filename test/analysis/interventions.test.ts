@@ -4,7 +4,7 @@ import { ablate, ablateHeads, meanOutputs } from '../../src/analysis/ablation.ts
 import { knockOutImages } from '../../src/analysis/knockout.ts';
 import { patchHeads, patchResidual } from '../../src/analysis/patching.ts';
 import { measure, sweepHeadVectors } from '../../src/analysis/sweep.ts';
-import type { Dispatch } from '../../src/kernels/dispatch.ts';
+import type { Dispatch } from '../../src/gpu/dispatch.ts';
 import type { Edit } from '../../src/model/edits.ts';
 import type { ModelInput } from '../../src/model/input.ts';
 import { relativeError } from '../kernels/check.ts';

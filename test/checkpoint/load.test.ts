@@ -3,7 +3,7 @@ import { type Checkpoint, openCheckpoint } from '../../src/checkpoint/checkpoint
 import { CheckpointError } from '../../src/checkpoint/errors.ts';
 import { type LoadOptions, loadTensors, type TensorSpec } from '../../src/checkpoint/load.ts';
 import { type StoredTensor, tensorOf, writeSafetensors } from '../../src/checkpoint/safetensors-writer.ts';
-import type { Tensor } from '../../src/kernels/tensor.ts';
+import type { Tensor } from '../../src/gpu/tensor.ts';
 import { useGpu } from '../gpu.ts';
 import { MemoryFolder } from './memory-folder.ts';
 

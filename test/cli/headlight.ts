@@ -1,7 +1,7 @@
 import { execFile, spawn } from 'node:child_process';
 import { afterAll, vi } from 'vitest';
 import { runProgram } from '../../src/cli/program.ts';
-import { type Gpu, openGpu } from '../../src/kernels/gpu.ts';
+import { type Gpu, openGpu } from '../../src/gpu/gpu.ts';
 
 const command = ['--import', 'tsx', '-C', 'development', 'src/cli/main.ts'];
 

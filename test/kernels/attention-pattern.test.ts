@@ -1,10 +1,10 @@
 import { describe, expect, it } from 'vitest';
+import { openGpu } from '../../src/gpu/gpu.ts';
 import { attention } from '../../src/kernels/attention/attention.ts';
 import { attentionData, queryKeyArgs } from '../../src/kernels/attention/problem.ts';
 import { attentionCase, blocks, type Case } from '../../src/kernels/attention/reference.ts';
 import { attentionPattern, attentionScores } from '../../src/kernels/attention-pattern/attention-pattern.ts';
 import { attentionPatternProblems, attentionScoresProblem } from '../../src/kernels/attention-pattern/problem.ts';
-import { openGpu } from '../../src/kernels/gpu.ts';
 import { useGpu } from '../gpu.ts';
 import { expectSolved, nmse } from './check.ts';
 

@@ -1,4 +1,5 @@
 import { describe, expect, it } from 'vitest';
+import { rows } from '../../src/gpu/tensor.ts';
 import {
   type AttentionVariant,
   attention,
@@ -10,7 +11,6 @@ import { attentionData, attentionProblem } from '../../src/kernels/attention/pro
 import { attentionCase, blocks, type Case, sees } from '../../src/kernels/attention/reference.ts';
 import { segmentsOf, visiblePairs } from '../../src/kernels/attention/shapes.ts';
 import { errorOf } from '../../src/kernels/problem.ts';
-import { rows } from '../../src/kernels/tensor.ts';
 import { vectorWidth } from '../../src/kernels/vectors.ts';
 import { useGpu } from '../gpu.ts';
 import { expectSolved, nmse, random } from './check.ts';

@@ -1,8 +1,8 @@
 import { describe, expect, it } from 'vitest';
+import type { Dispatch } from '../../src/gpu/dispatch.ts';
 import { kernelBenchmarks, median, runKernelBenchmarks } from '../../src/kernels/benchmark.ts';
 import type { BenchmarkGroup, Run } from '../../src/kernels/benchmarks/group.ts';
 import { type CustomKernel, kernelOps } from '../../src/kernels/custom/kernels.ts';
-import type { Dispatch } from '../../src/kernels/dispatch.ts';
 import { add } from '../../src/kernels/elementwise/elementwise.ts';
 import { useGpu } from '../gpu.ts';
 import { nmse } from './check.ts';

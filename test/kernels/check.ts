@@ -1,9 +1,9 @@
 import { expect } from 'vitest';
-import type { Gpu } from '../../src/kernels/gpu.ts';
+import type { Gpu } from '../../src/gpu/gpu.ts';
+import type { Recorder } from '../../src/gpu/recorder.ts';
+import type { DType, Tensor, Weight } from '../../src/gpu/tensor.ts';
 import { runGuarded } from '../../src/kernels/guard.ts';
 import { type Problem, solve } from '../../src/kernels/problem.ts';
-import type { Recorder } from '../../src/kernels/recorder.ts';
-import type { DType, Tensor, Weight } from '../../src/kernels/tensor.ts';
 
 export { guarded } from '../../src/kernels/guard.ts';
 export { nmse } from '../../src/kernels/nmse.ts';

@@ -1,4 +1,5 @@
 import { describe, expect, it } from 'vitest';
+import type { DType } from '../../src/gpu/tensor.ts';
 import { headResult, headSum } from '../../src/kernels/head-result/head-result.ts';
 import {
   type HeadResultSizes,
@@ -6,7 +7,6 @@ import {
   headResultSizes,
   headSumProblems,
 } from '../../src/kernels/head-result/problem.ts';
-import type { DType } from '../../src/kernels/tensor.ts';
 import { useGpu } from '../gpu.ts';
 import { expectSolved, nmse, random, store, weightOf } from './check.ts';
 

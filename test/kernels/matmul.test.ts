@@ -1,9 +1,9 @@
 import { describe, expect, it, type TestContext } from 'vitest';
+import type { Weight } from '../../src/gpu/tensor.ts';
 import { activationNames } from '../../src/kernels/activation/activation.wgsl.ts';
 import { chooseMatmul, matmulObstacle } from '../../src/kernels/matmul/choose.ts';
 import { type MatmulVariant, matmul, matmulVariants } from '../../src/kernels/matmul/matmul.ts';
 import { type MatmulSizes, matmulProblem } from '../../src/kernels/matmul/problem.ts';
-import type { Weight } from '../../src/kernels/tensor.ts';
 import { useGpu } from '../gpu.ts';
 import { expectSolved, random, weightOf } from './check.ts';
 

@@ -1,5 +1,5 @@
 import { beforeAll, beforeEach, describe, expect, it } from 'vitest';
-import { ShapeError } from '../../src/kernels/errors.ts';
+import { ShapeError } from '../../src/gpu/errors.ts';
 import { chooseNorm, normCost, rmsNorm } from '../../src/kernels/norm/norm.ts';
 import type { NormVariant } from '../../src/kernels/norm/norm.wgsl.ts';
 import { normProblem, normScaleProblem } from '../../src/kernels/norm/problem.ts';

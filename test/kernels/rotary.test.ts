@@ -1,5 +1,5 @@
 import { describe, expect, it } from 'vitest';
-import { openGpu } from '../../src/kernels/gpu.ts';
+import { openGpu } from '../../src/gpu/gpu.ts';
 import { copyRowsProblems, rotaryProblem, rotaryProblems } from '../../src/kernels/rotary/problem.ts';
 import { copyRows, rotaryEmbedding } from '../../src/kernels/rotary/rotary.ts';
 import { useGpu } from '../gpu.ts';

@@ -1,7 +1,7 @@
 import { readFileSync } from 'node:fs';
 import { describe, expect, it } from 'vitest';
-import type { Capabilities } from '../../src/kernels/capabilities.ts';
-import { guaranteed } from '../../src/kernels/dry-gpu.ts';
+import type { Capabilities } from '../../src/gpu/capabilities.ts';
+import { guaranteed } from '../../src/gpu/dry-gpu.ts';
 import { bindable, checkAdapter, showBytes } from '../../src/model/adapter-fit.ts';
 import { dryModel, pricePrefill } from '../../src/model/dry-run.ts';
 import { parseConfig } from '../../src/model/families/index.ts';

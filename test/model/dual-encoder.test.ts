@@ -4,7 +4,7 @@ import { afterAll, beforeAll, describe, expect, it, vi } from 'vitest';
 import { decodeImage, openFolder } from '#platform';
 import entropy from '../../docs/examples/kernels/entropy.ts';
 import { temperatureSoftmax } from '../../docs/examples/kernels/temperature-softmax.ts';
-import { type Gpu, openGpu } from '../../src/kernels/gpu.ts';
+import { type Gpu, openGpu } from '../../src/gpu/gpu.ts';
 import { DualEncoder } from '../../src/model/dual-encoder.ts';
 import type { Visual } from '../../src/model/input.ts';
 import { checkpointNames, type Expected, fixturePath, readJsonFixture, readTensors } from '../fixtures.ts';

@@ -1,6 +1,6 @@
 // Edits against what they must equal: other weights, other runs, arithmetic.
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
-import type { Tensor } from '../../src/kernels/tensor.ts';
+import type { Tensor } from '../../src/gpu/tensor.ts';
 import type { TextConfig } from '../../src/model/config/text.ts';
 import { type Edit, type EditPositions, firstPosition } from '../../src/model/edits.ts';
 import { generate, PromptRun } from '../../src/model/generate.ts';

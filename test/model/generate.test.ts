@@ -1,6 +1,6 @@
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
 import { openFolder } from '#platform';
-import type { Recorder } from '../../src/kernels/recorder.ts';
+import type { Recorder } from '../../src/gpu/recorder.ts';
 import type { Edit } from '../../src/model/edits.ts';
 import { generate, PromptRun } from '../../src/model/generate.ts';
 import type { ModelInput } from '../../src/model/input.ts';

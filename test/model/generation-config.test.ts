@@ -1,6 +1,6 @@
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
 import { openFolder } from '#platform';
-import type { Recorder } from '../../src/kernels/recorder.ts';
+import type { Recorder } from '../../src/gpu/recorder.ts';
 import { generationConfig } from '../../src/model/generation-config.ts';
 import { describeGeneration } from '../../src/model/generation-report.ts';
 import { VisionLanguageModel } from '../../src/model/vision-language-model.ts';

@@ -3,7 +3,7 @@
 // compare with are transformers', made by test/reference/geometries.py.
 import { readdirSync, readFileSync } from 'node:fs';
 import { describe, expect, it } from 'vitest';
-import { bytesPerElement } from '../../src/kernels/tensor.ts';
+import { bytesPerElement } from '../../src/gpu/tensor.ts';
 import { dryModel, imageTokens, pricePrefill } from '../../src/model/dry-run.ts';
 import { parseConfig } from '../../src/model/families/index.ts';
 import { KvCache } from '../../src/model/kv-cache.ts';

@@ -1,6 +1,6 @@
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
 import { openFolder } from '#platform';
-import { type Gpu, openGpu } from '../../src/kernels/gpu.ts';
+import { type Gpu, openGpu } from '../../src/gpu/gpu.ts';
 import { InputError } from '../../src/model/errors.ts';
 import { parseConfig } from '../../src/model/families/index.ts';
 import type { ModelWeights } from '../../src/model/forward.ts';

@@ -2,8 +2,8 @@
 import { expect, it, vi } from 'vitest';
 import { openFolder } from '#platform';
 import entropy from '../../docs/examples/kernels/entropy.ts';
+import type { Recorder } from '../../src/gpu/recorder.ts';
 import { listKernels } from '../../src/kernels/custom/listing.ts';
-import type { Recorder } from '../../src/kernels/recorder.ts';
 import { dryModel, recordStep } from '../../src/model/dry-run.ts';
 import { generate } from '../../src/model/generate.ts';
 

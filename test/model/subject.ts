@@ -1,6 +1,6 @@
 // A tiny checkpoint with an input to edit.
 import { openFolder } from '#platform';
-import type { Gpu } from '../../src/kernels/gpu.ts';
+import type { Gpu } from '../../src/gpu/gpu.ts';
 import type { ModelInput } from '../../src/model/input.ts';
 import { type LoadedModel, loadModel } from '../../src/model/load-model.ts';
 import type { ActivationCache } from '../../src/model/run.ts';

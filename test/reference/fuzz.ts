@@ -3,7 +3,7 @@
 import { readdirSync, readFileSync } from 'node:fs';
 import { resolve } from 'node:path';
 import { openFolder } from '#platform';
-import { openGpu } from '../../src/kernels/gpu.ts';
+import { openGpu } from '../../src/gpu/gpu.ts';
 import { DualEncoder } from '../../src/model/dual-encoder.ts';
 import { generate } from '../../src/model/generate.ts';
 import { VisionLanguageModel } from '../../src/model/vision-language-model.ts';

@@ -2,7 +2,7 @@
 import { readFileSync } from 'node:fs';
 import { resolve } from 'node:path';
 import { openFolder } from '#platform';
-import { openGpu } from '../../src/kernels/gpu.ts';
+import { openGpu } from '../../src/gpu/gpu.ts';
 import { VisionLanguageModel } from '../../src/model/vision-language-model.ts';
 import { fixturePath } from '../fixtures.ts';
 import { greedyIds, type ScoreCase, scoresOf, type TextCase, wantedIds } from '../generation.ts';

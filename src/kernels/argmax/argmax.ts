@@ -1,8 +1,8 @@
-import type { Capabilities } from '../capabilities.ts';
+import type { Capabilities } from '../../gpu/capabilities.ts';
+import { KernelError, ShapeError } from '../../gpu/errors.ts';
+import { type Cost, type Recorder, read, readWrite } from '../../gpu/recorder.ts';
+import { expectDType, expectShape, type Tensor } from '../../gpu/tensor.ts';
 import { widthOf } from '../elementwise/per-element.ts';
-import { KernelError, ShapeError } from '../errors.ts';
-import { type Cost, type Recorder, read, readWrite } from '../recorder.ts';
-import { expectDType, expectShape, type Tensor } from '../tensor.ts';
 import { foldWorkgroups } from '../vectors.ts';
 import { type ArgmaxVariant, argmaxContract, argmaxWgsl } from './argmax.wgsl.ts';
 

@@ -1,6 +1,6 @@
+import { type Cost, floatBits, type Recorder, read, readWrite } from '../../gpu/recorder.ts';
+import { elementCount, expectDType, expectShape, type Tensor } from '../../gpu/tensor.ts';
 import { type Geometry, geometry, keysRead, type QueryKeyArgs, sizesOf, visiblePairs } from '../attention/shapes.ts';
-import { type Cost, floatBits, type Recorder, read, readWrite } from '../recorder.ts';
-import { elementCount, expectDType, expectShape, type Tensor } from '../tensor.ts';
 import { foldWorkgroups } from '../vectors.ts';
 import {
   attentionPatternWgsl,

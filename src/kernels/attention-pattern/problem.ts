@@ -1,8 +1,8 @@
+import { elementCount } from '../../gpu/tensor.ts';
 import { attentionCases, attentionData, queryKeyArgs } from '../attention/problem.ts';
 import { type Case, sees, softmax } from '../attention/reference.ts';
 import { byRow, type Problem, placeOf } from '../problem.ts';
 import { pseudoRandom } from '../pseudo-random.ts';
-import { elementCount } from '../tensor.ts';
 import { attentionPattern, attentionScores } from './attention-pattern.ts';
 
 /** What stands in the place of a masked score. */

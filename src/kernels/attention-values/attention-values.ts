@@ -1,7 +1,7 @@
+import { ShapeError } from '../../gpu/errors.ts';
+import { type Cost, type Recorder, read, readWrite } from '../../gpu/recorder.ts';
+import { expectDType, expectShape, type Tensor } from '../../gpu/tensor.ts';
 import { cachedText } from '../cached-text.ts';
-import { ShapeError } from '../errors.ts';
-import { type Cost, type Recorder, read, readWrite } from '../recorder.ts';
-import { expectDType, expectShape, type Tensor } from '../tensor.ts';
 import { foldWorkgroups, vectorWidth } from '../vectors.ts';
 import { attentionValuesContract, attentionValuesWgsl } from './attention-values.wgsl.ts';
 

@@ -1,7 +1,7 @@
+import type { Capabilities } from '../../gpu/capabilities.ts';
+import { type Cost, floatBits, type Recorder, read, readWrite } from '../../gpu/recorder.ts';
+import { expectDType, expectShape, type Tensor } from '../../gpu/tensor.ts';
 import { cachedText } from '../cached-text.ts';
-import type { Capabilities } from '../capabilities.ts';
-import { type Cost, floatBits, type Recorder, read, readWrite } from '../recorder.ts';
-import { expectDType, expectShape, type Tensor } from '../tensor.ts';
 import { type AttentionTile, attentionContract, attentionSplitWgsl, attentionTileWgsl } from './attention.wgsl.ts';
 import { type Geometry, geometry, keysRead, type QueryKeyArgs, sizesOf, visiblePairs } from './shapes.ts';
 

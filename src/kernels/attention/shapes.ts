@@ -1,5 +1,5 @@
-import { ShapeError } from '../errors.ts';
-import { expectDType, expectShape, type Tensor } from '../tensor.ts';
+import { ShapeError } from '../../gpu/errors.ts';
+import { expectDType, expectShape, type Tensor } from '../../gpu/tensor.ts';
 import { type VectorWidth, vectorWidth } from '../vectors.ts';
 import type { Mask } from './mask.wgsl.ts';
 

@@ -1,6 +1,6 @@
 import { waitForGpu } from '#platform';
-import type { Gpu } from '../gpu.ts';
-import { type Dispatch, read, readWrite } from '../recorder.ts';
+import type { Gpu } from '../../gpu/gpu.ts';
+import { type Dispatch, read, readWrite } from '../../gpu/recorder.ts';
 
 /** What the device reaches in the two simplest kernels: multiply-adds in registers, and a copy. */
 export interface Roofline {

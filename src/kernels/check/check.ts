@@ -1,5 +1,5 @@
+import type { Gpu } from '../../gpu/gpu.ts';
 import { checkKernelNames, type KernelOp, type Kernels, kernelsOf } from '../custom/kernels.ts';
-import type { Gpu } from '../gpu.ts';
 import { type Solution, solve } from '../problem.ts';
 import { problems } from './problems.ts';
 

@@ -1,8 +1,8 @@
+import { type Dispatch, read, readWrite, type Workgroups } from '../../gpu/dispatch.ts';
+import { KernelError } from '../../gpu/errors.ts';
+import type { DType, Tensor } from '../../gpu/tensor.ts';
 import type { AttentionReference } from '../attention/reference.ts';
-import { type Dispatch, read, readWrite, type Workgroups } from '../dispatch.ts';
-import { KernelError } from '../errors.ts';
 import { globMatcher } from '../glob.ts';
-import type { DType, Tensor } from '../tensor.ts';
 import { CustomSource } from './source.ts';
 
 /** A WGSL text of the user's own in the place of one of ours. docs/kernels.md says what it finds bound. */

@@ -1,4 +1,4 @@
-import { type Dispatch, storagesOf } from '../dispatch.ts';
+import { type Dispatch, storagesOf } from '../../gpu/dispatch.ts';
 import { declarations } from './source.ts';
 
 /** Texts by file name, and which dispatch runs which: what `dump-wgsl` writes. */

@@ -1,5 +1,5 @@
-import { KernelError } from '../errors.ts';
-import type { KernelSource } from '../pipeline-cache.ts';
+import { KernelError } from '../../gpu/errors.ts';
+import type { KernelSource } from '../../gpu/pipeline-cache.ts';
 
 interface Declaration {
   readonly binding: number;

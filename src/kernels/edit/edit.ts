@@ -1,7 +1,7 @@
+import { ShapeError } from '../../gpu/errors.ts';
+import { type Cost, floatBits, type Recorder } from '../../gpu/recorder.ts';
+import { elementCount, expectDType, expectShape, type Tensor } from '../../gpu/tensor.ts';
 import { perElement, type Width } from '../elementwise/per-element.ts';
-import { ShapeError } from '../errors.ts';
-import { type Cost, floatBits, type Recorder } from '../recorder.ts';
-import { elementCount, expectDType, expectShape, type Tensor } from '../tensor.ts';
 import { editBody, keptRow } from './edit.wgsl.ts';
 
 export { keptRow };

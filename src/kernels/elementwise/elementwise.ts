@@ -1,7 +1,7 @@
+import { ShapeError } from '../../gpu/errors.ts';
+import type { Cost, Recorder } from '../../gpu/recorder.ts';
+import { elementCount, expectDType, expectShape, type Tensor } from '../../gpu/tensor.ts';
 import { type Activation, activationFlops } from '../activation/activation.wgsl.ts';
-import { ShapeError } from '../errors.ts';
-import type { Cost, Recorder } from '../recorder.ts';
-import { elementCount, expectDType, expectShape, type Tensor } from '../tensor.ts';
 import { activationBody, addBody, gatedActivationBody, gatherRowsBody, placeColumnsBody } from './elementwise.wgsl.ts';
 import { perElement, type Width, widthOf } from './per-element.ts';
 

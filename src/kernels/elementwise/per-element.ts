@@ -1,5 +1,5 @@
-import { type Cost, type Recorder, read, readWrite } from '../recorder.ts';
-import type { DType, Tensor } from '../tensor.ts';
+import { type Cost, type Recorder, read, readWrite } from '../../gpu/recorder.ts';
+import type { DType, Tensor } from '../../gpu/tensor.ts';
 import { foldWorkgroups } from '../vectors.ts';
 
 /**

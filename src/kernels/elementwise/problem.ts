@@ -1,8 +1,8 @@
+import { elementCount } from '../../gpu/tensor.ts';
 import type { Activation } from '../activation/activation.wgsl.ts';
 import { referenceActivation } from '../activation/reference.ts';
 import { type Problem, placeOf } from '../problem.ts';
 import { pseudoRandom } from '../pseudo-random.ts';
-import { elementCount } from '../tensor.ts';
 import { activation, add, concatColumns, gatedActivation, gatherRows } from './elementwise.ts';
 
 type Shape = readonly number[];

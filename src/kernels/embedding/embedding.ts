@@ -1,6 +1,6 @@
+import type { Cost, Recorder } from '../../gpu/recorder.ts';
+import { bytesPerElement, type DType, expectDType, expectShape, type Tensor, type Weight } from '../../gpu/tensor.ts';
 import { perElement, widthOf } from '../elementwise/per-element.ts';
-import type { Cost, Recorder } from '../recorder.ts';
-import { bytesPerElement, type DType, expectDType, expectShape, type Tensor, type Weight } from '../tensor.ts';
 import { embeddingBody } from './embedding.wgsl.ts';
 
 /** The rows that are asked for are read once and written as f32. */

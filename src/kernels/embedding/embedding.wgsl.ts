@@ -1,5 +1,5 @@
+import type { DType } from '../../gpu/tensor.ts';
 import type { Width } from '../elementwise/per-element.ts';
-import type { DType } from '../tensor.ts';
 
 /**
  * Rows of a stored matrix by number, unpacked to f32 (for `perElement`).

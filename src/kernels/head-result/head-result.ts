@@ -1,5 +1,4 @@
-import { perElement, widthOf } from '../elementwise/per-element.ts';
-import { type Cost, type Recorder, read, readWrite } from '../recorder.ts';
+import { type Cost, type Recorder, read, readWrite } from '../../gpu/recorder.ts';
 import {
   bytesPerElement,
   type DType,
@@ -8,7 +7,8 @@ import {
   expectShape,
   type Tensor,
   type Weight,
-} from '../tensor.ts';
+} from '../../gpu/tensor.ts';
+import { perElement, widthOf } from '../elementwise/per-element.ts';
 import { vectorWidth } from '../vectors.ts';
 import { headResultContract, headResultWgsl, headSumBody, queriesPerThread } from './head-result.wgsl.ts';
 

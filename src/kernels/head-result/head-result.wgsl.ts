@@ -1,5 +1,5 @@
+import type { DType } from '../../gpu/tensor.ts';
 import type { Width } from '../elementwise/per-element.ts';
-import type { DType } from '../tensor.ts';
 import { dotProduct, type VectorWidth, vectorType } from '../vectors.ts';
 
 export interface HeadResultShape {

@@ -1,5 +1,5 @@
-import type { Capabilities } from '../capabilities.ts';
-import { ShapeError } from '../errors.ts';
+import type { Capabilities } from '../../gpu/capabilities.ts';
+import { ShapeError } from '../../gpu/errors.ts';
 import { baseThreads, matmulBaseWgsl } from './base.wgsl.ts';
 import type { MatmulTraits } from './matmul.wgsl.ts';
 import { type MatvecPlan, matvecWgsl } from './matvec.wgsl.ts';

@@ -1,7 +1,7 @@
+import { ShapeError } from '../../gpu/errors.ts';
+import { type Cost, type Recorder, read, readWrite } from '../../gpu/recorder.ts';
+import { bytesPerElement, elementCount, expectDType, expectShape, type Tensor, type Weight } from '../../gpu/tensor.ts';
 import { type Activation, activationFlops } from '../activation/activation.wgsl.ts';
-import { ShapeError } from '../errors.ts';
-import { type Cost, type Recorder, read, readWrite } from '../recorder.ts';
-import { bytesPerElement, elementCount, expectDType, expectShape, type Tensor, type Weight } from '../tensor.ts';
 import { foldWorkgroups } from '../vectors.ts';
 import { baseThreads } from './base.wgsl.ts';
 import {

@@ -1,4 +1,4 @@
-import { ShapeError } from '../errors.ts';
+import { ShapeError } from '../../gpu/errors.ts';
 import { taps } from './mix-rows.wgsl.ts';
 
 const { fround } = Math;

@@ -1,6 +1,6 @@
+import type { Cost, Recorder } from '../../gpu/recorder.ts';
+import { elementCount, expectDType, expectShape, type Tensor } from '../../gpu/tensor.ts';
 import { perElement, widthOf } from '../elementwise/per-element.ts';
-import type { Cost, Recorder } from '../recorder.ts';
-import { elementCount, expectDType, expectShape, type Tensor } from '../tensor.ts';
 import { mixRowsBody, taps } from './mix-rows.wgsl.ts';
 
 export { bilinearTaps } from './bilinear.ts';

@@ -1,7 +1,7 @@
+import { ShapeError } from '../../gpu/errors.ts';
+import type { Cost, Recorder } from '../../gpu/recorder.ts';
+import { expectDType, expectShape, type Tensor } from '../../gpu/tensor.ts';
 import { perElement } from '../elementwise/per-element.ts';
-import { ShapeError } from '../errors.ts';
-import type { Cost, Recorder } from '../recorder.ts';
-import { expectDType, expectShape, type Tensor } from '../tensor.ts';
 import { patchifyBody } from './patchify.wgsl.ts';
 
 const patchifyCost = (elements: number): Cost => ({ flops: 0, bytes: 8 * elements });

@@ -1,6 +1,6 @@
+import { elementCount } from '../../gpu/tensor.ts';
 import { type Problem, placeOf } from '../problem.ts';
 import { pseudoRandom } from '../pseudo-random.ts';
-import { elementCount } from '../tensor.ts';
 import { copyRows, rotaryEmbedding } from './rotary.ts';
 
 /** Where rows go in a cache: `batch` sequences of `capacity` rows, from `outRow` on in each. */

@@ -1,6 +1,6 @@
-import { ShapeError } from '../errors.ts';
-import { type Cost, type Recorder, read, readWrite } from '../recorder.ts';
-import { bytesPerElement, elementCount, expectDType, expectShape, type Tensor } from '../tensor.ts';
+import { ShapeError } from '../../gpu/errors.ts';
+import { type Cost, type Recorder, read, readWrite } from '../../gpu/recorder.ts';
+import { bytesPerElement, elementCount, expectDType, expectShape, type Tensor } from '../../gpu/tensor.ts';
 import { foldWorkgroups, vectorWidth } from '../vectors.ts';
 import { copyRowsContract, copyRowsWgsl, rotaryContract, rotaryWgsl } from './rotary.wgsl.ts';
 

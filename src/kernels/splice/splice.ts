@@ -1,6 +1,6 @@
+import type { Cost, Recorder } from '../../gpu/recorder.ts';
+import { expectDType, expectShape, type Tensor } from '../../gpu/tensor.ts';
 import { perElement, widthOf } from '../elementwise/per-element.ts';
-import type { Cost, Recorder } from '../recorder.ts';
-import { expectDType, expectShape, type Tensor } from '../tensor.ts';
 import { extraRow, keepText, spliceBody } from './splice.wgsl.ts';
 
 export { extraRow, keepText };

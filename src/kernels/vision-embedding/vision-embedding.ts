@@ -1,7 +1,7 @@
+import { ShapeError } from '../../gpu/errors.ts';
+import type { Cost, Recorder } from '../../gpu/recorder.ts';
+import { expectDType, expectShape, type Tensor } from '../../gpu/tensor.ts';
 import { perElement, widthOf } from '../elementwise/per-element.ts';
-import { ShapeError } from '../errors.ts';
-import type { Cost, Recorder } from '../recorder.ts';
-import { expectDType, expectShape, type Tensor } from '../tensor.ts';
 import { visionEmbeddingBody } from './vision-embedding.wgsl.ts';
 
 /** @param extra 1 with a class token, else 0 */

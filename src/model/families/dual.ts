@@ -1,6 +1,6 @@
 import { z } from 'zod';
-import type { Recorder } from '../../kernels/recorder.ts';
-import type { Tensor } from '../../kernels/tensor.ts';
+import type { Recorder } from '../../gpu/recorder.ts';
+import type { Tensor } from '../../gpu/tensor.ts';
 import { Settings } from '../config/settings.ts';
 import { parseTextTower, type TextTowerConfig } from '../config/text-tower.ts';
 import { parseViT, type ViTConfig } from '../config/vit.ts';

@@ -1,5 +1,5 @@
-import type { Recorder } from '../../kernels/recorder.ts';
-import type { Tensor } from '../../kernels/tensor.ts';
+import type { Recorder } from '../../gpu/recorder.ts';
+import type { Tensor } from '../../gpu/tensor.ts';
 import type { Size } from '../anyres.ts';
 import type { TextConfig } from '../config/text.ts';
 import type { HookPoint } from '../hook-points.ts';

@@ -1,12 +1,12 @@
 // What the LLaVA families share: a tower that sees square crops, a selection of its hidden states, a projector of two layers.
 // They differ in how a picture becomes crops and how the crops' features are packed into one row of tokens.
 import { z } from 'zod';
+import type { Recorder } from '../../gpu/recorder.ts';
+import type { Tensor } from '../../gpu/tensor.ts';
 import type { Activation } from '../../kernels/activation/activation.wgsl.ts';
 import type { Taps } from '../../kernels/mix-rows/bilinear.ts';
 import { mixRows } from '../../kernels/mix-rows/mix-rows.ts';
-import type { Recorder } from '../../kernels/recorder.ts';
 import { extraRow } from '../../kernels/splice/splice.ts';
-import type { Tensor } from '../../kernels/tensor.ts';
 import type { Size } from '../anyres.ts';
 import { type Settings, tokenId } from '../config/settings.ts';
 import { parseText, type TextConfig } from '../config/text.ts';

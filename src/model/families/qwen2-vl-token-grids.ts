@@ -1,5 +1,5 @@
 // Where Qwen2-VL's tokens and patches stand in a picture.
-import { elementCount } from '../../kernels/tensor.ts';
+import { elementCount } from '../../gpu/tensor.ts';
 import type { Visual } from '../input.ts';
 import { frameLabel, type PatchGrid, patchIndex, patchPlanes, type TokenGrid } from '../token-grids.ts';
 import { type Grid, inverse, layPatches, type QwenVisionConfig } from './qwen2-vl-grid.ts';

@@ -1,8 +1,8 @@
 import { z } from 'zod';
+import type { Recorder } from '../../gpu/recorder.ts';
+import { elementCount, reshape, type Tensor } from '../../gpu/tensor.ts';
 import { gatherRows } from '../../kernels/elementwise/elementwise.ts';
 import { matmul } from '../../kernels/matmul/matmul.ts';
-import type { Recorder } from '../../kernels/recorder.ts';
-import { elementCount, reshape, type Tensor } from '../../kernels/tensor.ts';
 import type { BlockShape } from '../config/block.ts';
 import { count, epsilon, headCount, layerCount, Settings, tokenId } from '../config/settings.ts';
 import { parseText, type TextConfig } from '../config/text.ts';

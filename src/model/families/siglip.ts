@@ -1,6 +1,6 @@
+import { reshape, type Tensor } from '../../gpu/tensor.ts';
 import { gatherRows } from '../../kernels/elementwise/elementwise.ts';
 import { matmul } from '../../kernels/matmul/matmul.ts';
-import { reshape, type Tensor } from '../../kernels/tensor.ts';
 import type { ViTConfig } from '../config/vit.ts';
 import { tokensPerCrop } from '../config/vit.ts';
 import { InputError } from '../errors.ts';

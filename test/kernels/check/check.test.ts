@@ -2,9 +2,9 @@ import { describe, expect, it } from 'vitest';
 import entropy from '../../../docs/examples/kernels/entropy.ts';
 import slidingWindow from '../../../docs/examples/kernels/sliding-window.ts';
 import temperature from '../../../docs/examples/kernels/temperature-softmax.ts';
+import type { Dispatch } from '../../../src/gpu/dispatch.ts';
 import { checkKernels } from '../../../src/kernels/check/check.ts';
 import { type AttentionKernel, type Kernels, kernelOps } from '../../../src/kernels/custom/kernels.ts';
-import type { Dispatch } from '../../../src/kernels/dispatch.ts';
 import { errorOf } from '../../../src/kernels/problem.ts';
 import { useGpu } from '../../gpu.ts';
 

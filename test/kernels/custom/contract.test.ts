@@ -1,13 +1,15 @@
 // docs/kernels.md against what the launchers record: bindings in order with names, access, dtypes and shapes; params; workgroups.
 import { readFileSync } from 'node:fs';
 import { describe, expect, it } from 'vitest';
+import type { Dispatch } from '../../../src/gpu/dispatch.ts';
+import type { Recorder } from '../../../src/gpu/recorder.ts';
+import type { DType, Tensor } from '../../../src/gpu/tensor.ts';
 import { argmax } from '../../../src/kernels/argmax/argmax.ts';
 import { attention, attentionVariants } from '../../../src/kernels/attention/attention.ts';
 import { attentionPattern, attentionScores } from '../../../src/kernels/attention-pattern/attention-pattern.ts';
 import { attentionValues } from '../../../src/kernels/attention-values/attention-values.ts';
 import { kernelOps, opOf } from '../../../src/kernels/custom/kernels.ts';
 import { declarations } from '../../../src/kernels/custom/source.ts';
-import type { Dispatch } from '../../../src/kernels/dispatch.ts';
 import { edit } from '../../../src/kernels/edit/edit.ts';
 import {
   activation,
@@ -22,10 +24,8 @@ import { matmul } from '../../../src/kernels/matmul/matmul.ts';
 import { mixRows } from '../../../src/kernels/mix-rows/mix-rows.ts';
 import { layerNorm, normScale, rmsNorm } from '../../../src/kernels/norm/norm.ts';
 import { patchify } from '../../../src/kernels/patchify/patchify.ts';
-import type { Recorder } from '../../../src/kernels/recorder.ts';
 import { copyRows, rotaryEmbedding } from '../../../src/kernels/rotary/rotary.ts';
 import { splice } from '../../../src/kernels/splice/splice.ts';
-import type { DType, Tensor } from '../../../src/kernels/tensor.ts';
 import { visionEmbedding } from '../../../src/kernels/vision-embedding/vision-embedding.ts';
 import { useGpu } from '../../gpu.ts';
 

@@ -1,10 +1,10 @@
 import { describe, expect, it } from 'vitest';
 import slidingWindow from '../../../docs/examples/kernels/sliding-window.ts';
+import { KernelError } from '../../../src/gpu/errors.ts';
+import { openGpu } from '../../../src/gpu/gpu.ts';
 import { attention } from '../../../src/kernels/attention/attention.ts';
 import type { AttentionKernel, Kernels } from '../../../src/kernels/custom/kernels.ts';
 import { add } from '../../../src/kernels/elementwise/elementwise.ts';
-import { KernelError } from '../../../src/kernels/errors.ts';
-import { openGpu } from '../../../src/kernels/gpu.ts';
 import { useGpu } from '../../gpu.ts';
 
 const gpu = useGpu();

@@ -1,7 +1,7 @@
 import { waitForGpu } from '#platform';
+import { checkKernelNames, type Kernels, kernelFor, replaceDispatch } from '../kernels/custom/kernels.ts';
 import { roundedSize, takeBestFit } from './buffer-pool.ts';
 import type { GpuContext } from './context.ts';
-import { checkKernelNames, type Kernels, kernelFor, replaceDispatch } from './custom/kernels.ts';
 import { type Cost, type Dispatch, storagesOf } from './dispatch.ts';
 import { KernelError, ShapeError } from './errors.ts';
 import { assignSlots, lifetimes, type Use } from './memory-plan.ts';

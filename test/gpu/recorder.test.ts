@@ -1,9 +1,9 @@
 import { describe, expect, it } from 'vitest';
-import { DeviceLostError, KernelError } from '../../src/kernels/errors.ts';
-import { openGpu } from '../../src/kernels/gpu.ts';
-import { Profiler } from '../../src/kernels/profiler.ts';
-import { type Recorder, read, readWrite } from '../../src/kernels/recorder.ts';
-import { rows, type Tensor } from '../../src/kernels/tensor.ts';
+import { DeviceLostError, KernelError } from '../../src/gpu/errors.ts';
+import { openGpu } from '../../src/gpu/gpu.ts';
+import { Profiler } from '../../src/gpu/profiler.ts';
+import { type Recorder, read, readWrite } from '../../src/gpu/recorder.ts';
+import { rows, type Tensor } from '../../src/gpu/tensor.ts';
 import { useGpu } from '../gpu.ts';
 
 const gpu = useGpu();

@@ -1,8 +1,8 @@
 import { requestAdapter } from '#platform';
+import type { Kernels } from '../kernels/custom/kernels.ts';
 import { BufferPool } from './buffer-pool.ts';
 import { type Capabilities, describeDevice, deviceDescriptor } from './capabilities.ts';
 import type { GpuContext } from './context.ts';
-import type { Kernels } from './custom/kernels.ts';
 import { DeviceLostError, GpuError, ShapeError } from './errors.ts';
 import { PipelineCache } from './pipeline-cache.ts';
 import { Recorder, type RecorderOptions } from './recorder.ts';
