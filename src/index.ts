@@ -47,7 +47,6 @@ export { type ProfileRow, Profiler } from './gpu/profiler.ts';
 export type { Readback, Recorder, RecorderOptions } from './gpu/recorder.ts';
 export type { DType, Tensor, Weight } from './gpu/tensor.ts';
 export { type AttentionReference, type AttentionRow, softmax } from './kernels/attention/reference.ts';
-export { type CheckOptions, type CheckResult, type CheckRow, checkKernels } from './kernels/check/check.ts';
 export type {
   AttentionKernel,
   AttentionMask,
@@ -118,3 +117,4 @@ export { type Fit, type FitOptions, fitClassifier, parity } from './sav/fit.ts';
 export { type Evaluation, evaluate, type Selection, selection, wilsonInterval } from './sav/metrics.ts';
 export { type PictureFolderOptions, readPictureFolder } from './sav/picture-folder.ts';
 export { renderReport } from './sav/report/report.ts';
+export { type CheckOptions, type CheckResult, type CheckRow, checkKernels } from './verify/check.ts';

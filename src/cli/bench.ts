@@ -1,6 +1,6 @@
 import { availableParallelism } from 'node:os';
-import { type BenchmarkResult, type BenchmarkRow, benchmarkGroups, runKernelBenchmarks } from '../kernels/benchmark.ts';
-import { type CheckResult, checkKernels } from '../kernels/check/check.ts';
+import { type BenchmarkResult, type BenchmarkRow, benchmarkGroups, runKernelBenchmarks } from '../verify/benchmark.ts';
+import { type CheckResult, checkKernels } from '../verify/check.ts';
 import type { Register } from './command.ts';
 import { UsageError } from './context.ts';
 import { csvCell } from './csv.ts';

@@ -1,10 +1,10 @@
 import type { Gpu } from '../gpu/gpu.ts';
 import type { Recorder } from '../gpu/recorder.ts';
 import type { Tensor } from '../gpu/tensor.ts';
+import { type Guarded, guarded, runGuarded } from '../verify/guard.ts';
+import { nmse } from '../verify/nmse.ts';
 import type { AttentionReference } from './attention/reference.ts';
 import type { AttentionMask, Kernels } from './custom/kernels.ts';
-import { type Guarded, guarded, runGuarded } from './guard.ts';
-import { nmse } from './nmse.ts';
 import type { MakeTensor } from './pseudo-random.ts';
 
 /**

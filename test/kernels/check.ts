@@ -2,12 +2,12 @@ import { expect } from 'vitest';
 import type { Gpu } from '../../src/gpu/gpu.ts';
 import type { Recorder } from '../../src/gpu/recorder.ts';
 import type { DType, Tensor, Weight } from '../../src/gpu/tensor.ts';
-import { runGuarded } from '../../src/kernels/guard.ts';
 import { type Problem, solve } from '../../src/kernels/problem.ts';
+import { runGuarded } from '../../src/verify/guard.ts';
 
-export { guarded } from '../../src/kernels/guard.ts';
-export { nmse } from '../../src/kernels/nmse.ts';
 export { pseudoRandom as random } from '../../src/kernels/pseudo-random.ts';
+export { guarded } from '../../src/verify/guard.ts';
+export { nmse } from '../../src/verify/nmse.ts';
 
 /** Fails the test where our kernel does not solve the problem. */
 export async function expectSolved<Variant>(

@@ -1,9 +1,9 @@
 import { type Recorder, read, readWrite } from '../../gpu/recorder.ts';
 import type { Tensor } from '../../gpu/tensor.ts';
-import { matmulObstacle } from '../matmul/choose.ts';
-import { type MatmulVariant, matmulVariants } from '../matmul/matmul.ts';
-import type { WeightDType } from '../matmul/matmul.wgsl.ts';
-import { matmulProblem } from '../matmul/problem.ts';
+import { matmulObstacle } from '../../kernels/matmul/choose.ts';
+import { type MatmulVariant, matmulVariants } from '../../kernels/matmul/matmul.ts';
+import type { WeightDType } from '../../kernels/matmul/matmul.wgsl.ts';
+import { matmulProblem } from '../../kernels/matmul/problem.ts';
 import { type BenchmarkGroup, groupOf, variantsOf } from './group.ts';
 
 /** The embedded checkpoint's sizes, the one that the literature of this repository quotes, and LLaVA-1.5-7B's. */

@@ -1,6 +1,6 @@
-import type { Gpu } from '../../gpu/gpu.ts';
-import { checkKernelNames, type KernelOp, type Kernels, kernelsOf } from '../custom/kernels.ts';
-import { type Solution, solve } from '../problem.ts';
+import type { Gpu } from '../gpu/gpu.ts';
+import { checkKernelNames, type KernelOp, type Kernels, kernelsOf } from '../kernels/custom/kernels.ts';
+import { type Solution, solve } from '../kernels/problem.ts';
 import { problems } from './problems.ts';
 
 export interface CheckRow extends Solution {

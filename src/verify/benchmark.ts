@@ -2,15 +2,15 @@ import { waitForGpu } from '#platform';
 import { GpuError, KernelError } from '../gpu/errors.ts';
 import type { Gpu } from '../gpu/gpu.ts';
 import { Profiler } from '../gpu/profiler.ts';
-import type { AttentionReference } from './attention/reference.ts';
+import type { AttentionReference } from '../kernels/attention/reference.ts';
+import { type AttentionKernel, checkKernelNames, type Kernels, kernelsOf } from '../kernels/custom/kernels.ts';
+import { failureOf } from '../kernels/problem.ts';
 import { attentionBenchmarks } from './benchmarks/attention.ts';
 import type { BenchmarkGroup, PreparedGroup, Run } from './benchmarks/group.ts';
 import { matmulBenchmarks } from './benchmarks/matmul.ts';
 import { measureRoofline, type Roofline } from './benchmarks/roofline.ts';
 import { rowBenchmarks } from './benchmarks/rows.ts';
-import { type AttentionKernel, checkKernelNames, type Kernels, kernelsOf } from './custom/kernels.ts';
 import { guarded, runGuarded } from './guard.ts';
-import { failureOf } from './problem.ts';
 
 export interface BenchmarkRow {
   readonly group: string;

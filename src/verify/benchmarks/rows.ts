@@ -1,26 +1,26 @@
-import { argmaxProblem } from '../argmax/problem.ts';
-import { attentionCase } from '../attention/reference.ts';
-import { attentionPatternProblem, attentionScoresProblem } from '../attention-pattern/problem.ts';
-import { attentionValuesProblem } from '../attention-values/problem.ts';
-import type { KernelOp } from '../custom/kernels.ts';
-import { editProblem } from '../edit/problem.ts';
+import { argmaxProblem } from '../../kernels/argmax/problem.ts';
+import { attentionCase } from '../../kernels/attention/reference.ts';
+import { attentionPatternProblem, attentionScoresProblem } from '../../kernels/attention-pattern/problem.ts';
+import { attentionValuesProblem } from '../../kernels/attention-values/problem.ts';
+import type { KernelOp } from '../../kernels/custom/kernels.ts';
+import { editProblem } from '../../kernels/edit/problem.ts';
 import {
   activationProblem,
   addProblem,
   concatColumnsProblem,
   gatedActivationProblem,
   gatherRowsProblem,
-} from '../elementwise/problem.ts';
-import { embeddingProblem } from '../embedding/problem.ts';
-import { type HeadResultSizes, headResultProblem, headSumProblem } from '../head-result/problem.ts';
-import { mixRowsProblem } from '../mix-rows/problem.ts';
-import { chooseNorm } from '../norm/norm.ts';
-import { type NormSizes, normProblem, normScaleProblem } from '../norm/problem.ts';
-import { patchifyProblem } from '../patchify/problem.ts';
-import type { Problem } from '../problem.ts';
-import { copyRowsProblem, rotaryProblem } from '../rotary/problem.ts';
-import { spliceProblem } from '../splice/problem.ts';
-import { visionEmbeddingProblem } from '../vision-embedding/problem.ts';
+} from '../../kernels/elementwise/problem.ts';
+import { embeddingProblem } from '../../kernels/embedding/problem.ts';
+import { type HeadResultSizes, headResultProblem, headSumProblem } from '../../kernels/head-result/problem.ts';
+import { mixRowsProblem } from '../../kernels/mix-rows/problem.ts';
+import { chooseNorm } from '../../kernels/norm/norm.ts';
+import { type NormSizes, normProblem, normScaleProblem } from '../../kernels/norm/problem.ts';
+import { patchifyProblem } from '../../kernels/patchify/problem.ts';
+import type { Problem } from '../../kernels/problem.ts';
+import { copyRowsProblem, rotaryProblem } from '../../kernels/rotary/problem.ts';
+import { spliceProblem } from '../../kernels/splice/problem.ts';
+import { visionEmbeddingProblem } from '../../kernels/vision-embedding/problem.ts';
 import { type BenchmarkGroup, groupOf } from './group.ts';
 
 /**

@@ -1,12 +1,12 @@
 import { describe, expect, it } from 'vitest';
-import entropy from '../../../docs/examples/kernels/entropy.ts';
-import slidingWindow from '../../../docs/examples/kernels/sliding-window.ts';
-import temperature from '../../../docs/examples/kernels/temperature-softmax.ts';
-import type { Dispatch } from '../../../src/gpu/dispatch.ts';
-import { checkKernels } from '../../../src/kernels/check/check.ts';
-import { type AttentionKernel, type Kernels, kernelOps } from '../../../src/kernels/custom/kernels.ts';
-import { errorOf } from '../../../src/kernels/problem.ts';
-import { useGpu } from '../../gpu.ts';
+import entropy from '../../docs/examples/kernels/entropy.ts';
+import slidingWindow from '../../docs/examples/kernels/sliding-window.ts';
+import temperature from '../../docs/examples/kernels/temperature-softmax.ts';
+import type { Dispatch } from '../../src/gpu/dispatch.ts';
+import { type AttentionKernel, type Kernels, kernelOps } from '../../src/kernels/custom/kernels.ts';
+import { errorOf } from '../../src/kernels/problem.ts';
+import { checkKernels } from '../../src/verify/check.ts';
+import { useGpu } from '../gpu.ts';
 
 const gpu = useGpu();
 const nothing = '@compute @workgroup_size(1) fn main() {}';

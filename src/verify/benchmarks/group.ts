@@ -1,9 +1,9 @@
 import type { Gpu } from '../../gpu/gpu.ts';
 import type { Recorder } from '../../gpu/recorder.ts';
 import type { Tensor } from '../../gpu/tensor.ts';
-import type { AttentionReference } from '../attention/reference.ts';
-import type { AttentionMask, KernelOp } from '../custom/kernels.ts';
-import { type Call, errorOf, type Problem } from '../problem.ts';
+import type { AttentionReference } from '../../kernels/attention/reference.ts';
+import type { AttentionMask, KernelOp } from '../../kernels/custom/kernels.ts';
+import { type Call, errorOf, type Problem } from '../../kernels/problem.ts';
 
 /** One problem with the kernels that solve it: they see the same data, take turns, and are compared with each other. */
 export interface BenchmarkGroup {

@@ -1,6 +1,6 @@
-import type { AttentionVariant } from '../attention/attention.ts';
-import { attentionProblem } from '../attention/problem.ts';
-import { attentionCase, blocks } from '../attention/reference.ts';
+import type { AttentionVariant } from '../../kernels/attention/attention.ts';
+import { attentionProblem } from '../../kernels/attention/problem.ts';
+import { attentionCase, blocks } from '../../kernels/attention/reference.ts';
 import { type BenchmarkGroup, groupOf, variantsOf } from './group.ts';
 
 interface Sizes {

@@ -1,11 +1,11 @@
 import { describe, expect, it } from 'vitest';
 import type { Dispatch } from '../../src/gpu/dispatch.ts';
-import { kernelBenchmarks, median, runKernelBenchmarks } from '../../src/kernels/benchmark.ts';
-import type { BenchmarkGroup, Run } from '../../src/kernels/benchmarks/group.ts';
 import { type CustomKernel, kernelOps } from '../../src/kernels/custom/kernels.ts';
 import { add } from '../../src/kernels/elementwise/elementwise.ts';
+import { kernelBenchmarks, median, runKernelBenchmarks } from '../../src/verify/benchmark.ts';
+import type { BenchmarkGroup, Run } from '../../src/verify/benchmarks/group.ts';
 import { useGpu } from '../gpu.ts';
-import { nmse } from './check.ts';
+import { nmse } from '../kernels/check.ts';
 
 const gpu = useGpu();
 const count = 1000;
