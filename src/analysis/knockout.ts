@@ -1,5 +1,5 @@
 // Attention knockout (Geva et al. 2023): from which layers on the answer no longer needs to look at the picture.
-import { least } from '../kernels/extremes.ts';
+import { least } from '../base/extremes.ts';
 import type { Edit } from '../model/edits.ts';
 import { InputError } from '../model/errors.ts';
 import type { ModelInput } from '../model/input.ts';

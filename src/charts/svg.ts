@@ -1,5 +1,5 @@
 import type { TopLevelSpec } from 'vega-lite';
-import { printable } from '../text/printable.ts';
+import { printable } from '../base/printable.ts';
 
 /** SVG text of a Vega-Lite specification, by vega's own string renderer: no canvas, no DOM. @param config its look. */
 export async function svgOf(spec: TopLevelSpec, config: TopLevelSpec['config']): Promise<string> {

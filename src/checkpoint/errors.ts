@@ -1,4 +1,4 @@
-import { printable } from '../text/printable.ts';
+import { printable } from '../base/printable.ts';
 
 /** A checkpoint that cannot be read or does not fit the model. Messages name the file and tensor and the way out. */
 export class CheckpointError extends Error {

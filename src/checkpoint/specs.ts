@@ -1,5 +1,5 @@
 // What a model wants against what a checkpoint has: everything that does not fit, named at once.
-import { greatest } from '../kernels/extremes.ts';
+import { greatest } from '../base/extremes.ts';
 import { type Checkpoint, type CheckpointTensor, readRange } from './checkpoint-files.ts';
 import { CheckpointError, quote, showShape } from './errors.ts';
 import { visionLayer, whyIgnorable } from './names.ts';

@@ -1,5 +1,5 @@
+import { printableLine } from '../base/printable.ts';
 import { type Gpu, openGpu } from '../gpu/gpu.ts';
-import { printableLine } from '../text/printable.ts';
 import { err, out } from './output.ts';
 import { type Progress, progressBar, progressLines } from './progress.ts';
 

@@ -1,4 +1,4 @@
-import { printable } from '../text/printable.ts';
+import { printable } from '../base/printable.ts';
 
 /**
  * A cell of CSV, quoted where it must be. Text that a spreadsheet would run as a formula (`=HYPERLINK(…)`, `+cmd|…`) begins with

@@ -1,10 +1,10 @@
 import { mkdir, readFile, rm, statfs } from 'node:fs/promises';
 import { join } from 'node:path';
 import type { Command } from 'commander';
+import { printableLine } from '../base/printable.ts';
 import { Hub, type HubFile, type HubOptions, type HubSnapshot, isHubId } from '../checkpoint/hub.ts';
 import { neededFiles, neededShards, showSnapshot } from '../checkpoint/hub-files.ts';
 import { indexFile } from '../checkpoint/not-a-checkpoint.ts';
-import { printableLine } from '../text/printable.ts';
 import { downloadFolder, snapshotFolder } from './checkpoint-folder.ts';
 import type { Register } from './command.ts';
 import { type Context, UsageError } from './context.ts';

@@ -1,5 +1,6 @@
 import { mkdir, readdir } from 'node:fs/promises';
 import { join } from 'node:path';
+import { printableLine } from '../base/printable.ts';
 import { openCheckpoint } from '../checkpoint/checkpoint-files.ts';
 import { checkSpecs } from '../checkpoint/specs.ts';
 import type { Capabilities } from '../gpu/capabilities.ts';
@@ -14,7 +15,6 @@ import type { Model } from '../model/model.ts';
 import { storedDType } from '../model/price.ts';
 import { Processor } from '../model/processor/processor.ts';
 import type { Folder } from '../platform/types.ts';
-import { printableLine } from '../text/printable.ts';
 import { openCheckpointFolder } from './checkpoint-folder.ts';
 import type { Register } from './command.ts';
 import { UsageError } from './context.ts';

@@ -1,6 +1,7 @@
 import { basename } from 'node:path';
 import { InvalidArgumentError } from 'commander';
 import { headName } from '../analysis/heads.ts';
+import { printableLine } from '../base/printable.ts';
 import { kNearest, linearProbe, nearestCentroid } from '../sav/baselines.ts';
 import { labelsOf } from '../sav/data.ts';
 import { defaultLabelPrompt, type EncoderPredictions } from '../sav/encoder-baselines.ts';
@@ -8,7 +9,6 @@ import type { Example } from '../sav/features.ts';
 import { defaults, type FitOptions, fitClassifier, parity } from '../sav/fit.ts';
 import { type Evaluation, evaluate, matchLabel, naturalBench, selection, sugarCrepe } from '../sav/metrics.ts';
 import { renderReport } from '../sav/report/report.ts';
-import { printableLine } from '../text/printable.ts';
 import type { Register } from './command.ts';
 import { confusionText } from './confusion.ts';
 import { type Context, UsageError } from './context.ts';

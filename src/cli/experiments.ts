@@ -1,12 +1,12 @@
 // One task on one model, for `demo` and `eval`: head vectors of the training rows, answers and head vectors of the queries.
 import { headName } from '../analysis/heads.ts';
+import { printableLine } from '../base/printable.ts';
 import type { VisionLanguageModel } from '../model/vision-language-model.ts';
 import { describeLeaks, findLeaks, labelsOf } from '../sav/data.ts';
 import { type Experiment, type ExperimentOptions, runExperiment } from '../sav/experiment.ts';
 import type { FeatureStore } from '../sav/feature-cache.ts';
 import { type Example, extractFeatures, type HeadFeatures } from '../sav/features.ts';
 import { describeRepeats } from '../sav/groups.ts';
-import { printableLine } from '../text/printable.ts';
 import { readAnswers } from './answers.ts';
 import type { Context } from './context.ts';
 

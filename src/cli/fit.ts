@@ -3,7 +3,8 @@ import { basename, resolve } from 'node:path';
 import type { Command } from 'commander';
 import { readFileBytes } from '#platform';
 import { headName } from '../analysis/heads.ts';
-import { greatest, least } from '../kernels/extremes.ts';
+import { greatest, least } from '../base/extremes.ts';
+import { printableLine } from '../base/printable.ts';
 import type { ClassifierData } from '../sav/classifier.ts';
 import { encodeClassifier, parseClassifier } from '../sav/classifier-file.ts';
 import { labelsOf } from '../sav/data.ts';
@@ -13,7 +14,6 @@ import { describeRepeats } from '../sav/groups.ts';
 import type { Compare } from '../sav/leave-one-out.ts';
 import type { Scoring } from '../sav/scoring.ts';
 import type { Vote } from '../sav/votes.ts';
-import { printableLine } from '../text/printable.ts';
 import type { Register } from './command.ts';
 import { UsageError } from './context.ts';
 import {

@@ -1,3 +1,4 @@
+import { printableLine } from '../base/printable.ts';
 import { openCheckpoint } from '../checkpoint/checkpoint-files.ts';
 import { layoutDescriptions } from '../checkpoint/names.ts';
 import { elementCount } from '../gpu/tensor.ts';
@@ -6,7 +7,6 @@ import type { ViTConfig } from '../model/config/vit.ts';
 import { dualHookPoints } from '../model/families/dual.ts';
 import { parseDualConfig } from '../model/families/index.ts';
 import type { Folder } from '../platform/types.ts';
-import { printableLine } from '../text/printable.ts';
 import type { Context } from './context.ts';
 import { hookShapes, printHooks } from './inspect-hooks.ts';
 

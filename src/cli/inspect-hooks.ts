@@ -1,4 +1,4 @@
-import { greatest } from '../kernels/extremes.ts';
+import { greatest } from '../base/extremes.ts';
 import type { HookPoint, RunSize } from '../model/hook-points.ts';
 import type { Context } from './context.ts';
 

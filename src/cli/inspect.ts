@@ -1,5 +1,6 @@
 import { totalmem } from 'node:os';
 import { Option } from 'commander';
+import { printableLine } from '../base/printable.ts';
 import { type Checkpoint, hasWeights, openCheckpoint } from '../checkpoint/checkpoint-files.ts';
 import { layoutDescriptions } from '../checkpoint/names.ts';
 import { checkSpecs } from '../checkpoint/specs.ts';
@@ -19,7 +20,6 @@ import { configDType, type DTypeOf, type Price, priceWeights, storedDType, type 
 import { ProcessorFiles } from '../model/processor/visual-processor.ts';
 import { NoAdapterError } from '../platform/errors.ts';
 import type { Folder } from '../platform/types.ts';
-import { printableLine } from '../text/printable.ts';
 import { openCheckpointFolder } from './checkpoint-folder.ts';
 import type { Register } from './command.ts';
 import { type Context, UsageError } from './context.ts';

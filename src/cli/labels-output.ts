@@ -1,7 +1,8 @@
 // How classify prints a query's label: for people, for pipes, as CSV and as JSON.
+
+import { printableLine } from '../base/printable.ts';
 import type { Prediction, SavClassifier } from '../sav/classifier.ts';
 import { type Example, exampleName } from '../sav/features.ts';
-import { printableLine } from '../text/printable.ts';
 import { type CsvRow, toCsv } from './analysis.ts';
 import { percent } from './experiments.ts';
 import { answerOf } from './open-set.ts';

@@ -1,7 +1,7 @@
 // The one way to write: everything that the command line says passes here, so that no text from outside reaches a terminal
 // raw, and so that a stream that is closed or full ends the command in order.
 import type { Writable } from 'node:stream';
-import { printable } from '../text/printable.ts';
+import { printable } from '../base/printable.ts';
 
 /** The exit code of a program whose reader went away (`| head`): as shells report it, 128 + SIGPIPE. */
 export const brokenPipeCode = 141;

@@ -1,6 +1,6 @@
 // How far a command is, for people who wait.
 import { SingleBar } from 'cli-progress';
-import { printableLine } from '../text/printable.ts';
+import { printableLine } from '../base/printable.ts';
 
 export interface Progress {
   /** `done` of the total that was announced. */

@@ -1,7 +1,7 @@
 // Whether an adapter's limits suffice for a checkpoint, and what to do where they do not.
 
+import { greatest } from '../base/extremes.ts';
 import type { Capabilities } from '../gpu/capabilities.ts';
-import { greatest } from '../kernels/extremes.ts';
 import type { TextConfig } from './config/text.ts';
 import type { RunPrice } from './dry-run.ts';
 import { KvCache } from './kv-cache.ts';

@@ -1,7 +1,7 @@
+import { least } from '../base/extremes.ts';
 import type { Recorder } from '../gpu/recorder.ts';
 import { elementCount, reshape, type Tensor } from '../gpu/tensor.ts';
 import { edit, keptRow } from '../kernels/edit/edit.ts';
-import { least } from '../kernels/extremes.ts';
 import { InputError } from './errors.ts';
 import { type HookPoint, selectHooks } from './hook-points.ts';
 import type { PosSlice } from './positions.ts';

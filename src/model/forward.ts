@@ -1,9 +1,9 @@
+import { greatest } from '../base/extremes.ts';
 import type { Recorder } from '../gpu/recorder.ts';
 import { rows, type Tensor } from '../gpu/tensor.ts';
 import type { Kernels } from '../kernels/custom/kernels.ts';
 import { gatherRows } from '../kernels/elementwise/elementwise.ts';
 import { embedding } from '../kernels/embedding/embedding.ts';
-import { greatest } from '../kernels/extremes.ts';
 import { keepText, splice } from '../kernels/splice/splice.ts';
 import { decoder, unembed } from './decoder.ts';
 import { EditPlan } from './edits.ts';

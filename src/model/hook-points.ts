@@ -1,4 +1,4 @@
-import { globMatcher } from '../kernels/glob.ts';
+import { globMatcher } from '../base/glob.ts';
 import type { BlockShape } from './config/block.ts';
 import type { TextConfig } from './config/text.ts';
 import type { ViTConfig } from './config/vit.ts';

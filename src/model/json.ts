@@ -1,6 +1,6 @@
 import type { z } from 'zod';
+import { printableLine } from '../base/printable.ts';
 import type { Folder } from '../platform/types.ts';
-import { printableLine } from '../text/printable.ts';
 import { ConfigError } from './errors.ts';
 
 const maxJsonBytes = 100_000_000;

@@ -1,8 +1,8 @@
 import { decodeImage, decodeVideo, openSource } from '#platform';
+import { greatest } from '../base/extremes.ts';
 import { type MadeWith, RecordingFolder } from '../checkpoint/made-with.ts';
 import { checkIsCheckpoint } from '../checkpoint/not-a-checkpoint.ts';
 import { type Gpu, openGpu } from '../gpu/gpu.ts';
-import { greatest } from '../kernels/extremes.ts';
 import type { FolderSource, ImageSource, RgbImage, Video, VideoSource } from '../platform/types.ts';
 import { InputError } from './errors.ts';
 import { parseConfig } from './families/index.ts';

@@ -4,8 +4,8 @@
 // A file of an older version holds those sums alone. Examples still come and go, but confidence is gone with the first
 // change: it was measured on examples that are not there any more.
 
+import { greatest } from '../base/extremes.ts';
 import type { MadeWith } from '../checkpoint/made-with.ts';
-import { greatest } from '../kernels/extremes.ts';
 import { type Calibration, confidenceOf, tailOf } from './calibration.ts';
 import { addOuter, gaussianRule, type LinearRule, logPosteriors, outerProducts, squaredDistance } from './gaussian.ts';
 import { classifierOf, type KeptExamples } from './kept-examples.ts';

@@ -1,5 +1,5 @@
 // One task from beginning to end on head vectors: fit, classify the queries, and the baselines beside it.
-import { greatest, least } from '../kernels/extremes.ts';
+import { greatest, least } from '../base/extremes.ts';
 import { allHeads, randomHeads } from './baselines.ts';
 import type { Prediction } from './classifier.ts';
 import type { EncoderPredictions } from './encoder-baselines.ts';

@@ -1,5 +1,5 @@
 // Why a classifier answers as it does, and which of its examples it doubts.
-import { greatest } from '../kernels/extremes.ts';
+import { greatest } from '../base/extremes.ts';
 import { indexClasses } from './class-index.ts';
 import type { Prediction, SavClassifier } from './classifier.ts';
 import type { HeadFeatures } from './features.ts';

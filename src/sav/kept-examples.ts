@@ -1,7 +1,7 @@
 // A classifier keeps its training examples as its heads see them: [examples, heads, dHead], less than the sums of outer
 // products of 128-dimensional heads. Centroids, covariances, weights and the calibration follow from them, and are
 // computed anew when examples or classes come and go.
-import { greatest } from '../kernels/extremes.ts';
+import { greatest } from '../base/extremes.ts';
 import { type Calibration, fitCalibration, fitDistances } from './calibration.ts';
 import type { ClassIndex } from './class-index.ts';
 import type { ClassifierData } from './classifier.ts';

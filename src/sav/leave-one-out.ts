@@ -5,7 +5,7 @@
 // products of a head's vectors at hand, taking one or two examples out of a sum is a few additions.
 //
 // What is left out is a group: the rows that show one picture (groups.ts); of a training set without repeats, one example.
-import { greatest } from '../kernels/extremes.ts';
+import { greatest } from '../base/extremes.ts';
 import { type ClassIndex, indexClasses } from './class-index.ts';
 import type { HeadFeatures } from './features.ts';
 import { gaussianLeaveOneOut, outerProducts } from './gaussian.ts';

@@ -1,4 +1,4 @@
-import { greatest } from '../kernels/extremes.ts';
+import { greatest } from '../base/extremes.ts';
 
 // Judging predictions. Results are plain objects that JSON can hold.
 

@@ -9,8 +9,8 @@ import { encodePng } from '../../src/analysis/charts/png.ts';
 import { textGrid } from '../../src/analysis/charts/text-grid.ts';
 import { everyNth } from '../../src/analysis/charts/vega.ts';
 import { tokenText, visible } from '../../src/analysis/token-text.ts';
+import { printable } from '../../src/base/printable.ts';
 import { decodePng } from '../../src/platform/png.ts';
-import { printable } from '../../src/text/printable.ts';
 
 const hostile = ['<script>x', '"]; x()//', "';\\", 'a\u2028b', '&amp;', '%20', '😀'];
 

@@ -5,7 +5,7 @@ import { cp, mkdtemp, readdir, rm, writeFile } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
-import { hostileTexts, raw } from '../text/hostile.ts';
+import { hostileTexts, raw } from '../base/hostile.ts';
 import { headlight, headlightProcess } from './headlight.ts';
 
 let folder: string;

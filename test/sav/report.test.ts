@@ -6,7 +6,7 @@ import { confusionFigure } from '../../src/sav/report/confusion.ts';
 import { html } from '../../src/sav/report/markup.ts';
 import { imageType } from '../../src/sav/report/query-card.ts';
 import { aboveChance, pickQueries, type Report, renderReport } from '../../src/sav/report/report.ts';
-import { raw } from '../text/hostile.ts';
+import { raw } from '../base/hostile.ts';
 import { synthetic } from './synthetic.ts';
 
 const png = Uint8Array.of(0x89, 0x50, 0x4e, 0x47, 0x0d, 0x0a, 0x1a, 0x0a, 1, 2, 3);

@@ -1,5 +1,5 @@
 // A picture as the tower is shown it, with weights over its patches burnt in.
-import { greatest } from '../../kernels/extremes.ts';
+import { greatest } from '../../base/extremes.ts';
 import type { Planes } from '../../model/token-grids.ts';
 import { encodePng } from './png.ts';
 

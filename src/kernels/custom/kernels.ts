@@ -1,8 +1,8 @@
+import { globMatcher } from '../../base/glob.ts';
 import { type Dispatch, read, readWrite, type Workgroups } from '../../gpu/dispatch.ts';
 import { KernelError } from '../../gpu/errors.ts';
 import type { DType, Tensor } from '../../gpu/tensor.ts';
 import type { AttentionReference } from '../attention/reference.ts';
-import { globMatcher } from '../glob.ts';
 import { CustomSource } from './source.ts';
 
 /** A WGSL text of the user's own in the place of one of ours. docs/kernels.md says what it finds bound. */

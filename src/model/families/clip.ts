@@ -1,5 +1,5 @@
+import { greatest } from '../../base/extremes.ts';
 import { gatherRows } from '../../kernels/elementwise/elementwise.ts';
-import { greatest } from '../../kernels/extremes.ts';
 import { matmul } from '../../kernels/matmul/matmul.ts';
 import type { TextTowerConfig } from '../config/text-tower.ts';
 import { tokensPerCrop } from '../config/vit.ts';

@@ -1,7 +1,7 @@
 import { z } from 'zod';
 import { boundedCall } from '#platform';
+import { printableLine } from '../../base/printable.ts';
 import type { Folder } from '../../platform/types.ts';
-import { printableLine } from '../../text/printable.ts';
 import { ConfigError, InputError } from '../errors.ts';
 import { parse, readJson, readText } from '../json.ts';
 import { JinjaTemplate } from './jinja/template.ts';

@@ -1,8 +1,8 @@
 import { z } from 'zod';
 import { boundedCall } from '#platform';
+import { printableLine } from '../../base/printable.ts';
 import { BoundError } from '../../platform/errors.ts';
 import type { Folder } from '../../platform/types.ts';
-import { printableLine } from '../../text/printable.ts';
 import { ConfigError, InputError } from '../errors.ts';
 import { parse, readJson } from '../json.ts';
 import { findAddedTokensAsRust } from './added-tokens.ts';

@@ -1,6 +1,6 @@
 import { describe, expect, it, vi } from 'vitest';
 import { openFolder } from '#platform';
-import { greatest, least } from '../../../src/kernels/extremes.ts';
+import { greatest, least } from '../../../src/base/extremes.ts';
 import { ConfigError, InputError } from '../../../src/model/errors.ts';
 import { Processor } from '../../../src/model/processor/processor.ts';
 import { checkTextLength } from '../../../src/model/processor/text-length.ts';

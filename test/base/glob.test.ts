@@ -1,5 +1,5 @@
 import { expect, it } from 'vitest';
-import { globMatcher } from '../../src/kernels/glob.ts';
+import { globMatcher } from '../../src/base/glob.ts';
 
 it.each([
   ['blocks.3.attn.z', 'blocks.3.attn.z', true],

@@ -1,9 +1,9 @@
 import { describe, expect, it } from 'vitest';
+import { printable, printableLine } from '../../src/base/printable.ts';
 import { escapeMarkup, svgOf } from '../../src/charts/svg.ts';
 import { quote } from '../../src/checkpoint/errors.ts';
 import { csvCell } from '../../src/cli/csv.ts';
 import { table } from '../../src/cli/experiments.ts';
-import { printable, printableLine } from '../../src/text/printable.ts';
 import { hostileTexts, raw } from './hostile.ts';
 
 const characters = Array.from({ length: 0x30000 }, (_, code) => String.fromCodePoint(code));
