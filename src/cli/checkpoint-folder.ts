@@ -3,11 +3,11 @@ import { readdir, readFile, stat } from 'node:fs/promises';
 import { isAbsolute, join } from 'node:path';
 import { openSource } from '#platform';
 import { parseIndex, shardNames } from '../checkpoint/checkpoint-files.ts';
-import { isHubId } from '../checkpoint/hub.ts';
 import { checkIsCheckpoint, indexFile, singleFile } from '../checkpoint/not-a-checkpoint.ts';
+import { readRecord } from '../hub/download-record.ts';
+import { isHubId } from '../hub/hub.ts';
 import { cacheFolder, home } from '../platform/node-cache-folder.ts';
 import type { Folder } from '../platform/types.ts';
-import { readRecord } from './download-record.ts';
 
 /** Where downloads once went, under the current folder. What is there is used, and completed there. */
 const oldFolder = (id: string): string => join('weights', ...id.split('/'));

@@ -2,12 +2,7 @@ import { mkdir, readFile, rm, statfs } from 'node:fs/promises';
 import { join } from 'node:path';
 import type { Command } from 'commander';
 import { printableLine } from '../base/printable.ts';
-import { Hub, type HubFile, type HubOptions, type HubSnapshot, isHubId } from '../checkpoint/hub.ts';
-import { neededFiles, neededShards, showSnapshot } from '../checkpoint/hub-files.ts';
 import { indexFile } from '../checkpoint/not-a-checkpoint.ts';
-import { downloadFolder, snapshotFolder } from './checkpoint-folder.ts';
-import type { Register } from './command.ts';
-import { type Context, UsageError } from './context.ts';
 import {
   defaultMinRate,
   defaultStallSeconds,
@@ -18,12 +13,17 @@ import {
   partsOf,
   place,
   sizeOf,
-} from './download-file.ts';
-import { FolderLock } from './download-lock.ts';
-import { type DownloadRecord, readRecord, writeRecord } from './download-record.ts';
+} from '../hub/download-file.ts';
+import { FolderLock } from '../hub/download-lock.ts';
+import { type DownloadRecord, readRecord, writeRecord } from '../hub/download-record.ts';
+import { Hub, type HubFile, type HubOptions, type HubSnapshot, isHubId } from '../hub/hub.ts';
+import { neededFiles, neededShards, showSnapshot } from '../hub/hub-files.ts';
+import { withTries } from '../hub/tries.ts';
+import { downloadFolder, snapshotFolder } from './checkpoint-folder.ts';
+import type { Register } from './command.ts';
+import { type Context, UsageError } from './context.ts';
 import { writeProblem } from './files.ts';
 import { number } from './model.ts';
-import { withTries } from './tries.ts';
 
 interface Options {
   out?: string;

@@ -9,7 +9,7 @@ import { afterAll, afterEach, beforeAll, beforeEach, describe, expect, it } from
 import { openCheckpointFolder } from '../../src/cli/checkpoint-folder.ts';
 import { Context } from '../../src/cli/context.ts';
 import { type DownloadOptions, download } from '../../src/cli/download.ts';
-import { FolderLock } from '../../src/cli/download-lock.ts';
+import { FolderLock } from '../../src/hub/download-lock.ts';
 import { FakeHub, type Fault, type Served } from './fake-hub.ts';
 
 let hub: FakeHub;

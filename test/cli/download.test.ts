@@ -4,11 +4,11 @@ import { mkdir, mkdtemp, readdir, readFile, rm, stat, writeFile } from 'node:fs/
 import { tmpdir } from 'node:os';
 import { join, resolve } from 'node:path';
 import { afterAll, afterEach, beforeAll, beforeEach, describe, expect, it } from 'vitest';
-import { Hub } from '../../src/checkpoint/hub.ts';
 import { openCheckpointFolder } from '../../src/cli/checkpoint-folder.ts';
 import { Context } from '../../src/cli/context.ts';
 import { type DownloadOptions, download } from '../../src/cli/download.ts';
-import { fetchPart } from '../../src/cli/download-file.ts';
+import { fetchPart } from '../../src/hub/download-file.ts';
+import { Hub } from '../../src/hub/hub.ts';
 import { FakeHub, type Fault, type Served } from './fake-hub.ts';
 
 const record = '.headlight-download.json';

@@ -1,9 +1,9 @@
 import { readFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { z } from 'zod';
-import { isHubId } from '../checkpoint/hub.ts';
+import { writeWhole } from '../cli/files.ts';
 import { checkName } from '../platform/file-name.ts';
-import { writeWhole } from './files.ts';
+import { isHubId } from './hub.ts';
 
 const recordFile = '.headlight-download.json';
 

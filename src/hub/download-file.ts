@@ -2,10 +2,10 @@ import { createHash } from 'node:crypto';
 import { createReadStream } from 'node:fs';
 import { type FileHandle, mkdir, open, rename, rm, stat, truncate } from 'node:fs/promises';
 import { dirname } from 'node:path';
-import { type HubFile, networkReason } from '../checkpoint/hub.ts';
-import { HubError } from '../checkpoint/hub-error.ts';
+import { syncFolder } from '../cli/files.ts';
 import { type Answer, judge } from './download-answer.ts';
-import { syncFolder } from './files.ts';
+import { type HubFile, networkReason } from './hub.ts';
+import { HubError } from './hub-error.ts';
 import { Tries, type TryOptions } from './tries.ts';
 
 export interface FetchOptions extends TryOptions {

@@ -1,8 +1,8 @@
-import { maxIndexBytes, parseIndex, shardNames } from './checkpoint-files.ts';
-import { quote } from './errors.ts';
+import { maxIndexBytes, parseIndex, shardNames } from '../checkpoint/checkpoint-files.ts';
+import { quote } from '../checkpoint/errors.ts';
+import { explainAbsence, indexFile, singleFile } from '../checkpoint/not-a-checkpoint.ts';
 import type { HubFile, HubSnapshot } from './hub.ts';
 import { HubError } from './hub-error.ts';
-import { explainAbsence, indexFile, singleFile } from './not-a-checkpoint.ts';
 
 /** What is read beside the weights. Of these a checkpoint has some, and config.json always. */
 const settings = [
