@@ -8,12 +8,6 @@ export {
   attentionMaps,
 } from './analysis/attention-map.ts';
 export { type Attribution, type AttributionOptions, attributeLogit } from './analysis/attribution.ts';
-export { attributionChart } from './analysis/charts/attribution-chart.ts';
-export { type HeatMap, heatMap } from './analysis/charts/heat-map.ts';
-export { type LineChart, lineChart } from './analysis/charts/line-chart.ts';
-export { type OverlayFigure, overlay, type Panel } from './analysis/charts/overlay.ts';
-export { type TextGrid, textGrid } from './analysis/charts/text-grid.ts';
-export type { Heading } from './analysis/charts/vega.ts';
 export { type Head, headName } from './analysis/heads.ts';
 export { type Knockout, type KnockoutOptions, knockOutImages, type LayerWindow } from './analysis/knockout.ts';
 export { type LensOptions, type LensRow, type LensToken, logitLens } from './analysis/logit-lens.ts';
@@ -38,6 +32,13 @@ export {
   meanHeadOutputs,
   type Word,
 } from './analysis/words.ts';
+export { attributionChart } from './charts/attribution-chart.ts';
+export { type HeatMap, heatMap } from './charts/heat-map.ts';
+export { type LineChart, lineChart } from './charts/line-chart.ts';
+export { type OverlayFigure, overlay, type Panel } from './charts/overlay.ts';
+export { renderReport } from './charts/report/report.ts';
+export { type TextGrid, textGrid } from './charts/text-grid.ts';
+export type { Heading } from './charts/vega.ts';
 export { CheckpointError } from './checkpoint/errors.ts';
 export { writeSafetensors } from './checkpoint/safetensors-writer.ts';
 export type { Binding, Cost, Dispatch, Workgroups } from './gpu/dispatch.ts';
@@ -116,5 +117,4 @@ export {
 export { type Fit, type FitOptions, fitClassifier, parity } from './sav/fit.ts';
 export { type Evaluation, evaluate, type Selection, selection, wilsonInterval } from './sav/metrics.ts';
 export { type PictureFolderOptions, readPictureFolder } from './sav/picture-folder.ts';
-export { renderReport } from './sav/report/report.ts';
 export { type CheckOptions, type CheckResult, type CheckRow, checkKernels } from './verify/check.ts';

@@ -1,8 +1,8 @@
 import { readFileBytes } from '#platform';
 import { ablate, ablateHeads, meanOutputs } from '../analysis/ablation.ts';
-import { heatMap } from '../analysis/charts/heat-map.ts';
 import { allHeads, checkHeads, type Head, headName } from '../analysis/heads.ts';
 import { sweepHeadVectors } from '../analysis/sweep.ts';
+import { heatMap } from '../charts/heat-map.ts';
 import type { Edit } from '../model/edits.ts';
 import type { VisionLanguageModel } from '../model/vision-language-model.ts';
 import { parseClassifier } from '../sav/classifier-file.ts';

@@ -1,9 +1,9 @@
 import { type AttentionMap, attentionMaps } from '../analysis/attention-map.ts';
-import { overlay, type Panel } from '../analysis/charts/overlay.ts';
 import { allHeads, headName } from '../analysis/heads.ts';
 import type { PictureGrid } from '../analysis/positions.ts';
 import { type DecoderRollout, decoderRollout, type Rollout, towerRollout } from '../analysis/rollout.ts';
 import { positionTexts } from '../analysis/token-text.ts';
+import { overlay, type Panel } from '../charts/overlay.ts';
 import type { Edit } from '../model/edits.ts';
 import type { ModelInput } from '../model/input.ts';
 import type { VisionLanguageModel } from '../model/vision-language-model.ts';

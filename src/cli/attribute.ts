@@ -1,6 +1,6 @@
 import { attributeLogit } from '../analysis/attribution.ts';
-import { attributionChart } from '../analysis/charts/attribution-chart.ts';
 import { allHeads, headName } from '../analysis/heads.ts';
+import { attributionChart } from '../charts/attribution-chart.ts';
 import {
   type CsvRow,
   type OutputOptions,

@@ -1,8 +1,8 @@
 import { z } from 'zod';
 import { openFolder } from '#platform';
 import { printableLine } from '../base/printable.ts';
+import { type ReportTask, renderReport } from '../charts/report/report.ts';
 import { readExamples } from '../sav/data.ts';
-import { type ReportTask, renderReport } from '../sav/report/report.ts';
 import type { Register } from './command.ts';
 import { UsageError } from './context.ts';
 import { common, headCount } from './data.ts';

@@ -1,5 +1,5 @@
-import { lineChart } from '../analysis/charts/line-chart.ts';
 import { knockOutImages } from '../analysis/knockout.ts';
+import { lineChart } from '../charts/line-chart.ts';
 import {
   type OutputOptions,
   readTarget,

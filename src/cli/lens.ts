@@ -1,6 +1,6 @@
-import { textGrid } from '../analysis/charts/text-grid.ts';
 import { type LensRow, logitLens } from '../analysis/logit-lens.ts';
 import { positionTexts, tokenText } from '../analysis/token-text.ts';
+import { textGrid } from '../charts/text-grid.ts';
 import { type PosSlice, resolvePosSlice } from '../model/positions.ts';
 import {
   type CsvRow,

@@ -1,8 +1,8 @@
-import { heatMap } from '../analysis/charts/heat-map.ts';
 import { allHeads, headName } from '../analysis/heads.ts';
 import { type Pair, type Patching, patchHeads, patchResidual } from '../analysis/patching.ts';
 import { topK } from '../analysis/rank.ts';
 import { positionTexts, tokenText } from '../analysis/token-text.ts';
+import { heatMap } from '../charts/heat-map.ts';
 import type { Edit } from '../model/edits.ts';
 import { type PosSlice, resolvePosSlice } from '../model/positions.ts';
 import type { VisionLanguageModel } from '../model/vision-language-model.ts';

@@ -1,15 +1,15 @@
 // A task in a report. Of some queries it shows the pictures, where the voting heads looked, and the nearest training example.
 import { type AttentionMap, attentionMaps } from '../analysis/attention-map.ts';
-import { attentionPicture } from '../analysis/charts/attention-picture.ts';
 import type { PlacedGrid } from '../analysis/positions.ts';
+import { attentionPicture } from '../charts/attention-picture.ts';
+import type { ReportAttention, ReportNeighbour, ReportQuery } from '../charts/report/query-card.ts';
+import { pickQueries, type ReportTask } from '../charts/report/report.ts';
 import type { ModelInput } from '../model/input.ts';
 import type { VisionLanguageModel } from '../model/vision-language-model.ts';
 import type { Prediction } from '../sav/classifier.ts';
 import { labelsOf } from '../sav/data.ts';
 import { nearestTrainingExample } from '../sav/explain.ts';
 import { type Example, show } from '../sav/features.ts';
-import type { ReportAttention, ReportNeighbour, ReportQuery } from '../sav/report/query-card.ts';
-import { pickQueries, type ReportTask } from '../sav/report/report.ts';
 import type { Context } from './context.ts';
 import type { TaskResult } from './experiments.ts';
 import { thumbnail } from './thumbnail.ts';

@@ -1,7 +1,7 @@
 import { basename } from 'node:path';
-import { heatMap } from '../analysis/charts/heat-map.ts';
 import { allHeads, headName } from '../analysis/heads.ts';
 import { centroidCosines, headOverlap, linearCka } from '../analysis/similarity.ts';
+import { heatMap } from '../charts/heat-map.ts';
 import { labelsOf } from '../sav/data.ts';
 import { defaults, fitClassifier } from '../sav/fit.ts';
 import { type CsvRow, numbers, type OutputOptions, short, withOutputOptions, writeResults } from './analysis.ts';

@@ -1,7 +1,7 @@
 import { decodeImage } from '#platform';
-import { encodePng } from '../analysis/charts/png.ts';
+import { encodePng } from '../charts/png.ts';
+import { imageType } from '../charts/report/query-card.ts';
 import { resample } from '../model/processor/resample.ts';
-import { imageType } from '../sav/report/query-card.ts';
 
 /** Files up to this size go into a report as they are. */
 const smallBytes = 60_000;

@@ -1,7 +1,7 @@
-import { textGrid } from '../analysis/charts/text-grid.ts';
 import { allHeads, headName } from '../analysis/heads.ts';
 import { tokenText } from '../analysis/token-text.ts';
 import { type HeadWords, headOutputs, headWords, meanHeadOutputs } from '../analysis/words.ts';
+import { textGrid } from '../charts/text-grid.ts';
 import {
   type CsvRow,
   type HeadChoice,

@@ -1,7 +1,7 @@
 import { readFileSync } from 'node:fs';
 import { expect, it } from 'vitest';
 import { decodeImage } from '#platform';
-import { encodePng } from '../../src/analysis/charts/png.ts';
+import { encodePng } from '../../src/charts/png.ts';
 import { thumbnail } from '../../src/cli/thumbnail.ts';
 import { fixturePath } from '../fixtures.ts';
 

@@ -1,5 +1,5 @@
 import type { TopLevelSpec } from 'vega-lite';
-import type { Attribution } from '../attribution.ts';
+import type { Attribution } from '../analysis/attribution.ts';
 import { heatMapSpec } from './heat-map.ts';
 import { type Heading, titleOf, toSvg } from './vega.ts';
 

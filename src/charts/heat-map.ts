@@ -1,5 +1,5 @@
 import type { TopLevelSpec } from 'vega-lite';
-import { greatest, least } from '../../base/extremes.ts';
+import { greatest, least } from '../base/extremes.ts';
 import { everyNth, type Heading, literal, titleOf, toSvg } from './vega.ts';
 
 export interface HeatMap extends Heading {

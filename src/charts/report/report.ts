@@ -1,7 +1,7 @@
 // The HTML report: one file, no scripts, no addresses of other files; it opens from a disk without a network.
-import type { ClassifierData } from '../classifier.ts';
-import { bestZeroShot, type Experiment } from '../experiment.ts';
-import type { Evaluation } from '../metrics.ts';
+import type { ClassifierData } from '../../sav/classifier.ts';
+import { bestZeroShot, type Experiment } from '../../sav/experiment.ts';
+import type { Evaluation } from '../../sav/metrics.ts';
 import { headCountChart, headMap, type SummaryRow, summaryChart } from './charts.ts';
 import { confusionFigure } from './confusion.ts';
 import { html, type Markup, trusted } from './markup.ts';

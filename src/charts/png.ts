@@ -1,5 +1,5 @@
 // A PNG of 8-bit RGB without any library, for pictures inside SVGs.
-import { crc32 } from '../../platform/crc32.ts';
+import { crc32 } from '../platform/crc32.ts';
 
 /** @param rgb width * height * 3 bytes, row by row. */
 export async function encodePng(width: number, height: number, rgb: Uint8Array): Promise<Uint8Array<ArrayBuffer>> {

@@ -1,5 +1,5 @@
 // What was taken for what: a table where it can be read, else lists of what matters in it.
-import { confusions, type Evaluation, recalls } from '../metrics.ts';
+import { confusions, type Evaluation, recalls } from '../../sav/metrics.ts';
 import { html, type Markup } from './markup.ts';
 
 /** A table of more classes than these is too wide to read. */

@@ -1,5 +1,5 @@
 // HTML in which every interpolated string is escaped: labels, questions and file names come from strangers.
-import { escapeMarkup } from '../../charts/svg.ts';
+import { escapeMarkup } from '../svg.ts';
 
 /** Text that is HTML already. Only `html` and `trusted` make it. */
 export class Markup {

@@ -1,15 +1,15 @@
 // Figures: well-formed, complete, and safe whatever texts and numbers go into them.
 import { describe, expect, it } from 'vitest';
-import { attentionPicture } from '../../src/analysis/charts/attention-picture.ts';
-import { attributionChart } from '../../src/analysis/charts/attribution-chart.ts';
-import { heatMap } from '../../src/analysis/charts/heat-map.ts';
-import { lineChart } from '../../src/analysis/charts/line-chart.ts';
-import { overlay } from '../../src/analysis/charts/overlay.ts';
-import { encodePng } from '../../src/analysis/charts/png.ts';
-import { textGrid } from '../../src/analysis/charts/text-grid.ts';
-import { everyNth } from '../../src/analysis/charts/vega.ts';
 import { tokenText, visible } from '../../src/analysis/token-text.ts';
 import { printable } from '../../src/base/printable.ts';
+import { attentionPicture } from '../../src/charts/attention-picture.ts';
+import { attributionChart } from '../../src/charts/attribution-chart.ts';
+import { heatMap } from '../../src/charts/heat-map.ts';
+import { lineChart } from '../../src/charts/line-chart.ts';
+import { overlay } from '../../src/charts/overlay.ts';
+import { encodePng } from '../../src/charts/png.ts';
+import { textGrid } from '../../src/charts/text-grid.ts';
+import { everyNth } from '../../src/charts/vega.ts';
 import { decodePng } from '../../src/platform/png.ts';
 
 const hostile = ['<script>x', '"]; x()//', "';\\", 'a\u2028b', '&amp;', '%20', '😀'];

@@ -1,8 +1,8 @@
 // The report's plots: Vega-Lite specifications as SVG text.
 // Colours are CSS variables and shades are opacities, so one SVG suits a light page and a dark one.
 import type { TopLevelSpec } from 'vega-lite';
-import { escapeMarkup, svgOf } from '../../charts/svg.ts';
-import type { Head, HeadRanking } from '../scoring.ts';
+import type { Head, HeadRanking } from '../../sav/scoring.ts';
+import { escapeMarkup, svgOf } from '../svg.ts';
 import { type Markup, trusted } from './markup.ts';
 
 const SAV = 'var(--sav)';

@@ -1,7 +1,7 @@
 // Plots of analyses: Vega-Lite specifications as SVG text. They stand alone, on white, so that a browser, a paper and a slide
 // show them alike.
 import type { TopLevelSpec } from 'vega-lite';
-import { svgOf } from '../../charts/svg.ts';
+import { svgOf } from './svg.ts';
 
 export const FONT = 'system-ui, "DejaVu Sans", sans-serif';
 

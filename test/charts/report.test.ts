@@ -1,13 +1,13 @@
 import { beforeAll, describe, expect, it } from 'vitest';
+import { confusionFigure } from '../../src/charts/report/confusion.ts';
+import { html } from '../../src/charts/report/markup.ts';
+import { imageType } from '../../src/charts/report/query-card.ts';
+import { aboveChance, pickQueries, type Report, renderReport } from '../../src/charts/report/report.ts';
 import { escapeMarkup } from '../../src/charts/svg.ts';
 import { type Experiment, runExperiment } from '../../src/sav/experiment.ts';
 import { confusions } from '../../src/sav/metrics.ts';
-import { confusionFigure } from '../../src/sav/report/confusion.ts';
-import { html } from '../../src/sav/report/markup.ts';
-import { imageType } from '../../src/sav/report/query-card.ts';
-import { aboveChance, pickQueries, type Report, renderReport } from '../../src/sav/report/report.ts';
 import { raw } from '../base/hostile.ts';
-import { synthetic } from './synthetic.ts';
+import { synthetic } from '../sav/synthetic.ts';
 
 const png = Uint8Array.of(0x89, 0x50, 0x4e, 0x47, 0x0d, 0x0a, 0x1a, 0x0a, 1, 2, 3);
 const hostile = `<script>alert(1)</script><img src=x onerror=alert(2)>" onload='alert(3)' {{7*7}} ]]>&amp;\u001b[31m\u009b\u202e\ud800`;

@@ -1,10 +1,10 @@
 // Weights over a picture's patches, laid over the picture.
 
-import { greatest } from '../../base/extremes.ts';
-import { escapeMarkup } from '../../charts/svg.ts';
-import type { Planes } from '../../model/token-grids.ts';
+import { greatest } from '../base/extremes.ts';
+import type { Planes } from '../model/token-grids.ts';
 import { colourPicture, greyPicture, heat } from './attention-picture.ts';
 import { dataUri, encodePng } from './png.ts';
+import { escapeMarkup } from './svg.ts';
 import { FONT, type Heading, wrap } from './vega.ts';
 
 /** One picture with weights over it. */

@@ -1,5 +1,5 @@
 import type { TopLevelSpec } from 'vega-lite';
-import { greatest } from '../../base/extremes.ts';
+import { greatest } from '../base/extremes.ts';
 import { colours, type HeatMap } from './heat-map.ts';
 import { literal, titleOf, toSvg } from './vega.ts';
 
