@@ -1,5 +1,6 @@
+import { quote } from '../base/quote.ts';
 import type { Folder } from '../platform/types.ts';
-import { CheckpointError, quote } from './errors.ts';
+import { CheckpointError } from './errors.ts';
 import { JsonCursor } from './json-cursor.ts';
 import { canonicalName, detectLayout, type NameLayout } from './names.ts';
 import { explainAbsence, indexFile, otherWeights, singleFile } from './not-a-checkpoint.ts';

@@ -1,5 +1,6 @@
 // Stored bytes to numbers, on the host.
-import { CheckpointError, quote } from './errors.ts';
+import { quote } from '../base/quote.ts';
+import { CheckpointError } from './errors.ts';
 import type { SafetensorsDType, TensorInfo } from './safetensors.ts';
 
 type Info = Pick<TensorInfo, 'name' | 'dtype'>;

@@ -1,5 +1,3 @@
-import { printable } from '../base/printable.ts';
-
 /** A checkpoint that cannot be read or does not fit the model. Messages name the file and tensor and the way out. */
 export class CheckpointError extends Error {
   override name = 'CheckpointError';
@@ -18,17 +16,4 @@ export class CheckpointError extends Error {
     if (rest > 0) shown.push(`and ${rest} more (all of them in error.problems)`);
     return new CheckpointError([what, ...shown].join('\n  '), problems);
   }
-}
-
-const cut = (text: string): string => (text.length > 120 ? `${text.slice(0, 100)}… (${text.length} characters)` : text);
-
-/** Text from a file, fit for a message: control characters escaped, and cut where it is absurdly long. */
-export const quote = (text: string): string => printable(JSON.stringify(cut(text)));
-
-/** The same of any value of a JSON file, on one line. */
-export const quoteValue = (value: unknown): string => printable(cut(JSON.stringify(value) ?? String(value)));
-
-/** A shape for a message; ranks that no tensor has are cut. */
-export function showShape(shape: readonly number[]): string {
-  return shape.length > 16 ? `[${shape.slice(0, 16).join(', ')}, … (rank ${shape.length})]` : `[${shape.join(', ')}]`;
 }

@@ -2,7 +2,7 @@
 // hostile: of duplicate keys it keeps the last without a word, and it builds whatever the text spells out (100 MB of `[],`
 // become gigabytes of arrays) before anybody can say that the value is of the wrong kind.
 
-import { quote } from './errors.ts';
+import { quote } from '../base/quote.ts';
 
 // Escapes, and control characters, most of which JSON does not allow. Most names have neither.
 const needsParsing = /[\\\p{Cc}]/u;

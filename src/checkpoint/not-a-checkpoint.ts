@@ -1,6 +1,8 @@
 // Folders that are no checkpoint of safetensors: what they are, and the way out.
+
+import { quote } from '../base/quote.ts';
 import type { Folder } from '../platform/types.ts';
-import { CheckpointError, quote } from './errors.ts';
+import { CheckpointError } from './errors.ts';
 
 export const singleFile = 'model.safetensors';
 export const indexFile = 'model.safetensors.index.json';

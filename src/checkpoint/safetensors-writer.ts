@@ -1,4 +1,5 @@
-import { CheckpointError, quote, showShape } from './errors.ts';
+import { quote, showShape } from '../base/quote.ts';
+import { CheckpointError } from './errors.ts';
 import { byteLength, dtypeBytes, type SafetensorsDType } from './safetensors.ts';
 
 /** A tensor to be written; `data` is its bytes, row-major and little-endian. */

@@ -3,7 +3,8 @@
 // belonging to exactly one tensor. https://github.com/huggingface/safetensors#format
 //
 // Why not the npm package of that name: DESIGN.md, section 5.
-import { CheckpointError, quote, showShape } from './errors.ts';
+import { quote, showShape } from '../base/quote.ts';
+import { CheckpointError } from './errors.ts';
 import { JsonCursor } from './json-cursor.ts';
 
 /** The reference implementation refuses longer headers too. */

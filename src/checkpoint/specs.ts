@@ -1,7 +1,8 @@
 // What a model wants against what a checkpoint has: everything that does not fit, named at once.
 import { greatest } from '../base/extremes.ts';
+import { quote, showShape } from '../base/quote.ts';
 import { type Checkpoint, type CheckpointTensor, readRange } from './checkpoint-files.ts';
-import { CheckpointError, quote, showShape } from './errors.ts';
+import { CheckpointError } from './errors.ts';
 import { visionLayer, whyIgnorable } from './names.ts';
 import type { SafetensorsDType } from './safetensors.ts';
 

@@ -8,9 +8,10 @@ import { tokenText } from '../analysis/token-text.ts';
 import type { Edit } from '../model/edits.ts';
 import type { ModelInput } from '../model/input.ts';
 import type { VisionLanguageModel } from '../model/vision-language-model.ts';
+import { writeWhole } from '../platform/node-write.ts';
 import { type Context, UsageError } from './context.ts';
 import { csvCell } from './csv.ts';
-import { outputFile, writeWhole } from './files.ts';
+import { outputFile } from './files.ts';
 import type { Progress } from './progress.ts';
 
 export interface OutputOptions {

@@ -2,8 +2,9 @@ import { InvalidArgumentError } from 'commander';
 import { tensorOf, writeSafetensors } from '../checkpoint/safetensors-writer.ts';
 import type { PosSlice } from '../model/positions.ts';
 import type { Activation } from '../model/run.ts';
+import { writeWhole } from '../platform/node-write.ts';
 import type { Register } from './command.ts';
-import { outputFile, writeWhole } from './files.ts';
+import { outputFile } from './files.ts';
 import { type KernelOptions, readKernels, withKernelOptions } from './kernel-file.ts';
 import { openPrompt, type PromptOptions, withPromptOptions } from './prompt.ts';
 

@@ -1,11 +1,12 @@
 import { type Command, InvalidArgumentError } from 'commander';
 import { readFileBytes } from '#platform';
+import { writeWhole } from '../platform/node-write.ts';
 import { describeAge, parseClassifier } from '../sav/classifier-file.ts';
 import { examplesAtOnce, extractFeatures } from '../sav/features.ts';
 import type { Register } from './command.ts';
 import { UsageError } from './context.ts';
 import { dataKinds, featureStore, withDataOptions } from './data.ts';
-import { outputFile, writeWhole } from './files.ts';
+import { outputFile } from './files.ts';
 import { checkFitted } from './fitted.ts';
 import { columnsOf, type Labelled, labelJson, labelLine, labelsCsv, voteLines } from './labels-output.ts';
 import { type ModelOptions, openModel, withCommonOptions } from './model.ts';

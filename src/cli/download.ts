@@ -19,10 +19,10 @@ import { type DownloadRecord, readRecord, writeRecord } from '../hub/download-re
 import { Hub, type HubFile, type HubOptions, type HubSnapshot, isHubId } from '../hub/hub.ts';
 import { neededFiles, neededShards, showSnapshot } from '../hub/hub-files.ts';
 import { withTries } from '../hub/tries.ts';
+import { writeProblem } from '../platform/node-write.ts';
 import { downloadFolder, snapshotFolder } from './checkpoint-folder.ts';
 import type { Register } from './command.ts';
 import { type Context, UsageError } from './context.ts';
-import { writeProblem } from './files.ts';
 import { number } from './model.ts';
 
 interface Options {

@@ -14,11 +14,11 @@ import { unreadTensors, weightSpecs } from '../model/load-model.ts';
 import type { Model } from '../model/model.ts';
 import { storedDType } from '../model/price.ts';
 import { Processor } from '../model/processor/processor.ts';
+import { writeWhole } from '../platform/node-write.ts';
 import type { Folder } from '../platform/types.ts';
 import { openCheckpointFolder } from './checkpoint-folder.ts';
 import type { Register } from './command.ts';
 import { UsageError } from './context.ts';
-import { writeWhole } from './files.ts';
 import { type KernelOptions, readKernels, withKernelOptions } from './kernel-file.ts';
 import { announceGpu, collect, imageSize, integer, type ModelOptions, withCommonOptions } from './model.ts';
 

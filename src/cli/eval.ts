@@ -3,6 +3,7 @@ import { InvalidArgumentError } from 'commander';
 import { headName } from '../analysis/heads.ts';
 import { printableLine } from '../base/printable.ts';
 import { renderReport } from '../charts/report/report.ts';
+import { writeWhole } from '../platform/node-write.ts';
 import { kNearest, linearProbe, nearestCentroid } from '../sav/baselines.ts';
 import { labelsOf } from '../sav/data.ts';
 import { defaultLabelPrompt, type EncoderPredictions } from '../sav/encoder-baselines.ts';
@@ -25,7 +26,7 @@ import {
 } from './data.ts';
 import { openEncoders, runEncoder } from './encoder.ts';
 import { percent, runTask, summaryJson, type Task, type TaskResult, table } from './experiments.ts';
-import { outputFile, writeWhole } from './files.ts';
+import { outputFile } from './files.ts';
 import { labelsCsv } from './labels-output.ts';
 import { collect, type ModelOptions, openModel, withCommonOptions } from './model.ts';
 import { describeSelection, type RefusalOptions, refusalOf, withRefusalOptions } from './open-set.ts';

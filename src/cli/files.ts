@@ -1,10 +1,9 @@
-import { randomUUID } from 'node:crypto';
-import { accessSync, constants, existsSync, rmSync, statSync } from 'node:fs';
-import { access, type FileHandle, mkdir, open, readFile, readlink, realpath, rename, rm, stat } from 'node:fs/promises';
+import { accessSync, constants, existsSync, statSync } from 'node:fs';
+import { readFile } from 'node:fs/promises';
 import { dirname, join, resolve } from 'node:path';
-import { setTimeout as sleep } from 'node:timers/promises';
 import { InvalidArgumentError } from 'commander';
 import { readFileBytes } from '#platform';
+import { writeWhole } from '../platform/node-write.ts';
 import type { FeatureStore } from '../sav/feature-cache.ts';
 import { UsageError } from './context.ts';
 
@@ -35,133 +34,6 @@ export function outputFile(file: string): string {
       throw new InvalidArgumentError(`${needed} cannot be written.`);
     }
   return file;
-}
-
-/** What is written beside now: a second Ctrl-C ends the process at once, and must not leave it. */
-const unfinished = new Set<string>();
-process.on('exit', () => {
-  for (const path of unfinished) rmSync(path, { force: true });
-});
-
-/**
- * Writes a file whole or not at all, even where the machine loses its power: beside, brought to the disk, then renamed. It keeps
- * the permissions of what was there. Of a link the target is replaced; devices and pipes (`/dev/stdout`) are written into: a
- * rename would put a file in their place.
- * @param options.lasting false for what can be made again and shows by itself whether it is whole: it need not wait for the disk.
- * @throws Error in one line: the file, what stands in the way, and the way out.
- */
-export async function writeWhole(
-  file: string,
-  data: string | Uint8Array,
-  { lasting = true }: { lasting?: boolean } = {},
-): Promise<void> {
-  let beside: string | undefined;
-  try {
-    if (file === '') throw new Error('name the file to write');
-    const there = await stat(file).catch(absent);
-    if (there?.isDirectory()) throw Object.assign(new Error(), { code: 'EISDIR' });
-    if (there && !there.isFile()) return await writeInto(file, data, there.isFIFO());
-    const target = await linkTarget(file);
-    if (there) await access(target, constants.W_OK);
-    await mkdir(dirname(target), { recursive: true });
-    // A name of its own: the target's with something added could be too long.
-    beside = join(dirname(target), `.headlight-${randomUUID()}.part`);
-    unfinished.add(beside);
-    const handle = await open(beside, 'wx');
-    try {
-      await handle.writeFile(data);
-      if (there) {
-        await handle.chown(there.uid, there.gid).catch(() => {}); // only root may give files away
-        await handle.chmod(there.mode & 0o7777);
-      }
-      if (lasting) await handle.sync();
-    } finally {
-      await handle.close();
-    }
-    await rename(beside, target);
-    if (lasting) await syncFolder(dirname(target));
-  } catch (e) {
-    if (beside) await rm(beside, { force: true }).catch(() => {}); // where its folder is none
-    throw new Error(`${file || 'an empty name'}: cannot be written: ${writeProblem(e)}`, { cause: e });
-  } finally {
-    if (beside) unfinished.delete(beside);
-  }
-}
-
-/** Makes a rename last. Not every system can: Windows opens no folders, some network disks do not sync them. */
-export async function syncFolder(folder: string): Promise<void> {
-  let handle: FileHandle | undefined;
-  try {
-    handle = await open(folder, 'r');
-    await handle.sync();
-  } catch {
-    // The file itself is on the disk; its name will be.
-  } finally {
-    await handle?.close();
-  }
-}
-
-const problems: Readonly<Record<string, string>> = {
-  ENOSPC: 'the disk is full; make room there, or name another place',
-  EDQUOT: 'the quota of this user is used up; make room there, or name another place',
-  EFBIG: 'its file system takes no file of that size; name another place',
-  EACCES: 'this user may not write there; name another place',
-  EPERM: 'this user may not write there; name another place',
-  EROFS: 'it is on a file system that can only be read; name another place',
-  EISDIR: 'it is a folder; name the file to write',
-  EEXIST: 'a part of its path is a file, not a folder; name another place',
-  ENOTDIR: 'a part of its path is a file, not a folder; name another place',
-  ENAMETOOLONG: 'the name is too long; give a shorter one',
-  ELOOP: 'its links lead in a circle; name another place',
-  EBUSY: 'something else holds it; name another place',
-  EPIPE: 'the reader of the pipe has gone',
-  EIO: 'the disk reports an error; name another place',
-  EMFILE: 'too many files are open',
-};
-
-/** Why a write failed and the way out, for the end of a line. */
-export function writeProblem(e: unknown): string {
-  const { code = '', message } = e as NodeJS.ErrnoException;
-  return Object.hasOwn(problems, code) ? `${problems[code]} (${code})` : message;
-}
-
-const absent = (e: NodeJS.ErrnoException): undefined => {
-  if (e.code !== 'ENOENT') throw e;
-};
-
-/** The file that a path stands for, through links, also one that leads to nothing yet. */
-async function linkTarget(path: string, hops = 0): Promise<string> {
-  const real = await realpath(path).catch(absent);
-  if (real !== undefined) return real;
-  const link = await readlink(path).catch(() => undefined);
-  if (link === undefined) return path;
-  if (hops === 40) throw Object.assign(new Error(), { code: 'ELOOP' });
-  return linkTarget(resolve(await realpath(dirname(path)), link), hops + 1);
-}
-
-async function writeInto(path: string, data: string | Uint8Array, isPipe: boolean): Promise<void> {
-  // To open a pipe waits for its reader, in a thread that nothing can end; so ask until there is one.
-  const reader = isPipe ? await pipeWithReader(path) : undefined;
-  try {
-    const handle = await open(path, 'w');
-    try {
-      await handle.writeFile(data);
-    } finally {
-      await handle.close();
-    }
-  } finally {
-    await reader?.close();
-  }
-}
-
-async function pipeWithReader(path: string): Promise<FileHandle> {
-  for (;;)
-    try {
-      return await open(path, constants.O_WRONLY | constants.O_NONBLOCK);
-    } catch (e) {
-      if ((e as NodeJS.ErrnoException).code !== 'ENXIO') throw e;
-      await sleep(100);
-    }
 }
 
 /** A feature cache in a folder, a file per example. Entries carry a checksum, so they need not wait for the disk. */

@@ -5,6 +5,7 @@ import { readFileBytes } from '#platform';
 import { headName } from '../analysis/heads.ts';
 import { greatest, least } from '../base/extremes.ts';
 import { printableLine } from '../base/printable.ts';
+import { writeWhole } from '../platform/node-write.ts';
 import type { ClassifierData } from '../sav/classifier.ts';
 import { encodeClassifier, parseClassifier } from '../sav/classifier-file.ts';
 import { labelsOf } from '../sav/data.ts';
@@ -28,7 +29,7 @@ import {
   withDataOptions,
 } from './data.ts';
 import { percent, table } from './experiments.ts';
-import { outputFile, writeWhole } from './files.ts';
+import { outputFile } from './files.ts';
 import { checkFitted } from './fitted.ts';
 import { integer, type ModelOptions, openModel, withCommonOptions } from './model.ts';
 import { type RefusalOptions, refusalOf, withRefusalOptions } from './open-set.ts';

@@ -2,7 +2,7 @@ import { createHash } from 'node:crypto';
 import { createReadStream } from 'node:fs';
 import { type FileHandle, mkdir, open, rename, rm, stat, truncate } from 'node:fs/promises';
 import { dirname } from 'node:path';
-import { syncFolder } from '../cli/files.ts';
+import { syncFolder } from '../platform/node-write.ts';
 import { type Answer, judge } from './download-answer.ts';
 import { type HubFile, networkReason } from './hub.ts';
 import { HubError } from './hub-error.ts';

@@ -1,8 +1,8 @@
 import { readFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { z } from 'zod';
-import { writeWhole } from '../cli/files.ts';
 import { checkName } from '../platform/file-name.ts';
+import { writeWhole } from '../platform/node-write.ts';
 import { isHubId } from './hub.ts';
 
 const recordFile = '.headlight-download.json';

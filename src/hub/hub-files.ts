@@ -1,5 +1,5 @@
+import { quote } from '../base/quote.ts';
 import { maxIndexBytes, parseIndex, shardNames } from '../checkpoint/checkpoint-files.ts';
-import { quote } from '../checkpoint/errors.ts';
 import { explainAbsence, indexFile, singleFile } from '../checkpoint/not-a-checkpoint.ts';
 import type { HubFile, HubSnapshot } from './hub.ts';
 import { HubError } from './hub-error.ts';

@@ -1,4 +1,4 @@
-import { quote } from '../checkpoint/errors.ts';
+import { quote } from '../base/quote.ts';
 import { HubError, refuseWebPage } from './hub-error.ts';
 
 /** A file of a repository at one commit, as the hub lists it. */

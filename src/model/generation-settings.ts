@@ -1,6 +1,6 @@
 // What generation_config.json may say: which of its settings are applied, which change no text, and which are refused.
 import { z } from 'zod';
-import { quoteValue } from '../checkpoint/errors.ts';
+import { quoteValue } from '../base/quote.ts';
 import { ConfigError, InputError } from './errors.ts';
 import { parse } from './json.ts';
 

@@ -1,5 +1,5 @@
+import { quote } from '../base/quote.ts';
 import { openCheckpoint } from '../checkpoint/checkpoint-files.ts';
-import { quote } from '../checkpoint/errors.ts';
 import { loadTensors } from '../checkpoint/load.ts';
 import { modelId } from '../checkpoint/model-id.ts';
 import type { TensorSpec, UnreadTensors } from '../checkpoint/specs.ts';

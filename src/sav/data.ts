@@ -1,5 +1,5 @@
 // Reading a task: a file of rows, JSON Lines or CSV, or a folder of pictures.
-import { quote } from '../checkpoint/errors.ts';
+import { quote } from '../base/quote.ts';
 import { contentOf, type Example, fingerprint } from './features.ts';
 import {
   type ExampleFolder,

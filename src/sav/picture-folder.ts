@@ -1,5 +1,5 @@
 // A folder of pictures as a task: its subfolders are the classes, or every picture is a query.
-import { quote } from '../checkpoint/errors.ts';
+import { quote } from '../base/quote.ts';
 import type { FolderEntry } from '../platform/types.ts';
 import { promptOfPicture, type QuestionOptions } from './data.ts';
 import type { Example } from './features.ts';

@@ -4,13 +4,13 @@ import type { Gpu } from '../gpu/gpu.ts';
 import { Profiler } from '../gpu/profiler.ts';
 import type { AttentionReference } from '../kernels/attention/reference.ts';
 import { type AttentionKernel, checkKernelNames, type Kernels, kernelsOf } from '../kernels/custom/kernels.ts';
-import { failureOf } from '../kernels/problem.ts';
 import { attentionBenchmarks } from './benchmarks/attention.ts';
 import type { BenchmarkGroup, PreparedGroup, Run } from './benchmarks/group.ts';
 import { matmulBenchmarks } from './benchmarks/matmul.ts';
 import { measureRoofline, type Roofline } from './benchmarks/roofline.ts';
 import { rowBenchmarks } from './benchmarks/rows.ts';
 import { guarded, runGuarded } from './guard.ts';
+import { failureOf } from './solve.ts';
 
 export interface BenchmarkRow {
   readonly group: string;

@@ -1,7 +1,7 @@
 import type { Gpu } from '../gpu/gpu.ts';
 import { checkKernelNames, type KernelOp, type Kernels, kernelsOf } from '../kernels/custom/kernels.ts';
-import { type Solution, solve } from '../kernels/problem.ts';
 import { problems } from './problems.ts';
+import { type Solution, solve } from './solve.ts';
 
 export interface CheckRow extends Solution {
   readonly op: string;

@@ -1,7 +1,7 @@
 import { describe, expect, it } from 'vitest';
 import { printable, printableLine } from '../../src/base/printable.ts';
+import { quote } from '../../src/base/quote.ts';
 import { escapeMarkup, svgOf } from '../../src/charts/svg.ts';
-import { quote } from '../../src/checkpoint/errors.ts';
 import { csvCell } from '../../src/cli/csv.ts';
 import { table } from '../../src/cli/experiments.ts';
 import { hostileTexts, raw } from './hostile.ts';

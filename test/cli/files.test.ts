@@ -2,7 +2,8 @@ import { lstat, mkdir, mkdtemp, readdir, readFile, rm, symlink, writeFile } from
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { afterEach, beforeEach, expect, it } from 'vitest';
-import { outputFile, writeWhole } from '../../src/cli/files.ts';
+import { outputFile } from '../../src/cli/files.ts';
+import { writeWhole } from '../../src/platform/node-write.ts';
 
 let folder: string;
 beforeEach(async () => {

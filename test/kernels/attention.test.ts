@@ -10,8 +10,8 @@ import {
 import { attentionData, attentionProblem } from '../../src/kernels/attention/problem.ts';
 import { attentionCase, blocks, type Case, sees } from '../../src/kernels/attention/reference.ts';
 import { segmentsOf, visiblePairs } from '../../src/kernels/attention/shapes.ts';
-import { errorOf } from '../../src/kernels/problem.ts';
 import { vectorWidth } from '../../src/kernels/vectors.ts';
+import { errorOf } from '../../src/verify/solve.ts';
 import { useGpu } from '../gpu.ts';
 import { expectSolved, nmse, random } from './check.ts';
 

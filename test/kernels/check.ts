@@ -2,8 +2,9 @@ import { expect } from 'vitest';
 import type { Gpu } from '../../src/gpu/gpu.ts';
 import type { Recorder } from '../../src/gpu/recorder.ts';
 import type { DType, Tensor, Weight } from '../../src/gpu/tensor.ts';
-import { type Problem, solve } from '../../src/kernels/problem.ts';
+import type { Problem } from '../../src/kernels/problem.ts';
 import { runGuarded } from '../../src/verify/guard.ts';
+import { solve } from '../../src/verify/solve.ts';
 
 export { pseudoRandom as random } from '../../src/kernels/pseudo-random.ts';
 export { guarded } from '../../src/verify/guard.ts';

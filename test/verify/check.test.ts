@@ -4,8 +4,8 @@ import slidingWindow from '../../docs/examples/kernels/sliding-window.ts';
 import temperature from '../../docs/examples/kernels/temperature-softmax.ts';
 import type { Dispatch } from '../../src/gpu/dispatch.ts';
 import { type AttentionKernel, type Kernels, kernelOps } from '../../src/kernels/custom/kernels.ts';
-import { errorOf } from '../../src/kernels/problem.ts';
 import { checkKernels } from '../../src/verify/check.ts';
+import { errorOf } from '../../src/verify/solve.ts';
 import { useGpu } from '../gpu.ts';
 
 const gpu = useGpu();

@@ -1,6 +1,6 @@
 // What all parts of config.json are read with.
 import { z } from 'zod';
-import { quoteValue } from '../../checkpoint/errors.ts';
+import { quoteValue } from '../../base/quote.ts';
 import type { Activation } from '../../kernels/activation/activation.wgsl.ts';
 import { ConfigError } from '../errors.ts';
 import { parse } from '../json.ts';

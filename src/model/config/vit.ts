@@ -1,5 +1,5 @@
 import { z } from 'zod';
-import { quoteValue } from '../../checkpoint/errors.ts';
+import { quoteValue } from '../../base/quote.ts';
 import type { BlockShape } from './block.ts';
 import { count, epsilon, headCount, imageSide, layerCount, type Settings } from './settings.ts';
 

@@ -1,4 +1,4 @@
-import { quoteValue } from '../../checkpoint/errors.ts';
+import { quoteValue } from '../../base/quote.ts';
 import { ConfigError } from '../errors.ts';
 import { clip } from './clip.ts';
 import { type DualEncoderConfig, type DualFamily, parseDual } from './dual.ts';

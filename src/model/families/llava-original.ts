@@ -1,7 +1,7 @@
 // Checkpoints of the original LLaVA repositories (liuhaotian, lmms-lab): one flat config.json, in which the tower has a name
 // where the others have its settings.
 import { z } from 'zod';
-import { quoteValue } from '../../checkpoint/errors.ts';
+import { quoteValue } from '../../base/quote.ts';
 import type { Size } from '../anyres.ts';
 import { Settings } from '../config/settings.ts';
 import { parseText } from '../config/text.ts';

@@ -1,4 +1,4 @@
-import { quoteValue } from '../../checkpoint/errors.ts';
+import { quoteValue } from '../../base/quote.ts';
 import { ConfigError } from '../errors.ts';
 
 /** The greatest id of a token: ids index a list, and no model has as many. */

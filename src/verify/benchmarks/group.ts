@@ -3,7 +3,8 @@ import type { Recorder } from '../../gpu/recorder.ts';
 import type { Tensor } from '../../gpu/tensor.ts';
 import type { AttentionReference } from '../../kernels/attention/reference.ts';
 import type { AttentionMask, KernelOp } from '../../kernels/custom/kernels.ts';
-import { type Call, errorOf, type Problem } from '../../kernels/problem.ts';
+import type { Call, Problem } from '../../kernels/problem.ts';
+import { errorOf } from '../solve.ts';
 
 /** One problem with the kernels that solve it: they see the same data, take turns, and are compared with each other. */
 export interface BenchmarkGroup {
