@@ -89,13 +89,8 @@ export {
 } from './model/vision-language-model.ts';
 export { FileError, ImageError, NoAdapterError, VideoError } from './platform/errors.ts';
 export type { Folder, FolderSource, ImageSource, RgbImage, VideoSource } from './platform/types.ts';
-export {
-  type ClassifierData,
-  type ClassifyOptions,
-  type Prediction,
-  type Refusal,
-  SavClassifier,
-} from './sav/classifier.ts';
+export { type ClassifyOptions, type Prediction, SavClassifier } from './sav/classifier.ts';
+export type { ClassifierData, Refusal } from './sav/classifier-data.ts';
 export { decodeClassifier, encodeClassifier } from './sav/classifier-file.ts';
 export { type ReadOptions, readExamples } from './sav/data.ts';
 export {

@@ -6,7 +6,7 @@ import { headName } from '../analysis/heads.ts';
 import { greatest, least } from '../base/extremes.ts';
 import { printableLine } from '../base/printable.ts';
 import { writeWhole } from '../platform/node-write.ts';
-import type { ClassifierData } from '../sav/classifier.ts';
+import type { ClassifierData } from '../sav/classifier-data.ts';
 import { encodeClassifier, parseClassifier } from '../sav/classifier-file.ts';
 import { labelsOf } from '../sav/data.ts';
 import { auditLabels } from '../sav/explain.ts';

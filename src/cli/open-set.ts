@@ -1,6 +1,7 @@
 // Options of fit, classify and eval on when a query gets no label, and how that is said.
 import { type Command, InvalidArgumentError } from 'commander';
-import type { Prediction, Refusal } from '../sav/classifier.ts';
+import type { Prediction } from '../sav/classifier.ts';
+import type { Refusal } from '../sav/classifier-data.ts';
 import type { Selection } from '../sav/metrics.ts';
 
 export interface RefusalOptions {

@@ -1,4 +1,5 @@
-import { decodeBytes, type EncodedImage } from './decode-image.ts';
+import { decodeBytes } from './decode-image.ts';
+import type { EncodedImage } from './encoded-image.ts';
 import { ImageError } from './errors.ts';
 import { type ImageSource, resolveImage } from './image-source.ts';
 import { readImageFile } from './node-files.ts';

@@ -1,4 +1,4 @@
-import type { EncodedImage } from './decode-image.ts';
+import type { EncodedImage } from './encoded-image.ts';
 import { ImageError } from './errors.ts';
 import { orientationOf, orientationTag, tiffDirectory, tiffNumbers } from './exif.ts';
 import { truncated } from './limits.ts';

@@ -15,9 +15,10 @@ import { quote, showShape } from '../base/quote.ts';
 import { changedFiles } from '../checkpoint/made-with.ts';
 import { parseSafetensors, type SafetensorsHeader, tensorBytes } from '../checkpoint/safetensors.ts';
 import { type StoredTensor, tensorOf, writeSafetensors } from '../checkpoint/safetensors-writer.ts';
-import { type ClassifierData, SavClassifier } from './classifier.ts';
+import { SavClassifier } from './classifier.ts';
+import type { ClassifierData, KeptExamples } from './classifier-data.ts';
 import type { HeadVectorSource } from './features.ts';
-import { classifierOf, type KeptExamples } from './kept-examples.ts';
+import { classifierOf } from './kept-examples.ts';
 
 const FORMAT = 'headlight-sav-classifier';
 const VERSION = 2;

@@ -1,6 +1,7 @@
 // From head vectors and labels to a classifier, and to what its training set says about it.
 import { type ClassIndex, indexClasses } from './class-index.ts';
-import { checkFinite, type Refusal, SavClassifier, selectedVectors } from './classifier.ts';
+import { checkFinite, SavClassifier, selectedVectors } from './classifier.ts';
+import type { Refusal } from './classifier-data.ts';
 import type { HeadFeatures } from './features.ts';
 import { type Groups, groupExamples } from './groups.ts';
 import { classifierOf, hasSpread } from './kept-examples.ts';

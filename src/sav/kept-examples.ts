@@ -4,27 +4,13 @@
 import { greatest } from '../base/extremes.ts';
 import { type Calibration, fitCalibration, fitDistances } from './calibration.ts';
 import type { ClassIndex } from './class-index.ts';
-import type { ClassifierData } from './classifier.ts';
+import type { ClassifierData, KeptExamples } from './classifier-data.ts';
 import type { HeadFeatures } from './features.ts';
 import { gaussianLeaveOneOut, outerProducts } from './gaussian.ts';
 import { type Groups, groupsFrom } from './groups.ts';
 import { canLeaveOut, judgeWithout, leaveOneOutScores, looVotes } from './leave-one-out.ts';
 import { classSums, gatherHead } from './scoring.ts';
 import { reliabilities } from './votes.ts';
-
-export interface KeptExamples {
-  /** One [heads, dHead] array an example. */
-  readonly vectors: readonly Float32Array[];
-  /** Class of each. */
-  readonly classOf: Int32Array;
-  /** Examples with equal numbers show the same, and are left out together. */
-  readonly groups: Int32Array;
-  /**
-   * Whether each was classified rightly when the heads were chosen without it: 1 or 0; -1 where that was not judged, or the
-   * heads were chosen before it came. The heads know the others, so a later leave-one-out alone would think too well of them.
-   */
-  readonly judged: Int32Array;
-}
 
 /** What a classifier is before its examples. */
 export type Settings = Omit<

@@ -1,5 +1,5 @@
 // The HTML report: one file, no scripts, no addresses of other files; it opens from a disk without a network.
-import type { ClassifierData } from '../../sav/classifier.ts';
+import type { ClassifierData } from '../../sav/classifier-data.ts';
 import { bestZeroShot, type Experiment } from '../../sav/experiment.ts';
 import type { Evaluation } from '../../sav/metrics.ts';
 import { headCountChart, headMap, type SummaryRow, summaryChart } from './charts.ts';
