@@ -110,7 +110,7 @@ describe('attentionScores and attentionPattern', () => {
     const rest = { q, k, causal: true, scale: 1, label: 'scores' };
     const out = recorder.temp('out', 'f32', [6, 4, 5]);
     expect(() => attentionScores(recorder, { ...rest, out })).toThrow(
-      'out: expected [6,4,4], got [6,4,5] (in attention-scores)',
+      'out: expected [6,4,4], got [6,4,5] (in attentionScores)',
     );
     expect(() => attentionScores(recorder, { ...rest, keys: 9 })).toThrow('9 keys of k, which has 4 a sequence');
     expect(() => attentionPattern(recorder, { scores: k, label: 'p', out })).toThrow('expected [4,2,8], got [6,4,5]');

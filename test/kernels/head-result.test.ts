@@ -52,7 +52,7 @@ describe('headSum', () => {
   it('names what does not fit', () => {
     const rec = gpu().record('misfits');
     const [result, bias] = [rec.temp('result', 'f32', [2, 3, 4]), rec.temp('o.bias', 'f32', [3])];
-    expect(() => headSum(rec, { result, bias, label: 'sum' })).toThrow('o.bias: expected [4], got [3] (in head-sum)');
+    expect(() => headSum(rec, { result, bias, label: 'sum' })).toThrow('o.bias: expected [4], got [3] (in headSum)');
   });
 });
 
@@ -61,7 +61,7 @@ describe('headResult', () => {
     const recorder = gpu().record('misfits');
     const weight = { label: 'o_proj', dtype: 'f32' as const, shape: [8, 10] as const, parts: [] };
     expect(() => headResult(recorder, { z: recorder.temp('z', 'f32', [2, 3, 4]), weight, label: 'r' })).toThrow(
-      'o_proj: expected [?,12], got [8,10] (in head-result)',
+      'o_proj: expected [?,12], got [8,10] (in headResult)',
     );
   });
 });

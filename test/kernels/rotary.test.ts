@@ -40,7 +40,7 @@ describe('copyRows', () => {
     const all = recorder.read(out);
     const odd = recorder.temp('odd', 'bf16', [2, 3]);
     expect(() => copyRows(recorder, { x: odd, out: odd, outRow: 0, label: 'copy' })).toThrow(
-      'odd: rows of [3] bf16 do not fill words of 4 bytes (in copy-rows)',
+      'odd: rows of [3] bf16 do not fill words of 4 bytes (in copyRows)',
     );
     await recorder.submit();
     gpu().destroy(out);

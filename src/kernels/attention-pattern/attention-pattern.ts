@@ -20,7 +20,7 @@ import {
  */
 export function attentionScores(rec: Recorder, args: QueryKeyArgs & { out?: Tensor }): Tensor {
   const { q, k, segments, label } = args;
-  const where = 'attention-scores';
+  const where = 'attentionScores';
   const g = geometry(where, args);
   const shape = [g.batch * g.heads, g.queries, g.keys];
   const scores = args.out ?? rec.temp(label, 'f32', shape);
@@ -55,7 +55,7 @@ function scoresCost(g: Geometry): Cost {
  */
 export function attentionPattern(rec: Recorder, args: { scores: Tensor; label: string; out?: Tensor }): Tensor {
   const { scores, label } = args;
-  const where = 'attention-pattern';
+  const where = 'attentionPattern';
   expectDType(where, scores, 'f32');
   expectShape(where, scores, [-1, -1, -1]);
   const [matrices, queries, keys] = scores.shape;

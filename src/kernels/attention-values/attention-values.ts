@@ -24,7 +24,7 @@ export function attentionValues(
   args: { pattern: Tensor; v: Tensor; heads: number; batch?: number; label: string; out?: Tensor },
 ): Tensor {
   const { pattern, v, heads, batch = 1, label } = args;
-  const where = 'attention-values';
+  const where = 'attentionValues';
   expectShape(where, pattern, [batch * heads, -1, -1]);
   expectShape(where, v, [-1, -1, -1]);
   const [, queries, keys] = pattern.shape;

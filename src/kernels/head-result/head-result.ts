@@ -22,7 +22,7 @@ import { headResultContract, headResultWgsl, headSumBody, queriesPerThread } fro
  */
 export function headResult(rec: Recorder, args: { z: Tensor; weight: Weight; label: string; out?: Tensor }): Tensor {
   const { z, weight, label } = args;
-  const where = 'head-result';
+  const where = 'headResult';
   expectDType(where, z, 'f32');
   expectDType(where, weight, 'f32', 'f16', 'bf16');
   expectShape(where, z, [-1, -1, -1]);
@@ -38,7 +38,7 @@ export function headResult(rec: Recorder, args: { z: Tensor; weight: Weight; lab
   for (const part of weight.parts) {
     const rows = part.shape[0];
     rec.dispatch({
-      kernel: `head-result ${weight.dtype}`,
+      kernel: `headResult ${weight.dtype}`,
       label,
       code,
       bindings: [read(z), read(part), readWrite(result)],
@@ -67,7 +67,7 @@ const headResultCost = (queries: number, heads: number, headSize: number, rows: 
  */
 export function headSum(rec: Recorder, args: { result: Tensor; bias?: Tensor; label: string; out?: Tensor }): Tensor {
   const { result, bias, label } = args;
-  const where = 'head-sum';
+  const where = 'headSum';
   expectShape(where, result, [-1, -1, -1]);
   const [queries, heads, dModel] = result.shape;
   if (bias) expectShape(where, bias, [dModel]);

@@ -57,16 +57,16 @@ export function copyRows(
   args: { x: Tensor; out: Tensor; outRow: number; label: string; batch?: number },
 ): void {
   const { x, out, outRow, label, batch = 1 } = args;
-  expectDType('copy-rows', out, x.dtype);
-  const { perSequence, pitch } = expectRoom('copy-rows', x, out, outRow, batch);
+  expectDType('copyRows', out, x.dtype);
+  const { perSequence, pitch } = expectRoom('copyRows', x, out, outRow, batch);
   const [length, ...rest] = x.shape;
   const words = (elementCount(rest) * bytesPerElement[x.dtype]) / 4;
   if (!Number.isInteger(words))
-    throw new ShapeError(`${x.label}: rows of [${rest}] ${x.dtype} do not fill words of 4 bytes (in copy-rows)`);
+    throw new ShapeError(`${x.label}: rows of [${rest}] ${x.dtype} do not fill words of 4 bytes (in copyRows)`);
   const width = vectorWidth(words);
   const count = (length * words) / width;
   rec.dispatch({
-    kernel: 'copy-rows',
+    kernel: 'copyRows',
     label,
     code: copyRowsWgsl(width),
     bindings: [read(x), readWrite(out)],

@@ -42,7 +42,7 @@ export const rowBenchmarks: BenchmarkGroup[] = [
   group('gatedActivation', 'silu [640,11008]', 640 * 11008, () => gatedActivationProblem('silu', [640, 11008])),
   group('rotary', '[80,8,16]', 80 * 128, () => rotaryProblem([80, 8, 16])),
   group('rotary', '[640,32,128]', 640 * 4096, () => rotaryProblem([640, 32, 128])),
-  group('copy-rows', '[640,32,128]', 640 * 4096, () =>
+  group('copyRows', '[640,32,128]', 640 * 4096, () =>
     copyRowsProblem([640, 32, 128], { batch: 1, capacity: 640, outRow: 0 }),
   ),
   group('embedding', '80 of [762,128] f16', 80 * 128, () => embeddingProblem([80, 762, 128, 1], 'f16')),
@@ -65,8 +65,8 @@ export const rowBenchmarks: BenchmarkGroup[] = [
   ...attentionMatrices({ queries: 80, heads: 8, headSize: 16 }),
   ...attentionMatrices({ queries: 640, heads: 32, headSize: 128 }),
   ...attentionMatrices({ queries: 1, keys: 640, heads: 32, headSize: 128 }),
-  group('head-sum', '[80,8,128]', 80 * 8 * 128, () => headSumProblem(80, 8, 128, false)),
-  group('head-sum', '[64,32,4096]', 64 * 32 * 4096, () => headSumProblem(64, 32, 4096, false)),
+  group('headSum', '[80,8,128]', 80 * 8 * 128, () => headSumProblem(80, 8, 128, false)),
+  group('headSum', '[64,32,4096]', 64 * 32 * 4096, () => headSumProblem(64, 32, 4096, false)),
   headResult({ queries: 80, heads: 8, headSize: 16, dModel: 128 }),
   headResult({ queries: 1, heads: 32, headSize: 128, dModel: 4096 }),
   headResult({ queries: 640, heads: 32, headSize: 128, dModel: 4096 }),
@@ -94,18 +94,18 @@ function attentionMatrices(sizes: Parameters<typeof attentionCase>[0]): Benchmar
   const entries = heads * queries * keys;
   const name = `causal ${queries} x ${keys}, ${heads} heads of ${headSize}`;
   return [
-    group('attention-scores', name, 2 * entries * headSize, () => attentionScoresProblem(name, c)),
-    group('attention-pattern', `[${heads},${queries},${keys}]`, 4 * entries, () =>
+    group('attentionScores', name, 2 * entries * headSize, () => attentionScoresProblem(name, c)),
+    group('attentionPattern', `[${heads},${queries},${keys}]`, 4 * entries, () =>
       attentionPatternProblem([heads, queries, keys]),
     ),
-    group('attention-values', name, 2 * entries * headSize, () => attentionValuesProblem(c)),
+    group('attentionValues', name, 2 * entries * headSize, () => attentionValuesProblem(c)),
   ];
 }
 
 function headResult(sizes: HeadResultSizes): BenchmarkGroup {
   const { queries, heads, headSize, dModel } = sizes;
   const name = `${queries} queries, ${heads} heads of ${headSize}, ${dModel} wide, f16`;
-  return group('head-result', name, 2 * queries * heads * headSize * dModel, () => headResultProblem(sizes, 'f16'));
+  return group('headResult', name, 2 * queries * heads * headSize * dModel, () => headResultProblem(sizes, 'f16'));
 }
 
 function group<Variant>(op: KernelOp, sizes: string, flops: number, problem: () => Problem<Variant>): BenchmarkGroup {

@@ -129,7 +129,7 @@ const samples: Record<string, Sample[]> = {
         }),
     },
   ],
-  'attention-scores': [
+  attentionScores: [
     {
       sizes: heads,
       record: (rec, temp) =>
@@ -156,24 +156,24 @@ const samples: Record<string, Sample[]> = {
         }),
     },
   ],
-  'attention-pattern': [
+  attentionPattern: [
     {
       sizes: { ...heads, rows: 36 },
       record: (rec, temp) => void attentionPattern(rec, { scores: temp([12, 3, 5]), label }),
     },
   ],
-  'attention-values': [
+  attentionValues: [
     {
       sizes: { ...heads, width: 4 },
       record: (rec, temp) =>
         void attentionValues(rec, { pattern: temp([12, 3, 5]), v: temp([14, 2, 8]), heads: 6, batch: 2, label }),
     },
   ],
-  'head-result': (['f32', 'f16', 'bf16'] as const).map((dtype) => ({
+  headResult: (['f32', 'f16', 'bf16'] as const).map((dtype) => ({
     sizes: { ...heads, dModel: 70, partRows: 70 },
     record: (rec, temp) => void headResult(rec, { z: temp([3, 6, 8]), weight: weightOf(temp, [70, 48], dtype), label }),
   })),
-  'head-sum': [
+  headSum: [
     {
       sizes: { ...heads, dModel: 12, width: 4 },
       record: (rec, temp) => void headSum(rec, { result: temp([3, 6, 12]), bias: temp([12]), label }),
@@ -262,7 +262,7 @@ const samples: Record<string, Sample[]> = {
         }),
     },
   ],
-  'copy-rows': [
+  copyRows: [
     {
       sizes: { rows: 40, heads: 3, headSize: 16, outRows: 60 },
       record: (rec, temp) => copyRows(rec, { x: temp([40, 3, 16]), out: temp([60, 3, 16]), outRow: 2, label }),
