@@ -1,13 +1,13 @@
 // CLIP or SigLIP beside a generative model, for `eval`.
 import { basename } from 'node:path';
 import type { Gpu } from '../gpu/gpu.ts';
+import { openCheckpointFolder } from '../hub/checkpoint-folder.ts';
 import { DualEncoder } from '../model/dual-encoder.ts';
 import { parseDualConfig } from '../model/families/index.ts';
 import { requireJson } from '../model/json.ts';
 import type { Folder } from '../platform/types.ts';
 import { type EncoderPredictions, encoderBaselines } from '../sav/encoder-baselines.ts';
 import type { FeatureStore } from '../sav/feature-cache.ts';
-import { openCheckpointFolder } from './checkpoint-folder.ts';
 import type { Context } from './context.ts';
 import type { Task } from './experiments.ts';
 

@@ -6,6 +6,7 @@ import { layoutDescriptions } from '../checkpoint/names.ts';
 import { checkSpecs } from '../checkpoint/specs.ts';
 import type { Capabilities } from '../gpu/capabilities.ts';
 import type { DType } from '../gpu/tensor.ts';
+import { openCheckpointFolder } from '../hub/checkpoint-folder.ts';
 import { bindable, type Check, checkAdapter, showBytes } from '../model/adapter-fit.ts';
 import type { Size } from '../model/anyres.ts';
 import { dryModel, imageTokens, pricePrefill, type RunPrice } from '../model/dry-run.ts';
@@ -20,7 +21,6 @@ import { configDType, type DTypeOf, type Price, priceWeights, storedDType, type 
 import { ProcessorFiles } from '../model/processor/visual-processor.ts';
 import { NoAdapterError } from '../platform/errors.ts';
 import type { Folder } from '../platform/types.ts';
-import { openCheckpointFolder } from './checkpoint-folder.ts';
 import type { Register } from './command.ts';
 import { type Context, UsageError } from './context.ts';
 import { inspectEncoder } from './inspect-encoder.ts';

@@ -1,8 +1,8 @@
 import { type Command, InvalidArgumentError } from 'commander';
 import type { Gpu } from '../gpu/gpu.ts';
+import { openCheckpointFolder } from '../hub/checkpoint-folder.ts';
 import type { Size } from '../model/anyres.ts';
 import { VisionLanguageModel } from '../model/vision-language-model.ts';
-import { openCheckpointFolder } from './checkpoint-folder.ts';
 import type { Context } from './context.ts';
 
 export interface CommonOptions {

@@ -6,9 +6,10 @@ import { mkdir, mkdtemp, readdir, readFile, rm, stat, utimes, writeFile } from '
 import { tmpdir } from 'node:os';
 import { join, resolve } from 'node:path';
 import { afterAll, afterEach, beforeAll, beforeEach, describe, expect, it } from 'vitest';
-import { openCheckpointFolder } from '../../src/cli/checkpoint-folder.ts';
 import { Context } from '../../src/cli/context.ts';
-import { type DownloadOptions, download } from '../../src/cli/download.ts';
+import { reportDownload } from '../../src/cli/download.ts';
+import { openCheckpointFolder } from '../../src/hub/checkpoint-folder.ts';
+import { type DownloadOptions, download } from '../../src/hub/download.ts';
 import { FolderLock } from '../../src/hub/download-lock.ts';
 import { FakeHub, type Fault, type Served } from './fake-hub.ts';
 
@@ -61,7 +62,8 @@ class Quiet extends Context {
 async function run(options: Partial<DownloadOptions> = {}, signal?: AbortSignal): Promise<Quiet> {
   const context = new Quiet(signal);
   const { endpoint } = hub;
-  await download(context, hub.repo, { endpoint, revision: 'main', out, backoffSeconds: () => 0, ...options });
+  const all = { endpoint, revision: 'main', out, backoffSeconds: () => 0, ...options };
+  reportDownload(context, await download(context, hub.repo, all));
   return context;
 }
 

@@ -4,9 +4,10 @@ import { mkdir, mkdtemp, readdir, readFile, rm, stat, writeFile } from 'node:fs/
 import { tmpdir } from 'node:os';
 import { join, resolve } from 'node:path';
 import { afterAll, afterEach, beforeAll, beforeEach, describe, expect, it } from 'vitest';
-import { openCheckpointFolder } from '../../src/cli/checkpoint-folder.ts';
 import { Context } from '../../src/cli/context.ts';
-import { type DownloadOptions, download } from '../../src/cli/download.ts';
+import { reportDownload } from '../../src/cli/download.ts';
+import { openCheckpointFolder } from '../../src/hub/checkpoint-folder.ts';
+import { type DownloadOptions, download } from '../../src/hub/download.ts';
 import { fetchPart } from '../../src/hub/download-file.ts';
 import { Hub } from '../../src/hub/hub.ts';
 import { FakeHub, type Fault, type Served } from './fake-hub.ts';
@@ -66,7 +67,8 @@ class Quiet extends Context {
 async function run(options: Partial<DownloadOptions> = {}, signal?: AbortSignal): Promise<string[]> {
   const context = new Quiet(signal);
   const { endpoint } = hub;
-  await download(context, hub.repo, { endpoint, revision: 'main', out, backoffSeconds: () => 0, ...options });
+  const all = { endpoint, revision: 'main', out, backoffSeconds: () => 0, ...options };
+  reportDownload(context, await download(context, hub.repo, all));
   return context.said.filter((line) => !line.endsWith('…'));
 }
 

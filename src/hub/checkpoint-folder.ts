@@ -4,10 +4,10 @@ import { isAbsolute, join } from 'node:path';
 import { openSource } from '#platform';
 import { parseIndex, shardNames } from '../checkpoint/checkpoint-files.ts';
 import { checkIsCheckpoint, indexFile, singleFile } from '../checkpoint/not-a-checkpoint.ts';
-import { readRecord } from '../hub/download-record.ts';
-import { isHubId } from '../hub/hub.ts';
 import { cacheFolder, home } from '../platform/node-cache-folder.ts';
 import type { Folder } from '../platform/types.ts';
+import { readRecord } from './download-record.ts';
+import { isHubId } from './hub.ts';
 
 /** Where downloads once went, under the current folder. What is there is used, and completed there. */
 const oldFolder = (id: string): string => join('weights', ...id.split('/'));
