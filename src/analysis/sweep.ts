@@ -40,9 +40,8 @@ export async function sweepTarget(
   options: SweepOptions = {},
 ): Promise<Float64Array> {
   const found: number[] = [];
-  for await (const cache of sweep(model, input, variations, 'logits', options)) {
+  for await (const { cache, edits } of sweep(model, input, variations, 'logits', options)) {
     const value = measure(cache.get('logits')!.data, target);
-    const edits = [...(options.edits ?? []), ...variations[found.length]];
     await checkFinite(model, input, 'the logits', [value], { edits });
     found.push(value);
   }
@@ -59,27 +58,26 @@ export async function sweepHeadVectors(
   const { maxLayer = model.config.text.nLayers - 1 } = options;
   const found: Float32Array[] = [];
   const names = Array.from({ length: maxLayer + 1 }, (_, layer) => `blocks.${layer}.attn.hook_z`);
-  for await (const cache of sweep(model, input, variations, names, options)) {
+  for await (const { cache, edits } of sweep(model, input, variations, names, options)) {
     const [vectors] = splitHeadVectors(cache, 1);
-    const edits = [...(options.edits ?? []), ...variations[found.length]];
     await checkFinite(model, input, 'the head vectors', vectors, { edits });
     found.push(vectors);
   }
   return found;
 }
 
-/** Some activations at the last position under each list of edits. */
+/** Some activations at the last position under each list of edits, and all the edits that they were made with. */
 async function* sweep(
   model: Model,
   input: ModelInput,
   variations: readonly (readonly Edit[])[],
   namesFilter: string | string[],
-  { edits, signal, onProgress }: SweepOptions,
-): AsyncGenerator<ActivationCache, void> {
+  { edits = [], signal, onProgress }: SweepOptions,
+): AsyncGenerator<{ cache: ActivationCache; edits: readonly Edit[] }, void> {
   signal?.throwIfAborted();
   let done = 0;
   for await (const cache of model.eachVariation(input, variations, { namesFilter, posSlice: -1, edits })) {
-    yield cache;
+    yield { cache, edits: [...edits, ...variations[done]] };
     onProgress?.(++done, variations.length);
     signal?.throwIfAborted();
   }

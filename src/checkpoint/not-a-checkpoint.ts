@@ -1,5 +1,4 @@
 // Folders that are no checkpoint of safetensors: what they are, and the way out.
-
 import { quote } from '../base/quote.ts';
 import type { Folder } from '../platform/types.ts';
 import { CheckpointError } from './errors.ts';

@@ -1,5 +1,4 @@
 // How classify prints a query's label: for people, for pipes, as CSV and as JSON.
-
 import { printableLine } from '../base/printable.ts';
 import type { Prediction, SavClassifier } from '../sav/classifier.ts';
 import { type Example, exampleName } from '../sav/features.ts';

@@ -1,5 +1,4 @@
 // What a run is asked for, and what it gives.
-
 import type { Profiler } from '../gpu/profiler.ts';
 import type { Recorder } from '../gpu/recorder.ts';
 import type { Tensor } from '../gpu/tensor.ts';

@@ -1,7 +1,8 @@
 import { execFile, spawn } from 'node:child_process';
-import { afterAll, vi } from 'vitest';
+import { vi } from 'vitest';
 import { runProgram } from '../../src/cli/program.ts';
-import { type Gpu, openGpu } from '../../src/gpu/gpu.ts';
+import { openGpu } from '../../src/gpu/gpu.ts';
+import { sharedDevice } from '../gpu.ts';
 
 const command = ['--import', 'tsx', '-C', 'development', 'src/cli/main.ts'];
 
@@ -9,15 +10,6 @@ export interface Outcome {
   readonly code: number;
   readonly stdout: string;
   readonly stderr: string;
-}
-
-let own: Promise<Gpu> | undefined;
-afterAll(async () => (await own)?.dispose());
-
-/** A GPU on the one device of a test file, whose compiled shaders all commands share; a command may dispose of it. */
-async function shared(): Promise<Gpu> {
-  own ??= openGpu();
-  return openGpu({ device: (await own).device });
 }
 
 /**
@@ -33,7 +25,7 @@ export async function headlight(...args: string[]): Promise<Outcome> {
     }),
   );
   try {
-    const code = await runProgram(args, { openGpu: shared });
+    const code = await runProgram(args, { openGpu: async () => openGpu({ device: await sharedDevice() }) });
     return { code, ...written };
   } finally {
     for (const spy of spies) spy.mockRestore();
