@@ -64,21 +64,21 @@ export {
   type DualRunOptions,
   type EmbedOptions,
 } from './model/dual-encoder.ts';
-export type { Edit, EditPositions } from './model/edits.ts';
 export { ConfigError, InputError, NotFiniteError } from './model/errors.ts';
 export type { DualEncoderConfig, DualFamily } from './model/families/dual.ts';
 export type { Architecture, Family, VisionSide } from './model/families/family.ts';
 export { dualFamilies, families, parseConfig, parseDualConfig } from './model/families/index.ts';
-export type { GenerateOptions } from './model/generate.ts';
-export type { GenerationConfig } from './model/generation-config.ts';
-export type { GenerationSettings } from './model/generation-settings.ts';
-export { type HookPoint, hookPoints, type NamesFilter, type RunSize } from './model/hook-points.ts';
+export type { GenerateOptions } from './model/generation/generate.ts';
+export type { GenerationConfig } from './model/generation/generation-config.ts';
+export type { GenerationSettings } from './model/generation/generation-settings.ts';
 export type { ModelInput, Visual } from './model/input.ts';
+export type { Edit, EditPositions } from './model/interventions/edits.ts';
+export { type HookPoint, hookPoints, type NamesFilter, type RunSize } from './model/interventions/hook-points.ts';
+export type { PosSlice } from './model/interventions/positions.ts';
 export type { LoadModelOptions } from './model/load-model.ts';
 export { Model } from './model/model.ts';
-export type { PosSlice } from './model/positions.ts';
-export type { Activation, ActivationCache, GpuActivations, RunChanges, RunOptions, RunPrice } from './model/run.ts';
-export type { Grid, PatchGrid, TokenGrid } from './model/token-grids.ts';
+export type { Grid, PatchGrid, TokenGrid } from './model/processor/token-grids.ts';
+export type { Activation, ActivationCache, GpuActivations, RunChanges, RunOptions, RunPrice } from './model/run/run.ts';
 export {
   type Answer,
   type AnswerOptions,

@@ -2,7 +2,7 @@
 import { readFileSync } from 'node:fs';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
 import { openFolder } from '#platform';
-import type { Edit } from '../src/model/edits.ts';
+import type { Edit } from '../src/model/interventions/edits.ts';
 import { VisionLanguageModel } from '../src/model/vision-language-model.ts';
 import { chromiumPath, RepositoryPage } from './chromium.ts';
 import { useGpu } from './gpu.ts';

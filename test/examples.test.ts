@@ -4,7 +4,7 @@ import { readdirSync, readFileSync } from 'node:fs';
 import { promisify } from 'node:util';
 import { describe, expect, it } from 'vitest';
 import { parseConfig } from '../src/model/families/index.ts';
-import { hookPoints } from '../src/model/hook-points.ts';
+import { hookPoints } from '../src/model/interventions/hook-points.ts';
 
 const run = promisify(execFile);
 

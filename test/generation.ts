@@ -1,5 +1,9 @@
-import { type GenerationSettings, generationSettings, withSampling } from '../src/model/generation-settings.ts';
-import { scoreProcessors } from '../src/model/score-processors.ts';
+import {
+  type GenerationSettings,
+  generationSettings,
+  withSampling,
+} from '../src/model/generation/generation-settings.ts';
+import { scoreProcessors } from '../src/model/generation/score-processors.ts';
 import type { VisionLanguageModel } from '../src/model/vision-language-model.ts';
 import { type Expected, modelInput, readTensors } from './fixtures.ts';
 

@@ -1,7 +1,8 @@
 // What a head is good for: the answer without it.
-import type { Edit, EditPositions } from '../model/edits.ts';
+
 import { InputError } from '../model/errors.ts';
 import type { ModelInput } from '../model/input.ts';
+import type { Edit, EditPositions } from '../model/interventions/edits.ts';
 import type { Model } from '../model/model.ts';
 import { checkFinite } from './finite.ts';
 import { allHeads, checkHeads, type Head, type LayerOptions, layersAtOnce } from './heads.ts';

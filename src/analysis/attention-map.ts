@@ -1,6 +1,6 @@
 import type { ModelInput } from '../model/input.ts';
 import type { Model } from '../model/model.ts';
-import type { RunChanges } from '../model/run.ts';
+import type { RunChanges } from '../model/run/run.ts';
 import { checkFinite } from './finite.ts';
 import { checkHeads, type Head, layersOf } from './heads.ts';
 import { type PlacedGrid, placedGrids, resolvePosition } from './positions.ts';

@@ -2,7 +2,7 @@
 // once the final norm's scale is held fast. So a logit is a sum over components.
 import type { ModelInput } from '../model/input.ts';
 import type { Model } from '../model/model.ts';
-import type { Activation, RunChanges } from '../model/run.ts';
+import type { Activation, RunChanges } from '../model/run/run.ts';
 import { checkFinite } from './finite.ts';
 import { resolvePosition } from './positions.ts';
 import { refuseEdits, tokenDirections } from './unembed.ts';

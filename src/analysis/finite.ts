@@ -1,7 +1,7 @@
 import type { ModelInput } from '../model/input.ts';
 import type { Model } from '../model/model.ts';
-import { indexOfNotFinite } from '../model/not-finite.ts';
-import type { RunChanges } from '../model/run.ts';
+import { indexOfNotFinite } from '../model/run/not-finite.ts';
+import type { RunChanges } from '../model/run/run.ts';
 
 /**
  * Checks what a run gave before anything is made of it: of NaN, tables and pictures say nothing.

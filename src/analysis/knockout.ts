@@ -1,8 +1,8 @@
 // Attention knockout (Geva et al. 2023): from which layers on the answer no longer needs to look at the picture.
 import { least } from '../base/extremes.ts';
-import type { Edit } from '../model/edits.ts';
 import { InputError } from '../model/errors.ts';
 import type { ModelInput } from '../model/input.ts';
+import type { Edit } from '../model/interventions/edits.ts';
 import type { Model } from '../model/model.ts';
 import { visualPositions } from './positions.ts';
 import { type SweepOptions, sweepTarget, type Target } from './sweep.ts';

@@ -1,11 +1,11 @@
 // The logit lens (nostalgebraist 2020): what each layer's residual stream would say next, were the layer the last.
 
+import { logSumExp } from '../model/generation/sampling.ts';
 import type { ModelInput } from '../model/input.ts';
+import { type PosSlice, resolvePosSlice } from '../model/interventions/positions.ts';
 import type { Model } from '../model/model.ts';
-import { indexOfNotFinite } from '../model/not-finite.ts';
-import { type PosSlice, resolvePosSlice } from '../model/positions.ts';
-import type { RunChanges } from '../model/run.ts';
-import { logSumExp } from '../model/sampling.ts';
+import { indexOfNotFinite } from '../model/run/not-finite.ts';
+import type { RunChanges } from '../model/run/run.ts';
 import { checkFinite } from './finite.ts';
 import { checkTokens, rankOf, topK } from './rank.ts';
 import { refuseEdits, unembedRows } from './unembed.ts';

@@ -1,7 +1,7 @@
 import { InputError } from '../model/errors.ts';
 import type { Architecture } from '../model/families/family.ts';
 import type { ModelInput } from '../model/input.ts';
-import type { Grid, TokenGrid } from '../model/token-grids.ts';
+import type { Grid, TokenGrid } from '../model/processor/token-grids.ts';
 
 /** The position that a number means, negative ones counted from the end. @throws InputError outside the input. */
 export function resolvePosition(position: number, length: number): number {

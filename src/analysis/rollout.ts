@@ -4,8 +4,8 @@
 import { InputError } from '../model/errors.ts';
 import { imagesFirst, type ModelInput } from '../model/input.ts';
 import type { Model } from '../model/model.ts';
-import type { Activation, RunOptions } from '../model/run.ts';
-import type { PatchGrid } from '../model/token-grids.ts';
+import type { PatchGrid } from '../model/processor/token-grids.ts';
+import type { Activation, RunOptions } from '../model/run/run.ts';
 import { layOver, mapOf } from './attention-map.ts';
 import { checkFinite } from './finite.ts';
 import { type LayerOptions, layersAtOnce } from './heads.ts';

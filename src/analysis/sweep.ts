@@ -1,9 +1,10 @@
 // One prompt under many edits, and what becomes of its answer.
-import type { Edit } from '../model/edits.ts';
+
+import { logSumExp } from '../model/generation/sampling.ts';
 import type { ModelInput } from '../model/input.ts';
+import type { Edit } from '../model/interventions/edits.ts';
 import { type Model, splitHeadVectors } from '../model/model.ts';
-import type { ActivationCache, RunOptions } from '../model/run.ts';
-import { logSumExp } from '../model/sampling.ts';
+import type { ActivationCache, RunOptions } from '../model/run/run.ts';
 import { checkFinite } from './finite.ts';
 import { checkTokens } from './rank.ts';
 

@@ -4,9 +4,9 @@ import { embedding } from '../kernels/embedding/embedding.ts';
 import { matmul } from '../kernels/matmul/matmul.ts';
 import { rmsNorm } from '../kernels/norm/norm.ts';
 import { InputError } from '../model/errors.ts';
-import { selectHooks } from '../model/hook-points.ts';
+import { selectHooks } from '../model/interventions/hook-points.ts';
 import type { Model } from '../model/model.ts';
-import type { RunOptions } from '../model/run.ts';
+import type { RunOptions } from '../model/run/run.ts';
 import { checkTokens } from './rank.ts';
 
 /**

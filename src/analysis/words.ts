@@ -3,7 +3,7 @@ import { matmul } from '../kernels/matmul/matmul.ts';
 import { InputError } from '../model/errors.ts';
 import type { ModelInput } from '../model/input.ts';
 import type { Model } from '../model/model.ts';
-import type { RunChanges } from '../model/run.ts';
+import type { RunChanges } from '../model/run/run.ts';
 import { checkFinite } from './finite.ts';
 import { checkHeads, type Head, headName, layersOf } from './heads.ts';
 import { resolvePosition } from './positions.ts';

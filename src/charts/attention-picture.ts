@@ -1,6 +1,6 @@
 // A picture as the tower is shown it, with weights over its patches burnt in.
 import { greatest } from '../base/extremes.ts';
-import type { Planes } from '../model/token-grids.ts';
+import type { Planes } from '../model/processor/token-grids.ts';
 import { encodePng } from './png.ts';
 
 /** What pixel values black and white are, by channel (`Processor.blackAndWhite`). */

@@ -1,7 +1,7 @@
 // Weights over a picture's patches, laid over the picture.
 
 import { greatest } from '../base/extremes.ts';
-import type { Planes } from '../model/token-grids.ts';
+import type { Planes } from '../model/processor/token-grids.ts';
 import { colourPicture, greyPicture, heat } from './attention-picture.ts';
 import { dataUri, encodePng } from './png.ts';
 import { escapeMarkup } from './svg.ts';

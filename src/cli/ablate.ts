@@ -3,7 +3,7 @@ import { ablate, ablateHeads, meanOutputs } from '../analysis/ablation.ts';
 import { allHeads, checkHeads, type Head, headName } from '../analysis/heads.ts';
 import { sweepHeadVectors } from '../analysis/sweep.ts';
 import { heatMap } from '../charts/heat-map.ts';
-import type { Edit } from '../model/edits.ts';
+import type { Edit } from '../model/interventions/edits.ts';
 import type { VisionLanguageModel } from '../model/vision-language-model.ts';
 import { parseClassifier } from '../sav/classifier-file.ts';
 import { type Example, show } from '../sav/features.ts';

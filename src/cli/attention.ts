@@ -4,8 +4,8 @@ import type { PictureGrid } from '../analysis/positions.ts';
 import { type DecoderRollout, decoderRollout, type Rollout, towerRollout } from '../analysis/rollout.ts';
 import { positionTexts } from '../analysis/token-text.ts';
 import { overlay, type Panel } from '../charts/overlay.ts';
-import type { Edit } from '../model/edits.ts';
 import type { ModelInput } from '../model/input.ts';
+import type { Edit } from '../model/interventions/edits.ts';
 import type { VisionLanguageModel } from '../model/vision-language-model.ts';
 import {
   type CsvRow,

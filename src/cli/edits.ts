@@ -1,6 +1,6 @@
 import type { Command } from 'commander';
 import { z } from 'zod';
-import type { Edit } from '../model/edits.ts';
+import type { Edit } from '../model/interventions/edits.ts';
 import { UsageError } from './context.ts';
 import { readJsonFile } from './files.ts';
 import { documentation } from './package-info.ts';

@@ -2,9 +2,9 @@
 import { basename } from 'node:path';
 import type { Gpu } from '../gpu/gpu.ts';
 import { openCheckpointFolder } from '../hub/checkpoint-folder.ts';
+import { requireJson } from '../model/config/json.ts';
 import { DualEncoder } from '../model/dual-encoder.ts';
 import { parseDualConfig } from '../model/families/index.ts';
-import { requireJson } from '../model/json.ts';
 import type { Folder } from '../platform/types.ts';
 import { type EncoderPredictions, encoderBaselines } from '../sav/encoder-baselines.ts';
 import type { FeatureStore } from '../sav/feature-cache.ts';

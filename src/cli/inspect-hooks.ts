@@ -1,5 +1,5 @@
 import { greatest } from '../base/extremes.ts';
-import type { HookPoint, RunSize } from '../model/hook-points.ts';
+import type { HookPoint, RunSize } from '../model/interventions/hook-points.ts';
 import type { Context } from './context.ts';
 
 /** Every name of a model's hook points and its shape in one run, in the order of the run. */

@@ -7,17 +7,24 @@ import { checkSpecs } from '../checkpoint/specs.ts';
 import type { Capabilities } from '../gpu/capabilities.ts';
 import type { DType } from '../gpu/tensor.ts';
 import { openCheckpointFolder } from '../hub/checkpoint-folder.ts';
-import { bindable, type Check, checkAdapter, showBytes } from '../model/adapter-fit.ts';
-import type { Size } from '../model/anyres.ts';
-import { dryModel, imageTokens, pricePrefill, type RunPrice } from '../model/dry-run.ts';
+import { requireJson } from '../model/config/json.ts';
 import type { Architecture, VisualShape } from '../model/families/family.ts';
 import { isDual, parseConfig } from '../model/families/index.ts';
-import { describeGeneration } from '../model/generation-report.ts';
-import type { RunSize } from '../model/hook-points.ts';
-import { requireJson } from '../model/json.ts';
-import { KvCache } from '../model/kv-cache.ts';
+import { describeGeneration } from '../model/generation/generation-report.ts';
+import type { RunSize } from '../model/interventions/hook-points.ts';
+import { KvCache } from '../model/layers/kv-cache.ts';
 import { readGenerationConfig, unreadTensors, weightSpecs } from '../model/load-model.ts';
-import { configDType, type DTypeOf, type Price, priceWeights, storedDType, type WeightsPrice } from '../model/price.ts';
+import { bindable, type Check, checkAdapter, showBytes } from '../model/plan/adapter-fit.ts';
+import { dryModel, imageTokens, pricePrefill, type RunPrice } from '../model/plan/dry-run.ts';
+import {
+  configDType,
+  type DTypeOf,
+  type Price,
+  priceWeights,
+  storedDType,
+  type WeightsPrice,
+} from '../model/plan/price.ts';
+import type { Size } from '../model/processor/anyres.ts';
 import { ProcessorFiles } from '../model/processor/visual-processor.ts';
 import { NoAdapterError } from '../platform/errors.ts';
 import type { Folder } from '../platform/types.ts';

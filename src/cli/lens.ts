@@ -1,7 +1,7 @@
 import { type LensRow, logitLens } from '../analysis/logit-lens.ts';
 import { positionTexts, tokenText } from '../analysis/token-text.ts';
 import { textGrid } from '../charts/text-grid.ts';
-import { type PosSlice, resolvePosSlice } from '../model/positions.ts';
+import { type PosSlice, resolvePosSlice } from '../model/interventions/positions.ts';
 import {
   type CsvRow,
   firstToken,

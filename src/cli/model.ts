@@ -1,7 +1,7 @@
 import { type Command, InvalidArgumentError } from 'commander';
 import type { Gpu } from '../gpu/gpu.ts';
 import { openCheckpointFolder } from '../hub/checkpoint-folder.ts';
-import type { Size } from '../model/anyres.ts';
+import type { Size } from '../model/processor/anyres.ts';
 import { VisionLanguageModel } from '../model/vision-language-model.ts';
 import type { Context } from './context.ts';
 

@@ -3,8 +3,8 @@ import { type Pair, type Patching, patchHeads, patchResidual } from '../analysis
 import { topK } from '../analysis/rank.ts';
 import { positionTexts, tokenText } from '../analysis/token-text.ts';
 import { heatMap } from '../charts/heat-map.ts';
-import type { Edit } from '../model/edits.ts';
-import { type PosSlice, resolvePosSlice } from '../model/positions.ts';
+import type { Edit } from '../model/interventions/edits.ts';
+import { type PosSlice, resolvePosSlice } from '../model/interventions/positions.ts';
 import type { VisionLanguageModel } from '../model/vision-language-model.ts';
 import {
   type CsvRow,

@@ -9,25 +9,25 @@ import type { Tensor } from '../gpu/tensor.ts';
 import { checkKernelsUsed } from '../kernels/custom/kernels.ts';
 import { matmul } from '../kernels/matmul/matmul.ts';
 import type { Folder, ImageSource } from '../platform/types.ts';
+import { requireJson } from './config/json.ts';
 import { tokensPerCrop } from './config/vit.ts';
-import { checkCrops, stackCrops } from './crops.ts';
-import { type Edit, EditPlan } from './edits.ts';
 import { InputError } from './errors.ts';
-import { withExtras } from './extra-hooks.ts';
 import { type DualEncoderConfig, dualHookPoints, type ImageHead } from './families/dual.ts';
 import { parseDualConfig } from './families/index.ts';
-import { type HookPoint, type NamesFilter, selectHooks } from './hook-points.ts';
-import { Hooks } from './hooks.ts';
 import type { Visual } from './input.ts';
-import { requireJson } from './json.ts';
+import { type Edit, EditPlan } from './interventions/edits.ts';
+import { withExtras } from './interventions/extra-hooks.ts';
+import { type HookPoint, type NamesFilter, selectHooks } from './interventions/hook-points.ts';
+import { Hooks } from './interventions/hooks.ts';
+import { checkCrops, stackCrops } from './layers/crops.ts';
+import { type TextTowerWeights, textTower, textTowerWeights } from './layers/text-tower.ts';
+import { type ViTWeights, visionTower, vitWeights } from './layers/vision-tower.ts';
+import type { Linear, WeightSource } from './layers/weights.ts';
 import { type LoadModelOptions, specsOf } from './load-model.ts';
-import { indexOfNotFinite, notFinite } from './not-finite.ts';
 import { environmentOf, numericsVersion } from './numerics.ts';
 import { DualProcessor } from './processor/dual-processor.ts';
-import { type ActivationCache, activations, checkResultBytes, type RunOptions } from './run.ts';
-import { type TextTowerWeights, textTower, textTowerWeights } from './text-tower.ts';
-import { type ViTWeights, visionTower, vitWeights } from './vision-tower.ts';
-import type { Linear, WeightSource } from './weights.ts';
+import { indexOfNotFinite, notFinite } from './run/not-finite.ts';
+import { type ActivationCache, activations, checkResultBytes, type RunOptions } from './run/run.ts';
 
 /** What the towers run on: either may be empty. */
 export interface DualInput {

@@ -6,13 +6,13 @@ import type { TensorSpec, UnreadTensors } from '../checkpoint/specs.ts';
 import type { Gpu } from '../gpu/gpu.ts';
 import type { Tensor, Weight } from '../gpu/tensor.ts';
 import type { Folder } from '../platform/types.ts';
+import { readJson, requireJson } from './config/json.ts';
 import type { Architecture } from './families/family.ts';
 import { parseConfig } from './families/index.ts';
-import { modelWeights } from './forward.ts';
-import { type GenerationConfig, generationConfig } from './generation-config.ts';
-import { readJson, requireJson } from './json.ts';
+import { type GenerationConfig, generationConfig } from './generation/generation-config.ts';
+import type { WeightSource } from './layers/weights.ts';
 import { Model } from './model.ts';
-import type { WeightSource } from './weights.ts';
+import { modelWeights } from './run/forward.ts';
 
 export interface LoadModelOptions {
   readonly gpu: Gpu;

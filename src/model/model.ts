@@ -4,16 +4,16 @@ import type { Readback, Recorder } from '../gpu/recorder.ts';
 import type { Tensor } from '../gpu/tensor.ts';
 import { argmax } from '../kernels/argmax/argmax.ts';
 import { checkKernelsUsed } from '../kernels/custom/kernels.ts';
-import type { Edit } from './edits.ts';
 import { InputError, type NotFiniteError } from './errors.ts';
 import type { Architecture } from './families/family.ts';
-import { Forward, type ModelWeights } from './forward.ts';
-import { type HookPoint, isOfVisuals } from './hook-points.ts';
-import { type HookRequest, Hooks } from './hooks.ts';
 import { checkIsInput, type ModelInput } from './input.ts';
-import type { KvCache } from './kv-cache.ts';
-import { indexOfNotFinite, notFinite } from './not-finite.ts';
-import { resolvePosSlice } from './positions.ts';
+import type { Edit } from './interventions/edits.ts';
+import { type HookPoint, isOfVisuals } from './interventions/hook-points.ts';
+import { type HookRequest, Hooks } from './interventions/hooks.ts';
+import { resolvePosSlice } from './interventions/positions.ts';
+import type { KvCache } from './layers/kv-cache.ts';
+import { Forward, type ModelWeights } from './run/forward.ts';
+import { indexOfNotFinite, notFinite } from './run/not-finite.ts';
 import {
   type ActivationCache,
   activations,
@@ -24,8 +24,8 @@ import {
   type RunOptions,
   type RunPrice,
   resultLimit,
-} from './run.ts';
-import { eachVariation, variationBytes } from './variations.ts';
+} from './run/run.ts';
+import { eachVariation, variationBytes } from './run/variations.ts';
 
 /** A step of generation: run the inputs, put their keys and values in the cache, choose or return what comes next. */
 export interface StepOptions extends RunOptions {

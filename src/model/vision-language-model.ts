@@ -4,20 +4,20 @@ import { type MadeWith, RecordingFolder } from '../checkpoint/made-with.ts';
 import { checkIsCheckpoint } from '../checkpoint/not-a-checkpoint.ts';
 import { type Gpu, openGpu } from '../gpu/gpu.ts';
 import type { FolderSource, ImageSource, RgbImage, Video, VideoSource } from '../platform/types.ts';
+import { requireJson } from './config/json.ts';
 import { InputError } from './errors.ts';
 import { parseConfig } from './families/index.ts';
-import { type GenerateOptions, generate, PromptRun } from './generate.ts';
-import type { GenerationConfig } from './generation-config.ts';
-import type { GenerationSettings } from './generation-settings.ts';
+import { type GenerateOptions, generate, PromptRun } from './generation/generate.ts';
+import type { GenerationConfig } from './generation/generation-config.ts';
+import type { GenerationSettings } from './generation/generation-settings.ts';
 import { checkIsInput, imagesFirst, type ModelInput, type Visual } from './input.ts';
-import { requireJson } from './json.ts';
 import { type LoadedModel, type LoadModelOptions, loadModel } from './load-model.ts';
 import { type Model, splitHeadVectors } from './model.ts';
 import { environmentOf, numericsVersion } from './numerics.ts';
 import { checkOptions } from './options.ts';
 import { contentParts } from './processor/content-parts.ts';
 import { Processor } from './processor/processor.ts';
-import type { Activation, ActivationCache, RunChanges, RunOptions } from './run.ts';
+import type { Activation, ActivationCache, RunChanges, RunOptions } from './run/run.ts';
 
 /** What a prompt is made of before the processor has seen it. */
 export interface Prompt {

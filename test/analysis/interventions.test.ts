@@ -5,8 +5,8 @@ import { knockOutImages } from '../../src/analysis/knockout.ts';
 import { patchHeads, patchResidual } from '../../src/analysis/patching.ts';
 import { measure, sweepHeadVectors } from '../../src/analysis/sweep.ts';
 import type { Dispatch } from '../../src/gpu/dispatch.ts';
-import type { Edit } from '../../src/model/edits.ts';
 import type { ModelInput } from '../../src/model/input.ts';
+import type { Edit } from '../../src/model/interventions/edits.ts';
 import { relativeError } from '../kernels/check.ts';
 import { analysed, useAnalysed } from './models.ts';
 

@@ -3,7 +3,7 @@ import { describe, expect, it } from 'vitest';
 import { rankOf, topK } from '../../src/analysis/rank.ts';
 import { rollBack } from '../../src/analysis/rollout.ts';
 import { centroidCosines, headOverlap, linearCka } from '../../src/analysis/similarity.ts';
-import { logSumExp } from '../../src/model/sampling.ts';
+import { logSumExp } from '../../src/model/generation/sampling.ts';
 
 describe('ranking', () => {
   it('finds the greatest, the first of equals first', () => {

@@ -2,10 +2,10 @@ import { readFileSync } from 'node:fs';
 import { describe, expect, it } from 'vitest';
 import type { Capabilities } from '../../src/gpu/capabilities.ts';
 import { guaranteed } from '../../src/gpu/dry-gpu.ts';
-import { bindable, checkAdapter, showBytes } from '../../src/model/adapter-fit.ts';
-import { dryModel, pricePrefill } from '../../src/model/dry-run.ts';
 import { parseConfig } from '../../src/model/families/index.ts';
-import { priceWeights } from '../../src/model/price.ts';
+import { bindable, checkAdapter, showBytes } from '../../src/model/plan/adapter-fit.ts';
+import { dryModel, pricePrefill } from '../../src/model/plan/dry-run.ts';
+import { priceWeights } from '../../src/model/plan/price.ts';
 
 const [mib, gib] = [2 ** 20, 2 ** 30];
 

@@ -1,5 +1,5 @@
 import { expect, it } from 'vitest';
-import { selectBestResolution, unpadded } from '../../src/model/anyres.ts';
+import { selectBestResolution, unpadded } from '../../src/model/processor/anyres.ts';
 
 const size = ([height, width]: readonly number[]) => ({ height, width });
 

@@ -1,9 +1,9 @@
 // A config.json may say anything: every setting that something is counted by has a bound, and is refused by name at once.
 import { describe, expect, it } from 'vitest';
-import { dryModel } from '../../src/model/dry-run.ts';
 import { ConfigError } from '../../src/model/errors.ts';
 import { parseConfig, parseDualConfig } from '../../src/model/families/index.ts';
 import { weightSpecs } from '../../src/model/load-model.ts';
+import { dryModel } from '../../src/model/plan/dry-run.ts';
 import { readJsonFixture } from '../fixtures.ts';
 
 type Json = Record<string, unknown>;

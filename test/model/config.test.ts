@@ -1,7 +1,7 @@
 import { describe, expect, it } from 'vitest';
 import { ConfigError } from '../../src/model/errors.ts';
 import { parseConfig } from '../../src/model/families/index.ts';
-import { endTokens } from '../../src/model/generation-config.ts';
+import { endTokens } from '../../src/model/generation/generation-config.ts';
 
 // As llava-hf/llava-1.5-7b-hf has it: what equals the HF classes' defaults is left out.
 const hub = {

@@ -5,14 +5,14 @@ import { loadTensors } from '../../src/checkpoint/load.ts';
 import { DryGpu } from '../../src/gpu/dry-gpu.ts';
 import { openGpu } from '../../src/gpu/gpu.ts';
 import type { DType } from '../../src/gpu/tensor.ts';
-import { dryModel } from '../../src/model/dry-run.ts';
-import type { Edit } from '../../src/model/edits.ts';
 import { parseConfig } from '../../src/model/families/index.ts';
-import { modelWeights } from '../../src/model/forward.ts';
-import { KvCache } from '../../src/model/kv-cache.ts';
+import type { Edit } from '../../src/model/interventions/edits.ts';
+import { KvCache } from '../../src/model/layers/kv-cache.ts';
 import { weightSpecs } from '../../src/model/load-model.ts';
 import { Model } from '../../src/model/model.ts';
-import { priceWeights } from '../../src/model/price.ts';
+import { dryModel } from '../../src/model/plan/dry-run.ts';
+import { priceWeights } from '../../src/model/plan/price.ts';
+import { modelWeights } from '../../src/model/run/forward.ts';
 import { fixturePath, modelInput, readJsonFixture, readTensors } from '../fixtures.ts';
 
 /** Edits that take other kernels than a run without them, or further ones. */

@@ -2,10 +2,10 @@
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
 import type { Tensor } from '../../src/gpu/tensor.ts';
 import type { TextConfig } from '../../src/model/config/text.ts';
-import { type Edit, type EditPositions, firstPosition } from '../../src/model/edits.ts';
-import { generate, PromptRun } from '../../src/model/generate.ts';
-import type { ActivationCache } from '../../src/model/run.ts';
-import { variationsAtOnce } from '../../src/model/variations.ts';
+import { generate, PromptRun } from '../../src/model/generation/generate.ts';
+import { type Edit, type EditPositions, firstPosition } from '../../src/model/interventions/edits.ts';
+import type { ActivationCache } from '../../src/model/run/run.ts';
+import { variationsAtOnce } from '../../src/model/run/variations.ts';
 import { useGpu } from '../gpu.ts';
 import { random, relativeError } from '../kernels/check.ts';
 import { bits, data, open, type Subject } from './subject.ts';

@@ -1,12 +1,12 @@
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
 import { openFolder } from '#platform';
 import type { Recorder } from '../../src/gpu/recorder.ts';
-import type { Edit } from '../../src/model/edits.ts';
-import { generate, PromptRun } from '../../src/model/generate.ts';
+import { generate, PromptRun } from '../../src/model/generation/generate.ts';
 import type { ModelInput } from '../../src/model/input.ts';
-import { KvCache } from '../../src/model/kv-cache.ts';
+import type { Edit } from '../../src/model/interventions/edits.ts';
+import { KvCache } from '../../src/model/layers/kv-cache.ts';
 import { loadModel } from '../../src/model/load-model.ts';
-import type { ActivationCache } from '../../src/model/run.ts';
+import type { ActivationCache } from '../../src/model/run/run.ts';
 import { VisionLanguageModel } from '../../src/model/vision-language-model.ts';
 import { fixturePath, readTensors } from '../fixtures.ts';
 import { useGpu } from '../gpu.ts';

@@ -1,8 +1,8 @@
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
 import { openFolder } from '#platform';
 import type { Recorder } from '../../src/gpu/recorder.ts';
-import { generationConfig } from '../../src/model/generation-config.ts';
-import { describeGeneration } from '../../src/model/generation-report.ts';
+import { generationConfig } from '../../src/model/generation/generation-config.ts';
+import { describeGeneration } from '../../src/model/generation/generation-report.ts';
 import { VisionLanguageModel } from '../../src/model/vision-language-model.ts';
 import type { Folder } from '../../src/platform/types.ts';
 import { fixturePath, modelInput, readJsonFixture, readTensors } from '../fixtures.ts';

@@ -4,10 +4,10 @@
 import { readdirSync, readFileSync } from 'node:fs';
 import { describe, expect, it } from 'vitest';
 import { bytesPerElement } from '../../src/gpu/tensor.ts';
-import { dryModel, imageTokens, pricePrefill } from '../../src/model/dry-run.ts';
 import { parseConfig } from '../../src/model/families/index.ts';
-import { KvCache } from '../../src/model/kv-cache.ts';
-import { configDType, priceWeights } from '../../src/model/price.ts';
+import { KvCache } from '../../src/model/layers/kv-cache.ts';
+import { dryModel, imageTokens, pricePrefill } from '../../src/model/plan/dry-run.ts';
+import { configDType, priceWeights } from '../../src/model/plan/price.ts';
 
 const folder = 'test/fixtures/geometries';
 const json = (file: string) => JSON.parse(readFileSync(`${folder}/${file}`, 'utf8'));

@@ -3,7 +3,7 @@ import { readFileSync, writeFileSync } from 'node:fs';
 import { expect, it } from 'vitest';
 import { dualHookPoints } from '../../src/model/families/dual.ts';
 import { parseConfig, parseDualConfig } from '../../src/model/families/index.ts';
-import { type HookPoint, hookPoints } from '../../src/model/hook-points.ts';
+import { type HookPoint, hookPoints } from '../../src/model/interventions/hook-points.ts';
 import { readJsonFixture } from '../fixtures.ts';
 
 const config = (checkpoint: string) => readJsonFixture(`${checkpoint}/config.json`);

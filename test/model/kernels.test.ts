@@ -8,10 +8,10 @@ import { temperatureSoftmax } from '../../docs/examples/kernels/temperature-soft
 import { KernelError } from '../../src/gpu/errors.ts';
 import { openGpu } from '../../src/gpu/gpu.ts';
 import type { AttentionKernel, Kernels } from '../../src/kernels/custom/kernels.ts';
-import type { Edit } from '../../src/model/edits.ts';
 import type { ModelInput } from '../../src/model/input.ts';
+import type { Edit } from '../../src/model/interventions/edits.ts';
 import { splitHeadVectors } from '../../src/model/model.ts';
-import type { ActivationCache } from '../../src/model/run.ts';
+import type { ActivationCache } from '../../src/model/run/run.ts';
 import { type Prompt, VisionLanguageModel } from '../../src/model/vision-language-model.ts';
 import { MemoryFeatureStore } from '../../src/sav/feature-cache.ts';
 import { extractFeatures, type HeadVectorSource } from '../../src/sav/features.ts';

@@ -2,7 +2,7 @@
 // (test/reference/onevision_sizes.py).
 import { afterAll, beforeAll, expect, it } from 'vitest';
 import { openFolder } from '#platform';
-import { generate } from '../../src/model/generate.ts';
+import { generate } from '../../src/model/generation/generate.ts';
 import { VisionLanguageModel } from '../../src/model/vision-language-model.ts';
 import type { Folder } from '../../src/platform/types.ts';
 import { fixturePath, readJsonFixture } from '../fixtures.ts';

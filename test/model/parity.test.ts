@@ -1,10 +1,10 @@
 // The model against Hugging Face's transformers (test/reference/), on tiny random checkpoints: DESIGN.md, section 4.
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
 import { openFolder } from '#platform';
-import { generate } from '../../src/model/generate.ts';
+import { generate } from '../../src/model/generation/generate.ts';
 import type { ModelInput } from '../../src/model/input.ts';
 import { type LoadedModel, loadModel } from '../../src/model/load-model.ts';
-import type { Activation } from '../../src/model/run.ts';
+import type { Activation } from '../../src/model/run/run.ts';
 import {
   checkpointNames,
   type Expected,

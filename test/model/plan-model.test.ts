@@ -4,10 +4,9 @@ import { openFolder } from '#platform';
 import entropy from '../../docs/examples/kernels/entropy.ts';
 import type { Recorder } from '../../src/gpu/recorder.ts';
 import { listKernels } from '../../src/kernels/custom/listing.ts';
-import { dryModel, recordStep } from '../../src/model/dry-run.ts';
-import { generate } from '../../src/model/generate.ts';
-
+import { generate } from '../../src/model/generation/generate.ts';
 import { loadModel } from '../../src/model/load-model.ts';
+import { dryModel, recordStep } from '../../src/model/plan/dry-run.ts';
 import { useGpu } from '../gpu.ts';
 
 const gpu = useGpu();

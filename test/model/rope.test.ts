@@ -1,5 +1,5 @@
 import { describe, expect, it } from 'vitest';
-import { inverseFrequencies, ropeTable } from '../../src/model/rope.ts';
+import { inverseFrequencies, ropeTable } from '../../src/model/layers/rope.ts';
 
 describe('rotary embedding', () => {
   it('has frequencies theta^(-2i/d)', () => {

@@ -1,7 +1,7 @@
 import { describe, expect, it } from 'vitest';
-import { type SamplingOptions, withSampling } from '../../src/model/generation-settings.ts';
-import { Sampler } from '../../src/model/sampling.ts';
-import { warpers } from '../../src/model/score-warpers.ts';
+import { type SamplingOptions, withSampling } from '../../src/model/generation/generation-settings.ts';
+import { Sampler } from '../../src/model/generation/sampling.ts';
+import { warpers } from '../../src/model/generation/score-warpers.ts';
 
 const logits = Float32Array.from([0.5, 0.3, 0.15, 0.05], Math.log);
 const warped = (options: SamplingOptions) => {

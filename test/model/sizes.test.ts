@@ -2,12 +2,12 @@
 // The cases are made here as in test/reference/sizes.py, which wrote what transformers says; digests are of 100 cases each.
 import { createHash } from 'node:crypto';
 import { describe, expect, test } from 'vitest';
-import { limited, type Size, selectBestResolution, unpadded } from '../../src/model/anyres.ts';
 import { parseConfig } from '../../src/model/families/index.ts';
 import { packTiles, tileCrops } from '../../src/model/families/llava-next.ts';
 import { packLimited } from '../../src/model/families/llava-onevision.ts';
 import { layPatches } from '../../src/model/families/qwen2-vl-grid.ts';
 import { mropePositions } from '../../src/model/families/qwen2-vl-positions.ts';
+import { limited, type Size, selectBestResolution, unpadded } from '../../src/model/processor/anyres.ts';
 import {
   type Crops,
   parseFrameProcessor,

@@ -4,7 +4,7 @@ import { placedGrids } from '../../src/analysis/positions.ts';
 import { parseConfig } from '../../src/model/families/index.ts';
 import type { ModelInput, Visual } from '../../src/model/input.ts';
 import { Processor } from '../../src/model/processor/processor.ts';
-import type { Planes } from '../../src/model/token-grids.ts';
+import type { Planes } from '../../src/model/processor/token-grids.ts';
 import { VisionLanguageModel } from '../../src/model/vision-language-model.ts';
 import { fixturePath, modelInput, readJsonFixture, readTensors } from '../fixtures.ts';
 import { useGpu } from '../gpu.ts';

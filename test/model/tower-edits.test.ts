@@ -2,8 +2,8 @@
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
 import { openFolder } from '#platform';
 import { DualEncoder, type DualInput } from '../../src/model/dual-encoder.ts';
-import type { Edit } from '../../src/model/edits.ts';
 import type { Visual } from '../../src/model/input.ts';
+import type { Edit } from '../../src/model/interventions/edits.ts';
 import { fixturePath, readJsonFixture, readTensors } from '../fixtures.ts';
 import { useGpu } from '../gpu.ts';
 import { relativeError } from '../kernels/check.ts';

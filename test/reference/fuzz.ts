@@ -5,7 +5,7 @@ import { resolve } from 'node:path';
 import { openFolder } from '#platform';
 import { openGpu } from '../../src/gpu/gpu.ts';
 import { DualEncoder } from '../../src/model/dual-encoder.ts';
-import { generate } from '../../src/model/generate.ts';
+import { generate } from '../../src/model/generation/generate.ts';
 import { VisionLanguageModel } from '../../src/model/vision-language-model.ts';
 import { type Expected, fixturePath, modelInput, readJsonFixture, readTensors } from '../fixtures.ts';
 import { relativeError } from '../kernels/check.ts';

@@ -3,7 +3,7 @@ import { z } from 'zod';
 import { quoteValue } from '../../base/quote.ts';
 import type { Activation } from '../../kernels/activation/activation.wgsl.ts';
 import { ConfigError } from '../errors.ts';
-import { parse } from '../json.ts';
+import { parse } from './json.ts';
 
 export const count = z.int().min(1).max(1_000_000);
 /** More than any model has by far, and few enough to go through one by one whatever is done with them. */

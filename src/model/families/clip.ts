@@ -4,9 +4,9 @@ import { matmul } from '../../kernels/matmul/matmul.ts';
 import type { TextTowerConfig } from '../config/text-tower.ts';
 import { tokensPerCrop } from '../config/vit.ts';
 import { InputError } from '../errors.ts';
-import type { HookPoint } from '../hook-points.ts';
-import { norm } from '../transformer.ts';
-import { layerNorm, linear } from '../weights.ts';
+import type { HookPoint } from '../interventions/hook-points.ts';
+import { norm } from '../layers/transformer.ts';
+import { layerNorm, linear } from '../layers/weights.ts';
 import type { DualFamily } from './dual.ts';
 
 /** An image is its class token, a text its end token (HF `CLIPModel`). */

@@ -1,14 +1,14 @@
 import type { Recorder } from '../../gpu/recorder.ts';
 import type { Tensor } from '../../gpu/tensor.ts';
-import type { Size } from '../anyres.ts';
 import type { TextConfig } from '../config/text.ts';
-import type { HookPoint } from '../hook-points.ts';
-import type { Hooks } from '../hooks.ts';
 import type { ModelInput, Visual } from '../input.ts';
+import type { HookPoint } from '../interventions/hook-points.ts';
+import type { Hooks } from '../interventions/hooks.ts';
+import type { WeightSource } from '../layers/weights.ts';
+import type { Size } from '../processor/anyres.ts';
 import type { Settings as PreprocessorFile } from '../processor/settings.ts';
+import type { PatchGrid, TokenGrid } from '../processor/token-grids.ts';
 import type { Processing } from '../processor/visual-processor.ts';
-import type { PatchGrid, TokenGrid } from '../token-grids.ts';
-import type { WeightSource } from '../weights.ts';
 
 /** A kind of checkpoint: what in config.json tells it, and how that file is read. The next family is one such object. */
 export interface Family {

@@ -1,10 +1,10 @@
 import type { Taps } from '../../kernels/mix-rows/bilinear.ts';
-import { type Size, selectBestResolution, unpadded } from '../anyres.ts';
 import { Settings } from '../config/settings.ts';
 import { ConfigError, InputError } from '../errors.ts';
+import { type Size, selectBestResolution, unpadded } from '../processor/anyres.ts';
 import { parseTiling, pinpointsSchema, type TilingConfig, tileImage } from '../processor/tiles.ts';
+import { cropGrid, type TokenGrid, tilePlanes } from '../processor/token-grids.ts';
 import type { VisualProcessor } from '../processor/visual-processor.ts';
-import { cropGrid, type TokenGrid, tilePlanes } from '../token-grids.ts';
 import type { Family } from './family.ts';
 import {
   identity,

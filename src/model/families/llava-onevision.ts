@@ -1,17 +1,17 @@
 import { z } from 'zod';
 import { bilinearTaps } from '../../kernels/mix-rows/mix-rows.ts';
-import { limited, type Size } from '../anyres.ts';
+import { parse } from '../config/json.ts';
 import { Settings } from '../config/settings.ts';
 import type { TextConfig } from '../config/text.ts';
 import { siglipSo400m384 } from '../config/vit.ts';
 import { InputError } from '../errors.ts';
-import { parse } from '../json.ts';
+import { limited, type Size } from '../processor/anyres.ts';
 import { type ImageProcessorConfig, parseFrameProcessor, processFrames } from '../processor/image-processor.ts';
 import { evenFrames, type FrameRate, uniformFrames } from '../processor/sample-frames.ts';
 import type { Settings as PreprocessorFile } from '../processor/settings.ts';
 import { gridPinpoints, parseTiling, pinpointsSchema, squareImage, type TilingConfig } from '../processor/tiles.ts';
+import { cropPlanes, frameLabel } from '../processor/token-grids.ts';
 import type { Processing, VisualProcessor } from '../processor/visual-processor.ts';
-import { cropPlanes, frameLabel } from '../token-grids.ts';
 import type { Architecture, Family } from './family.ts';
 import { checkPinpoints, packTiles, type TileGrid, tileCrops, tiles } from './llava-next.ts';
 import {

@@ -2,10 +2,10 @@
 // where the others have its settings.
 import { z } from 'zod';
 import { quoteValue } from '../../base/quote.ts';
-import type { Size } from '../anyres.ts';
 import { Settings } from '../config/settings.ts';
 import { parseText } from '../config/text.ts';
 import { clipLarge336, parseViT, siglipSo400m384, type ViTConfig } from '../config/vit.ts';
+import type { Size } from '../processor/anyres.ts';
 import type { ImageProcessorConfig } from '../processor/image-processor.ts';
 import { originalTemplates } from '../processor/original-templates.ts';
 import { clipStatistics, meanColourOf, siglipStatistics } from '../processor/settings.ts';

@@ -7,19 +7,19 @@ import type { Activation } from '../../kernels/activation/activation.wgsl.ts';
 import type { Taps } from '../../kernels/mix-rows/bilinear.ts';
 import { mixRows } from '../../kernels/mix-rows/mix-rows.ts';
 import { extraRow } from '../../kernels/splice/splice.ts';
-import type { Size } from '../anyres.ts';
 import { type Settings, tokenId } from '../config/settings.ts';
 import { parseText, type TextConfig } from '../config/text.ts';
 import { clipLarge336, parseViT, tokensPerCrop, type ViTConfig } from '../config/vit.ts';
-import { checkCrops, stackCrops } from '../crops.ts';
 import { InputError } from '../errors.ts';
-import { type HookPoint, vitHookPoints } from '../hook-points.ts';
 import type { Visual } from '../input.ts';
+import { type HookPoint, vitHookPoints } from '../interventions/hook-points.ts';
+import { checkCrops, stackCrops } from '../layers/crops.ts';
+import { projector } from '../layers/projector.ts';
+import { type FeatureSelection, selectFeatures, visionTower, vitWeights } from '../layers/vision-tower.ts';
+import { linear } from '../layers/weights.ts';
+import type { Size } from '../processor/anyres.ts';
+import { cropPlanes, frameLabel, type PatchGrid, type TokenGrid } from '../processor/token-grids.ts';
 import type { Processing } from '../processor/visual-processor.ts';
-import { projector } from '../projector.ts';
-import { cropPlanes, frameLabel, type PatchGrid, type TokenGrid } from '../token-grids.ts';
-import { type FeatureSelection, selectFeatures, visionTower, vitWeights } from '../vision-tower.ts';
-import { linear } from '../weights.ts';
 import type { VisionSide } from './family.ts';
 
 /** The vision side of a LLaVA as its config says it. */

@@ -1,7 +1,7 @@
 import { Settings } from '../config/settings.ts';
 import { type ImageProcessorConfig, parseImageProcessor, processImage } from '../processor/image-processor.ts';
+import { cropGrid } from '../processor/token-grids.ts';
 import type { VisualProcessor } from '../processor/visual-processor.ts';
-import { cropGrid } from '../token-grids.ts';
 import type { Family } from './family.ts';
 import { llavaDefaults, llavaSchema, llavaSide, type Packer, parseLlava } from './llava-side.ts';
 

@@ -1,7 +1,7 @@
 // Where Qwen2-VL's tokens and patches stand in a picture.
 import { elementCount } from '../../gpu/tensor.ts';
 import type { Visual } from '../input.ts';
-import { frameLabel, type PatchGrid, patchIndex, patchPlanes, type TokenGrid } from '../token-grids.ts';
+import { frameLabel, type PatchGrid, patchIndex, patchPlanes, type TokenGrid } from '../processor/token-grids.ts';
 import { type Grid, inverse, layPatches, type QwenVisionConfig } from './qwen2-vl-grid.ts';
 
 /** How the picture of a frame is put together from its patches. */

@@ -4,20 +4,20 @@ import { elementCount, reshape, type Tensor } from '../../gpu/tensor.ts';
 import { gatherRows } from '../../kernels/elementwise/elementwise.ts';
 import { matmul } from '../../kernels/matmul/matmul.ts';
 import type { BlockShape } from '../config/block.ts';
+import { parse } from '../config/json.ts';
 import { count, epsilon, headCount, layerCount, Settings, tokenId } from '../config/settings.ts';
 import { parseText, type TextConfig } from '../config/text.ts';
 import { ConfigError, InputError } from '../errors.ts';
-import { blockHookPoints, type HookPoint } from '../hook-points.ts';
-import type { Hooks } from '../hooks.ts';
 import type { Visual } from '../input.ts';
-import { parse } from '../json.ts';
+import { blockHookPoints, type HookPoint } from '../interventions/hook-points.ts';
+import type { Hooks } from '../interventions/hooks.ts';
+import { projector } from '../layers/projector.ts';
+import { inverseFrequencies, ropeTable } from '../layers/rope.ts';
+import { block, type Mask, norm } from '../layers/transformer.ts';
+import { type BlockWeights, layerNorm, linear, rmsNorm, type WeightSource } from '../layers/weights.ts';
 import { parsePatching, patchFrames, patchImage, smartSize } from '../processor/patches.ts';
 import { checkRate, type FrameSampling, sampleFrames } from '../processor/sample-frames.ts';
 import type { Processing, ProcessorFiles, VisualProcessor } from '../processor/visual-processor.ts';
-import { projector } from '../projector.ts';
-import { inverseFrequencies, ropeTable } from '../rope.ts';
-import { block, type Mask, norm } from '../transformer.ts';
-import { type BlockWeights, layerNorm, linear, rmsNorm, type WeightSource } from '../weights.ts';
 import type { Architecture, Family, VisionSide } from './family.ts';
 import {
   type Grid,

@@ -4,9 +4,9 @@ import { matmul } from '../../kernels/matmul/matmul.ts';
 import type { ViTConfig } from '../config/vit.ts';
 import { tokensPerCrop } from '../config/vit.ts';
 import { InputError } from '../errors.ts';
-import type { HookPoint } from '../hook-points.ts';
-import { attend, mlpHidden, norm, projectOnto } from '../transformer.ts';
-import { type Linear, layerNorm, linear, type WeightSource } from '../weights.ts';
+import type { HookPoint } from '../interventions/hook-points.ts';
+import { attend, mlpHidden, norm, projectOnto } from '../layers/transformer.ts';
+import { type Linear, layerNorm, linear, type WeightSource } from '../layers/weights.ts';
 import type { DualFamily } from './dual.ts';
 
 /** An image is what a learned query finds among its patches, a text its last token, padding or not (HF `SiglipModel`). */

@@ -1,7 +1,7 @@
 import { z } from 'zod';
 import type { RgbImage } from '../../platform/types.ts';
-import type { Rectangle, Size } from '../anyres.ts';
-import { parse } from '../json.ts';
+import { parse } from '../config/json.ts';
+import type { Rectangle, Size } from './anyres.ts';
 import {
   type Colour,
   commonSize,

@@ -1,11 +1,11 @@
 import { z } from 'zod';
 import type { RgbImage } from '../../platform/types.ts';
-import type { Size } from '../anyres.ts';
+import { parse } from '../config/json.ts';
 import { InputError } from '../errors.ts';
-import { parse } from '../json.ts';
-import { roundHalfEven } from '../rounding.ts';
+import type { Size } from './anyres.ts';
 import { type ChannelTables, commonSize, imageTables, maxPixels, resize, type Scaling, videoTables } from './pixels.ts';
 import type { Filter } from './resample.ts';
+import { roundHalfEven } from './rounding.ts';
 import { classOf, clipStatistics, commonSettings, parsePixels, type Settings, throwIfAny } from './settings.ts';
 
 /** How pictures become patches (HF `Qwen2VLImageProcessor`, `Qwen2VLVideoProcessor`). */

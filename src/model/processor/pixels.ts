@@ -1,9 +1,9 @@
 // The steps that image and video processing is made of: on 8-bit pictures, until they become numbers.
 import type { RgbImage } from '../../platform/types.ts';
-import type { Rectangle, Size } from '../anyres.ts';
 import { InputError } from '../errors.ts';
-import { roundHalfEven } from '../rounding.ts';
+import type { Rectangle, Size } from './anyres.ts';
 import { columnsGoFirst, type Filter, resample } from './resample.ts';
+import { roundHalfEven } from './rounding.ts';
 
 export type Colour = readonly [number, number, number];
 

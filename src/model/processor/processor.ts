@@ -1,9 +1,9 @@
 import type { Folder, RgbImage, Video, VideoInfo } from '../../platform/types.ts';
+import { requireJson } from '../config/json.ts';
 import { ConfigError, InputError } from '../errors.ts';
 import type { Architecture } from '../families/family.ts';
 import { parseConfig } from '../families/index.ts';
 import type { ModelInput, Visual } from '../input.ts';
-import { requireJson } from '../json.ts';
 import { ChatTemplate, type ChatTemplateOptions, type ContentPart, type Message } from './chat-template.ts';
 import { checkTextLength } from './text-length.ts';
 import { Tokenizer } from './tokenizer.ts';

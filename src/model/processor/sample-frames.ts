@@ -1,7 +1,7 @@
 // Which frames of a video a model is shown.
 import type { VideoInfo } from '../../platform/types.ts';
 import { InputError } from '../errors.ts';
-import { roundHalfEven } from '../rounding.ts';
+import { roundHalfEven } from './rounding.ts';
 
 /** `n` frames from the first to the last (NumPy's `linspace(0, total - 1, n, dtype=int)`); of a shorter video some come twice. */
 export function uniformFrames({ totalFrames }: VideoInfo, n: number): number[] {

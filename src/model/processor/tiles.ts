@@ -1,8 +1,8 @@
 import { z } from 'zod';
 import type { RgbImage } from '../../platform/types.ts';
-import { type Size, selectBestResolution } from '../anyres.ts';
+import { parse } from '../config/json.ts';
 import { ConfigError } from '../errors.ts';
-import { parse } from '../json.ts';
+import { type Size, selectBestResolution } from './anyres.ts';
 import { type Crops, cropImage, type ImageProcessorConfig } from './image-processor.ts';
 import { type Colour, imageTables, maxPixels, paste, type ResizeTo, resize, resizedSize, stack } from './pixels.ts';
 import {

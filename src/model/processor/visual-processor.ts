@@ -1,8 +1,8 @@
 import { z } from 'zod';
 import type { Folder, RgbImage, Video, VideoInfo } from '../../platform/types.ts';
+import { parse, readJson } from '../config/json.ts';
 import { ConfigError } from '../errors.ts';
 import type { Visual } from '../input.ts';
-import { parse, readJson } from '../json.ts';
 import type { Settings } from './settings.ts';
 import type { NewToken } from './tokenizer.ts';
 

@@ -1,4 +1,4 @@
-import type { RopeConfig } from './config/text.ts';
+import type { RopeConfig } from '../config/text.ts';
 
 /**
  * Inverse frequencies of the rotary embedding, [dHead / 2], in float32 steps as HF computes them

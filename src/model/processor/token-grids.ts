@@ -1,6 +1,7 @@
 // Where a picture's tokens stand in it: the way back from positions in a prompt to places in a picture.
+
+import type { Visual } from '../input.ts';
 import type { Rectangle, Size } from './anyres.ts';
-import type { Visual } from './input.ts';
 
 /** Normalised pixel values by channel, [3, height, width], as the tower is shown them. */
 export interface Planes extends Size {

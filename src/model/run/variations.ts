@@ -1,18 +1,18 @@
-import type { Dispatch } from '../gpu/dispatch.ts';
-import type { Gpu } from '../gpu/gpu.ts';
-import { elementCount, rows, type Tensor } from '../gpu/tensor.ts';
-import { checkKernelsUsed } from '../kernels/custom/kernels.ts';
-import { gatherRows } from '../kernels/elementwise/elementwise.ts';
-import type { TextConfig } from './config/text.ts';
-import { type Edit, EditPlan, firstPosition } from './edits.ts';
+import type { Dispatch } from '../../gpu/dispatch.ts';
+import type { Gpu } from '../../gpu/gpu.ts';
+import { elementCount, rows, type Tensor } from '../../gpu/tensor.ts';
+import { checkKernelsUsed } from '../../kernels/custom/kernels.ts';
+import { gatherRows } from '../../kernels/elementwise/elementwise.ts';
+import type { TextConfig } from '../config/text.ts';
+import type { ModelInput } from '../input.ts';
+import { type Edit, EditPlan, firstPosition } from '../interventions/edits.ts';
+import { type HookPoint, isOfVisuals, selectHooks } from '../interventions/hook-points.ts';
+import { Hooks } from '../interventions/hooks.ts';
+import { type PositionRange, resolvePosSlice } from '../interventions/positions.ts';
+import { KvCache } from '../layers/kv-cache.ts';
+import { bindable } from '../layers/transformer.ts';
 import type { Forward } from './forward.ts';
-import { type HookPoint, isOfVisuals, selectHooks } from './hook-points.ts';
-import { Hooks } from './hooks.ts';
-import type { ModelInput } from './input.ts';
-import { KvCache } from './kv-cache.ts';
-import { type PositionRange, resolvePosSlice } from './positions.ts';
 import { type ActivationCache, activations, checkResultBytes, type RunOptions, resultLimit } from './run.ts';
-import { bindable } from './transformer.ts';
 
 /** What comes before the decoder, and is the same for all that does not change it. */
 const isEarly = (point: Pick<HookPoint, 'name'>) => isOfVisuals(point) || point.name === 'hook_embed';

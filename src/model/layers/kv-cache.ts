@@ -1,6 +1,6 @@
-import type { Gpu } from '../gpu/gpu.ts';
-import type { Tensor } from '../gpu/tensor.ts';
-import type { TextConfig } from './config/text.ts';
+import type { Gpu } from '../../gpu/gpu.ts';
+import type { Tensor } from '../../gpu/tensor.ts';
+import type { TextConfig } from '../config/text.ts';
 
 /**
  * Keys (after rotation) and values of the positions seen so far, preallocated for `capacity` positions of each of `batch`

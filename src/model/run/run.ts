@@ -1,14 +1,14 @@
 // What a run is asked for, and what it gives.
-import type { Profiler } from '../gpu/profiler.ts';
-import type { Recorder } from '../gpu/recorder.ts';
-import type { Tensor } from '../gpu/tensor.ts';
-import type { Kernels } from '../kernels/custom/kernels.ts';
-import type { Edit } from './edits.ts';
-import { InputError } from './errors.ts';
-import type { HookPoint, NamesFilter } from './hook-points.ts';
-import type { Hooks } from './hooks.ts';
-import { checkOptions } from './options.ts';
-import type { PosSlice } from './positions.ts';
+import type { Profiler } from '../../gpu/profiler.ts';
+import type { Recorder } from '../../gpu/recorder.ts';
+import type { Tensor } from '../../gpu/tensor.ts';
+import type { Kernels } from '../../kernels/custom/kernels.ts';
+import { InputError } from '../errors.ts';
+import type { Edit } from '../interventions/edits.ts';
+import type { HookPoint, NamesFilter } from '../interventions/hook-points.ts';
+import type { Hooks } from '../interventions/hooks.ts';
+import type { PosSlice } from '../interventions/positions.ts';
+import { checkOptions } from '../options.ts';
 
 export interface RunOptions {
   /** Hook points to return (DESIGN.md section 3): a glob, names, or a predicate; all by default. */

@@ -1,4 +1,4 @@
-import { ConfigError } from './errors.ts';
+import { ConfigError } from '../errors.ts';
 import type { GenerationConfig } from './generation-config.ts';
 import { withSampling } from './generation-settings.ts';
 import { scoreProcessors } from './score-processors.ts';

@@ -1,18 +1,18 @@
 // Runs of a model whose weights are not there, recorded by the same code as real ones: their shapes and buffers are exact.
 
-import type { Capabilities } from '../gpu/capabilities.ts';
-import { DryGpu } from '../gpu/dry-gpu.ts';
-import type { Recorder } from '../gpu/recorder.ts';
-import { type DType, elementCount, splitRows } from '../gpu/tensor.ts';
-import { InputError } from './errors.ts';
-import type { Architecture, VisualShape } from './families/family.ts';
-import { modelWeights } from './forward.ts';
-import type { ModelInput, Visual } from './input.ts';
-import { KvCache } from './kv-cache.ts';
-import { Model } from './model.ts';
+import type { Capabilities } from '../../gpu/capabilities.ts';
+import { DryGpu } from '../../gpu/dry-gpu.ts';
+import type { Recorder } from '../../gpu/recorder.ts';
+import { type DType, elementCount, splitRows } from '../../gpu/tensor.ts';
+import { InputError } from '../errors.ts';
+import type { Architecture, VisualShape } from '../families/family.ts';
+import type { ModelInput, Visual } from '../input.ts';
+import { KvCache } from '../layers/kv-cache.ts';
+import type { WeightSource } from '../layers/weights.ts';
+import { Model } from '../model.ts';
+import { modelWeights } from '../run/forward.ts';
+import type { RunOptions } from '../run/run.ts';
 import type { DTypeOf } from './price.ts';
-import type { RunOptions } from './run.ts';
-import type { WeightSource } from './weights.ts';
 
 /**
  * @param dtypeOf of the stored matrices, or one for all.

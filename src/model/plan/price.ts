@@ -1,9 +1,9 @@
 // What a checkpoint takes, by its config.json alone or with its headers: nothing here needs a GPU or a weight.
-import type { Checkpoint } from '../checkpoint/checkpoint-files.ts';
-import { specKey, type TensorSpec } from '../checkpoint/specs.ts';
-import { byteSize, bytesPerElement, type DType, elementCount, splitRows } from '../gpu/tensor.ts';
-import type { Architecture } from './families/family.ts';
-import { weightSpecs } from './load-model.ts';
+import type { Checkpoint } from '../../checkpoint/checkpoint-files.ts';
+import { specKey, type TensorSpec } from '../../checkpoint/specs.ts';
+import { byteSize, bytesPerElement, type DType, elementCount, splitRows } from '../../gpu/tensor.ts';
+import type { Architecture } from '../families/family.ts';
+import { weightSpecs } from '../load-model.ts';
 
 export type ModelPart = 'vision tower' | 'projector' | 'embeddings' | 'decoder blocks' | 'LM head';
 

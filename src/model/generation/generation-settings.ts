@@ -1,8 +1,8 @@
 // What generation_config.json may say: which of its settings are applied, which change no text, and which are refused.
 import { z } from 'zod';
-import { quoteValue } from '../base/quote.ts';
-import { ConfigError, InputError } from './errors.ts';
-import { parse } from './json.ts';
+import { quoteValue } from '../../base/quote.ts';
+import { parse } from '../config/json.ts';
+import { ConfigError, InputError } from '../errors.ts';
 
 const id = z.int().min(0);
 const ids = z.union([id, z.array(id).min(1)]).transform((given) => [given].flat());

@@ -1,6 +1,6 @@
 // Which activation is the first that holds NaN or infinity: looked for only once a result does, by further runs.
-import { NotFiniteError } from './errors.ts';
-import type { HookPoint } from './hook-points.ts';
+import { NotFiniteError } from '../errors.ts';
+import type { HookPoint } from '../interventions/hook-points.ts';
 import type { ActivationCache } from './run.ts';
 
 /** The index of the first number that is NaN or infinite, or -1. */

@@ -1,22 +1,28 @@
-import { greatest } from '../base/extremes.ts';
-import type { Recorder } from '../gpu/recorder.ts';
-import { rows, type Tensor } from '../gpu/tensor.ts';
-import type { Kernels } from '../kernels/custom/kernels.ts';
-import { gatherRows } from '../kernels/elementwise/elementwise.ts';
-import { embedding } from '../kernels/embedding/embedding.ts';
-import { keepText, splice } from '../kernels/splice/splice.ts';
-import { decoder, unembed } from './decoder.ts';
-import { EditPlan } from './edits.ts';
-import { InputError } from './errors.ts';
-import { withExtras } from './extra-hooks.ts';
-import type { Architecture, VisualEncoder, VisualRows } from './families/family.ts';
-import { type HookPoint, hookPoints, isOfVisuals, type NamesFilter, selectHooks } from './hook-points.ts';
-import type { Hooks } from './hooks.ts';
-import { imagesFirst, type ModelInput, type Visual } from './input.ts';
-import type { KvCache } from './kv-cache.ts';
-import { inverseFrequencies, mropeAxes, ropeTable } from './rope.ts';
+import { greatest } from '../../base/extremes.ts';
+import type { Recorder } from '../../gpu/recorder.ts';
+import { rows, type Tensor } from '../../gpu/tensor.ts';
+import type { Kernels } from '../../kernels/custom/kernels.ts';
+import { gatherRows } from '../../kernels/elementwise/elementwise.ts';
+import { embedding } from '../../kernels/embedding/embedding.ts';
+import { keepText, splice } from '../../kernels/splice/splice.ts';
+import { InputError } from '../errors.ts';
+import type { Architecture, VisualEncoder, VisualRows } from '../families/family.ts';
+import { imagesFirst, type ModelInput, type Visual } from '../input.ts';
+import { EditPlan } from '../interventions/edits.ts';
+import { withExtras } from '../interventions/extra-hooks.ts';
+import {
+  type HookPoint,
+  hookPoints,
+  isOfVisuals,
+  type NamesFilter,
+  selectHooks,
+} from '../interventions/hook-points.ts';
+import type { Hooks } from '../interventions/hooks.ts';
+import { decoder, unembed } from '../layers/decoder.ts';
+import type { KvCache } from '../layers/kv-cache.ts';
+import { inverseFrequencies, mropeAxes, ropeTable } from '../layers/rope.ts';
+import { type DecoderWeights, decoderWeights, type WeightSource } from '../layers/weights.ts';
 import type { RunOptions } from './run.ts';
-import { type DecoderWeights, decoderWeights, type WeightSource } from './weights.ts';
 
 /** Everything that a model needs of a checkpoint, by name. */
 export interface ModelWeights {

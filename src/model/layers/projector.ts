@@ -1,9 +1,9 @@
-import type { Recorder } from '../gpu/recorder.ts';
-import type { Tensor } from '../gpu/tensor.ts';
-import type { Activation } from '../kernels/activation/activation.wgsl.ts';
-import { activation } from '../kernels/elementwise/elementwise.ts';
-import { matmul } from '../kernels/matmul/matmul.ts';
-import type { Site } from './hooks.ts';
+import type { Recorder } from '../../gpu/recorder.ts';
+import type { Tensor } from '../../gpu/tensor.ts';
+import type { Activation } from '../../kernels/activation/activation.wgsl.ts';
+import { activation } from '../../kernels/elementwise/elementwise.ts';
+import { matmul } from '../../kernels/matmul/matmul.ts';
+import type { Site } from '../interventions/hooks.ts';
 import type { Linear } from './weights.ts';
 
 export interface ProjectorWeights {

@@ -1,6 +1,6 @@
 // What generation_config.json makes of the logits before the next token is chosen, in the order and with the meaning of
 // transformers 5.18 (generation/logits_process.py, `_get_logits_processor`). Each changes the scores of one sequence in place.
-import { ConfigError } from './errors.ts';
+import { ConfigError } from '../errors.ts';
 import type { GenerationSettings } from './generation-settings.ts';
 import { logSumExp } from './sampling.ts';
 import { warpers } from './score-warpers.ts';

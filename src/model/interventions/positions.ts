@@ -1,4 +1,4 @@
-import { InputError } from './errors.ts';
+import { InputError } from '../errors.ts';
 
 /** Positions [start, end) of each sequence that hooks of the language model return. */
 export interface PositionRange {

@@ -1,8 +1,8 @@
-import { least } from '../base/extremes.ts';
-import type { Recorder } from '../gpu/recorder.ts';
-import { elementCount, reshape, type Tensor } from '../gpu/tensor.ts';
-import { edit, keptRow } from '../kernels/edit/edit.ts';
-import { InputError } from './errors.ts';
+import { least } from '../../base/extremes.ts';
+import type { Recorder } from '../../gpu/recorder.ts';
+import { elementCount, reshape, type Tensor } from '../../gpu/tensor.ts';
+import { edit, keptRow } from '../../kernels/edit/edit.ts';
+import { InputError } from '../errors.ts';
 import { type HookPoint, selectHooks } from './hook-points.ts';
 import type { PosSlice } from './positions.ts';
 

@@ -1,7 +1,7 @@
-import { greatest } from '../base/extremes.ts';
-import type { Readback, Recorder } from '../gpu/recorder.ts';
-import { elementCount, reshape, rows, type Tensor } from '../gpu/tensor.ts';
-import { gatherRows } from '../kernels/elementwise/elementwise.ts';
+import { greatest } from '../../base/extremes.ts';
+import type { Readback, Recorder } from '../../gpu/recorder.ts';
+import { elementCount, reshape, rows, type Tensor } from '../../gpu/tensor.ts';
+import { gatherRows } from '../../kernels/elementwise/elementwise.ts';
 import type { EditPlan, RowPlaces } from './edits.ts';
 import type { PositionRange } from './positions.ts';
 

@@ -1,7 +1,7 @@
 import type { z } from 'zod';
-import { printableLine } from '../base/printable.ts';
-import type { Folder } from '../platform/types.ts';
-import { ConfigError } from './errors.ts';
+import { printableLine } from '../../base/printable.ts';
+import type { Folder } from '../../platform/types.ts';
+import { ConfigError } from '../errors.ts';
 
 const maxJsonBytes = 100_000_000;
 /** Problems that an error names. */

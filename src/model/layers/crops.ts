@@ -1,7 +1,7 @@
 // What CLIP's and SigLIP's towers are shown: square crops of one size.
-import { elementCount } from '../gpu/tensor.ts';
-import { InputError } from './errors.ts';
-import type { Visual } from './input.ts';
+import { elementCount } from '../../gpu/tensor.ts';
+import { InputError } from '../errors.ts';
+import type { Visual } from '../input.ts';
 
 /** @throws InputError for anything but whole crops of the tower's size. */
 export function checkCrops({ pixels, shape }: Visual, size: number): void {

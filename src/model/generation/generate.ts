@@ -1,13 +1,13 @@
-import type { Tensor } from '../gpu/tensor.ts';
-import { notFiniteFlag } from '../kernels/argmax/argmax.wgsl.ts';
-import { InputError } from './errors.ts';
+import type { Tensor } from '../../gpu/tensor.ts';
+import { notFiniteFlag } from '../../kernels/argmax/argmax.wgsl.ts';
+import { InputError } from '../errors.ts';
+import type { ModelInput } from '../input.ts';
+import { resolvePosSlice } from '../interventions/positions.ts';
+import { KvCache } from '../layers/kv-cache.ts';
+import type { Model, StepResult } from '../model.ts';
+import { indexOfNotFinite } from '../run/not-finite.ts';
+import type { ActivationCache, RunOptions } from '../run/run.ts';
 import { type GenerationSettings, type SamplingOptions, withSampling } from './generation-settings.ts';
-import type { ModelInput } from './input.ts';
-import { KvCache } from './kv-cache.ts';
-import type { Model, StepResult } from './model.ts';
-import { indexOfNotFinite } from './not-finite.ts';
-import { resolvePosSlice } from './positions.ts';
-import type { ActivationCache, RunOptions } from './run.ts';
 import { largest, logSumExp, Sampler } from './sampling.ts';
 import { type ScoreProcessor, scoreProcessors } from './score-processors.ts';
 

@@ -1,8 +1,8 @@
-import type { Recorder } from '../gpu/recorder.ts';
-import type { Tensor } from '../gpu/tensor.ts';
-import { matmul } from '../kernels/matmul/matmul.ts';
-import type { TextConfig } from './config/text.ts';
-import type { Hooks, Site } from './hooks.ts';
+import type { Recorder } from '../../gpu/recorder.ts';
+import type { Tensor } from '../../gpu/tensor.ts';
+import { matmul } from '../../kernels/matmul/matmul.ts';
+import type { TextConfig } from '../config/text.ts';
+import type { Hooks, Site } from '../interventions/hooks.ts';
 import type { KvCache } from './kv-cache.ts';
 import { bindable, block, norm } from './transformer.ts';
 import type { DecoderWeights } from './weights.ts';

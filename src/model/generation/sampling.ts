@@ -1,4 +1,4 @@
-import { InputError } from './errors.ts';
+import { InputError } from '../errors.ts';
 
 /** Draws token ids from scores, reproducibly: the same seed gives the same text. */
 export class Sampler {

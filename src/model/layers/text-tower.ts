@@ -1,10 +1,10 @@
-import type { Recorder } from '../gpu/recorder.ts';
-import { rows, type Tensor, type Weight } from '../gpu/tensor.ts';
-import { gatherRows } from '../kernels/elementwise/elementwise.ts';
-import { embedding } from '../kernels/embedding/embedding.ts';
-import { visionEmbedding } from '../kernels/vision-embedding/vision-embedding.ts';
-import type { TextTowerConfig } from './config/text-tower.ts';
-import type { Hooks } from './hooks.ts';
+import type { Recorder } from '../../gpu/recorder.ts';
+import { rows, type Tensor, type Weight } from '../../gpu/tensor.ts';
+import { gatherRows } from '../../kernels/elementwise/elementwise.ts';
+import { embedding } from '../../kernels/embedding/embedding.ts';
+import { visionEmbedding } from '../../kernels/vision-embedding/vision-embedding.ts';
+import type { TextTowerConfig } from '../config/text-tower.ts';
+import type { Hooks } from '../interventions/hooks.ts';
 import { block, type Mask, norm } from './transformer.ts';
 import { type BlockWeights, clipBlock, layerNorm, type Norm, type WeightSource } from './weights.ts';
 

@@ -1,5 +1,5 @@
-import { type Kernels, kernelFor } from '../kernels/custom/kernels.ts';
-import { InputError } from './errors.ts';
+import { type Kernels, kernelFor } from '../../kernels/custom/kernels.ts';
+import { InputError } from '../errors.ts';
 import type { HookPoint } from './hook-points.ts';
 
 /**

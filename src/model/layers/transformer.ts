@@ -1,16 +1,16 @@
-import type { Recorder } from '../gpu/recorder.ts';
-import { isBindable, reshape, type Tensor } from '../gpu/tensor.ts';
-import { attention } from '../kernels/attention/attention.ts';
-import { attentionPattern, attentionScores } from '../kernels/attention-pattern/attention-pattern.ts';
-import { attentionValues } from '../kernels/attention-values/attention-values.ts';
-import { activation, add, gatedActivation } from '../kernels/elementwise/elementwise.ts';
-import { headResult, headSum } from '../kernels/head-result/head-result.ts';
-import { matmul } from '../kernels/matmul/matmul.ts';
-import { layerNorm, normScale, rmsNorm } from '../kernels/norm/norm.ts';
-import { copyRows, rotaryEmbedding } from '../kernels/rotary/rotary.ts';
-import type { BlockShape } from './config/block.ts';
-import { InputError } from './errors.ts';
-import type { Site } from './hooks.ts';
+import type { Recorder } from '../../gpu/recorder.ts';
+import { isBindable, reshape, type Tensor } from '../../gpu/tensor.ts';
+import { attention } from '../../kernels/attention/attention.ts';
+import { attentionPattern, attentionScores } from '../../kernels/attention-pattern/attention-pattern.ts';
+import { attentionValues } from '../../kernels/attention-values/attention-values.ts';
+import { activation, add, gatedActivation } from '../../kernels/elementwise/elementwise.ts';
+import { headResult, headSum } from '../../kernels/head-result/head-result.ts';
+import { matmul } from '../../kernels/matmul/matmul.ts';
+import { layerNorm, normScale, rmsNorm } from '../../kernels/norm/norm.ts';
+import { copyRows, rotaryEmbedding } from '../../kernels/rotary/rotary.ts';
+import type { BlockShape } from '../config/block.ts';
+import { InputError } from '../errors.ts';
+import type { Site } from '../interventions/hooks.ts';
 import type { BlockWeights, Norm } from './weights.ts';
 
 /** Which keys a query sees. */

@@ -1,7 +1,7 @@
 import { z } from 'zod';
-import { ConfigError } from './errors.ts';
+import { parse } from '../config/json.ts';
+import { ConfigError } from '../errors.ts';
 import { type GenerationSettings, generationSettings } from './generation-settings.ts';
-import { parse } from './json.ts';
 
 const schema = z.looseObject({ eos_token_id: z.union([z.int().min(0), z.array(z.int().min(0))]).nullish() });
 const nested = schema.extend({ text_config: schema.nullish() });

@@ -1,10 +1,10 @@
 // Whether an adapter's limits suffice for a checkpoint, and what to do where they do not.
 
-import { greatest } from '../base/extremes.ts';
-import type { Capabilities } from '../gpu/capabilities.ts';
-import type { TextConfig } from './config/text.ts';
+import { greatest } from '../../base/extremes.ts';
+import type { Capabilities } from '../../gpu/capabilities.ts';
+import type { TextConfig } from '../config/text.ts';
+import { KvCache } from '../layers/kv-cache.ts';
 import type { RunPrice } from './dry-run.ts';
-import { KvCache } from './kv-cache.ts';
 import type { TensorPrice, WeightsPrice } from './price.ts';
 
 export interface Check {

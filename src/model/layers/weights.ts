@@ -1,6 +1,6 @@
-import type { Tensor, Weight } from '../gpu/tensor.ts';
-import type { BlockShape } from './config/block.ts';
-import type { TextConfig } from './config/text.ts';
+import type { Tensor, Weight } from '../../gpu/tensor.ts';
+import type { BlockShape } from '../config/block.ts';
+import type { TextConfig } from '../config/text.ts';
 
 /** `nn.Linear`: weight [out, in] as stored, bias [out] in f32. */
 export interface Linear {

@@ -1,11 +1,11 @@
-import type { Recorder } from '../gpu/recorder.ts';
-import type { Tensor, Weight } from '../gpu/tensor.ts';
-import { concatColumns, gatherRows } from '../kernels/elementwise/elementwise.ts';
-import { matmul } from '../kernels/matmul/matmul.ts';
-import { patchify } from '../kernels/patchify/patchify.ts';
-import { visionEmbedding } from '../kernels/vision-embedding/vision-embedding.ts';
-import { tokensPerCrop, type ViTConfig } from './config/vit.ts';
-import type { Hooks } from './hooks.ts';
+import type { Recorder } from '../../gpu/recorder.ts';
+import type { Tensor, Weight } from '../../gpu/tensor.ts';
+import { concatColumns, gatherRows } from '../../kernels/elementwise/elementwise.ts';
+import { matmul } from '../../kernels/matmul/matmul.ts';
+import { patchify } from '../../kernels/patchify/patchify.ts';
+import { visionEmbedding } from '../../kernels/vision-embedding/vision-embedding.ts';
+import { tokensPerCrop, type ViTConfig } from '../config/vit.ts';
+import type { Hooks } from '../interventions/hooks.ts';
 import { block, norm } from './transformer.ts';
 import { type BlockWeights, clipBlock, layerNorm, type Norm, type WeightSource } from './weights.ts';
 

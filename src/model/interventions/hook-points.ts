@@ -1,9 +1,9 @@
-import { globMatcher } from '../base/glob.ts';
-import type { BlockShape } from './config/block.ts';
-import type { TextConfig } from './config/text.ts';
-import type { ViTConfig } from './config/vit.ts';
-import { tokensPerCrop } from './config/vit.ts';
-import { InputError } from './errors.ts';
+import { globMatcher } from '../../base/glob.ts';
+import type { BlockShape } from '../config/block.ts';
+import type { TextConfig } from '../config/text.ts';
+import type { ViTConfig } from '../config/vit.ts';
+import { tokensPerCrop } from '../config/vit.ts';
+import { InputError } from '../errors.ts';
 
 /** What a hook's shape depends on in one run. */
 export interface RunSize {
