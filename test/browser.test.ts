@@ -48,9 +48,9 @@ describe.skipIf(!chromiumPath)(chromiumPath ? title : `${title} (skipped: no Chr
     async ({ checkpoint, images, prompt, edits }) => {
       const model = await VisionLanguageModel.load(await openFolder(checkpoint), { gpu: gpu() });
       const input = await model.input({ images: images.map((file) => new Uint8Array(readFileSync(file))), prompt });
-      const expected = await model.runWithCache(input, { namesFilter, edits });
+      const expected = await model.with({ edits }).runWithCache(input, { namesFilter });
       let text = '';
-      for await (const piece of model.generate(input, { maxNewTokens: 24, edits })) text += piece;
+      for await (const piece of model.with({ edits }).generate(input, { maxNewTokens: 24 })) text += piece;
 
       // As text: Vitest would rewrite the imports of a function.
       const found = await browser.page.evaluate<{
@@ -91,7 +91,7 @@ describe.skipIf(!chromiumPath)(chromiumPath ? title : `${title} (skipped: no Chr
         },
         async runWithCache(model, input, lose) {
           // While its result is awaited: the loss is told after the failure.
-          const { queue } = model.model.gpu.device;
+          const { queue } = model.gpu.device;
           queue.submit = (commands) => {
             GPUQueue.prototype.submit.call(queue, commands);
             lose();

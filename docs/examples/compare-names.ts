@@ -10,7 +10,7 @@ const things = someThings(seeded(1), 3);
 const { input } = askColor(vlm, { things }, things[0]);
 const cache = await vlm.runWithCache(input, { namesFilter: ['blocks.2.*', 'vision.blocks.0.*', 'logits'] });
 const read = (name: string) => cache.get(`blocks.2.${name}`)!;
-const { nHeads, dHead, dModel } = vlm.model.config.text;
+const { nHeads, dHead, dModel } = vlm.config.text;
 
 function same(what: string, a: ArrayLike<number>, b: ArrayLike<number>) {
   let [error, largest] = [0, 0];

@@ -13,14 +13,16 @@ const images = [new Uint8Array(await readFile(`${folder}/${row.image}`))];
 const input = await model.input({ images, prompt: 'What is in the image?' });
 
 // The last token's entropies: a row for each layer, a column for each head; at most log(positions).
-const last = await model.runWithCache(input, { kernels, namesFilter: 'blocks.*.attn.hook_entropy', posSlice: -1 });
+const last = await model
+  .with({ kernels })
+  .runWithCache(input, { namesFilter: 'blocks.*.attn.hook_entropy', posSlice: -1 });
 for (const [name, { data, shape }] of last)
   console.log(`${name} [${shape}] ${[...data].map((nats) => nats.toFixed(2)).join(' ')}`);
 
 // The same from the patterns, of every position and of the tower, whose queries see every patch.
 let largest = 0;
 const namesFilter = ['*.hook_entropy', '*.hook_pattern'];
-const all = await model.runWithCache(input, { kernels, namesFilter });
+const all = await model.with({ kernels }).runWithCache(input, { namesFilter });
 for (const [name, { data, shape }] of all) {
   if (!name.endsWith('hook_pattern')) continue;
   const entropies = all.get(name.replace('pattern', 'entropy'))!.data;

@@ -50,7 +50,7 @@ const kinds = { color: questions(askColor), shape: questions(askShape) };
 const means = new Float32Array(nLayers * nHeads * dHead);
 const others = [...questions(askColor), ...questions(askShape)];
 for (const { input } of others)
-  for (const [i, x] of (await vlm.model.headVectors([input]))[0].entries()) means[i] += x / others.length;
+  for (const [i, x] of (await vlm.headVectorsAtEnd([input]))[0].entries()) means[i] += x / others.length;
 
 /** Cut where SAVs read: at the last token of the prompt, from which the answer is said. */
 function cut(heads: readonly Head[], how: 'zero' | 'mean'): Edit[] {
@@ -70,7 +70,7 @@ interface Outcome {
 async function outcomes(queries: readonly Query[], variations: readonly Edit[][]): Promise<Outcome[]> {
   const found: Outcome[] = variations.map(() => ({ right: 0, logP: [] }));
   for (const { input, answer } of queries) {
-    const caches = await vlm.model.runVariations(input, variations, { namesFilter: 'logits', posSlice: -1 });
+    const caches = await vlm.runVariations(input, variations, { namesFilter: 'logits', posSlice: -1 });
     for (const [v, cache] of caches.entries()) {
       const logits = cache.get('logits')!;
       if (likeliest(logits) === answer) found[v].right++;

@@ -12,8 +12,8 @@ const [one, two] = [0, 1].map(() => {
   return askColor(vlm, { things }, things[0]).input;
 });
 const last = { namesFilter: 'logits', posSlice: -1 } as const;
-const logits = async (options: Partial<RunOptions> = {}) =>
-  (await vlm.runWithCache(one, { ...last, ...options })).get('logits')!.data;
+const logits = async (options: Partial<RunOptions> = {}, edits: Edit[] = []) =>
+  (await vlm.with({ edits }).runWithCache(one, { ...last, ...options })).get('logits')!.data;
 const plain = await logits();
 
 /** Largest difference over the largest value. */
@@ -34,27 +34,23 @@ report(
   await logits({ namesFilter: ['*.hook_attn_scores', '*.hook_pattern', 'logits'] }),
   plain,
 );
-report('hook_z times 1', await logits({ edits: [{ at: 'blocks.*.attn.hook_z', scale: 1 }] }), plain);
-report(
-  'hook_attn_scores times 1',
-  await logits({ edits: [{ at: 'blocks.*.attn.hook_attn_scores', scale: 1 }] }),
-  plain,
-);
-report('hook_pattern times 1', await logits({ edits: [{ at: 'blocks.*.attn.hook_pattern', scale: 1 }] }), plain);
+report('hook_z times 1', await logits({}, [{ at: 'blocks.*.attn.hook_z', scale: 1 }]), plain);
+report('hook_attn_scores times 1', await logits({}, [{ at: 'blocks.*.attn.hook_attn_scores', scale: 1 }]), plain);
+report('hook_pattern times 1', await logits({}, [{ at: 'blocks.*.attn.hook_pattern', scale: 1 }]), plain);
 
 // Read a residual stream and put it back: nothing is lost on the way to the host.
 const name = 'blocks.3.hook_resid_pre';
 const back: Edit = { at: name, set: (await vlm.runWithCache(one, { namesFilter: name })).get(name)!.data };
-report('hook_resid_pre read and set again', await logits({ edits: [back] }), plain);
+report('hook_resid_pre read and set again', await logits({}, [back]), plain);
 
-const [[alone], [first]] = [await vlm.model.headVectors([one]), await vlm.model.headVectors([one, two])];
+const [[alone], [first]] = [await vlm.headVectorsAtEnd([one]), await vlm.headVectorsAtEnd([one, two])];
 report('two prompts in a batch, or alone: hook_z', first, alone);
 const cut: Edit[] = [{ at: 'blocks.2.attn.hook_z', heads: [0], positions: -1, set: 0 }];
-const [, varied] = await vlm.model.runVariations(one, [[], cut], last);
-report('runVariations, or runWithCache', varied.get('logits')!.data, await logits({ edits: cut }));
+const [, varied] = await vlm.runVariations(one, [[], cut], last);
+report('runVariations, or runWithCache', varied.get('logits')!.data, await logits({}, cut));
 const everywhere = (await vlm.runWithCache(one, { namesFilter: 'logits' })).get('logits')!.data;
 report('posSlice -1, or all positions and then the last', plain, everywhere.subarray(-plain.length));
-report('an edit that matters: head 2.0 cut', await logits({ edits: cut }), plain);
+report('an edit that matters: head 2.0 cut', await logits({}, cut), plain);
 
 // Positions count tokens after expansion: 36 for this picture.
 const start = firstPatch(vlm, one);
@@ -66,12 +62,12 @@ console.log(JSON.stringify(text.filter(Boolean).join(' ')), `patches ${start} to
 // Edits of one hook point apply in the order of the list.
 const z = 'blocks.0.attn.hook_z';
 const value = async (edits: Edit[]) =>
-  (await vlm.runWithCache(one, { edits, namesFilter: z, posSlice: -1 })).get(z)!.data[0].toFixed(2);
+  (await vlm.with({ edits }).runWithCache(one, { namesFilter: z, posSlice: -1 })).get(z)!.data[0].toFixed(2);
 const [set, add]: Edit[] = [
   { at: z, set: 1 },
   { at: z, add: 2 },
 ];
 console.log(`set 1, add 2: ${await value([set, add])}; add 2, set 1: ${await value([add, set])}`);
-await logits({ edits: [{ at: 'blocks.0.hook_z', set: 0 }] }).catch((e: Error) => console.log(e.message));
+await logits({}, [{ at: 'blocks.0.hook_z', set: 0 }]).catch((e: Error) => console.log(e.message));
 vlm.destroy();
 gpu.dispose();

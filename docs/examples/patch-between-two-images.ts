@@ -8,7 +8,7 @@ import { colorNames, patchesOf, sample, seeded, someThings } from './lib/scenes.
 const pairs = Number(process.argv[2] ?? 3);
 const gpu = await openGpu();
 const vlm = await VisionLanguageModel.load(await openFolder('weights/tiny-llava'), { gpu });
-const { nLayers, nHeads, dModel, dHead } = vlm.model.config.text;
+const { nLayers, nHeads, dModel, dHead } = vlm.config.text;
 const layers = Array.from({ length: nLayers }, (_, l) => l);
 const residual = (l: number) => `blocks.${l}.hook_resid_pre`;
 const last = { namesFilter: 'logits', posSlice: -1 } as const;
@@ -41,7 +41,7 @@ for (let pair = 0; pair < pairs; pair++) {
   const [own, wanted] = [wordId(vlm, thing.color), wordId(vlm, color)];
   const lead = (cache: ActivationCache) => {
     const { data } = cache.get('logits')!;
-    const row = data.subarray(-vlm.model.config.text.vocabSize); // the last position's
+    const row = data.subarray(-vlm.config.text.vocabSize); // the last position's
     return row[wanted] - row[own];
   };
 
@@ -64,7 +64,7 @@ for (let pair = 0; pair < pairs; pair++) {
   ];
   for (const [i, at] of positions.entries()) {
     const variations = layers.map((l) => [patch(theirs, l, at)]);
-    for (const [l, cache] of (await vlm.model.runVariations(input, variations, last)).entries()) {
+    for (const [l, cache] of (await vlm.runVariations(input, variations, last)).entries()) {
       moved[l][i].push(share(cache));
       if (likeliest(cache.get('logits')!) === wanted) flips[l][i]++;
     }
@@ -78,16 +78,18 @@ for (let pair = 0; pair < pairs; pair++) {
       return [{ at: `blocks.${l}.attn.hook_z`, heads: [h], positions: -1, set }];
     }),
   );
-  for (const [i, cache] of (await vlm.model.runVariations(input, variations, last)).entries())
+  for (const [i, cache] of (await vlm.runVariations(input, variations, last)).entries())
     headMoved[Math.floor(i / nHeads)][i % nHeads].push(share(cache));
 
   // Everything patched is the other run, bit for bit; and, for one pair, what each patch alone moves.
   const everything = Array.from({ length }, (_, p) => p);
-  const whole = await vlm.runWithCache(input, { edits: [patch(theirs, 1, everything)], namesFilter: 'logits' });
+  const whole = await vlm
+    .with({ edits: [patch(theirs, 1, everything)] })
+    .runWithCache(input, { namesFilter: 'logits' });
   const [a, b] = [whole, theirs].map((cache) => cache.get('logits')!.data);
   identical &&= a.every((x, i) => x === b[i]);
   if (pair === 0) {
-    const each = await vlm.model.runVariations(
+    const each = await vlm.runVariations(
       input,
       picture.map((p) => [patch(theirs, 1, [p])]),
       last,

@@ -24,7 +24,7 @@ for (const [name, { shape }] of stream) console.log(`${name} [${shape}]`);
 // The price, before the run: exact, and without touching the GPU's memory.
 for (const namesFilter of ['blocks.0.attn.hook_z', 'blocks.*.attn.hook_pattern', '*'])
   for (const posSlice of [undefined, -1]) {
-    const { resultBytes, arenaBytes, dispatches } = vlm.model.price(input, { namesFilter, posSlice });
+    const { resultBytes, arenaBytes, dispatches } = vlm.price(input, { namesFilter, posSlice });
     const where = posSlice === undefined ? 'everywhere' : 'at the last position';
     console.log(
       `${namesFilter} ${where}: ${resultBytes} bytes of results, ${arenaBytes} to work in, ${dispatches} kernels`,
@@ -32,7 +32,7 @@ for (const namesFilter of ['blocks.0.attn.hook_z', 'blocks.*.attn.hook_pattern',
   }
 
 // Left on the GPU: tensors for kernels of your own, here the length of each head's output. They live until you destroy them.
-const kept = await vlm.model.runOnGpu(input, { namesFilter: 'blocks.3.attn.hook_z' });
+const kept = await vlm.runOnGpu(input, { namesFilter: 'blocks.3.attn.hook_z' });
 const z = kept.tensors.get('blocks.3.attn.hook_z')!; // [pos, nHeads, dHead]
 const [rows, heads, size] = z.shape;
 const rec = gpu.record('lengths of heads');

@@ -8,7 +8,7 @@ import { colorNames, seeded, shapeNames, someThings, type Thing } from './lib/sc
 const perColor = Number(process.argv[2] ?? 1);
 const gpu = await openGpu();
 const vlm = await VisionLanguageModel.load(await openFolder('weights/tiny-llava'), { gpu });
-const { nLayers, dModel } = vlm.model.config.text;
+const { nLayers, dModel } = vlm.config.text;
 const layers = Array.from({ length: nLayers }, (_, l) => l);
 const residual = (l: number) => `blocks.${l}.hook_resid_post`;
 const last = { namesFilter: 'logits', posSlice: -1 } as const;
@@ -59,8 +59,8 @@ for (const l of layers) {
     const variations = [...strengths.map((s) => steer(l, vector, s)), steer(l, noise, length(vector) / length(noise))];
     const color = askColor(vlm, { things }, asked);
     const shape = askShape(vlm, { things }, asked);
-    const ofColor = await vlm.model.runVariations(color.input, variations, last);
-    const ofShape = await vlm.model.runVariations(shape.input, variations, last);
+    const ofColor = await vlm.runVariations(color.input, variations, last);
+    const ofShape = await vlm.runVariations(shape.input, variations, last);
     for (const i of strengths.keys()) {
       turned[i].push(likeliest(ofColor[i].get('logits')!) === target);
       kept[i].push(likeliest(ofShape[i].get('logits')!) === shape.answer);
@@ -77,7 +77,7 @@ const [things] = test;
 const says = async (edits: Edit[]) => {
   let text = '';
   const { input } = askColor(vlm, { things }, things[0]);
-  for await (const piece of vlm.generate(input, { maxNewTokens: 4, edits })) text += piece;
+  for await (const piece of vlm.with({ edits }).generate(input, { maxNewTokens: 4 })) text += piece;
   return text.trim();
 };
 const vector = direction(things[0].color, turn(things[0]), 3);
@@ -109,7 +109,7 @@ for (const things of test)
   ] as ['color' | 'shape', Query][]) {
     const first = firstPatch(vlm, input);
     const variations = cuts.map(([, edits]) => edits(first, input.inputIds.length));
-    for (const [i, cache] of (await vlm.model.runVariations(input, variations, last)).entries()) {
+    for (const [i, cache] of (await vlm.runVariations(input, variations, last)).entries()) {
       const said = likeliest(cache.get('logits')!);
       right[kind][i].push(said === answer);
       kindKept[i].push(vocabulary[kind].includes(said));

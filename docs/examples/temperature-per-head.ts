@@ -20,17 +20,15 @@ console.log(`${rows.length} problems against float64: ${passed ? 'all pass' : 'w
 
 const namesFilter = 'blocks.*.attn.hook_z';
 const ours = await model.runWithCache(input, { namesFilter });
-const ones = await model.runWithCache(input, { namesFilter, kernels: temperatureSoftmax(() => 1) });
+const ones = await model.with({ kernels: temperatureSoftmax(() => 1) }).runWithCache(input, { namesFilter });
 console.log(`relative difference at temperature 1 ${relativeDifference(ones, ours).toExponential(1)}`);
-const hot = await model.runWithCache(input, { namesFilter, kernels: temperatureSoftmax(() => 2) });
+const hot = await model.with({ kernels: temperatureSoftmax(() => 2) }).runWithCache(input, { namesFilter });
 console.log(`relative difference at temperature 2 ${relativeDifference(hot, ours).toExponential(1)}`);
 
 // One hot head in layer 5: the other heads of that layer stay as they were.
-const one = await model.runWithCache(input, {
-  namesFilter: 'blocks.5.attn.hook_z',
-  posSlice: -1,
-  kernels: temperatureSoftmax((head) => (head === 3 ? 4 : 1), 'blocks.5.*'),
-});
+const one = await model
+  .with({ kernels: temperatureSoftmax((head) => (head === 3 ? 4 : 1), 'blocks.5.*') })
+  .runWithCache(input, { namesFilter: 'blocks.5.attn.hook_z', posSlice: -1 });
 const before = ours.get('blocks.5.attn.hook_z')!;
 const [{ data, shape }] = one.values();
 for (let head = 0; head < shape[1]; head++) {
@@ -42,7 +40,7 @@ for (let head = 0; head < shape[1]; head++) {
 }
 
 let text = '';
-for await (const piece of model.generate(input, { maxNewTokens: 12, kernels: temperatureSoftmax(() => 4) }))
+for await (const piece of model.with({ kernels: temperatureSoftmax(() => 4) }).generate(input, { maxNewTokens: 12 }))
   text += piece;
 console.log(`at temperature 4 of every head: ${JSON.stringify(text)}`);
 model.destroy();

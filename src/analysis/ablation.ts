@@ -4,6 +4,7 @@ import { InputError } from '../model/errors.ts';
 import type { ModelInput } from '../model/input.ts';
 import type { Edit, EditPositions } from '../model/interventions/edits.ts';
 import type { Model } from '../model/model.ts';
+import { checkOptions } from '../model/options.ts';
 import { checkFinite } from './finite.ts';
 import { allHeads, checkHeads, type Head, type LayerOptions, layersAtOnce } from './heads.ts';
 import { type SweepOptions, sweepTarget, type Target } from './sweep.ts';
@@ -26,7 +27,11 @@ export interface Ablation {
 }
 
 /** The edit that takes one head out. */
-export function ablate(model: Model, { layer, head }: Head, { means, positions }: AblationOptions = {}): Edit {
+export function ablate(
+  model: Model,
+  { layer, head }: Head,
+  { means, positions }: Pick<AblationOptions, 'means' | 'positions'> = {},
+): Edit {
   const { nLayers, nHeads, dHead } = model.config.text;
   if (means && means.length !== nLayers * nHeads * dHead)
     throw new InputError(`means of ${means.length} numbers: this model has [${nLayers}, ${nHeads}, ${dHead}] of them`);
@@ -42,10 +47,11 @@ export async function ablateHeads(
   target: Target,
   options: AblationOptions = {},
 ): Promise<Ablation> {
-  const { heads = allHeads(model.config.text) } = options;
+  const { heads = allHeads(model.config.text), means, positions, onProgress, ...others } = options;
+  checkOptions(others, ['heads', 'means', 'positions', 'onProgress'], 'ablateHeads');
   checkHeads(model.config.text, heads);
-  const variations = [[], ...heads.map((head) => [ablate(model, head, options)])];
-  const [baseline, ...values] = await sweepTarget(model, input, variations, target, options);
+  const variations = [[], ...heads.map((head) => [ablate(model, head, { means, positions })])];
+  const [baseline, ...values] = await sweepTarget(model, input, variations, target, { onProgress });
   return { heads, baseline, values: Float64Array.from(values) };
 }
 
@@ -57,8 +63,9 @@ export async function ablateHeads(
 export async function meanOutputs(
   model: Model,
   inputs: readonly ModelInput[],
-  { edits, signal, onProgress, ...options }: SweepOptions & LayerOptions = {},
+  options: SweepOptions & LayerOptions = {},
 ): Promise<Float32Array> {
+  checkOptions(options, ['maxBytes', 'onProgress'], 'meanOutputs');
   if (!inputs.length) throw new InputError('the mean of no prompts: give at least one');
   const { nLayers, nHeads, dHead } = model.config.text;
   const width = nHeads * dHead;
@@ -68,18 +75,17 @@ export async function meanOutputs(
     const { length } = input.inputIds;
     const atOnce = layersAtOnce(4 * length * width, options);
     for (let first = 0; first < nLayers; first += atOnce) {
-      signal?.throwIfAborted();
       const layers = Array.from({ length: Math.min(atOnce, nLayers - first) }, (_, l) => first + l);
       const name = (layer: number) => `blocks.${layer}.attn.hook_z`;
-      const cache = await model.runWithCache(input, { namesFilter: layers.map(name), edits });
+      const cache = await model.runWithCache(input, { namesFilter: layers.map(name) });
       for (const layer of layers) {
         const { data } = cache.get(name(layer))!;
-        await checkFinite(model, input, 'the heads’ outputs', data, { edits });
+        await checkFinite(model, input, 'the heads’ outputs', data);
         for (const [j, x] of data.entries()) sum[layer * width + (j % width)] += x;
       }
     }
     rows += length;
-    onProgress?.(i + 1, inputs.length);
+    options.onProgress?.(i + 1, inputs.length);
   }
   return Float32Array.from(sum, (x) => x / rows);
 }

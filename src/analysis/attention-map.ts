@@ -1,6 +1,6 @@
 import type { ModelInput } from '../model/input.ts';
 import type { Model } from '../model/model.ts';
-import type { RunChanges } from '../model/run/run.ts';
+import { checkOptions } from '../model/options.ts';
 import { checkFinite } from './finite.ts';
 import { checkHeads, type Head, layersOf } from './heads.ts';
 import { type PlacedGrid, placedGrids, resolvePosition } from './positions.ts';
@@ -20,7 +20,7 @@ export interface AttentionMaps {
   readonly maps: readonly AttentionMap[];
 }
 
-export interface AttentionOptions extends RunChanges {
+export interface AttentionOptions {
   readonly heads: readonly Head[];
   /** Whose attention; negative numbers count from the end. Default: the last position. */
   readonly position?: number;
@@ -33,14 +33,14 @@ export interface AttentionOptions extends RunChanges {
 export async function attentionMaps(
   model: Model,
   input: ModelInput,
-  { heads, position = -1, ...changes }: AttentionOptions,
+  { heads, position = -1, ...others }: AttentionOptions,
 ): Promise<AttentionMaps> {
+  checkOptions(others, ['heads', 'position'], 'attentionMaps');
   checkHeads(model.config.text, heads);
   const at = resolvePosition(position, input.inputIds.length);
   const name = (layer: number) => `blocks.${layer}.attn.hook_pattern`;
-  const cache = await model.runWithCache(input, { namesFilter: layersOf(heads).map(name), posSlice: at, ...changes });
-  for (const layer of layersOf(heads))
-    await checkFinite(model, input, 'the attention', cache.get(name(layer))!.data, changes);
+  const cache = await model.runWithCache(input, { namesFilter: layersOf(heads).map(name), posSlice: at });
+  for (const layer of layersOf(heads)) await checkFinite(model, input, 'the attention', cache.get(name(layer))!.data);
   const grids = placedGrids(model.config, input);
   const maps = heads.map(({ layer, head }) => {
     const { data, shape } = cache.get(name(layer))!; // [nHeads, 1, keys]

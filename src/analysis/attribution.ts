@@ -2,12 +2,13 @@
 // once the final norm's scale is held fast. So a logit is a sum over components.
 import type { ModelInput } from '../model/input.ts';
 import type { Model } from '../model/model.ts';
-import type { Activation, RunChanges } from '../model/run/run.ts';
+import { checkOptions } from '../model/options.ts';
+import type { Activation } from '../model/run/run.ts';
 import { checkFinite } from './finite.ts';
 import { resolvePosition } from './positions.ts';
 import { refuseEdits, tokenDirections } from './unembed.ts';
 
-export interface AttributionOptions extends RunChanges {
+export interface AttributionOptions {
   /** The token whose logit is taken apart, … */
   readonly token: number;
   /** … less the logit of this one. */
@@ -42,17 +43,18 @@ export interface Attribution {
 export async function attributeLogit(
   model: Model,
   input: ModelInput,
-  { token, against, position = -1, ...changes }: AttributionOptions,
+  { token, against, position = -1, ...others }: AttributionOptions,
 ): Promise<Attribution> {
+  checkOptions(others, ['token', 'against', 'position'], 'attributeLogit');
   const { nLayers, nHeads, dModel } = model.config.text;
-  refuseEdits(model, changes, /^(ln_final\.hook_normalized|logits)$/, 'the parts add up to what it is before');
+  refuseEdits(model, /^(ln_final\.hook_normalized|logits)$/, 'the parts add up to what it is before');
   const at = resolvePosition(position, input.inputIds.length);
   const directions = await tokenDirections(model, against === undefined ? [token] : [token, against]);
   const direction = directions.slice(0, dModel);
   if (against !== undefined) for (let d = 0; d < dModel; d++) direction[d] -= directions[dModel + d];
   const names = ['blocks.*.attn.hook_result', 'blocks.*.hook_mlp_out', 'blocks.0.hook_resid_pre'];
   const namesFilter = [...names, 'ln_final.hook_scale', 'logits'];
-  const cache = await model.runWithCache(input, { namesFilter, posSlice: at, ...changes });
+  const cache = await model.runWithCache(input, { namesFilter, posSlice: at });
   const scale = cache.get('ln_final.hook_scale')!.data[0];
   const along = ({ data }: Pick<Activation, 'data'>, row = 0) => dot(data, row * dModel, direction) / scale;
 
@@ -68,13 +70,7 @@ export async function attributeLogit(
   const sum = (values: Float64Array) => values.reduce((total, x) => total + x, 0);
   const logits = cache.get('logits')!.data;
   const logit = logits[token] - (against === undefined ? 0 : logits[against]);
-  await checkFinite(
-    model,
-    input,
-    'the parts of the logit',
-    [embed, logit, ...heads, ...attentionBias, ...mlp],
-    changes,
-  );
+  await checkFinite(model, input, 'the parts of the logit', [embed, logit, ...heads, ...attentionBias, ...mlp]);
   return {
     position: at,
     embed,
@@ -90,7 +86,7 @@ export async function attributeLogit(
 async function outputBiases(model: Model): Promise<(Float32Array | undefined)[]> {
   const biases = model.weights.decoder.blocks.map(({ o }) => o.bias);
   if (!biases.some((bias) => bias)) return biases.map(() => undefined);
-  const rec = model.gpu.record('o_proj biases');
+  const rec = model.record('o_proj biases');
   const reads = biases.map((bias) => bias && rec.read(bias));
   await rec.submit();
   return reads.map((read) => read?.f32);

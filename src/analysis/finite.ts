@@ -1,12 +1,10 @@
 import type { ModelInput } from '../model/input.ts';
 import type { Model } from '../model/model.ts';
 import { indexOfNotFinite } from '../model/run/not-finite.ts';
-import type { RunChanges } from '../model/run/run.ts';
 
 /**
  * Checks what a run gave before anything is made of it: of NaN, tables and pictures say nothing.
  * @param what names it in the error: `the logits`
- * @param changes of that run.
  * @throws NotFiniteError naming the first activation that is NaN or infinite, where a value is.
  */
 export async function checkFinite(
@@ -14,7 +12,6 @@ export async function checkFinite(
   input: ModelInput,
   what: string,
   values: ArrayLike<number>,
-  { edits, kernels }: RunChanges = {},
 ): Promise<void> {
-  if (indexOfNotFinite(values) >= 0) throw await model.notFinite(what, input, { edits, kernels });
+  if (indexOfNotFinite(values) >= 0) throw await model.notFinite(what, input);
 }

@@ -4,6 +4,7 @@ import { InputError } from '../model/errors.ts';
 import type { ModelInput } from '../model/input.ts';
 import type { Edit } from '../model/interventions/edits.ts';
 import type { Model } from '../model/model.ts';
+import { checkOptions } from '../model/options.ts';
 import { visualPositions } from './positions.ts';
 import { type SweepOptions, sweepTarget, type Target } from './sweep.ts';
 
@@ -40,7 +41,8 @@ export async function knockOutImages(
   options: KnockoutOptions = {},
 ): Promise<Knockout> {
   const { nLayers } = model.config.text;
-  const { queries = 'last', window = 1 } = options;
+  const { queries = 'last', window = 1, onProgress, ...others } = options;
+  checkOptions(others, ['queries', 'window', 'onProgress'], 'knockOutImages');
   if (!(Number.isInteger(window) && window >= 1 && window <= nLayers))
     throw new InputError(`window ${window}: give a number of layers, from 1 to ${nLayers}`);
   const images = visualPositions(model.config, input).flat();
@@ -56,7 +58,7 @@ export async function knockOutImages(
     }));
   const starts = Array.from({ length: nLayers - window + 1 }, (_, l) => l);
   const variations = [[], blind(0, nLayers), ...starts.map((start) => blind(start, start + window))];
-  const [baseline, everywhere, ...values] = await sweepTarget(model, input, variations, target, options);
+  const [baseline, everywhere, ...values] = await sweepTarget(model, input, variations, target, { onProgress });
   return {
     baseline,
     everywhere,

@@ -4,13 +4,13 @@ import { logSumExp } from '../model/generation/sampling.ts';
 import type { ModelInput } from '../model/input.ts';
 import { type PosSlice, resolvePosSlice } from '../model/interventions/positions.ts';
 import type { Model } from '../model/model.ts';
+import { checkOptions } from '../model/options.ts';
 import { indexOfNotFinite } from '../model/run/not-finite.ts';
-import type { RunChanges } from '../model/run/run.ts';
 import { checkFinite } from './finite.ts';
 import { checkTokens, rankOf, topK } from './rank.ts';
 import { refuseEdits, unembedRows } from './unembed.ts';
 
-export interface LensOptions extends RunChanges {
+export interface LensOptions {
   /** Positions, image tokens included; default: the last. */
   readonly posSlice?: PosSlice;
   /** Layers; default: all. */
@@ -19,7 +19,6 @@ export interface LensOptions extends RunChanges {
   readonly k?: number;
   /** Tokens whose place is wanted in every row, whether or not they are likely. */
   readonly tokens?: readonly number[];
-  readonly signal?: AbortSignal;
   readonly onProgress?: (done: number, total: number) => void;
 }
 
@@ -49,27 +48,28 @@ export interface LensRow {
  */
 export async function logitLens(model: Model, input: ModelInput, options: LensOptions = {}): Promise<LensRow[]> {
   const { nLayers, dModel, vocabSize } = model.config.text;
-  const { posSlice = -1, k = 5, tokens = [], edits, kernels, signal, onProgress } = options;
+  checkOptions(options, ['posSlice', 'layers', 'k', 'tokens', 'onProgress'], 'logitLens');
+  const { posSlice = -1, k = 5, tokens = [], onProgress } = options;
   checkTokens(tokens, vocabSize);
-  refuseEdits(model, options, /^(ln_final\.|logits$)/, 'the lens has a final norm and an unembedding of its own');
+  refuseEdits(model, /^(ln_final\.|logits$)/, 'the lens has a final norm and an unembedding of its own');
   const layers = options.layers ?? Array.from({ length: nLayers }, (_, l) => l);
   const { start, end } = resolvePosSlice(posSlice, input.inputIds.length);
   const positions = end - start;
   const name = (layer: number) => `blocks.${layer}.hook_resid_post`;
   const which = { namesFilter: layers.map(name), posSlice: [start, end] as const };
-  const cache = await model.runWithCache(input, { ...which, edits, kernels });
+  const cache = await model.runWithCache(input, which);
   const rows = new Float32Array(layers.length * positions * dModel);
   for (const [i, layer] of layers.entries()) rows.set(cache.get(name(layer))!.data, i * positions * dModel);
-  await checkFinite(model, input, 'the residual stream', rows, { edits, kernels });
+  await checkFinite(model, input, 'the residual stream', rows);
   const found: LensRow[] = [];
   let allFinite = true;
-  await unembedRows(model, rows, { norm: true, kernels, signal }, (row, logits) => {
+  await unembedRows(model, rows, { norm: true }, (row, logits) => {
     allFinite &&= indexOfNotFinite(logits) < 0;
     const layer = layers[Math.floor(row / positions)];
     found.push({ layer, position: start + (row % positions), ...readLogits(logits, k, tokens) });
     onProgress?.(row + 1, layers.length * positions);
   });
-  if (!allFinite) throw await model.notFinite('the logits of the lens', input, { edits, kernels });
+  if (!allFinite) throw await model.notFinite('the logits of the lens', input);
   return found;
 }
 

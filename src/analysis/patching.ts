@@ -5,6 +5,7 @@ import { InputError } from '../model/errors.ts';
 import type { ModelInput } from '../model/input.ts';
 import type { Edit } from '../model/interventions/edits.ts';
 import type { Model } from '../model/model.ts';
+import { checkOptions } from '../model/options.ts';
 import { allHeads } from './heads.ts';
 import { resolvePosition } from './positions.ts';
 import { type SweepOptions, sweepTarget, type Target } from './sweep.ts';
@@ -38,6 +39,7 @@ export async function patchResidual(
   target: Target,
   options: SweepOptions & { readonly layers?: readonly number[]; readonly positions?: readonly number[] } = {},
 ): Promise<ResidualPatching> {
+  checkOptions(options, ['layers', 'positions', 'onProgress'], 'patchResidual');
   const length = checkPair(pair);
   const { nLayers, dModel } = model.config.text;
   const layers = options.layers ?? Array.from({ length: nLayers }, (_, l) => l);
@@ -46,7 +48,7 @@ export async function patchResidual(
   const ordered = [...positions].sort((a, b) => a - b);
   const [first = 0] = ordered;
   const posSlice = [first, (ordered.at(-1) ?? first) + 1] as const;
-  const cache = await model.runWithCache(pair.clean, { namesFilter: layers.map(name), posSlice, edits: options.edits });
+  const cache = await model.runWithCache(pair.clean, { namesFilter: layers.map(name), posSlice });
   // Position by position: those of all layers share what stands before it.
   const variations = positions.flatMap((position) =>
     layers.map((layer): Edit[] => {
@@ -71,13 +73,14 @@ export async function patchHeads(
   target: Target,
   options: SweepOptions & { readonly position?: number | 'all' } = {},
 ): Promise<Patching> {
+  checkOptions(options, ['position', 'onProgress'], 'patchHeads');
   const length = checkPair(pair);
-  const { position = -1, edits } = options;
+  const { position = -1 } = options;
   const { text } = model.config;
   const [start, end] = position === 'all' ? [0, length] : [resolvePosition(position, length), undefined];
   const range = [start, end ?? start + 1] as const;
   const namesFilter = 'blocks.*.attn.hook_z';
-  const cache = await model.runWithCache(pair.clean, { namesFilter, posSlice: range, edits });
+  const cache = await model.runWithCache(pair.clean, { namesFilter, posSlice: range });
   const variations = allHeads(text).map(({ layer, head }): Edit[] => {
     const at = `blocks.${layer}.attn.hook_z`;
     const { data } = cache.get(at)!; // [positions, nHeads, dHead]
@@ -108,10 +111,10 @@ async function sweepPair(
   { clean, corrupted }: Pair,
   patches: readonly (readonly Edit[])[],
   target: Target,
-  options: SweepOptions,
+  { onProgress }: SweepOptions,
 ) {
-  const [whole] = await sweepTarget(model, clean, [[]], target, { edits: options.edits });
-  const [without, ...values] = await sweepTarget(model, corrupted, [[], ...patches], target, options);
+  const [whole] = await sweepTarget(model, clean, [[]], target);
+  const [without, ...values] = await sweepTarget(model, corrupted, [[], ...patches], target, { onProgress });
   return { clean: whole, corrupted: without, values: Float64Array.from(values) };
 }
 

@@ -4,19 +4,19 @@
 import { InputError } from '../model/errors.ts';
 import { imagesFirst, type ModelInput } from '../model/input.ts';
 import type { Model } from '../model/model.ts';
+import { checkOptions } from '../model/options.ts';
 import type { PatchGrid } from '../model/processor/token-grids.ts';
-import type { Activation, RunOptions } from '../model/run/run.ts';
+import type { Activation } from '../model/run/run.ts';
 import { layOver, mapOf } from './attention-map.ts';
 import { checkFinite } from './finite.ts';
 import { type LayerOptions, layersAtOnce } from './heads.ts';
 import { type PictureGrid, type PlacedGrid, placedGrids, resolvePosition } from './positions.ts';
 
-export interface RolloutOptions extends Pick<RunOptions, 'edits'>, LayerOptions {
+export interface RolloutOptions extends LayerOptions {
   /** The share of the identity in each layer; 0.5 by default, as published. */
   readonly residual?: number;
   /** Layers before this one; all by default. */
   readonly layers?: number;
-  readonly signal?: AbortSignal;
   readonly onProgress?: (done: number, total: number) => void;
 }
 
@@ -119,20 +119,21 @@ async function fromTheTop(
   blocks: string,
   layers: number,
   bytesPerLayer: number,
-  { edits, residual = 0.5, signal, onProgress, ...options }: RolloutOptions,
+  options: RolloutOptions,
   visit: (pattern: Activation) => void,
 ): Promise<void> {
+  checkOptions(options, ['layers', 'residual', 'maxBytes', 'onProgress'], 'rollout');
+  const { residual = 0.5, onProgress } = options;
   if (!(residual >= 0 && residual <= 1)) throw new InputError(`residual ${residual}: give a share from 0 to 1`);
   if (!(Number.isInteger(layers) && layers >= 0)) throw new InputError(`${layers} layers: give a whole number`);
   const atOnce = layersAtOnce(bytesPerLayer, options);
   for (let end = layers; end > 0; end -= atOnce) {
-    signal?.throwIfAborted();
     const start = Math.max(0, end - atOnce);
     const names = Array.from({ length: end - start }, (_, i) => `${blocks}.${end - 1 - i}.attn.hook_pattern`);
-    const cache = await model.runWithCache(input, { namesFilter: names, edits });
+    const cache = await model.runWithCache(input, { namesFilter: names });
     for (const name of names) {
       const pattern = cache.get(name)!;
-      await checkFinite(model, input, 'the attention', pattern.data, { edits });
+      await checkFinite(model, input, 'the attention', pattern.data);
       visit(pattern);
     }
     onProgress?.(layers - start, layers);

@@ -3,8 +3,10 @@
 import { logSumExp } from '../model/generation/sampling.ts';
 import type { ModelInput } from '../model/input.ts';
 import type { Edit } from '../model/interventions/edits.ts';
-import { type Model, splitHeadVectors } from '../model/model.ts';
-import type { ActivationCache, RunOptions } from '../model/run/run.ts';
+import type { Model } from '../model/model.ts';
+import { checkOptions } from '../model/options.ts';
+import { throwIfAborted } from '../model/run/bound.ts';
+import { type ActivationCache, splitHeadVectors } from '../model/run/run.ts';
 import { checkFinite } from './finite.ts';
 import { checkTokens } from './rank.ts';
 
@@ -17,9 +19,7 @@ export interface Target {
   readonly metric?: 'logit' | 'log-probability';
 }
 
-/** `edits` are made in every run, before the sweep's own. */
-export interface SweepOptions extends Pick<RunOptions, 'edits'> {
-  readonly signal?: AbortSignal;
+export interface SweepOptions {
   readonly onProgress?: (done: number, total: number) => void;
 }
 
@@ -30,7 +30,8 @@ export function measure(logits: Float32Array, { token, against, metric = 'logit'
 }
 
 /**
- * The target's measure at the last position under each list of edits.
+ * The target's measure at the last position under each list of edits. Those that the model is bound to are made in every run,
+ * before the sweep's own; the same holds for all that sweeps.
  * @throws NotFiniteError where it is not finite.
  */
 export async function sweepTarget(
@@ -40,10 +41,11 @@ export async function sweepTarget(
   target: Target,
   options: SweepOptions = {},
 ): Promise<Float64Array> {
+  checkOptions(options, ['onProgress'], 'sweepTarget');
   const found: number[] = [];
-  for await (const { cache, edits } of sweep(model, input, variations, 'logits', options)) {
+  for await (const { cache, varied } of sweep(model, input, variations, 'logits', options)) {
     const value = measure(cache.get('logits')!.data, target);
-    await checkFinite(model, input, 'the logits', [value], { edits });
+    await checkFinite(varied(), input, 'the logits', [value]);
     found.push(value);
   }
   return Float64Array.from(found);
@@ -56,30 +58,31 @@ export async function sweepHeadVectors(
   variations: readonly (readonly Edit[])[],
   options: SweepOptions & { readonly maxLayer?: number } = {},
 ): Promise<Float32Array[]> {
+  checkOptions(options, ['maxLayer', 'onProgress'], 'sweepHeadVectors');
   const { maxLayer = model.config.text.nLayers - 1 } = options;
   const found: Float32Array[] = [];
   const names = Array.from({ length: maxLayer + 1 }, (_, layer) => `blocks.${layer}.attn.hook_z`);
-  for await (const { cache, edits } of sweep(model, input, variations, names, options)) {
+  for await (const { cache, varied } of sweep(model, input, variations, names, options)) {
     const [vectors] = splitHeadVectors(cache, 1);
-    await checkFinite(model, input, 'the head vectors', vectors, { edits });
+    await checkFinite(varied(), input, 'the head vectors', vectors);
     found.push(vectors);
   }
   return found;
 }
 
-/** Some activations at the last position under each list of edits, and all the edits that they were made with. */
+/** Some activations at the last position under each list of edits, and the model that such a run alone would be of. */
 async function* sweep(
   model: Model,
   input: ModelInput,
   variations: readonly (readonly Edit[])[],
   namesFilter: string | string[],
-  { edits = [], signal, onProgress }: SweepOptions,
-): AsyncGenerator<{ cache: ActivationCache; edits: readonly Edit[] }, void> {
-  signal?.throwIfAborted();
+  { onProgress }: SweepOptions,
+): AsyncGenerator<{ cache: ActivationCache; varied: () => Model }, void> {
   let done = 0;
-  for await (const cache of model.eachVariation(input, variations, { namesFilter, posSlice: -1, edits })) {
-    yield { cache, edits: [...edits, ...variations[done]] };
+  for await (const cache of model.eachVariation(input, variations, { namesFilter, posSlice: -1 })) {
+    const edits = variations[done];
+    yield { cache, varied: () => model.with({ edits }) };
     onProgress?.(++done, variations.length);
-    signal?.throwIfAborted();
+    throwIfAborted(model.bound);
   }
 }

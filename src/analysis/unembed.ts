@@ -6,31 +6,25 @@ import { rmsNorm } from '../kernels/norm/norm.ts';
 import { InputError } from '../model/errors.ts';
 import { selectHooks } from '../model/interventions/hook-points.ts';
 import type { Model } from '../model/model.ts';
-import type { RunOptions } from '../model/run/run.ts';
+import { checkOptions } from '../model/options.ts';
 import { checkTokens } from './rank.ts';
 
 /**
  * An analysis that goes from the residual stream to logits by itself does not see edits of what comes behind it.
  * @throws InputError for such edits
  */
-export function refuseEdits(
-  model: Model,
-  { edits = [] }: Pick<RunOptions, 'edits'>,
-  behind: RegExp,
-  what: string,
-): void {
-  for (const { at } of edits) {
+export function refuseEdits(model: Model, behind: RegExp, what: string): void {
+  for (const { at } of model.bound.edits) {
     const missed = selectHooks(model.hookPoints, at).find(({ name }) => behind.test(name));
     if (missed) throw new InputError(`edit of ${missed.name}: ${what}; edit what comes before it, such as blocks.*`);
   }
 }
 
-export interface UnembedOptions extends Pick<RunOptions, 'kernels'> {
+export interface UnembedOptions {
   /** Apply the final norm first. Without it, rows are taken to be normalised already. */
   readonly norm: boolean;
   /** Logits are brought home for as many rows at once as this holds; 64 MiB by default. 152,000 tokens take 0.6 MB a row. */
   readonly maxBytes?: number;
-  readonly signal?: AbortSignal;
 }
 
 /**
@@ -41,18 +35,18 @@ export interface UnembedOptions extends Pick<RunOptions, 'kernels'> {
 export async function unembedRows(
   model: Model,
   rows: Float32Array,
-  { norm, kernels, maxBytes = 2 ** 26, signal }: UnembedOptions,
+  { norm, maxBytes = 2 ** 26, ...others }: UnembedOptions,
   visit: (row: number, logits: Float32Array) => void,
 ): Promise<void> {
+  checkOptions(others, ['norm', 'maxBytes'], 'unembedRows');
   const { dModel, vocabSize, eps } = model.config.text;
   const { lnFinal, lmHead } = model.weights.decoder;
   const count = rows.length / dModel;
   const limit = Math.min(maxBytes, model.gpu.capabilities.maxStorageBufferBindingSize);
   const atOnce = Math.max(1, Math.floor(limit / (4 * vocabSize)));
   for (let first = 0; first < count; first += atOnce) {
-    signal?.throwIfAborted();
     const n = Math.min(atOnce, count - first);
-    const rec = model.gpu.record('unembed', { kernels });
+    const rec = model.record('unembed');
     const slice = rows.slice(first * dModel, (first + n) * dModel);
     const input = rec.input('rows', 'f32', [n, dModel], slice);
     const x = norm ? rmsNorm(rec, { x: input, weight: lnFinal.weight, eps, label: 'ln_final' }) : input;
@@ -73,7 +67,7 @@ export async function tokenDirections(model: Model, tokens: readonly number[]): 
   const { dModel, vocabSize } = model.config.text;
   checkTokens(tokens, vocabSize);
   const { lnFinal, lmHead } = model.weights.decoder;
-  const rec = model.gpu.record('token directions');
+  const rec = model.record('token directions');
   const ids = rec.input('tokens', 'u32', [tokens.length], Uint32Array.from(tokens));
   const rows = rec.read(embedding(rec, { ids, weight: lmHead, label: 'lm_head rows' }));
   const weight = rec.read(lnFinal.weight);
@@ -84,7 +78,7 @@ export async function tokenDirections(model: Model, tokens: readonly number[]): 
 
 /** The final norm's weight, [dModel]. */
 export async function finalNormWeight(model: Model): Promise<Float32Array> {
-  const rec = model.gpu.record('ln_final.weight');
+  const rec = model.record('ln_final.weight');
   const weight = rec.read(model.weights.decoder.lnFinal.weight);
   await rec.submit();
   return weight.f32;

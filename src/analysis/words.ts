@@ -3,7 +3,7 @@ import { matmul } from '../kernels/matmul/matmul.ts';
 import { InputError } from '../model/errors.ts';
 import type { ModelInput } from '../model/input.ts';
 import type { Model } from '../model/model.ts';
-import type { RunChanges } from '../model/run/run.ts';
+import { checkOptions } from '../model/options.ts';
 import { checkFinite } from './finite.ts';
 import { checkHeads, type Head, headName, layersOf } from './heads.ts';
 import { resolvePosition } from './positions.ts';
@@ -31,15 +31,16 @@ export interface HeadWords extends Head {
 export async function headOutputs(
   model: Model,
   input: ModelInput,
-  { heads, position = -1, ...changes }: { heads: readonly Head[]; position?: number } & RunChanges,
+  { heads, position = -1, ...others }: { readonly heads: readonly Head[]; readonly position?: number },
 ): Promise<HeadOutput[]> {
+  checkOptions(others, ['heads', 'position'], 'headOutputs');
   const { dHead } = model.config.text;
   checkHeads(model.config.text, heads);
   const posSlice = resolvePosition(position, input.inputIds.length);
   const name = (layer: number) => `blocks.${layer}.attn.hook_z`;
-  const cache = await model.runWithCache(input, { namesFilter: layersOf(heads).map(name), posSlice, ...changes });
+  const cache = await model.runWithCache(input, { namesFilter: layersOf(heads).map(name), posSlice });
   for (const layer of layersOf(heads))
-    await checkFinite(model, input, 'the heads’ outputs', cache.get(name(layer))!.data, changes);
+    await checkFinite(model, input, 'the heads’ outputs', cache.get(name(layer))!.data);
   return heads.map(({ layer, head }) => {
     const { data } = cache.get(name(layer))!; // [1, nHeads, dHead]
     return { layer, head, z: data.slice(head * dHead, (head + 1) * dHead) };
@@ -77,8 +78,9 @@ export function meanHeadOutputs(
 export async function headWords(
   model: Model,
   outputs: readonly HeadOutput[],
-  { k = 10, signal }: { k?: number; signal?: AbortSignal } = {},
+  { k = 10, ...others }: { readonly k?: number } = {},
 ): Promise<HeadWords[]> {
+  checkOptions(others, ['k'], 'headWords');
   checkHeads(model.config.text, outputs);
   const { dHead, dModel } = model.config.text;
   const wrong = outputs.find(({ z }) => z.length !== dHead);
@@ -87,7 +89,7 @@ export async function headWords(
   const [weight, written] = [await finalNormWeight(model), await throughOutput(model, outputs)];
   const rows = written.map((x, i) => x * weight[i % dModel]);
   const found: HeadWords[] = [];
-  await unembedRows(model, rows, { norm: false, signal }, (row, logits) => {
+  await unembedRows(model, rows, { norm: false }, (row, logits) => {
     const { layer, head } = outputs[row];
     const words = (values: Float32Array) => topK(values, k).map((id): Word => ({ id, value: logits[id] }));
     found.push({ layer, head, promoted: words(logits), suppressed: words(logits.map((x) => -x)) });
@@ -98,7 +100,7 @@ export async function headWords(
 /** What heads write into the residual stream, W_O^h z without bias: [outputs, dModel]. */
 async function throughOutput(model: Model, outputs: readonly HeadOutput[]): Promise<Float32Array> {
   const { nHeads, dHead, dModel } = model.config.text;
-  const rec = model.gpu.record('head outputs through W_O');
+  const rec = model.record('head outputs through W_O');
   const reads = layersOf(outputs).map((layer) => {
     const mine = outputs.flatMap((output, i) => (output.layer === layer ? [i] : []));
     const z = new Float32Array(mine.length * nHeads * dHead); // the other heads' places stay zero

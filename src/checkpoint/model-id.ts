@@ -1,4 +1,3 @@
-import { type Kernels, kernelsText } from '../kernels/custom/kernels.ts';
 import { batches, batchReader, type Checkpoint } from './checkpoint-files.ts';
 import { whyIgnorable } from './names.ts';
 import { sha256Hex } from './sha256.ts';
@@ -22,9 +21,8 @@ const bookkeeping = new Set(['_name_or_path', 'transformers_version', 'torch_dty
  * compare the files' own hashes.
  *
  * @param config config.json, parsed.
- * @param kernels those of the user's own that stand in the place of ours in every run, which make it another model.
  */
-export async function modelId(config: unknown, checkpoint: Checkpoint, kernels: Kernels = {}): Promise<string> {
+export async function modelId(config: unknown, checkpoint: Checkpoint): Promise<string> {
   const tensors = [...checkpoint.tensors.values()].filter((t) => !whyIgnorable(t.canonical));
   const lines = new Map<string, string>();
   for (const batch of batches(tensors, (t) => t, wholeBytes)) {
@@ -37,8 +35,7 @@ export async function modelId(config: unknown, checkpoint: Checkpoint, kernels: 
     }
   }
   const inOrder = [...lines.keys()].sort().map((name) => lines.get(name));
-  const replaced = Object.keys(kernels).length ? [kernelsText(kernels)] : [];
-  return sha256Hex(new TextEncoder().encode([canonicalJson(config), ...inOrder, ...replaced].join('\n')));
+  return sha256Hex(new TextEncoder().encode([canonicalJson(config), ...inOrder].join('\n')));
 }
 
 /** Which bytes of a tensor of `size` bytes are hashed. */

@@ -3,7 +3,6 @@ import { ablate, ablateHeads, meanOutputs } from '../analysis/ablation.ts';
 import { allHeads, checkHeads, type Head, headName } from '../analysis/heads.ts';
 import { sweepHeadVectors } from '../analysis/sweep.ts';
 import { heatMap } from '../charts/heat-map.ts';
-import type { Edit } from '../model/interventions/edits.ts';
 import type { VisionLanguageModel } from '../model/vision-language-model.ts';
 import { parseClassifier } from '../sav/classifier-file.ts';
 import { type Example, show } from '../sav/features.ts';
@@ -25,13 +24,13 @@ import {
 import type { Register } from './command.ts';
 import { type Context, UsageError } from './context.ts';
 import { type DataOptions, dataKinds, oneOf, readData, withDataOptions } from './data.ts';
-import { type EditOptions, readEdits, withEditOptions } from './edits.ts';
 import { percent, table } from './experiments.ts';
 import { checkFitted } from './fitted.ts';
+import { type InterventionOptions, readInterventions, withInterventionOptions } from './interventions.ts';
 import { integer, type ModelOptions, openModel, withCommonOptions } from './model.ts';
 import { openPrompt, type PictureOptions, withPictureOptions } from './prompt.ts';
 
-interface Options extends ModelOptions, PictureOptions, DataOptions, EditOptions, OutputOptions, TargetOptions {
+interface Options extends ModelOptions, PictureOptions, DataOptions, InterventionOptions, OutputOptions, TargetOptions {
   prompt?: string;
   rawPrompt?: boolean;
   heads?: HeadChoice;
@@ -44,7 +43,7 @@ interface Options extends ModelOptions, PictureOptions, DataOptions, EditOptions
 
 export const ablateCommand: Register = (program, run) => {
   const command = withPictureOptions(withDataOptions(withCommonOptions(program.command('ablate'))));
-  withOutputOptions(withTargetOptions(withEditOptions(command)))
+  withOutputOptions(withTargetOptions(withInterventionOptions(command)))
     .description(
       'What each head is good for: the answer, or a classifier’s accuracy, with one head taken out at a time.',
     )
@@ -85,15 +84,14 @@ Examples:
 
 async function ofAnswer(context: Context, options: Options & { prompt: string }): Promise<void> {
   const ofMean = await readMeanExamples(context, options);
-  const { model, input, edits } = await openPrompt(context, options);
-  const { text } = model.model.config;
-  const { target, name, tokens } = await readTarget(context, model, input, options, edits);
-  const means = await readMeans(context, model, ofMean, edits);
+  const { model, input } = await openPrompt(context, options);
+  const { text } = model.config;
+  const { target, name, tokens } = await readTarget(context, model, input, options);
+  const means = await readMeans(context, model, ofMean);
   const found = await withProgress(context, 'taking heads out', (progress) =>
-    ablateHeads(model.model, input, target, {
+    ablateHeads(model, input, target, {
       heads: options.heads?.(text),
       ...how(options, means),
-      edits,
       ...progress,
     }),
   );
@@ -109,25 +107,26 @@ async function ofAnswer(context: Context, options: Options & { prompt: string })
 /** Every query once for each head, from one look at its pictures. */
 async function ofClassifier(context: Context, options: Options & { classifier: string; data: string }): Promise<void> {
   const classifier = parseClassifier(await readFileBytes(options.classifier), options.classifier);
-  const edits = await readEdits(options);
+  const interventions = await readInterventions(options);
   const { maxLayer } = classifier;
   const { prompt, labels } = classifier.data;
   const set = promptSetByName(classifier.data.promptSet).name as PromptSetName;
   const queries = await readData(context, options.data, { ...options, promptSet: set }, { prompt, known: labels });
   const ofMean = await readMeanExamples(context, { ...options, promptSet: set }, prompt);
-  const model = await openModel(context, options);
-  checkFitted(context, classifier, options.classifier, model);
-  const { text } = model.model.config;
+  const asItIs = await openModel(context, options);
+  checkFitted(context, classifier, options.classifier, asItIs);
+  const model = asItIs.with(interventions);
+  const { text } = model.config;
   const heads = (options.heads ?? allHeads)(text).filter(({ layer }) => layer <= maxLayer);
   checkHeads(text, heads);
   if (!heads.length) throw new UsageError(`the classifier reads layers 0 to ${maxLayer}: no head lies there`);
-  const means = await readMeans(context, model, ofMean, edits);
-  const variations = [[], ...heads.map((head) => [ablate(model.model, head, how(options, means))])];
+  const means = await readMeans(context, model, ofMean);
+  const variations = [[], ...heads.map((head) => [ablate(model, head, how(options, means))])];
   const right = new Float64Array(variations.length);
-  await withProgress(context, 'taking heads out', async ({ signal, onProgress }) => {
+  await withProgress(context, 'taking heads out', async ({ onProgress }) => {
     for (const [i, query] of queries.entries()) {
       const input = await model.input(await show(query));
-      const vectors = await sweepHeadVectors(model.model, input, variations, { maxLayer, edits, signal });
+      const vectors = await sweepHeadVectors(model, input, variations, { maxLayer });
       for (const [v, vector] of vectors.entries()) {
         const { label } = classifier.classify(vector, { candidates: query.candidates });
         if (label === query.label) right[v]++;
@@ -160,12 +159,11 @@ async function readMeans(
   context: Context,
   model: VisionLanguageModel,
   examples: readonly Example[] | undefined,
-  edits: readonly Edit[],
 ): Promise<Float32Array | undefined> {
   if (examples === undefined) return undefined;
   return withProgress(context, 'mean outputs', async (progress) => {
     const inputs = await Promise.all(examples.map(async (example) => model.input(await show(example))));
-    return meanOutputs(model.model, inputs, { edits, ...progress });
+    return meanOutputs(model, inputs, progress);
   });
 }
 
@@ -181,7 +179,7 @@ interface Report {
 
 async function report(
   context: Context,
-  { model }: VisionLanguageModel,
+  model: VisionLanguageModel,
   options: Options,
   { heads, baseline, values, measured, digits, json, title }: Report,
 ): Promise<void> {

@@ -6,7 +6,6 @@ import { topK } from '../analysis/rank.ts';
 import type { Target } from '../analysis/sweep.ts';
 import { tokenText } from '../analysis/token-text.ts';
 import type { ModelInput } from '../model/input.ts';
-import type { Edit } from '../model/interventions/edits.ts';
 import type { VisionLanguageModel } from '../model/vision-language-model.ts';
 import { writeWhole } from '../platform/node-write.ts';
 import { type Context, UsageError } from './context.ts';
@@ -69,12 +68,11 @@ export function toCsv(rows: readonly CsvRow[]): string {
 export async function withProgress<T>(
   context: Context,
   label: string,
-  work: (options: { signal: AbortSignal; onProgress: (done: number, total: number) => void }) => Promise<T>,
+  work: (options: { onProgress: (done: number, total: number) => void }) => Promise<T>,
 ): Promise<T> {
   let progress: Progress | undefined;
   try {
     return await work({
-      signal: context.signal,
       onProgress(done, total) {
         progress ??= context.progress(label, total);
         progress.update(done);
@@ -121,17 +119,16 @@ export function withTargetOptions(command: Command): Command {
     .option('--log-probability', 'measure the logarithm of the token’s probability instead of its logit');
 }
 
-/** The target of a command, and what it is called. @param edits under which the likeliest token is the default. */
+/** The target of a command, and what it is called. */
 export async function readTarget(
   context: Context,
   model: VisionLanguageModel,
   input: ModelInput,
   { token, against, logProbability }: TargetOptions,
-  edits: readonly Edit[],
 ): Promise<{ target: Target; name: string; tokens: { token: string; against?: string } }> {
   if (against !== undefined && logProbability)
     throw new UsageError('--against measures a difference of logits: leave --log-probability out');
-  const id = token === undefined ? await likeliest(model, input, edits) : firstToken(context, model, token);
+  const id = token === undefined ? await likeliest(model, input) : firstToken(context, model, token);
   const other = against === undefined ? undefined : firstToken(context, model, against);
   if (other === id) throw new UsageError('--token and --against begin with the same token');
   const text = (of: number) => tokenText(model.processor.tokenizer, of);
@@ -147,12 +144,8 @@ export async function readTarget(
 }
 
 /** What the model would say first. */
-export async function likeliest(
-  model: VisionLanguageModel,
-  input: ModelInput,
-  edits: readonly Edit[],
-): Promise<number> {
-  const cache = await model.runWithCache(input, { namesFilter: 'logits', posSlice: -1, edits });
+export async function likeliest(model: VisionLanguageModel, input: ModelInput): Promise<number> {
+  const cache = await model.runWithCache(input, { namesFilter: 'logits', posSlice: -1 });
   return topK(cache.get('logits')!.data, 1)[0];
 }
 

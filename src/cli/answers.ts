@@ -26,7 +26,7 @@ export async function readAnswers(
       encode: (answer) => encodeAnswer(answer, model),
       compute: async (indices) => {
         const shown = await Promise.all(indices.map((i) => showKnown(examples[i])));
-        return model.answers(shown, { maxNewTokens, labels, signal: options.signal });
+        return model.answers(shown, { maxNewTokens, labels });
       },
       again: (i) => `${examples[i].source} is answered again`,
     },

@@ -5,7 +5,6 @@ import { type DecoderRollout, decoderRollout, type Rollout, towerRollout } from 
 import { positionTexts } from '../analysis/token-text.ts';
 import { overlay, type Panel } from '../charts/overlay.ts';
 import type { ModelInput } from '../model/input.ts';
-import type { Edit } from '../model/interventions/edits.ts';
 import type { VisionLanguageModel } from '../model/vision-language-model.ts';
 import {
   type CsvRow,
@@ -56,27 +55,21 @@ Examples:
     .action(
       run<Options>(async (context, options) => {
         if (options.rollout && options.heads) throw new UsageError('--rollout is over all heads: leave --heads out');
-        const { model, input, edits } = await openPrompt(context, options);
+        const { model, input } = await openPrompt(context, options);
         if (!input.visuals.length) throw new UsageError('there is no picture to look at: give --image or --video');
-        if (options.rollout) await showRollout(context, model, input, options, edits);
-        else await showHeads(context, model, input, options, edits);
+        if (options.rollout) await showRollout(context, model, input, options);
+        else await showHeads(context, model, input, options);
       }),
     );
 };
 
-async function showHeads(
-  context: Context,
-  model: VisionLanguageModel,
-  input: ModelInput,
-  options: Options,
-  edits: readonly Edit[],
-) {
-  const { text } = model.model.config;
+async function showHeads(context: Context, model: VisionLanguageModel, input: ModelInput, options: Options) {
+  const { text } = model.config;
   const { heads = allHeads, position } = options;
-  const found = await attentionMaps(model.model, input, { heads: heads(text), position, edits });
+  const found = await attentionMaps(model, input, { heads: heads(text), position });
   const { grids } = found;
   const maps = options.heads ? found.maps : mostOn(found.maps, options.top);
-  const token = positionTexts(model.processor.tokenizer, model.model.config, input)[found.position];
+  const token = positionTexts(model.processor.tokenizer, model.config, input)[found.position];
   context.print(
     table(
       ['head', 'on pictures', 'most', 'where (row, column)'],
@@ -122,21 +115,15 @@ async function showHeads(
   });
 }
 
-async function showRollout(
-  context: Context,
-  model: VisionLanguageModel,
-  input: ModelInput,
-  options: Options,
-  edits: readonly Edit[],
-) {
+async function showRollout(context: Context, model: VisionLanguageModel, input: ModelInput, options: Options) {
   const { rollout } = options;
   const found = await withProgress<Rollout<PictureGrid> & Partial<Pick<DecoderRollout, 'share' | 'position'>>>(
     context,
     'attention rollout',
     (progress) =>
       rollout === 'vision'
-        ? towerRollout(model.model, input, { edits, ...progress })
-        : decoderRollout(model.model, input, { position: options.position, edits, ...progress }),
+        ? towerRollout(model, input, progress)
+        : decoderRollout(model, input, { position: options.position, ...progress }),
   );
   const { grids, values, share, position } = found;
   const peak = peakOf(values, grids);

@@ -41,17 +41,18 @@ Examples:
       run<Options>(async (context, options) => {
         if (options.logProbability)
           throw new UsageError('a log probability is no sum of parts: leave --log-probability out');
-        const { model, input, edits } = await openPrompt(context, options);
-        const { target, name, tokens } = await readTarget(context, model, input, options, edits);
+        const { model, input } = await openPrompt(context, options);
+        const { target, name, tokens } = await readTarget(context, model, input, options);
         const { token, against } = target;
-        const found = await attributeLogit(model.model, input, { token, against, position: options.position, edits });
-        const heads = allHeads(model.model.config.text);
+        const edited = model.bound.edits.length > 0;
+        const found = await attributeLogit(model, input, { token, against, position: options.position });
+        const heads = allHeads(model.config.text);
         const parts: CsvRow[] = [
           { part: 'embed', layer: '', head: '', value: found.embed },
           ...heads.map(({ layer, head }, i) => ({ part: 'head', layer, head, value: found.heads[i] })),
           ...Array.from(found.attentionBias, (value, layer) => ({ part: 'attention bias', layer, head: '', value })),
           ...Array.from(found.mlp, (value, layer) => ({ part: 'mlp', layer, head: '', value })),
-          ...(edits.length ? [{ part: 'edits', layer: '', head: '', value: found.logit - found.total }] : []),
+          ...(edited ? [{ part: 'edits', layer: '', head: '', value: found.logit - found.total }] : []),
         ];
         const size = ({ value }: CsvRow) => Math.abs(value as number);
         const largest = [...parts].sort((a, b) => size(b) - size(a)).slice(0, options.top);
@@ -78,7 +79,7 @@ Examples:
           plot: () =>
             attributionChart(found, {
               title: `What adds to the ${name}`,
-              subtitle: edits.length
+              subtitle: edited
                 ? `Position ${found.position}; the parts add up to ${short(found.total)} of ${short(found.logit)}, edits of the residual stream to the rest.`
                 : `Position ${found.position}; all parts add up to ${short(found.total)}.`,
             }),

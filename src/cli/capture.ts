@@ -5,17 +5,16 @@ import type { Activation } from '../model/run/run.ts';
 import { writeWhole } from '../platform/node-write.ts';
 import type { Register } from './command.ts';
 import { outputFile } from './files.ts';
-import { type KernelOptions, readKernels, withKernelOptions } from './kernel-file.ts';
 import { openPrompt, type PromptOptions, withPromptOptions } from './prompt.ts';
 
-interface Options extends PromptOptions, KernelOptions {
+interface Options extends PromptOptions {
   names: string[];
   pos?: PosSlice;
   out: string;
 }
 
 export const captureCommand: Register = (program, run) => {
-  withKernelOptions(withPromptOptions(program.command('capture')))
+  withPromptOptions(program.command('capture'))
     .description('Write activations of one prompt to a safetensors file that Python opens.')
     .requiredOption(
       '--names <glob>',
@@ -40,13 +39,10 @@ In Python: safetensors.numpy.load_file('z.safetensors')['blocks.0.attn.hook_z']`
     )
     .action(
       run<Options>(async (context, options) => {
-        const kernels = await readKernels(options);
-        const { model, input, edits } = await openPrompt(context, options);
+        const { model, input } = await openPrompt(context, options);
         const hooks = options.names.filter((name) => name !== 'pixel_values');
         const which = { namesFilter: hooks, posSlice: options.pos };
-        const found = new Map<string, Activation>(
-          hooks.length ? await model.runWithCache(input, { ...which, edits, kernels }) : [],
-        );
+        const found = new Map<string, Activation>(hooks.length ? await model.runWithCache(input, which) : []);
         if (hooks.length < options.names.length) found.set('pixel_values', model.pixelValues(input));
         context.signal.throwIfAborted();
         const tensors = [...found].map(([name, { data, shape }]) => tensorOf(name, shape, data));

@@ -62,7 +62,7 @@ Examples:
         for (const result of results) sections.push(await reportTask(context, model, result, 8));
         const seconds = (performance.now() - started) / 1000;
 
-        const { capabilities } = model.model.gpu;
+        const { capabilities } = model.gpu;
         const report = await renderReport({
           title: 'Headlight: few-shot classification by attention heads',
           introduction:

@@ -68,12 +68,13 @@ Examples:
         const folder = await openCheckpointFolder(options.model);
         const gpu = await announceGpu(context);
         try {
-          const model = await recordable(folder, gpu.capabilities);
+          const model = (await recordable(folder, gpu.capabilities)).with({ kernels });
           const input = tokens ? textOf(model, tokens) : await promptOf(model, folder, imageSize);
-          const asked = { namesFilter: names, posSlice: -1, kernels };
+          const asked = { namesFilter: names, posSlice: -1 };
           const { files, dispatches } = listKernels(
             step ? recordStep(model, input.inputIds.length, asked).recorded : model.dispatches(input, asked),
           );
+          await mkdir(out, { recursive: true });
           for (const [file, text] of files) await writeWhole(join(out, file), text);
           const { vendor, architecture, description } = gpu.capabilities;
           const index = {
@@ -110,8 +111,11 @@ async function recordable(folder: Folder, capabilities: Capabilities): Promise<M
 }
 
 async function requireEmpty(folder: string): Promise<void> {
-  await mkdir(folder, { recursive: true });
-  if ((await readdir(folder)).length)
+  const files = await readdir(folder).catch((e) => {
+    if (e.code === 'ENOENT') return [];
+    throw e;
+  });
+  if (files.length)
     throw new UsageError(
       `${folder} is not empty: what would be left of it could be taken for what runs; give another --out`,
     );

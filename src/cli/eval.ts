@@ -111,7 +111,7 @@ Examples:
         const encoders = await openEncoders(options.baselineEncoder ?? []);
         const model = await openModel(context, options);
         checkHeadOptions(model, options);
-        const { gpu } = model.model;
+        const { gpu } = model;
         const store = featureStore(options);
         const predictions: EncoderPredictions[] = [];
         for (const encoder of encoders)

@@ -2,11 +2,10 @@ import { z } from 'zod';
 import type { Register } from './command.ts';
 import { UsageError } from './context.ts';
 import { readJsonFile } from './files.ts';
-import { type KernelOptions, readKernels, withKernelOptions } from './kernel-file.ts';
 import { integer, number } from './model.ts';
 import { openPrompt, type PromptOptions, withPromptOptions } from './prompt.ts';
 
-interface Options extends PromptOptions, KernelOptions {
+interface Options extends PromptOptions {
   maxNewTokens?: number;
   temperature?: number;
   topP?: number;
@@ -16,7 +15,7 @@ interface Options extends PromptOptions, KernelOptions {
 }
 
 export const generateCommand: Register = (program, run) => {
-  withKernelOptions(withPromptOptions(program.command('generate')))
+  withPromptOptions(program.command('generate'))
     .description(
       'Answer a prompt about images and videos, streamed, as the checkpoint’s generation_config.json says: greedy, or sampled where that has do_sample (headlight inspect shows it). Options go before it.',
     )
@@ -47,9 +46,8 @@ Examples:
     )
     .action(
       run<Options>(async (context, options) => {
-        const kernels = await readKernels(options);
         const generationConfig = await readSettings(options.generationConfig);
-        const { model, input, edits } = await openPrompt(context, options);
+        const { model, input } = await openPrompt(context, options);
         const { maxNewTokens, temperature, topP, topK, seed } = options;
         const sampling = { maxNewTokens, temperature, topP, topK, seed };
         let text = '';
@@ -58,9 +56,6 @@ Examples:
         for await (const piece of model.generate(input, {
           ...sampling,
           generationConfig,
-          edits,
-          kernels,
-          signal: context.signal,
           onToken: (id) => ids.push(id),
         })) {
           text += piece;

@@ -40,12 +40,12 @@ Examples:
     )
     .action(
       run<Options>(async (context, options) => {
-        const { model, input, edits } = await openPrompt(context, options);
-        const { target, name, tokens } = await readTarget(context, model, input, options, edits);
+        const { model, input } = await openPrompt(context, options);
+        const { target, name, tokens } = await readTarget(context, model, input, options);
         const { queries, window } = options;
-        const { nLayers } = model.model.config.text;
+        const { nLayers } = model.config.text;
         const found = await withProgress(context, 'knocking out', (progress) =>
-          knockOutImages(model.model, input, target, { queries, window, edits, ...progress }),
+          knockOutImages(model, input, target, { queries, window, ...progress }),
         );
         const { baseline, everywhere, windows } = found;
         const layers = (start: number, end: number) => (end - start === 1 ? `${start}` : `${start}–${end - 1}`);

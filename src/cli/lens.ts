@@ -43,15 +43,15 @@ Examples:
     )
     .action(
       run<Options>(async (context, options) => {
-        const { model, input, edits } = await openPrompt(context, options);
+        const { model, input } = await openPrompt(context, options);
         const { tokenizer } = model.processor;
         const { start, end } = resolvePosSlice(options.pos, input.inputIds.length);
         const tokens = (options.token ?? []).map((text) => firstToken(context, model, text));
         const rows = await withProgress(context, 'logit lens', (progress) =>
-          logitLens(model.model, input, { posSlice: [start, end], k: options.top, tokens, edits, ...progress }),
+          logitLens(model, input, { posSlice: [start, end], k: options.top, tokens, ...progress }),
         );
         const text = (id: number) => tokenText(tokenizer, id);
-        const places = positionTexts(tokenizer, model.model.config, input);
+        const places = positionTexts(tokenizer, model.config, input);
         const seen = (row: LensRow) => row.top.map(({ id, probability }) => `${text(id)} ${percent(probability)}`);
         const asked = (row: LensRow) =>
           row.tokens.map(({ probability, rank }) => `${percent(probability)} (${rank + 1}.)`);

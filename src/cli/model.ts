@@ -38,13 +38,13 @@ export async function announceGpu(context: Context): Promise<Gpu> {
   return gpu;
 }
 
-/** Opens the GPU and loads the checkpoint, with progress. */
+/** Opens the GPU and loads the checkpoint, with progress. Ctrl-C ends what it runs. */
 export async function openModel(context: Context, { model }: ModelOptions): Promise<VisionLanguageModel> {
   const folder = await openCheckpointFolder(model);
   const gpu = await announceGpu(context);
   let progress: ReturnType<Context['progress']> | undefined;
   try {
-    return await VisionLanguageModel.load(folder, {
+    const loaded = await VisionLanguageModel.load(folder, {
       gpu,
       signal: context.signal,
       onWarning: (message) => context.note(message),
@@ -53,6 +53,7 @@ export async function openModel(context: Context, { model }: ModelOptions): Prom
         progress.update(done, `${Math.round(done / 2 ** 20)} of ${Math.round(total / 2 ** 20)} MiB`);
       },
     });
+    return loaded.with({ signal: context.signal });
   } finally {
     progress?.stop();
   }

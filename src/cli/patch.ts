@@ -3,7 +3,6 @@ import { type Pair, type Patching, patchHeads, patchResidual } from '../analysis
 import { topK } from '../analysis/rank.ts';
 import { positionTexts, tokenText } from '../analysis/token-text.ts';
 import { heatMap } from '../charts/heat-map.ts';
-import type { Edit } from '../model/interventions/edits.ts';
 import { type PosSlice, resolvePosSlice } from '../model/interventions/positions.ts';
 import type { VisionLanguageModel } from '../model/vision-language-model.ts';
 import {
@@ -69,17 +68,16 @@ Examples:
         if (options.what === 'heads' && options.pos !== undefined)
           throw new UsageError('--pos is of the residual stream; heads are patched at the last position');
         const pictures = await readPictures({ image: options.corruptedImage ?? options.image, video: options.video });
-        const { model, input: clean, edits } = await openPrompt(context, options);
+        const { model, input: clean } = await openPrompt(context, options);
         const corrupted = await model.input({
           ...pictures,
           prompt: options.corruptedPrompt ?? options.prompt,
           raw: options.rawPrompt,
         });
         const pair = { clean, corrupted };
-        const asked = await readTarget(context, model, clean, options, edits);
-        const { target, name } = await against(context, model, pair, options, asked, edits);
-        const how = { pos: options.pos, edits };
-        const found = await (options.what === 'heads' ? byHead : byPosition)(context, model, pair, target, how);
+        const asked = await readTarget(context, model, clean, options);
+        const { target, name } = await against(context, model, pair, options, asked);
+        const found = await (options.what === 'heads' ? byHead : byPosition)(context, model, pair, target, options.pos);
         const { result, rows, map, cell } = found;
         context.print(`${name}: clean ${short(result.clean)}, corrupted ${short(result.corrupted)}`);
         const best = topK(result.restored, 10);
@@ -121,10 +119,9 @@ async function against(
   { corrupted }: Pair,
   options: Options,
   asked: Asked,
-  edits: readonly Edit[],
 ): Promise<Asked> {
   if (options.against !== undefined || options.logProbability) return asked;
-  const other = await likeliest(model, corrupted, edits);
+  const other = await likeliest(model, corrupted);
   if (other === asked.target.token) {
     context.note(
       'both runs find the same token likeliest: its logit alone is measured; --against says what to compare with',
@@ -148,17 +145,17 @@ type Run = (
   model: VisionLanguageModel,
   pair: Pair,
   target: Asked['target'],
-  how: { readonly pos?: PosSlice; readonly edits: readonly Edit[] },
+  pos: PosSlice | undefined,
 ) => Promise<Found>;
 
-const byPosition: Run = async (context, model, pair, target, { pos, edits }) => {
+const byPosition: Run = async (context, model, pair, target, pos) => {
   const { length } = pair.clean.inputIds;
   const { start, end } = resolvePosSlice(pos, length);
   const positions = Array.from({ length: end - start }, (_, i) => start + i);
   const result = await withProgress(context, 'patching', (progress) =>
-    patchResidual(model.model, pair, target, { positions, edits, ...progress }),
+    patchResidual(model, pair, target, { positions, ...progress }),
   );
-  const texts = positionTexts(model.processor.tokenizer, model.model.config, pair.clean);
+  const texts = positionTexts(model.processor.tokenizer, model.config, pair.clean);
   const place = (i: number) => ({
     layer: result.layers[Math.floor(i / positions.length)],
     position: positions[i % positions.length],
@@ -177,11 +174,9 @@ const byPosition: Run = async (context, model, pair, target, { pos, edits }) => 
   };
 };
 
-const byHead: Run = async (context, model, pair, target, { edits }) => {
-  const { text } = model.model.config;
-  const result = await withProgress(context, 'patching', (progress) =>
-    patchHeads(model.model, pair, target, { edits, ...progress }),
-  );
+const byHead: Run = async (context, model, pair, target) => {
+  const { text } = model.config;
+  const result = await withProgress(context, 'patching', (progress) => patchHeads(model, pair, target, progress));
   const heads = allHeads(text);
   return {
     result,

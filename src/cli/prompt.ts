@@ -4,11 +4,10 @@ import { join } from 'node:path';
 import type { Command } from 'commander';
 import { readFileBytes } from '#platform';
 import type { ModelInput } from '../model/input.ts';
-import type { Edit } from '../model/interventions/edits.ts';
 import type { VisionLanguageModel } from '../model/vision-language-model.ts';
 import type { VideoSource } from '../platform/types.ts';
 import { type Context, UsageError } from './context.ts';
-import { type EditOptions, readEdits, withEditOptions } from './edits.ts';
+import { type InterventionOptions, readInterventions, withInterventionOptions } from './interventions.ts';
 import { collect, type ModelOptions, openModel, withCommonOptions } from './model.ts';
 
 export interface PictureOptions {
@@ -16,7 +15,7 @@ export interface PictureOptions {
   video?: string[];
 }
 
-export interface PromptOptions extends ModelOptions, PictureOptions, EditOptions {
+export interface PromptOptions extends ModelOptions, PictureOptions, InterventionOptions {
   prompt: string;
   rawPrompt?: boolean;
 }
@@ -28,7 +27,7 @@ export function withPictureOptions(command: Command): Command {
 }
 
 export function withPromptOptions(command: Command): Command {
-  return withEditOptions(withPictureOptions(withCommonOptions(command)))
+  return withInterventionOptions(withPictureOptions(withCommonOptions(command)))
     .requiredOption(
       '--prompt <text>',
       'the question; <image> and <video> in it say where the pictures belong; the checkpoint’s chat template wraps it',
@@ -36,16 +35,19 @@ export function withPromptOptions(command: Command): Command {
     .option('--raw-prompt', 'take the prompt as it is, with the checkpoint’s own placeholders in it');
 }
 
-/** Reads the pictures and edits before the model, so that a misspelt name costs no loading. */
+/**
+ * The model bound to the edits and kernels of the command line, and the prompt. Their files are read before the model, so that a
+ * misspelt name costs no loading.
+ */
 export async function openPrompt(
   context: Context,
   options: PromptOptions,
-): Promise<{ model: VisionLanguageModel; input: ModelInput; edits: readonly Edit[] }> {
+): Promise<{ model: VisionLanguageModel; input: ModelInput }> {
   const { prompt, rawPrompt: raw } = options;
   const pictures = await readPictures(options);
-  const edits = await readEdits(options);
-  const model = await openModel(context, options);
-  return { model, input: await model.input({ ...pictures, prompt, raw }), edits };
+  const interventions = await readInterventions(options);
+  const model = (await openModel(context, options)).with(interventions);
+  return { model, input: await model.input({ ...pictures, prompt, raw }) };
 }
 
 export async function readPictures({ image = [], video = [] }: PictureOptions) {

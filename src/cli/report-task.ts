@@ -78,7 +78,7 @@ async function whereTheyLooked(
 ): Promise<ReportAttention | undefined> {
   const voters = heads.filter((head) => head.label === winner);
   if (!input.visuals.length || !voters.length) return undefined;
-  const { grids, maps } = await attentionMaps(model.model, input, { heads: voters });
+  const { grids, maps } = await attentionMaps(model, input, { heads: voters });
   const range = model.processor.blackAndWhite;
   const pictures = finestGrids(grids);
   const mean = await Promise.all(

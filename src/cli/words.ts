@@ -16,12 +16,12 @@ import {
 import type { Register } from './command.ts';
 import { type Context, UsageError } from './context.ts';
 import { type DataOptions, dataKinds, readData, readHeadVectors, withDataOptions } from './data.ts';
-import { type EditOptions, withEditOptions } from './edits.ts';
 import { table } from './experiments.ts';
+import { type InterventionOptions, withInterventionOptions } from './interventions.ts';
 import { integer, type ModelOptions, openModel, withCommonOptions } from './model.ts';
 import { openPrompt, type PictureOptions, withPictureOptions } from './prompt.ts';
 
-interface Options extends ModelOptions, PictureOptions, DataOptions, EditOptions, OutputOptions {
+interface Options extends ModelOptions, PictureOptions, DataOptions, InterventionOptions, OutputOptions {
   prompt?: string;
   rawPrompt?: boolean;
   data?: string;
@@ -32,7 +32,9 @@ interface Options extends ModelOptions, PictureOptions, DataOptions, EditOptions
 }
 
 export const wordsCommand: Register = (program, run) => {
-  withOutputOptions(withEditOptions(withDataOptions(withPictureOptions(withCommonOptions(program.command('words'))))))
+  withOutputOptions(
+    withInterventionOptions(withDataOptions(withPictureOptions(withCommonOptions(program.command('words'))))),
+  )
     .description('Words of heads: the tokens that a head’s output makes likelier, through W_O and the unembedding.')
     .option('--prompt <text>', 'a question: the heads’ outputs at one of its positions')
     .option('--raw-prompt', 'take the prompt as it is, with the checkpoint’s own placeholders in it')
@@ -59,9 +61,7 @@ Examples:
         if ((prompt === undefined) === (data === undefined))
           throw new UsageError('give either --prompt or --data (see --help)');
         const { model, outputs, of } = await open(context, options);
-        const found = await withProgress(context, 'words', ({ signal }) =>
-          headWords(model.model, outputs, { k: options.top, signal }),
-        );
+        const found = await withProgress(context, 'words', () => headWords(model, outputs, { k: options.top }));
         const shown = options.heads ? found : strongest(found, options.strongest);
         const text = (id: number) => tokenText(model.processor.tokenizer, id);
         context.print(
@@ -114,19 +114,20 @@ Examples:
 async function open(context: Context, options: Options) {
   const { heads = allHeads, position } = options;
   if (options.prompt !== undefined) {
-    const { model, input, edits } = await openPrompt(context, { ...options, prompt: options.prompt });
-    const chosen = heads(model.model.config.text);
-    const outputs = await headOutputs(model.model, input, { heads: chosen, position, edits });
+    const { model, input } = await openPrompt(context, { ...options, prompt: options.prompt });
+    const chosen = heads(model.config.text);
+    const outputs = await headOutputs(model, input, { heads: chosen, position });
     return { model, outputs, of: position === -1 ? 'at the last position' : `at position ${position}` };
   }
   if (options.image || options.video)
     throw new UsageError('--data brings its own pictures: leave --image and --video out');
   if (options.edits) throw new UsageError('--edits are of a prompt’s run; examples are read as the model is');
+  if (options.kernel) throw new UsageError('--kernel is of a prompt’s run; examples are read as the model is');
   if (position !== -1) throw new UsageError('--position is of a prompt; of examples, the last position is read');
   const examples = await readData(context, options.data!, options, { labels: 'optional' });
   const model = await openModel(context, options);
   const { vectors } = await readHeadVectors(context, model, examples, options);
-  const { text } = model.model.config;
+  const { text } = model.config;
   return { model, outputs: meanHeadOutputs(vectors, text, heads(text)), of: `mean of ${vectors.length} examples` };
 }
 

@@ -31,7 +31,7 @@ export interface Dispatch {
   readonly header?: () => string;
   /** Sizes and kinds by name, for such a text: attention's `batch`, `queries`, `heads`, … */
   readonly sizes?: Readonly<Record<string, number | string>>;
-  /** Workgroups of such a text where it does not say; default `workgroups`. Variants of ours differ in theirs. */
+  /** Default workgroup counts of a custom kernel that gives none; default `workgroups`, which differ between our variants. */
   readonly plainWorkgroups?: Workgroups;
   /** Storage bindings after the params. */
   readonly moreBindings?: readonly Binding[];

@@ -1,5 +1,4 @@
 import { requestAdapter } from '#platform';
-import type { Kernels } from '../kernels/custom/kernels.ts';
 import { BufferPool } from './buffer-pool.ts';
 import { type Capabilities, describeDevice, deviceDescriptor } from './capabilities.ts';
 import type { GpuContext } from './context.ts';
@@ -16,8 +15,6 @@ export interface GpuOptions {
   software?: boolean;
   /** Lower limit in bytes than the device's, so that small weights are split as big ones would be. */
   maxStorageBufferBindingSize?: number;
-  /** Kernels in the place of ours, for every run that is not given others. */
-  kernels?: Kernels;
 }
 
 /**
@@ -37,7 +34,6 @@ export class Gpu implements GpuContext {
   readonly capabilities: Capabilities;
   readonly pipelines: PipelineCache;
   readonly pool: BufferPool;
-  readonly kernels: Kernels | undefined;
   #lost: DeviceLostError | undefined;
   #params: GPUBuffer | undefined;
   readonly #ownsDevice: boolean;
@@ -47,7 +43,6 @@ export class Gpu implements GpuContext {
     this.capabilities = describeDevice(device, info, options);
     this.pipelines = new PipelineCache(device);
     this.pool = new BufferPool(device);
-    this.kernels = options.kernels;
     this.#ownsDevice = ownsDevice;
     void device.lost.then((info) => {
       this.#lost = new DeviceLostError(info.reason, info.message);
@@ -71,7 +66,7 @@ export class Gpu implements GpuContext {
   /** Starts recording commands; nothing runs before `submit()`. */
   record(label: string, options: RecorderOptions = {}): Recorder {
     this.assertAlive();
-    return new Recorder(this, label, { ...options, kernels: options.kernels ?? this.kernels });
+    return new Recorder(this, label, options);
   }
 
   /** The buffer from which dispatches of one submission read their params; uploads are ordered with submissions. */

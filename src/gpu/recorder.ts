@@ -1,5 +1,4 @@
 import { waitForGpu } from '#platform';
-import { checkKernelNames, type Kernels, kernelFor, replaceDispatch } from '../kernels/custom/kernels.ts';
 import { roundedSize, takeBestFit } from './buffer-pool.ts';
 import type { GpuContext } from './context.ts';
 import { type Cost, type Dispatch, storagesOf } from './dispatch.ts';
@@ -61,7 +60,15 @@ export interface RecorderOptions {
   /** Bind each storage to its end instead of the tensor's, so that a test sees writes past the end of an output. */
   bindToEnd?: boolean;
   /** Kernels in the place of ours. */
-  kernels?: Kernels;
+  replacement?: Replacement;
+}
+
+/** Kernels in the place of ours (`replacementOf` in src/kernels/custom). The recorder asks it about every dispatch. */
+export interface Replacement {
+  /** Whether a dispatch of such a kernel and label is replaced. */
+  replaces(ours: Pick<Dispatch, 'kernel' | 'label'>): boolean;
+  /** What is recorded in the place of a dispatch of ours, and its extra outputs by name; nothing where ours stays. */
+  replace(rec: Recorder, ours: Dispatch): { dispatch: Dispatch; extras: ReadonlyMap<string, Tensor> } | undefined;
 }
 
 /**
@@ -75,7 +82,7 @@ export class Recorder {
   readonly label: string;
   readonly #profiler: Profiler | undefined;
   readonly #bindToEnd: boolean;
-  readonly #kernels: Kernels | undefined;
+  readonly #replacement: Replacement | undefined;
   readonly #extras = new Map<string, ReadonlyMap<string, Tensor>>();
   readonly #commands: Command[] = [];
   readonly #temporaries = new Set<Storage>();
@@ -88,8 +95,7 @@ export class Recorder {
     this.label = label;
     this.#profiler = options.profiler;
     this.#bindToEnd = options.bindToEnd ?? false;
-    this.#kernels = options.kernels;
-    if (this.#kernels) checkKernelNames(this.#kernels);
+    this.#replacement = options.replacement;
   }
 
   /** Dispatches recorded so far: what a run costs in launches. */
@@ -102,14 +108,14 @@ export class Recorder {
     return this.#commands.flatMap((c) => ('dispatch' in c ? [c.dispatch] : []));
   }
 
-  /** What a kernel of the user's own gives besides the output of the dispatch with this label, by name. */
+  /** Extra outputs of the custom kernel that replaced the dispatch with this label, by name. */
   extras(label: string): ReadonlyMap<string, Tensor> {
     return this.#extras.get(label) ?? new Map();
   }
 
-  /** Whether a kernel of the user's own stands in the place of ours in dispatches of this label. */
+  /** Whether a custom kernel replaces ours in dispatches of this label. */
   replaces(kernel: string, label: string): boolean {
-    return this.#kernels !== undefined && kernelFor(this.#kernels, { kernel, label }) !== undefined;
+    return this.#replacement?.replaces({ kernel, label }) ?? false;
   }
 
   /** Kernels of the dispatches recorded so far, each once, and the sum of their work: what a benchmark divides by time. */
@@ -148,9 +154,9 @@ export class Recorder {
 
   dispatch(ours: Dispatch): void {
     if (ours.workgroups.some((n) => n === 0)) return;
-    const kernel = this.#kernels && kernelFor(this.#kernels, ours);
-    const { dispatch, extras } = kernel ? replaceDispatch(this, ours, kernel) : { dispatch: ours };
-    if (extras) this.#extras.set(dispatch.label, extras);
+    const theirs = this.#replacement?.replace(this, ours);
+    const dispatch = theirs?.dispatch ?? ours;
+    if (theirs) this.#extras.set(dispatch.label, theirs.extras);
     const limit = this.gpu.capabilities.maxWorkgroupsPerDimension;
     if (dispatch.workgroups.some((n) => !(n! <= limit)))
       throw new KernelError(

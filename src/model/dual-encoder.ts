@@ -15,19 +15,20 @@ import { InputError } from './errors.ts';
 import { type DualEncoderConfig, dualHookPoints, type ImageHead } from './families/dual.ts';
 import { parseDualConfig } from './families/index.ts';
 import type { Visual } from './input.ts';
-import { type Edit, EditPlan } from './interventions/edits.ts';
-import { withExtras } from './interventions/extra-hooks.ts';
 import { type HookPoint, type NamesFilter, selectHooks } from './interventions/hook-points.ts';
-import { Hooks } from './interventions/hooks.ts';
+import type { Hooks } from './interventions/hooks.ts';
 import { checkCrops, stackCrops } from './layers/crops.ts';
 import { type TextTowerWeights, textTower, textTowerWeights } from './layers/text-tower.ts';
 import { type ViTWeights, visionTower, vitWeights } from './layers/vision-tower.ts';
 import type { Linear, WeightSource } from './layers/weights.ts';
 import { type LoadModelOptions, specsOf } from './load-model.ts';
 import { environmentOf, numericsVersion } from './numerics.ts';
+import { checkOptions } from './options.ts';
 import { DualProcessor } from './processor/dual-processor.ts';
+import { type Bound, type BoundOptions, bind, boundId, throwIfAborted, unbound } from './run/bound.ts';
 import { indexOfNotFinite, notFinite } from './run/not-finite.ts';
-import { type ActivationCache, activations, checkResultBytes, type RunOptions } from './run/run.ts';
+import { Pass } from './run/pass.ts';
+import type { ActivationCache } from './run/run.ts';
 
 /** What the towers run on: either may be empty. */
 export interface DualInput {
@@ -44,19 +45,13 @@ export interface DualOutput {
   readonly activations: ActivationCache;
 }
 
-export interface DualRunOptions extends Pick<RunOptions, 'kernels'> {
+export interface DualRunOptions {
   /** Hook points of both towers to return, such as `text.blocks.*.attn.hook_z`. */
   readonly namesFilter?: NamesFilter;
-  /**
-   * Changes made on the way, in this order (edits.ts). Positions are rows, all images' or texts' after one another; of
-   * `vision.head`, and in CLIP of `vision.ln_final`, an image is one row.
-   */
-  readonly edits?: readonly Edit[];
-  /** Refuse a run whose results take more bytes than this; 1 GiB by default. */
-  readonly maxResultBytes?: number;
 }
 
-export interface EmbedOptions extends Pick<RunOptions, 'kernels'> {
+export interface EmbedOptions {
+  /** One more signal that ends it, beside those that the encoder is bound to. */
   readonly signal?: AbortSignal;
 }
 
@@ -78,6 +73,19 @@ const dualWeights = (config: DualEncoderConfig, source: WeightSource): DualWeigh
   logitBias: config.family.hasLogitBias ? source.vector('logit_bias', [1]) : undefined,
 });
 
+/** What a dual encoder is made of. */
+interface EncoderParts {
+  readonly gpu: Gpu;
+  readonly config: DualEncoderConfig;
+  readonly processor: DualProcessor;
+  readonly weights: DualWeights;
+  readonly modelId: string;
+  readonly madeWith: MadeWith;
+  readonly logitScale: number;
+  readonly logitBias: number;
+  destroy(): void;
+}
+
 /**
  * CLIP or SigLIP on the GPU: images and texts as vectors of one space. It is what the baselines of SAVs need of an encoder
  * (`EmbeddingSource`).
@@ -87,37 +95,30 @@ const dualWeights = (config: DualEncoderConfig, source: WeightSource): DualWeigh
  *     tokens -> text tower  -> text head  /
  */
 export class DualEncoder {
+  readonly gpu: Gpu;
   readonly config: DualEncoderConfig;
   readonly processor: DualProcessor;
-  readonly hookPoints: readonly HookPoint[];
-  /** Ties embeddings to this checkpoint (src/checkpoint/model-id.ts). */
+  /** What its runs are bound to (`with`). */
+  readonly bound: Bound;
+  /** Ties embeddings to this checkpoint (src/checkpoint/model-id.ts) and to what the encoder is bound to. */
   readonly modelId: string;
   /** What embeddings depend on beside the weights: the processor's files, by name, and this code. */
   readonly madeWith: MadeWith;
   /** What a cosine is multiplied by in the logits, and what is added then (SigLIP; 0 in CLIP). */
   readonly logitScale: number;
   readonly logitBias: number;
-  readonly #gpu: Gpu;
-  readonly #weights: DualWeights;
-  readonly #destroy: () => void;
+  readonly #parts: EncoderParts;
 
-  private constructor(
-    gpu: Gpu,
-    config: DualEncoderConfig,
-    processor: DualProcessor,
-    weights: DualWeights,
-    rest: { modelId: string; madeWith: MadeWith; logitScale: number; logitBias: number; destroy: () => void },
-  ) {
-    this.#gpu = gpu;
-    this.config = config;
-    this.processor = processor;
-    this.#weights = weights;
-    this.hookPoints = dualHookPoints(config);
-    this.modelId = rest.modelId;
-    this.madeWith = rest.madeWith;
-    this.logitScale = rest.logitScale;
-    this.logitBias = rest.logitBias;
-    this.#destroy = rest.destroy;
+  private constructor(parts: EncoderParts, bound = unbound(dualHookPoints(parts.config))) {
+    this.#parts = parts;
+    this.gpu = parts.gpu;
+    this.config = parts.config;
+    this.processor = parts.processor;
+    this.bound = bound;
+    this.modelId = boundId(parts.modelId, bound);
+    this.madeWith = parts.madeWith;
+    this.logitScale = parts.logitScale;
+    this.logitBias = parts.logitBias;
   }
 
   /**
@@ -142,8 +143,9 @@ export class DualEncoder {
       const scale = rec.read(weights.logitScale);
       const bias = weights.logitBias && rec.read(weights.logitBias);
       await rec.submit();
-      return new DualEncoder(gpu, config, processor, weights, {
-        modelId: await modelId(json, checkpoint, gpu.kernels),
+      return new DualEncoder({
+        ...{ gpu, config, processor, weights },
+        modelId: await modelId(json, checkpoint),
         madeWith: { numerics: numericsVersion, files: recording.files },
         logitScale: Math.exp(scale.f32[0]),
         logitBias: bias ? bias.f32[0] : 0,
@@ -155,9 +157,22 @@ export class DualEncoder {
     }
   }
 
+  /**
+   * This encoder bound to edits, custom kernels, a limit of results or a signal, as `Model.with`. Positions of edits are rows,
+   * all images' or texts' after one another; of `vision.head`, and in CLIP of `vision.ln_final`, an image is one row.
+   */
+  with(options: BoundOptions): DualEncoder {
+    return new DualEncoder(this.#parts, bind(dualHookPoints(this.config), this.bound, options));
+  }
+
+  /** Every hook point of both towers; those that custom kernels add are among them. */
+  get hookPoints(): readonly HookPoint[] {
+    return this.bound.hookPoints;
+  }
+
   /** What last bits depend on: this adapter's kernels and the decoder of pictures. */
   environment(): Promise<string> {
-    return environmentOf(this.#gpu);
+    return environmentOf(this.gpu);
   }
 
   /** Numbers of an embedding. */
@@ -169,30 +184,30 @@ export class DualEncoder {
    * Embeddings of images in any form (files' bytes, Blobs, paths, URLs, pixels), in as few runs as this adapter can bind.
    * @returns [embeddingSize] for each (HF `get_image_features`).
    */
-  async imageEmbeddings(
-    files: readonly ImageSource[],
-    { signal, kernels }: EmbedOptions = {},
-  ): Promise<Float32Array[]> {
+  async imageEmbeddings(files: readonly ImageSource[], options: EmbedOptions = {}): Promise<Float32Array[]> {
+    const encoder = this.#embedder(options, [], 'imageEmbeddings');
     const { vision } = this.config;
     const widest = Math.max(vision.dMlp, vision.dModel, 3 * vision.patchSize ** 2);
-    return this.#inRuns(files, tokensPerCrop(vision) * widest, signal, async (batch, first) => {
+    return encoder.#inRuns(files, tokensPerCrop(vision) * widest, async (batch, first) => {
       const images: Visual[] = [];
       for (const [i, source] of batch.entries())
         images.push(this.processor.image(await decodeImage(source, `image ${first + i + 1}`)));
-      return (await this.run({ images }, { kernels })).imageEmbeddings;
+      return (await encoder.run({ images })).imageEmbeddings;
     });
   }
 
   /** @returns [embeddingSize] for each text (HF `get_text_features`). @throws InputError for one too long, without `onCut`. */
   async textEmbeddings(
     texts: readonly string[],
-    { signal, kernels, onCut }: EmbedOptions & { onCut?: (tokens: number) => void } = {},
+    options: EmbedOptions & { onCut?: (tokens: number) => void } = {},
   ): Promise<Float32Array[]> {
+    const { onCut } = options;
+    const encoder = this.#embedder(options, ['onCut'], 'textEmbeddings');
     const { maxPositions, dMlp, dModel } = this.config.text;
-    return this.#inRuns(texts, maxPositions * Math.max(dMlp, dModel), signal, async (batch) => {
+    return encoder.#inRuns(texts, maxPositions * Math.max(dMlp, dModel), async (batch) => {
       const tokenized = batch.map((text) => this.processor.text(text, onCut !== undefined));
       for (const { cut } of tokenized) if (cut) onCut?.(cut);
-      return (await this.run({ texts: tokenized.map(({ ids }) => ids) }, { kernels })).textEmbeddings;
+      return (await encoder.run({ texts: tokenized.map(({ ids }) => ids) })).textEmbeddings;
     });
   }
 
@@ -210,69 +225,69 @@ export class DualEncoder {
 
   /**
    * All images and texts in one submission.
-   * @throws InputError for inputs that do not fit, names of what does not happen, edits that mean nothing, or results above
-   * `maxResultBytes`; KernelError for a kernel of the options that does not compile or takes no place in the run.
+   * @throws InputError for inputs that do not fit, names or edits of what does not happen, or results above `maxResultBytes`;
+   *   KernelError for a custom kernel that does not compile or takes no place in the run; NotFiniteError.
    */
   async run(input: DualInput, options: DualRunOptions = {}): Promise<DualOutput> {
-    return this.#run(input, options, false);
+    checkOptions(options, ['namesFilter'], 'run');
+    const found = await this.#run(input, options.namesFilter ?? []);
+    const bad = [...found.imageEmbeddings, ...found.textEmbeddings].some((row) => indexOfNotFinite(row) >= 0);
+    if (bad) throw await this.#notFinite(input);
+    return found;
   }
 
-  /** @param locating what is not finite is looked for, and no error */
-  async #run(
-    input: DualInput,
-    { namesFilter = [], edits = [], maxResultBytes, kernels }: DualRunOptions,
-    locating: boolean,
-  ): Promise<DualOutput> {
+  async #run(input: DualInput, namesFilter: NamesFilter): Promise<DualOutput> {
     const { images = [], texts = [] } = input;
     this.#check(images, texts);
-    const plan = new EditPlan(this.hookPoints, edits);
-    const rec = this.#gpu.record('embeddings', { kernels });
-    const names = this.#wanted(input, { namesFilter, edits, kernels });
-    const hooks = new Hooks(rec, { names, length: 1, range: { start: 0, end: 1 }, edits: plan });
+    const pass = new Pass(this, 'embeddings');
+    const { rec } = pass;
+    const hooks = pass.hooks({ names: this.#wanted(input, namesFilter), length: 1, range: { start: 0, end: 1 } });
     const imageRows = images.length ? rec.read(this.#images(rec, images, hooks)) : undefined;
     const textRows = texts.length ? rec.read(this.#texts(rec, texts, hooks)) : undefined;
-    checkResultBytes(rec, { maxResultBytes }, 'run fewer images or texts at once');
-    checkKernelsUsed(kernels, rec.recorded);
-    await rec.submit();
-    for (const rows of [imageRows, textRows])
-      if (rows && indexOfNotFinite(rows.f32) >= 0 && !locating) throw await this.#notFinite(input, { edits, kernels });
+    pass.checkResultBytes('run fewer images or texts at once');
+    checkKernelsUsed(this.bound.kernels, rec.recorded);
+    const activations = await pass.submit();
     const split = (rows: Readback | undefined) => {
       const size = this.embeddingSize;
       const data = rows?.f32 ?? new Float32Array(0);
       return Array.from({ length: data.length / size }, (_, i) => data.slice(i * size, (i + 1) * size));
     };
-    return {
-      imageEmbeddings: split(imageRows),
-      textEmbeddings: split(textRows),
-      activations: activations(hooks),
-    };
+    return { imageEmbeddings: split(imageRows), textEmbeddings: split(textRows), activations };
   }
 
-  /** Frees the weights. */
+  /** Frees the weights: of this encoder, and of all that `with` has made of it. */
   destroy(): void {
-    this.#destroy();
+    this.#parts.destroy();
   }
 
-  #notFinite(input: DualInput, { edits, kernels }: DualRunOptions): Promise<Error> {
+  #notFinite(input: DualInput): Promise<Error> {
     const { images = [], texts = [] } = input;
-    const points = this.hookPoints.filter(({ name }) => (name.startsWith('text.') ? texts : images).length > 0);
-    return notFinite('the embeddings', points, async (namesFilter) => {
-      const found = await this.#run(input, { namesFilter, edits, kernels, maxResultBytes: Infinity }, true);
-      return found.activations;
-    });
+    const own = dualHookPoints(this.config);
+    const points = own.filter(({ name }) => (name.startsWith('text.') ? texts : images).length > 0);
+    const unlimited = this.with({ maxResultBytes: Number.POSITIVE_INFINITY });
+    return notFinite(
+      'the embeddings',
+      points,
+      async (namesFilter) => (await unlimited.#run(input, namesFilter)).activations,
+    );
   }
 
-  /** @param numbers that one item has in the widest of its activations: what an adapter must bind for a batch. */
+  /** This encoder for a call with such options. */
+  #embedder({ signal, ...others }: EmbedOptions, known: readonly string[], where: string): DualEncoder {
+    checkOptions(others, known, where);
+    return signal ? this.with({ signal }) : this;
+  }
+
+  /** @param elements that one item has in the widest of its activations: what an adapter must bind for a batch. */
   async #inRuns<T>(
     items: readonly T[],
-    numbers: number,
-    signal: AbortSignal | undefined,
+    elements: number,
     run: (batch: readonly T[], first: number) => Promise<Float32Array[]>,
   ): Promise<Float32Array[]> {
-    const size = Math.max(1, Math.floor(this.#gpu.capabilities.maxStorageBufferBindingSize / 4 / numbers));
+    const size = Math.max(1, Math.floor(this.gpu.capabilities.maxStorageBufferBindingSize / 4 / elements));
     const found: Float32Array[] = [];
     for (let first = 0; first < items.length; first += size) {
-      signal?.throwIfAborted();
+      throwIfAborted(this.bound);
       for (const one of await run(items.slice(first, first + size), first)) found.push(one);
     }
     return found;
@@ -281,25 +296,21 @@ export class DualEncoder {
   #images(rec: Recorder, images: readonly Visual[], hooks: Hooks): Tensor {
     const { vision } = this.config;
     const pixels = rec.input('pixel_values', 'f32', ...stackCrops(images));
-    const states = visionTower(rec, this.#weights.vision, vision, pixels, [vision.nLayers], hooks);
-    return this.#weights.imageHead(rec, states.get(vision.nLayers)!, images.length, hooks);
+    const states = visionTower(rec, this.#parts.weights.vision, vision, pixels, [vision.nLayers], hooks);
+    return this.#parts.weights.imageHead(rec, states.get(vision.nLayers)!, images.length, hooks);
   }
 
   #texts(rec: Recorder, texts: readonly ArrayLike<number>[], hooks: Hooks): Tensor {
     const { family, text } = this.config;
-    const x = textTower(rec, this.#weights.text, text, family.arrange(texts, text), family.textMask, hooks);
-    return matmul(rec, { x, ...this.#weights.textHead, label: 'text head' });
+    const x = textTower(rec, this.#parts.weights.text, text, family.arrange(texts, text), family.textMask, hooks);
+    return matmul(rec, { x, ...this.#parts.weights.textHead, label: 'text head' });
   }
 
   /** @throws InputError for names asked for or edited that do not happen. */
-  #wanted(
-    input: DualInput,
-    { namesFilter = [], edits = [], kernels = this.#gpu.kernels }: DualRunOptions,
-  ): Set<string> {
-    const { images = [], texts = [] } = input;
+  #wanted({ images = [], texts = [] }: DualInput, namesFilter: NamesFilter): Set<string> {
     const happens = ({ name }: HookPoint) => (name.startsWith('text.') ? texts : images).length > 0;
-    const selected = selectHooks(withExtras(this.hookPoints, kernels), namesFilter);
-    const edited = edits.map(({ at }) => selectHooks(this.hookPoints, at));
+    const selected = selectHooks(this.hookPoints, namesFilter);
+    const edited = this.bound.edits.map(({ at }) => selectHooks(this.hookPoints, at));
     const never =
       selected.find((p) => !happens(p) && [namesFilter].flat().includes(p.name)) ??
       edited.find((points) => !points.some(happens))?.[0];

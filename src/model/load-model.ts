@@ -54,8 +54,8 @@ export async function loadModel(folder: Folder, options: LoadModelOptions): Prom
       `${folder.location}: ${unused.length} ${unused.length === 1 ? 'tensor' : 'tensors'} that this model has no use for ${unused.length === 1 ? 'was' : 'were'} not loaded: ${unused.slice(0, 5).join(', ')}${unused.length > 5 ? ', …' : ''}`,
     );
   return {
-    model: new Model(gpu, config, modelWeights(config, loaded)),
-    modelId: await modelId(json, checkpoint, gpu.kernels),
+    model: new Model({ gpu, config, weights: modelWeights(config, loaded) }),
+    modelId: await modelId(json, checkpoint),
     generationConfig: generation,
     destroy: () => loaded.destroy(),
   };

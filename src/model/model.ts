@@ -8,22 +8,20 @@ import { InputError, type NotFiniteError } from './errors.ts';
 import type { Architecture } from './families/family.ts';
 import { checkIsInput, type ModelInput } from './input.ts';
 import type { Edit } from './interventions/edits.ts';
-import { type HookPoint, isOfVisuals } from './interventions/hook-points.ts';
-import { type HookRequest, Hooks } from './interventions/hooks.ts';
+import { type HookPoint, isOfVisuals, selectHooks } from './interventions/hook-points.ts';
 import { resolvePosSlice } from './interventions/positions.ts';
 import type { KvCache } from './layers/kv-cache.ts';
+import { type Bound, type BoundOptions, bind, unbound } from './run/bound.ts';
 import { Forward, type ModelWeights } from './run/forward.ts';
 import { indexOfNotFinite, notFinite } from './run/not-finite.ts';
+import { Pass } from './run/pass.ts';
 import {
   type ActivationCache,
-  activations,
   asked,
-  checkResultBytes,
   type GpuActivations,
-  type RunChanges,
   type RunOptions,
   type RunPrice,
-  resultLimit,
+  splitHeadVectors,
 } from './run/run.ts';
 import { eachVariation, variationBytes } from './run/variations.ts';
 
@@ -42,6 +40,13 @@ export interface StepResult {
   readonly next?: Uint32Array;
 }
 
+/** What a model is made of. */
+export interface ModelParts {
+  readonly gpu: Gpu;
+  readonly config: Architecture;
+  readonly weights: ModelWeights;
+}
+
 /**
  * A model of any family on the GPU: pictures and token ids in, activations and logits out.
  *
@@ -51,31 +56,64 @@ export class Model {
   readonly gpu: Gpu;
   readonly config: Architecture;
   readonly weights: ModelWeights;
-  readonly hookPoints: readonly HookPoint[];
-  readonly #forward: Forward;
+  /** The stages of its runs, as they are recorded. */
+  readonly forward: Forward;
+  /** What its runs are bound to (`with`). */
+  readonly bound: Bound;
+  protected readonly parts: ModelParts;
 
-  constructor(gpu: Gpu, config: Architecture, weights: ModelWeights) {
-    this.gpu = gpu;
-    this.config = config;
-    this.weights = weights;
-    this.#forward = new Forward(config, weights, gpu.kernels);
-    this.hookPoints = this.#forward.hookPoints;
+  /** @param bound where it is not the model as it is: what `with` makes. */
+  constructor(parts: ModelParts, bound?: Bound) {
+    this.parts = parts;
+    this.gpu = parts.gpu;
+    this.config = parts.config;
+    this.weights = parts.weights;
+    this.forward = new Forward(parts.config, parts.weights);
+    this.bound = bound ?? unbound(this.forward.hookPoints);
+  }
+
+  /**
+   * This model bound to edits, custom kernels, a limit of results or a signal: all runs, analyses and generations of the model
+   * that it returns have them. Nothing is copied, and this model stays as it is.
+   *
+   *     const cut = model.with({ edits: [{ at: 'blocks.3.attn.hook_z', heads: [5], set: 0 }] });
+   *
+   * @throws InputError for edits that say nothing or too much or name no hook point; KernelError for operations and fields of
+   *   kernels that there are not.
+   */
+  with(options: BoundOptions): this {
+    // Of the same class, which takes the same parts.
+    const Own = this.constructor as new (parts: ModelParts, bound: Bound) => this;
+    return new Own(this.parts, bind(this.forward.hookPoints, this.bound, options));
+  }
+
+  /** Every hook point, in the order in which a run reaches them; those that custom kernels add are among them. */
+  get hookPoints(): readonly HookPoint[] {
+    return this.bound.hookPoints;
+  }
+
+  /**
+   * A recorder for dispatches of the caller's own, with the custom kernels that the model is bound to.
+   * @throws the reason of a signal that is aborted.
+   */
+  record(label: string): Recorder {
+    return new Pass(this, label).rec;
   }
 
   /**
    * Runs one prompt and returns the activations asked for, all of them where no names are given (a picture's take hundreds of
    * megabytes); the run ends with the last layer that one of them needs.
-   * @throws InputError for inputs that do not fit, unknown names and options, or results above `maxResultBytes`; KernelError for a kernel
-   * of the options that does not compile or takes no place in the run.
+   * @throws InputError for inputs that do not fit, unknown names and options, or results above `maxResultBytes`; KernelError for a
+   *   custom kernel that does not compile or takes no place in the run.
    */
-  async runWithCache(input: ModelInput, options: RunOptions = {}): Promise<ActivationCache> {
-    const rec = this.gpu.record('forward', options);
-    const { hooks } = this.#record(rec, [input], asked(options, this.hookPoints, 'runWithCache'));
-    await rec.submit();
-    return activations(hooks);
+  async runWithCache(input: ModelInput, given: RunOptions = {}): Promise<ActivationCache> {
+    const options = asked(given, this.hookPoints, 'runWithCache');
+    const pass = new Pass(this, 'forward', options);
+    this.#record(pass, [input], options);
+    return pass.submit();
   }
 
-  /** What `runWithCache` would run, without running it: each dispatch with its text, bindings, params and workgroups. */
+  /** What `runWithCache` would run, without running it: each dispatch with its WGSL, bindings, params and workgroups. */
   dispatches(input: ModelInput, options: RunOptions = {}): readonly Dispatch[] {
     return this.recorded([input], asked(options, this.hookPoints, 'dispatches')).recorded;
   }
@@ -87,16 +125,17 @@ export class Model {
   async runOnGpu(input: ModelInput, given: RunOptions = {}): Promise<GpuActivations> {
     const options = asked(given, this.hookPoints, 'runOnGpu');
     this.recorded([input], options); // refuses what is too large before any of it is there
-    const rec = this.gpu.record('forward', options);
     const tensors = new Map<string, Tensor>();
     const destroy = () => this.gpu.destroy(...tensors.values());
+    const keep = (name: string, shape: readonly number[]) => {
+      const tensor = this.gpu.tensor(name, 'f32', shape);
+      tensors.set(name, tensor);
+      return tensor;
+    };
     try {
-      this.#record(rec, [input], options, undefined, (name, shape) => {
-        const tensor = this.gpu.tensor(name, 'f32', shape);
-        tensors.set(name, tensor);
-        return tensor;
-      });
-      await rec.submit();
+      const pass = new Pass(this, 'forward', { ...options, keep });
+      this.#record(pass, [input], options);
+      await pass.submit();
     } catch (e) {
       destroy();
       throw e;
@@ -107,11 +146,11 @@ export class Model {
   /**
    * One prompt under several lists of edits, in batches: the pictures are seen once, and so is the part of the prompt before
    * the first position that any of a batch's lists touches (keys and values of earlier positions cannot depend on it). A list
-   * that changes the tower, the projector or `hook_embed` shares nothing and runs apart.
-   * @param options.edits made in every variation, before its own; of any hook point, and at any position.
+   * that changes the tower, the projector or `hook_embed` shares nothing and runs apart. Edits that the model is bound to are made
+   * in every variation, before its own.
    * @yields for each list what `runWithCache` with these edits would return, up to rounding. What comes before the decoder is
    * the same array in all.
-   * @throws InputError as `runWithCache` would; KernelError for a kernel of the options that took no place in any of the runs.
+   * @throws InputError as `runWithCache` would; KernelError for a custom kernel that took no place in any of the runs.
    */
   eachVariation(
     input: ModelInput,
@@ -119,9 +158,8 @@ export class Model {
     given: RunOptions = {},
   ): AsyncGenerator<ActivationCache, void> {
     const options = asked(given, this.hookPoints, 'eachVariation');
-    const alone = (own: readonly Edit[]) =>
-      this.runWithCache(input, { ...options, edits: [...(options.edits ?? []), ...own] });
-    return eachVariation(this.gpu, this.#forward, input, variations, options, alone);
+    const alone = (edits: readonly Edit[]) => this.with({ edits }).runWithCache(input, options);
+    return eachVariation(this, input, variations, options, alone);
   }
 
   /** All that `eachVariation` yields, at once. @throws InputError also where together it exceeds `maxResultBytes`. */
@@ -131,10 +169,10 @@ export class Model {
     given: RunOptions = {},
   ): Promise<ActivationCache[]> {
     const options = asked(given, this.hookPoints, 'runVariations');
-    const bytes = variations.length * variationBytes(this.#forward, input, options);
-    if (bytes > resultLimit(options))
+    const bytes = variations.length * variationBytes(this, input, options);
+    if (bytes > this.bound.maxResultBytes)
       throw new InputError(
-        `the activations of ${variations.length} variations take ${bytes} bytes, more than ${resultLimit(options)}: take them one by one with eachVariation, ask for fewer names, give posSlice, or raise maxResultBytes`,
+        `the activations of ${variations.length} variations take ${bytes} bytes, more than ${this.bound.maxResultBytes}: take them one by one with eachVariation, ask for fewer names, give posSlice, or raise maxResultBytes`,
       );
     const found: ActivationCache[] = [];
     for await (const cache of this.eachVariation(input, variations, options)) found.push(cache);
@@ -177,24 +215,23 @@ export class Model {
 
   /**
    * The head outputs at the last position, for several prompts of equal length in one run: what SAVs read.
-   * @param maxLayer the last layer to run; all by default.
-   * @returns per input [layers, nHeads, dHead]
+   * @param maxLayer the last layer to run.
+   * @returns per input [maxLayer + 1, nHeads, dHead]
    * @throws NotFiniteError naming the first activation that is NaN or infinite, where a vector is.
    */
-  async headVectors(
+  async headVectorsAtEnd(
     inputs: readonly ModelInput[],
-    { maxLayer = this.config.text.nLayers - 1, ...changes }: { maxLayer?: number } & RunChanges = {},
+    maxLayer = this.config.text.nLayers - 1,
   ): Promise<Float32Array[]> {
     const { nLayers } = this.config.text;
     if (!(Number.isInteger(maxLayer) && maxLayer >= 0 && maxLayer < nLayers))
       throw new InputError(`maxLayer ${maxLayer}: this model has layers 0 to ${nLayers - 1}`);
-    const rec = this.gpu.record('head vectors', changes);
     const namesFilter = Array.from({ length: maxLayer + 1 }, (_, l) => `blocks.${l}.attn.hook_z`);
-    const { hooks } = this.#record(rec, inputs, { ...changes, namesFilter, posSlice: -1 });
-    await rec.submit();
-    const vectors = splitHeadVectors(activations(hooks), inputs.length);
+    const pass = new Pass(this, 'head vectors');
+    this.#record(pass, inputs, { namesFilter, posSlice: -1 });
+    const vectors = splitHeadVectors(await pass.submit(), inputs.length);
     for (const [b, values] of vectors.entries())
-      if (indexOfNotFinite(values) >= 0) throw await this.notFinite('the head vectors', inputs[b], changes);
+      if (indexOfNotFinite(values) >= 0) throw await this.notFinite('the head vectors', inputs[b]);
     return vectors;
   }
 
@@ -202,12 +239,10 @@ export class Model {
    * The error for a result of an input that is not finite: it names the first activation that is not, found by running the
    * input again, a layer's activations at a time.
    */
-  notFinite(result: string, input: ModelInput, changes: RunChanges = {}): Promise<NotFiniteError> {
-    const { edits, kernels } = changes;
-    const own = this.hookPoints.filter((point) => input.visuals.length > 0 || !isOfVisuals(point));
-    return notFinite(result, own, (namesFilter) =>
-      this.runWithCache(input, { namesFilter, edits, kernels, maxResultBytes: Number.POSITIVE_INFINITY }),
-    );
+  notFinite(result: string, input: ModelInput): Promise<NotFiniteError> {
+    const own = this.forward.hookPoints.filter((point) => input.visuals.length > 0 || !isOfVisuals(point));
+    const unlimited = this.with({ maxResultBytes: Number.POSITIVE_INFINITY });
+    return notFinite(result, own, (namesFilter) => unlimited.runWithCache(input, { namesFilter }));
   }
 
   /**
@@ -215,102 +250,112 @@ export class Model {
    * The logits of each one's last position come back only without `next`.
    */
   async step(inputs: readonly ModelInput[], options: StepOptions): Promise<StepResult> {
-    const rec = this.gpu.record('step', options);
-    const { hooks, logits } = this.#record(rec, inputs, options, options.cache);
-    return this.#finishStep(rec, hooks, logits!, inputs[0].inputIds.length, options);
+    const pass = new Pass(this, 'step', options);
+    const logits = this.#record(pass, inputs, options, options.cache);
+    return this.#finishStep(pass, logits!, inputs[0].inputIds.length, options);
   }
 
   /** One more token of each sequence, u32[batch], taken from the GPU where the step before left it. */
   async stepFrom(tokens: Tensor, options: StepOptions): Promise<StepResult> {
-    const rec = this.gpu.record('decode', options);
-    const { hooks, logits } = this.#recordFrom(rec, tokens, options);
-    return this.#finishStep(rec, hooks, logits, 1, options);
+    const pass = new Pass(this, 'decode', options);
+    return this.#finishStep(pass, this.#recordFrom(pass, tokens, options), 1, options);
   }
 
   /** What `stepFrom` would run, as `recorded` is of a prompt. */
   recordedStep(tokens: Tensor, options: StepOptions): Recorder {
-    const rec = this.gpu.record('dry run', options);
-    readNext(rec, this.#recordFrom(rec, tokens, options).logits, options.next);
-    return rec;
+    const pass = new Pass(this, 'dry run', options);
+    readNext(pass.rec, this.#recordFrom(pass, tokens, options), options.next);
+    return pass.rec;
   }
 
-  #recordFrom(rec: Recorder, tokens: Tensor, options: StepOptions): { hooks: Hooks; logits: Tensor } {
-    const { cache, namesFilter = [], kernels } = options;
-    const names = new Set(
-      this.#forward
-        .select(namesFilter, kernels)
-        .filter((p) => !isOfVisuals(p))
-        .map((p) => p.name),
-    );
-    const hooks = new Hooks(rec, {
-      names,
+  #recordFrom(pass: Pass, tokens: Tensor, options: StepOptions): Tensor {
+    const { cache, namesFilter = [] } = options;
+    const { rec } = pass;
+    const wanted = selectHooks(this.hookPoints, namesFilter).filter((point) => !isOfVisuals(point));
+    const hooks = pass.hooks({
+      names: new Set(wanted.map(({ name }) => name)),
       length: 1,
       range: { start: 0, end: 1 },
       batch: cache.batch,
       start: cache.length,
-      edits: this.#forward.plan(options, cache.promptLength, true),
+      promptLength: cache.promptLength,
+      generates: true,
     });
-    const extent = { layers: this.config.text.nLayers, stopAtHeads: false };
-    let x = hooks.pass('hook_embed', this.#forward.embed(rec, tokens));
-    x = hooks.pass('hook_merged_embed', x);
-    const logits = this.#forward.decode(rec, hooks, x, this.#forward.following(1, cache), cache, extent);
-    checkResultBytes(rec, options);
-    return { hooks, logits: logits! };
+    const logits = this.forward.decode(rec, hooks, {
+      embeddings: hooks.pass('hook_embed', this.forward.embed(rec, tokens)),
+      positions: this.forward.following(1, cache),
+      cache,
+      layers: this.config.text.nLayers,
+      stopAtHeads: false,
+      generates: true,
+    });
+    pass.checkResultBytes();
+    return logits!;
   }
 
   /**
    * A run as it would be recorded, never to be submitted: what it costs (`price`, `largest`, `work`) and whether its shapes
-   * fit, also of a model whose weights are not there (dry-run.ts).
+   * fit, also of a model whose weights are not there (plan/dry-run.ts).
    */
   recorded(inputs: readonly ModelInput[], options: RunOptions = {}, cache?: KvCache): Recorder {
-    const rec = this.gpu.record('dry run', options);
-    this.#record(rec, inputs, options, cache);
-    return rec;
+    const pass = new Pass(this, 'dry run', options);
+    this.#record(pass, inputs, options, cache);
+    return pass.rec;
   }
 
   async #finishStep(
-    rec: Recorder,
-    hooks: Hooks,
+    pass: Pass,
     logits: Tensor,
     length: number,
-    { cache, next, kernels }: StepOptions,
+    { cache, next }: Pick<StepOptions, 'cache' | 'next'>,
   ): Promise<StepResult> {
-    const read = readNext(rec, logits, next);
-    if (!cache.length) checkKernelsUsed(kernels, rec.recorded); // pictures have no part in the steps after the prompt
-    await rec.submit();
+    const read = readNext(pass.rec, logits, next);
+    if (!cache.length) checkKernelsUsed(this.bound.kernels, pass.rec.recorded); // later steps see no pictures
+    const activations = await pass.submit();
     cache.length += length;
-    return { activations: activations(hooks), ...(next ? { next: read.u32 } : { logits: read.f32 }) };
+    return { activations, ...(next ? { next: read.u32 } : { logits: read.f32 }) };
   }
 
-  #record(
-    rec: Recorder,
-    inputs: readonly ModelInput[],
-    options: RunOptions,
-    cache?: KvCache,
-    keep?: HookRequest['keep'],
-  ): { hooks: Hooks; logits?: Tensor } {
+  /** @returns the logits of each sequence's last position, where a generation goes on in `cache`. */
+  #record(pass: Pass, inputs: readonly ModelInput[], options: RunOptions, cache?: KvCache): Tensor | undefined {
+    const { forward } = this;
     for (const input of inputs) checkIsInput(input);
     const length = inputs[0]?.inputIds.length ?? 0;
-    for (const input of inputs) this.#forward.check(input, length, cache);
+    for (const input of inputs) forward.check(input, length, cache);
     if (cache && cache.batch !== inputs.length)
       throw new InputError(`${inputs.length} inputs for a cache of ${cache.batch} sequences`);
-    const batch = inputs.length;
     const pictures = inputs.reduce((sum, { visuals }) => sum + visuals.length, 0);
-    const { wanted, layers, stopAtHeads } = this.#forward.extent(options, pictures, cache !== undefined);
-    const names = new Set(wanted.map((p) => p.name));
-    const range = resolvePosSlice(options.posSlice, length);
+    const generates = cache !== undefined;
+    const extent = forward.extent(this.hookPoints, options, pictures, generates);
     const start = cache?.length ?? 0;
     if (cache && !start) cache.promptLength = length;
-    const edits = this.#forward.plan(options, cache?.promptLength ?? length, cache !== undefined);
-    if (!start) this.#forward.checkEdits(options, pictures); // what follows a prompt may go on from its pictures
-    const hooks = new Hooks(rec, { names, length, range, batch, start, edits, keep });
+    if (!start) forward.checkEdits(this.bound.edits, pictures); // what follows a prompt may go on from its pictures
+    const hooks = pass.hooks({
+      names: new Set(extent.wanted.map((p) => p.name)),
+      length,
+      range: resolvePosSlice(options.posSlice, length),
+      batch: inputs.length,
+      start,
+      promptLength: cache?.promptLength,
+      generates,
+    });
+    const embeddings = forward.merged(pass.rec, hooks, inputs);
+    const positions = start ? forward.following(length, cache!) : forward.positions(inputs, cache);
+    const logits = forward.decode(pass.rec, hooks, { embeddings, positions, cache, generates, ...extent });
+    pass.checkResultBytes();
+    if (!cache) {
+      const whole = extent.whole ? undefined : () => this.#wholeRun(inputs, extent.wanted);
+      checkKernelsUsed(this.bound.kernels, pass.rec.recorded, whole);
+    }
+    return logits;
+  }
 
-    const x = hooks.pass('hook_merged_embed', this.#forward.merged(rec, hooks, inputs));
-    const positions = cache?.length ? this.#forward.following(length, cache) : this.#forward.positions(inputs, cache);
-    const logits = this.#forward.decode(rec, hooks, x, positions, cache, { layers, stopAtHeads });
-    checkResultBytes(rec, options);
-    if (!cache) checkKernelsUsed(options.kernels, rec.recorded);
-    return { hooks, logits };
+  /** What a run would be that goes through all layers, with the same hook points of each. */
+  #wholeRun(inputs: readonly ModelInput[], wanted: readonly HookPoint[]): readonly Dispatch[] {
+    const kindOf = (name: string) => name.replace(/\.\d+\./, '.*.');
+    const kinds = new Set(['logits', ...wanted.map(({ name }) => kindOf(name))]);
+    const unlimited = this.with({ maxResultBytes: Number.POSITIVE_INFINITY });
+    return unlimited.recorded(inputs, { namesFilter: (name) => kinds.has(kindOf(name)) }).recorded;
   }
 }
 
@@ -320,20 +365,4 @@ function readNext(rec: Recorder, logits: Tensor, next: Tensor | undefined): Read
   const chosen = argmax(rec, { x: logits, label: 'next token' });
   rec.copy(chosen, next);
   return rec.read(chosen);
-}
-
-/** `hook_z` of every layer at one position of `batch` prompts, as a [layers, nHeads, dHead] array for each prompt. */
-export function splitHeadVectors(layers: ActivationCache, batch: number): Float32Array[] {
-  return Array.from({ length: batch }, (_, b) => {
-    const parts = [...layers.values()].map(({ data }) =>
-      data.subarray((b * data.length) / batch, ((b + 1) * data.length) / batch),
-    );
-    const vectors = new Float32Array(parts.reduce((total, part) => total + part.length, 0));
-    let at = 0;
-    for (const part of parts) {
-      vectors.set(part, at);
-      at += part.length;
-    }
-    return vectors;
-  });
 }

@@ -1,5 +1,8 @@
 import { InputError } from './errors.ts';
 
+/** What a model is bound to (`Model.with`), and no function takes. */
+const bound = ['edits', 'kernels', 'maxResultBytes', 'signal'];
+
 /**
  * Refuses options that a function does not have: a misspelt one must not look like one that does nothing.
  * @param where the function, for the message. @throws InputError naming the option and the one that it may be meant for.
@@ -8,9 +11,14 @@ export function checkOptions(options: object, known: readonly string[], where: s
   const plain = (name: string) => name.replaceAll('_', '').toLowerCase().replace(/s$/, '');
   for (const name of Object.keys(options)) {
     if (known.includes(name)) continue;
+    if (bound.includes(name))
+      throw new InputError(`${where}: no option ${name}; bind the model to it, model.with({ ${name} })`);
     const meant = known.find((other) => plain(other) === plain(name));
-    throw new InputError(
-      `${where}: no option ${name}; ${meant ? `did you mean ${meant}?` : `there are ${known.join(', ')}`}`,
-    );
+    const instead = meant
+      ? `did you mean ${meant}?`
+      : known.length
+        ? `there are ${known.join(', ')}`
+        : 'there are none';
+    throw new InputError(`${where}: no option ${name}; ${instead}`);
   }
 }

@@ -11,13 +11,14 @@ import { type GenerateOptions, generate, PromptRun } from './generation/generate
 import type { GenerationConfig } from './generation/generation-config.ts';
 import type { GenerationSettings } from './generation/generation-settings.ts';
 import { checkIsInput, imagesFirst, type ModelInput, type Visual } from './input.ts';
-import { type LoadedModel, type LoadModelOptions, loadModel } from './load-model.ts';
-import { type Model, splitHeadVectors } from './model.ts';
+import { type LoadModelOptions, loadModel } from './load-model.ts';
+import { Model, type ModelParts } from './model.ts';
 import { environmentOf, numericsVersion } from './numerics.ts';
 import { checkOptions } from './options.ts';
 import { contentParts } from './processor/content-parts.ts';
 import { Processor } from './processor/processor.ts';
-import type { Activation, ActivationCache, RunChanges, RunOptions } from './run/run.ts';
+import { type Bound, boundId } from './run/bound.ts';
+import { type Activation, splitHeadVectors } from './run/run.ts';
 
 /** What a prompt is made of before the processor has seen it. */
 export interface Prompt {
@@ -47,9 +48,10 @@ export interface Answer {
   readonly headVectors: Float32Array;
 }
 
-export interface HeadVectorOptions extends RunChanges {
+export interface HeadVectorOptions {
   /** The last layer to run; all by default. */
   readonly maxLayer?: number;
+  /** One more signal that ends it, beside those that the model is bound to. */
   readonly signal?: AbortSignal;
 }
 
@@ -58,10 +60,9 @@ interface GenerationChanges {
   readonly generationConfig?: Readonly<Record<string, unknown>>;
 }
 
-export interface AnswerOptions extends RunChanges, GenerationChanges {
+export interface AnswerOptions extends GenerationChanges {
   readonly maxNewTokens: number;
   readonly labels: readonly string[];
-  readonly signal?: AbortSignal;
 }
 
 export interface TextOptions
@@ -78,10 +79,9 @@ export interface TextOptions
 
 const defaultNewTokens = 256;
 
-const changeOptions = ['edits', 'kernels'] as const;
 const textOptions = [
-  ...['maxNewTokens', 'temperature', 'topP', 'topK', 'seed', 'generationConfig', 'signal', 'onToken'],
-  ...['namesFilter', 'onActivations', 'posSlice', 'maxResultBytes', ...changeOptions],
+  ...['maxNewTokens', 'temperature', 'topP', 'topK', 'seed', 'generationConfig', 'onToken'],
+  ...['namesFilter', 'onActivations', 'posSlice'],
 ];
 
 const promptFields = ['prompt', 'images', 'videos', 'source', 'imageNames', 'raw'];
@@ -102,14 +102,22 @@ function checkPrompt(prompt: Prompt): void {
       throw new InputError(`${name}: expected a list, [${name.slice(0, -1)}], got ${kindOf(prompt[name])}`);
 }
 
+/** What `VisionLanguageModel` is made of beside the model. */
+interface CheckpointParts extends ModelParts {
+  readonly processor: Processor;
+  readonly modelId: string;
+  readonly madeWith: MadeWith;
+  readonly generationConfig: GenerationConfig;
+  destroy(): void;
+}
+
 /**
  * A checkpoint ready to use: image files and text in; text, activations or head vectors out.
  * It is what SAVs need of a model (`HeadVectorSource`).
  */
-export class VisionLanguageModel {
-  readonly model: Model;
+export class VisionLanguageModel extends Model {
   readonly processor: Processor;
-  /** Ties features and classifiers to this checkpoint (src/checkpoint/model-id.ts). */
+  /** Ties features and classifiers to this checkpoint (src/checkpoint/model-id.ts) and to what the model is bound to. */
   readonly modelId: string;
   /** What head vectors depend on beside the weights: the processor's files, by name, and this code. */
   readonly madeWith: MadeWith;
@@ -117,17 +125,13 @@ export class VisionLanguageModel {
   readonly generationConfig: GenerationConfig;
   readonly #destroy: () => void;
 
-  private constructor(
-    { model, modelId, generationConfig, destroy }: LoadedModel,
-    processor: Processor,
-    madeWith: MadeWith,
-  ) {
-    this.model = model;
-    this.processor = processor;
-    this.modelId = modelId;
-    this.madeWith = madeWith;
-    this.generationConfig = generationConfig;
-    this.#destroy = destroy;
+  protected constructor(parts: CheckpointParts, bound?: Bound) {
+    super(parts, bound);
+    this.processor = parts.processor;
+    this.modelId = boundId(parts.modelId, this.bound);
+    this.madeWith = parts.madeWith;
+    this.generationConfig = parts.generationConfig;
+    this.#destroy = parts.destroy;
   }
 
   /**
@@ -157,8 +161,9 @@ export class VisionLanguageModel {
         loaded.destroy();
         dispose();
       };
+      const { config, weights } = loaded.model;
       const madeWith = { numerics: numericsVersion, files: recording.files };
-      return new VisionLanguageModel({ ...loaded, destroy }, processor, madeWith);
+      return new VisionLanguageModel({ ...loaded, gpu, config, weights, processor, madeWith, destroy });
     } catch (e) {
       dispose();
       throw e;
@@ -167,7 +172,7 @@ export class VisionLanguageModel {
 
   /** What last bits depend on: this adapter's kernels and the decoder of pictures (`HeadVectorSource`). */
   environment(): Promise<string> {
-    return environmentOf(this.model.gpu);
+    return environmentOf(this.gpu);
   }
 
   /** Ids that end a text. */
@@ -176,15 +181,15 @@ export class VisionLanguageModel {
   }
 
   get nLayers(): number {
-    return this.model.config.text.nLayers;
+    return this.config.text.nLayers;
   }
 
   get nHeads(): number {
-    return this.model.config.text.nHeads;
+    return this.config.text.nHeads;
   }
 
   get dHead(): number {
-    return this.model.config.text.dHead;
+    return this.config.text.dHead;
   }
 
   /** Decodes the pictures, wraps and tokenises the prompt. Throws where pictures and their marks do not match. */
@@ -235,11 +240,6 @@ export class VisionLanguageModel {
     return { frames: decoded, fps };
   }
 
-  /** See `Model.runWithCache`. */
-  runWithCache(input: ModelInput, options?: RunOptions): Promise<ActivationCache> {
-    return this.model.runWithCache(input, options);
-  }
-
   /**
    * What the tower is shown, as `capture` writes it: the crops or patches of all images, then of all videos, one after the
    * other, as in hooks of the tower.
@@ -269,7 +269,7 @@ export class VisionLanguageModel {
     const { generationConfig: changes, maxNewTokens, onToken, ...rest } = options;
     const { endTokens, settings, file } = this.#generation(changes);
     const decoder = this.processor.tokenizer.streamDecoder();
-    const ids = generate(this.model, input, {
+    const ids = generate(this, input, {
       ...rest,
       maxNewTokens: maxNewTokens ?? this.#newTokens(input, settings, file),
       endTokens,
@@ -295,7 +295,7 @@ export class VisionLanguageModel {
       throw new InputError(
         `${file}: max_length ${max_length}, and the prompt alone has ${inputIds.length} tokens: give maxNewTokens (--max-new-tokens)`,
       );
-    const left = Math.max(1, this.model.config.text.maxPositions - inputIds.length + 1);
+    const left = Math.max(1, this.config.text.maxPositions - inputIds.length + 1);
     const wanted =
       max_new_tokens ?? Math.min(defaultNewTokens, (max_length ?? Number.POSITIVE_INFINITY) - inputIds.length);
     return Math.min(wanted, left);
@@ -311,11 +311,9 @@ export class VisionLanguageModel {
     examples: readonly Prompt[],
     { signal, ...options }: HeadVectorOptions = {},
   ): Promise<Float32Array[]> {
-    checkOptions(options, ['maxLayer', ...changeOptions], 'headVectors');
-    return this.#byLength(examples, (inputs) => {
-      signal?.throwIfAborted();
-      return this.model.headVectors(inputs, options);
-    });
+    checkOptions(options, ['maxLayer'], 'headVectors');
+    const model = signal ? this.with({ signal }) : this;
+    return this.#byLength(examples, (inputs) => model.headVectorsAtEnd(inputs, options.maxLayer));
   }
 
   /**
@@ -326,9 +324,9 @@ export class VisionLanguageModel {
    */
   async answers(
     examples: readonly Prompt[],
-    { maxNewTokens, labels, signal, generationConfig, ...changes }: AnswerOptions,
+    { maxNewTokens, labels, generationConfig, ...others }: AnswerOptions,
   ): Promise<Answer[]> {
-    checkOptions(changes, changeOptions, 'answers');
+    checkOptions(others, [], 'answers');
     const { tokenizer } = this.processor;
     const { endTokens, settings } = this.#generation(generationConfig);
     const continuations = labels.map((label) => tokenizer.encode(label, { addSpecialTokens: false }));
@@ -337,19 +335,17 @@ export class VisionLanguageModel {
         continuations.map((ids) => ids.length),
         maxNewTokens,
       ) - 1;
-    const options = { ...changes, room, logits: true, namesFilter: 'blocks.*.attn.hook_z', posSlice: -1 };
+    const options = { room, logits: true, namesFilter: 'blocks.*.attn.hook_z', posSlice: -1 };
     return this.#byLength(examples, async (inputs) => {
-      signal?.throwIfAborted();
-      const run = await PromptRun.start(this.model, inputs, options);
+      const run = await PromptRun.start(this, inputs, options);
       try {
         const scores: number[][] = inputs.map(() => []); // [example][label]
         for (const ids of continuations) {
-          signal?.throwIfAborted();
           for (const [b, each] of (await run.logProbabilities(ids)).entries())
             scores[b].push(each.reduce((sum, x) => sum + x, 0) / each.length);
         }
         const texts: number[][] = inputs.map(() => []);
-        for await (const ids of run.generate({ maxNewTokens, endTokens, settings, temperature: 0, signal }))
+        for await (const ids of run.generate({ maxNewTokens, endTokens, settings, temperature: 0 }))
           for (const [b, id] of ids.entries()) if (id !== undefined) texts[b].push(id);
         const headVectors = splitHeadVectors(run.activations, inputs.length);
         return inputs.map((_, b) => ({
@@ -382,7 +378,7 @@ export class VisionLanguageModel {
       if (waiting < maxWaitingBytes && i < examples.length - 1) continue;
       for (const group of groups.values()) {
         const found: T[] = [];
-        for (const batch of this.model.batches(group.map((each) => each.input)))
+        for (const batch of this.batches(group.map((each) => each.input)))
           for (const one of await run(batch)) found.push(one);
         for (const [j, each] of group.entries()) results[each.i] = found[j];
       }
@@ -392,7 +388,7 @@ export class VisionLanguageModel {
     return results;
   }
 
-  /** Frees the weights. */
+  /** Frees the weights: of this model, and of all that `with` has made of it. */
   destroy(): void {
     this.#destroy();
   }

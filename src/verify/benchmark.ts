@@ -2,8 +2,15 @@ import { waitForGpu } from '#platform';
 import { GpuError, KernelError } from '../gpu/errors.ts';
 import type { Gpu } from '../gpu/gpu.ts';
 import { Profiler } from '../gpu/profiler.ts';
+import type { Replacement } from '../gpu/recorder.ts';
 import type { AttentionReference } from '../kernels/attention/reference.ts';
-import { type AttentionKernel, checkKernelNames, type Kernels, kernelsOf } from '../kernels/custom/kernels.ts';
+import {
+  type AttentionKernel,
+  checkKernelNames,
+  type Kernels,
+  kernelsOf,
+  replacementOf,
+} from '../kernels/custom/kernels.ts';
 import { attentionBenchmarks } from './benchmarks/attention.ts';
 import type { BenchmarkGroup, PreparedGroup, Run } from './benchmarks/group.ts';
 import { matmulBenchmarks } from './benchmarks/matmul.ts';
@@ -126,7 +133,7 @@ function kernelsFor({ op, mask }: BenchmarkGroup, kernels: Kernels): readonly At
 interface Candidate {
   readonly name: string;
   readonly run: Run;
-  readonly kernels: Kernels;
+  readonly replacement?: Replacement;
   readonly reference?: AttentionReference;
 }
 
@@ -136,15 +143,15 @@ function candidatesOf(
   prepared: PreparedGroup,
   theirs?: readonly AttentionKernel[],
 ): Candidate[] {
-  if (!theirs) return Object.entries(prepared.candidates).map(([name, run]) => ({ name, run, kernels: {} }));
+  if (!theirs) return Object.entries(prepared.candidates).map(([name, run]) => ({ name, run }));
   const { default: run } = prepared.candidates;
   const own = theirs.map((kernel) => ({
     name: kernel.name,
     run,
-    kernels: { [op!]: { ...kernel, labels: undefined } },
+    replacement: replacementOf({ [op!]: { ...kernel, labels: undefined } }),
     reference: kernel.reference,
   }));
-  return [{ name: 'default', run, kernels: {} }, ...own];
+  return [{ name: 'default', run }, ...own];
 }
 
 async function runGroup(
@@ -174,7 +181,7 @@ async function runGroup(
     const baselineName = theirs ? 'default' : prepared.baseline;
     const baseline = baselineName === undefined ? undefined : medians.get(baselineName);
     return entries.map(({ candidate, error, times }) => {
-      const recorder = gpu.record('cost', { kernels: candidate.kernels });
+      const recorder = gpu.record('cost', { replacement: candidate.replacement });
       candidate.run(recorder);
       const { flops, bytes, kernels } = recorder.work;
       const milliseconds = medians.get(candidate.name)!;
@@ -201,13 +208,13 @@ async function check(
   gpu: Gpu,
   group: BenchmarkGroup,
   prepared: PreparedGroup,
-  { name, run, kernels, reference }: Candidate,
+  { name, run, replacement, reference }: Candidate,
 ): Promise<number> {
   // Into memory of its own: a temporary may hold what the candidate before has left there, the right answer.
   const { dtype, shape } = run(gpu.record('shape'));
   const out = guarded(gpu, 'the output', dtype, shape);
   try {
-    const recorder = gpu.record(name, { kernels, bindToEnd: true });
+    const recorder = gpu.record(name, { replacement, bindToEnd: true });
     run(recorder, { out });
     const { content, ...written } = await runGuarded(recorder, out);
     const error = prepared.error(content, reference);
@@ -220,10 +227,10 @@ async function check(
 }
 
 /** Milliseconds of one run, from `repeats` of them in one submission. */
-async function time(gpu: Gpu, { run, kernels }: Candidate, repeats: number, clock: () => number): Promise<number> {
+async function time(gpu: Gpu, { run, replacement }: Candidate, repeats: number, clock: () => number): Promise<number> {
   // a software adapter works on the same clock as we do, and its timestamps are no better
   const profiler = gpu.capabilities.timestamps && !gpu.capabilities.software ? new Profiler(gpu) : undefined;
-  const recorder = gpu.record('benchmark', { profiler, kernels });
+  const recorder = gpu.record('benchmark', { profiler, replacement });
   for (let i = 0; i < repeats; i++) run(recorder);
   const start = clock();
   await recorder.submit();

@@ -1,7 +1,7 @@
 // Runs a problem and holds what came out against float64.
 import type { Gpu } from '../gpu/gpu.ts';
 import type { AttentionReference } from '../kernels/attention/reference.ts';
-import type { Kernels } from '../kernels/custom/kernels.ts';
+import { type Kernels, replacementOf } from '../kernels/custom/kernels.ts';
 import type { Expected, Problem } from '../kernels/problem.ts';
 import { type Guarded, guarded, runGuarded } from './guard.ts';
 import { nmse } from './nmse.ts';
@@ -21,7 +21,10 @@ export async function solve<Variant>(
 ): Promise<Solution> {
   const { variant, kernels, reference } = options;
   const bound = problem.exact ? 0 : (options.bound ?? 1e-7);
-  const rec = gpu.record(problem.name, { bindToEnd: true, kernels });
+  const rec = gpu.record(problem.name, {
+    bindToEnd: true,
+    replacement: kernels && replacementOf(kernels),
+  });
   const out = guarded(gpu, 'the output', problem.dtype ?? 'f32', problem.shape);
   if (problem.before) gpu.write(out, problem.before);
   try {

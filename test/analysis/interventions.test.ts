@@ -30,73 +30,74 @@ describe.each(analysed)('%s', (checkpoint) => {
     const { vlm, clean, corrupted, expected } = the();
     const done: number[] = [];
     const onProgress = (count: number) => done.push(count);
-    const zero = await ablateHeads(vlm.model, clean, target(), { onProgress });
+    const zero = await ablateHeads(vlm, clean, target(), { onProgress });
     expect(done.at(-1)).toBe(zero.heads.length + 1);
     expect(done.length).toBeGreaterThan(2);
     expect(relativeError(zero.values, expected('ablation/zero').data)).toBeLessThan(1e-4);
     expect(relativeError([zero.baseline], expected('patching/clean').data)).toBeLessThan(1e-4);
-    const means = await meanOutputs(vlm.model, [clean, corrupted]);
-    expect(await meanOutputs(vlm.model, [clean, corrupted], { maxBytes: 1 })).toEqual(means); // a layer at a time
-    const mean = await ablateHeads(vlm.model, clean, target(), { means });
+    const means = await meanOutputs(vlm, [clean, corrupted]);
+    expect(await meanOutputs(vlm, [clean, corrupted], { maxBytes: 1 })).toEqual(means); // a layer at a time
+    const mean = await ablateHeads(vlm, clean, target(), { means });
     expect(relativeError(mean.values, expected('ablation/mean').data)).toBeLessThan(1e-4);
   });
 
   it('ablates some heads at some positions', async () => {
     const { vlm, clean } = the();
     const heads = [{ layer: 1, head: 1 }];
-    const some = await ablateHeads(vlm.model, clean, target(), { heads, positions: -1 });
-    const edits = [ablate(vlm.model, heads[0], { positions: -1 })];
-    const cache = await vlm.runWithCache(clean, { namesFilter: 'logits', posSlice: -1, edits });
+    const some = await ablateHeads(vlm, clean, target(), { heads, positions: -1 });
+    const edits = [ablate(vlm, heads[0], { positions: -1 })];
+    const cache = await vlm.with({ edits }).runWithCache(clean, { namesFilter: 'logits', posSlice: -1 });
     expect(relativeError(some.values, [measure(cache.get('logits')!.data, target())])).toBeLessThan(1e-5);
   });
 
   it('analyses an edited model, the clean run and the means too', async () => {
     const { vlm, clean, corrupted } = the();
-    const edits = [ablate(vlm.model, { layer: 0, head: 1 })];
+    const edits = [ablate(vlm, { layer: 0, head: 1 })];
     const answer = async (input: ModelInput, more: Edit[] = []) => {
-      const options = { namesFilter: 'logits', posSlice: -1, edits: [...edits, ...more] };
-      return measure((await vlm.runWithCache(input, options)).get('logits')!.data, target());
+      const edited = vlm.with({ edits: [...edits, ...more] });
+      const cache = await edited.runWithCache(input, { namesFilter: 'logits', posSlice: -1 });
+      return measure(cache.get('logits')!.data, target());
     };
     const wanted = [await answer(clean), await answer(corrupted)];
     const one = { layer: 1, head: 0 };
-    const means = await meanOutputs(vlm.model, [clean], { edits });
-    const { dHead } = vlm.model.config.text;
+    const means = await meanOutputs(vlm.with({ edits }), [clean]);
+    const { dHead } = vlm.config.text;
     expect(means.subarray(dHead, 2 * dHead)).toEqual(new Float32Array(dHead)); // of head 0.1
-    const cut = await ablateHeads(vlm.model, clean, target(), { heads: [one], edits });
-    const more = await answer(clean, [ablate(vlm.model, one)]);
+    const cut = await ablateHeads(vlm.with({ edits }), clean, target(), { heads: [one] });
+    const more = await answer(clean, [ablate(vlm, one)]);
     expect(relativeError([cut.baseline, cut.values[0]], [wanted[0], more])).toBeLessThan(1e-5);
     const [layers, positions] = [[1], [-1]];
     const pair = { clean, corrupted };
-    const residual = await patchResidual(vlm.model, pair, target(), { layers, positions, edits });
+    const residual = await patchResidual(vlm.with({ edits }), pair, target(), { layers, positions });
     expect(relativeError([residual.clean, residual.corrupted], wanted)).toBeLessThan(1e-5);
     const at = 'blocks.1.hook_resid_pre';
-    const theirs = await vlm.runWithCache(clean, { namesFilter: at, posSlice: -1, edits });
+    const theirs = await vlm.with({ edits }).runWithCache(clean, { namesFilter: at, posSlice: -1 });
     const patched = await answer(corrupted, [{ at, positions: -1, set: theirs.get(at)!.data }]);
     expect(relativeError(residual.values, [patched])).toBeLessThan(1e-5);
-    const heads = await patchHeads(vlm.model, pair, target(), { edits });
+    const heads = await patchHeads(vlm.with({ edits }), pair, target());
     expect(relativeError([heads.clean, heads.corrupted], wanted)).toBeLessThan(1e-5);
     expect(heads.values[1]).toBeCloseTo(wanted[1], 5); // 0.1 is zero in both
-    const { baseline } = await knockOutImages(vlm.model, clean, target(), { edits });
+    const { baseline } = await knockOutImages(vlm.with({ edits }), clean, target());
     expect(relativeError([baseline], [wanted[0]])).toBeLessThan(1e-5);
   });
 
   it('sweeps head vectors', async () => {
     const { vlm, clean } = the();
-    const variations = [[], [ablate(vlm.model, { layer: 0, head: 1 })]];
-    const [plain, without] = await sweepHeadVectors(vlm.model, clean, variations);
-    const [wanted] = await vlm.model.headVectors([clean]);
+    const variations = [[], [ablate(vlm, { layer: 0, head: 1 })]];
+    const [plain, without] = await sweepHeadVectors(vlm, clean, variations);
+    const [wanted] = await vlm.headVectorsAtEnd([clean]);
     expect(relativeError(plain, wanted)).toBeLessThan(1e-4);
-    const [cut] = await vlm.model.headVectors([clean], { edits: variations[1] });
+    const [cut] = await vlm.with({ edits: variations[1] }).headVectorsAtEnd([clean]);
     expect(relativeError(without, cut)).toBeLessThan(1e-4);
-    const [edited] = await sweepHeadVectors(vlm.model, clean, [[]], { edits: variations[1] });
+    const [edited] = await sweepHeadVectors(vlm.with({ edits: variations[1] }), clean, [[]]);
     expect(relativeError(edited, cut)).toBeLessThan(1e-4);
     expect(relativeError(without, wanted)).toBeGreaterThan(1e-2);
   });
 
   it('patches the residual stream, layer by position', async () => {
     const { vlm, clean, corrupted, expected } = the();
-    const record = vi.spyOn(vlm.model.gpu, 'record');
-    const found = await patchResidual(vlm.model, { clean, corrupted }, target());
+    const record = vi.spyOn(vlm.gpu, 'record');
+    const found = await patchResidual(vlm, { clean, corrupted }, target());
     const runs = record.mock.results.map(({ value }) => value.recorded as Dispatch[]);
     record.mockRestore();
     const seen = runs.filter((dispatches) => dispatches.some(({ label }) => label.startsWith('vision.')));
@@ -106,47 +107,45 @@ describe.each(analysed)('%s', (checkpoint) => {
     expect(relativeError([found.corrupted], expected('patching/corrupted').data)).toBeLessThan(1e-4);
     const gap = found.clean - found.corrupted;
     expect(found.restored[3]).toBeCloseTo((found.values[3] - found.corrupted) / gap, 9);
-    const one = await patchResidual(vlm.model, { clean, corrupted }, target(), { layers: [1], positions: [-1] });
+    const one = await patchResidual(vlm, { clean, corrupted }, target(), { layers: [1], positions: [-1] });
     expect(one.values[0]).toBeCloseTo(found.values[2 * found.positions.length - 1], 4);
   });
 
   it('patches heads', async () => {
     const { vlm, clean, corrupted, expected } = the();
-    const found = await patchHeads(vlm.model, { clean, corrupted }, target());
+    const found = await patchHeads(vlm, { clean, corrupted }, target());
     expect(relativeError(found.values, expected('patching/heads').data)).toBeLessThan(1e-4);
-    const all = await patchHeads(vlm.model, { clean, corrupted }, target(), { position: 'all' });
+    const all = await patchHeads(vlm, { clean, corrupted }, target(), { position: 'all' });
     expect(relativeError(all.values, found.values)).toBeGreaterThan(1e-3); // earlier positions matter too
   });
 
   it('hides the picture from the last position and from all text', async () => {
     const { vlm, clean, expected } = the();
     for (const queries of ['last', 'text'] as const) {
-      const { windows, everywhere } = await knockOutImages(vlm.model, clean, target(), { queries });
+      const { windows, everywhere } = await knockOutImages(vlm, clean, target(), { queries });
       const values = [...windows.map(({ value }) => value), everywhere];
       expect(relativeError(values, expected(`knockout/${queries}`).data), queries).toBeLessThan(1e-4);
     }
-    const { nLayers } = vlm.model.config.text;
-    const { windows, everywhere } = await knockOutImages(vlm.model, clean, target(), { window: nLayers });
+    const { nLayers } = vlm.config.text;
+    const { windows, everywhere } = await knockOutImages(vlm, clean, target(), { window: nLayers });
     expect(windows).toEqual([{ start: 0, end: nLayers, value: expect.closeTo(everywhere, 5) }]);
   });
 
   it('refuses what cannot be compared', async () => {
     const { vlm, clean, corrupted } = the();
     const longer = { ...corrupted, inputIds: [...Array.from(corrupted.inputIds), 5] };
-    await expect(patchHeads(vlm.model, { clean, corrupted: longer }, target())).rejects.toThrow(/positions correspond/);
-    await expect(patchHeads(vlm.model, { clean, corrupted: clean }, target())).rejects.toThrow(/give the same/);
-    await expect(knockOutImages(vlm.model, { inputIds: [5, 6], visuals: [] }, target())).rejects.toThrow(/no images/);
-    await expect(knockOutImages(vlm.model, clean, target(), { window: 99 })).rejects.toThrow(
+    await expect(patchHeads(vlm, { clean, corrupted: longer }, target())).rejects.toThrow(/positions correspond/);
+    await expect(patchHeads(vlm, { clean, corrupted: clean }, target())).rejects.toThrow(/give the same/);
+    await expect(knockOutImages(vlm, { inputIds: [5, 6], visuals: [] }, target())).rejects.toThrow(/no images/);
+    await expect(knockOutImages(vlm, clean, target(), { window: 99 })).rejects.toThrow(
       /window 99: give a number of layers, from 1 to/,
     );
-    const { imageTokenId } = vlm.model.config.vision!;
+    const { imageTokenId } = vlm.config.vision!;
     const pictureLast = { ...clean, inputIds: [5, ...Array.from(clean.inputIds).filter((id) => id === imageTokenId)] };
-    await expect(knockOutImages(vlm.model, pictureLast, target(), { queries: 'text' })).rejects.toThrow(
-      /no text behind/,
-    );
+    await expect(knockOutImages(vlm, pictureLast, target(), { queries: 'text' })).rejects.toThrow(/no text behind/);
     const means = new Float32Array(7);
-    await expect(ablateHeads(vlm.model, clean, target(), { means })).rejects.toThrow(/means of 7 numbers/);
+    await expect(ablateHeads(vlm, clean, target(), { means })).rejects.toThrow(/means of 7 numbers/);
     const stopped = AbortSignal.abort(new Error('interrupted'));
-    await expect(ablateHeads(vlm.model, clean, target(), { signal: stopped })).rejects.toThrow('interrupted');
+    await expect(ablateHeads(vlm.with({ signal: stopped }), clean, target())).rejects.toThrow('interrupted');
   });
 });

@@ -2,7 +2,6 @@ import { expect, test } from 'vitest';
 import { openCheckpoint } from '../../src/checkpoint/checkpoint-files.ts';
 import { modelId, sampledRanges } from '../../src/checkpoint/model-id.ts';
 import { type StoredTensor, tensorOf, writeSafetensors } from '../../src/checkpoint/safetensors-writer.ts';
-import type { Kernels } from '../../src/kernels/custom/kernels.ts';
 import { MemoryFolder } from './memory-folder.ts';
 
 const config = { model_type: 'llava', text_config: { hidden_size: 2, layers: [1, 2] } };
@@ -51,23 +50,6 @@ test('differs with a weight, a dtype, a shape, a setting, the order of a list', 
     await id([norm(1, 2), head]),
   ];
   expect(new Set(others).size).toBe(others.length);
-});
-
-test('differs with kernels that stand in the place of ours', async () => {
-  const files = new MemoryFolder({ 'model.safetensors': writeSafetensors([norm(1, 2), head]) });
-  const withKernels = async (kernels: Kernels) => modelId(config, await openCheckpoint(files), kernels);
-  const mine = { name: 'mine.wgsl', wgsl: 'fn main() {}' };
-  const ids = [
-    await id([norm(1, 2), head]),
-    await withKernels({ add: mine }),
-    await withKernels({ rmsNorm: mine }),
-    await withKernels({ add: { ...mine, wgsl: 'fn main() { }' } }),
-    await withKernels({ add: { ...mine, wgsl: () => 'fn main() {}' } }),
-    await withKernels({ add: { ...mine, labels: 'blocks.3.*' } }),
-    await withKernels({ add: { ...mine, constants: { window: 4 } } }),
-  ];
-  expect(new Set(ids).size).toBe(ids.length);
-  expect(await withKernels({})).toBe(ids[0]);
 });
 
 test('large tensors are sampled from first to last byte, small ones read whole', () => {

@@ -221,26 +221,26 @@ describe('of a model changed by --edits', () => {
       ['lens', '--top', '3'],
       ({ rows }) => rows.flatMap(({ top }: LensRow) => top.map(({ logit }) => logit)),
       async (e) =>
-        (await logitLens(vlm.model, input, { k: 3, edits: e })).flatMap(({ top }) => top.map(({ logit }) => logit)),
+        (await logitLens(vlm.with({ edits: e }), input, { k: 3 })).flatMap(({ top }) => top.map(({ logit }) => logit)),
     ],
     [
       ['attention', '--heads', '2.*'],
       (found) => found.heads.map(({ share }: { share: number }) => share),
       async (e) => {
         const layer = Array.from({ length: 8 }, (_, head) => ({ layer: 2, head }));
-        return (await attentionMaps(vlm.model, input, { heads: layer, edits: e })).maps.map(({ share }) => share);
+        return (await attentionMaps(vlm.with({ edits: e }), input, { heads: layer })).maps.map(({ share }) => share);
       },
     ],
     [
       ['attention', '--rollout', 'decoder'],
       ({ values }) => values[0],
-      async (e) => (await decoderRollout(vlm.model, input, { edits: e })).values[0],
+      async (e) => (await decoderRollout(vlm.with({ edits: e }), input)).values[0],
     ],
     [
       ['attribute', ...targeted],
       (found) => [...found.heads, ...found.mlp],
       async (e) => {
-        const found = await attributeLogit(vlm.model, input, { ...target(), edits: e });
+        const found = await attributeLogit(vlm.with({ edits: e }), input, { ...target() });
         return [...found.heads, ...found.mlp];
       },
     ],
@@ -248,15 +248,15 @@ describe('of a model changed by --edits', () => {
       ['words', '--heads', '2.3', '--top', '4'],
       (found) => found.heads[0].promoted.map(({ value }: { value: number }) => value),
       async (e) => {
-        const outputs = await headOutputs(vlm.model, input, { heads: [{ layer: 2, head: 3 }], edits: e });
-        return (await headWords(vlm.model, outputs, { k: 4 }))[0].promoted.map(({ value }) => value);
+        const outputs = await headOutputs(vlm.with({ edits: e }), input, { heads: [{ layer: 2, head: 3 }] });
+        return (await headWords(vlm, outputs, { k: 4 }))[0].promoted.map(({ value }) => value);
       },
     ],
     [
       ['ablate', '--heads', '1.6', ...targeted],
       (found) => [found.baseline, found.heads[0].value],
       async (e) => {
-        const found = await ablateHeads(vlm.model, input, target(), { heads, edits: e });
+        const found = await ablateHeads(vlm.with({ edits: e }), input, target(), { heads });
         return [found.baseline, found.values[0]];
       },
     ],
@@ -265,7 +265,7 @@ describe('of a model changed by --edits', () => {
       (found) => [found.clean, found.corrupted, ...found.patches.map(({ value }: { value: number }) => value)],
       async (e) => {
         const pair = { clean: input, corrupted };
-        const found = await patchResidual(vlm.model, pair, target(), { positions: [-1], edits: e });
+        const found = await patchResidual(vlm.with({ edits: e }), pair, target(), { positions: [-1] });
         return [found.clean, found.corrupted, ...found.values];
       },
     ],
@@ -273,7 +273,7 @@ describe('of a model changed by --edits', () => {
       ['knockout', ...targeted],
       (found) => [found.baseline, found.everywhere],
       async (e) => {
-        const found = await knockOutImages(vlm.model, input, target(), { edits: e });
+        const found = await knockOutImages(vlm.with({ edits: e }), input, target());
         return [found.baseline, found.everywhere];
       },
     ],
@@ -297,7 +297,7 @@ describe('of a model changed by --edits', () => {
 
   it('measures what is likeliest then', async () => {
     const silent = join(folder, 'silent.json');
-    const add = Array.from({ length: vlm.model.config.text.vocabSize }, (_, id) => (id === purple() ? 100 : 0));
+    const add = Array.from({ length: vlm.config.text.vocabSize }, (_, id) => (id === purple() ? 100 : 0));
     await writeFile(silent, JSON.stringify([{ at: 'logits', add }]));
     expect(await result('knockout', ...asked, '--edits', silent)).toMatchObject({ token: '␣purple' });
   }, 60_000);

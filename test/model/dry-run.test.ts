@@ -35,11 +35,11 @@ it.each<[string, DType, Edit[]]>([
     const loaded = await loadTensors(gpu, checkpoint, weightSpecs(config), { visionLayers: 0 });
     expect(priceWeights(config, () => dtype).gpuBytes).toBe(loaded.bytes);
 
-    const real = new Model(gpu, config, modelWeights(config, loaded));
+    const real = new Model({ gpu, config, weights: modelWeights(config, loaded) });
     const dry = dryModel(config, dtype, gpu.capabilities);
     const cacheFor = (model: Model) => new KvCache(model.gpu, config.text, input.inputIds.length);
-    await real.step([input], { cache: cacheFor(real), edits });
-    expect(dry.recorded([input], { edits }, cacheFor(dry)).price()).toBe(gpu.pool.bytes);
+    await real.with({ edits }).step([input], { cache: cacheFor(real) });
+    expect(dry.with({ edits }).recorded([input], {}, cacheFor(dry)).price()).toBe(gpu.pool.bytes);
   } finally {
     gpu.dispose();
   }
@@ -51,8 +51,8 @@ it('results above 1 GiB are refused unless somebody asks for as much', async () 
   const model = dryModel(config, 'bf16');
   const pattern = { namesFilter: '*.hook_pattern' };
   const length = (bytes: number) => Math.floor(Math.sqrt(bytes / (4 * nLayers * nHeads)));
-  const run = (count: number, options = {}) =>
-    model.runWithCache({ inputIds: new Int32Array(count), visuals: [] }, { ...pattern, ...options });
+  const run = (count: number, bound = {}) =>
+    model.with(bound).runWithCache({ inputIds: new Int32Array(count), visuals: [] }, pattern);
   const most = length(2 ** 30);
   await expect(run(most + 1)).rejects.toThrow(/bytes, more than 1073741824: ask for fewer names/);
   const submitted = 'a dry run has no device';

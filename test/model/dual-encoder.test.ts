@@ -134,7 +134,7 @@ describe.each(dualNames)('%s', (checkpoint) => {
 
   it('runs with kernels of the user’s own, whose extras come from both towers', async () => {
     const namesFilter = ['*.attn.hook_entropy', '*.attn.hook_pattern'];
-    const { activations: cache } = await encoder.run({ images, texts }, { kernels: entropy, namesFilter });
+    const { activations: cache } = await encoder.with({ kernels: entropy }).run({ images, texts }, { namesFilter });
     const extras = [...cache.keys()].filter((name) => name.endsWith('hook_entropy'));
     expect(extras.sort()).toEqual(
       encoder.hookPoints
@@ -157,11 +157,11 @@ describe.each(dualNames)('%s', (checkpoint) => {
     }
     const files = pairs.images.map((file) => new Uint8Array(readFileSync(fixturePath(`images/${file}`))));
     const kernels = temperatureSoftmax(() => 20, '*');
-    const image = flat(await encoder.imageEmbeddings(files, { kernels }));
+    const image = flat(await encoder.with({ kernels }).imageEmbeddings(files));
     expect(relativeError(image, expected.get('image_embeds')!.data)).toBeGreaterThan(10 * tolerance);
-    const text = flat(await encoder.textEmbeddings(pairs.texts, { kernels }));
+    const text = flat(await encoder.with({ kernels }).textEmbeddings(pairs.texts));
     expect(relativeError(text, expected.get('text_embeds')!.data)).toBeGreaterThan(10 * tolerance);
-    await expect(encoder.run({ texts }, { kernels: temperatureSoftmax(() => 1, 'vision.*') })).rejects.toThrow(
+    await expect(encoder.with({ kernels: temperatureSoftmax(() => 1, 'vision.*') }).run({ texts })).rejects.toThrow(
       /^attention kernel temperature-softmax\.wgsl: took no place in this run: its labels are vision\.\*/,
     );
   });
@@ -185,8 +185,10 @@ describe.each(dualNames)('%s', (checkpoint) => {
     await expect(encoder.run({ images: [crops] })).rejects.toThrow('an image of 2 crops: a dual encoder sees one crop');
     await expect(encoder.run({ texts }, { namesFilter: 'vision.hook_embed' })).rejects.toThrow('vision inputs');
     const edits = [{ at: 'vision.blocks.*', scale: 2 }];
-    await expect(encoder.run({ texts }, { edits })).rejects.toThrow(/^vision\..* does not happen: there are no vision/);
-    await expect(encoder.run({ texts }, { namesFilter: '*', maxResultBytes: 1000 })).rejects.toThrow('bytes');
+    await expect(encoder.with({ edits }).run({ texts })).rejects.toThrow(
+      /^vision\..* does not happen: there are no vision/,
+    );
+    await expect(encoder.with({ maxResultBytes: 1000 }).run({ texts }, { namesFilter: '*' })).rejects.toThrow('bytes');
   });
 });
 

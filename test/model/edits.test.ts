@@ -2,6 +2,7 @@
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
 import type { Tensor } from '../../src/gpu/tensor.ts';
 import type { TextConfig } from '../../src/model/config/text.ts';
+import { InputError } from '../../src/model/errors.ts';
 import { generate, PromptRun } from '../../src/model/generation/generate.ts';
 import { type Edit, type EditPositions, firstPosition } from '../../src/model/interventions/edits.ts';
 import type { ActivationCache } from '../../src/model/run/run.ts';
@@ -25,7 +26,7 @@ describe.each([
   });
   afterAll(() => s?.loaded.destroy());
   const run = (edits: Edit[], namesFilter: string | string[] = 'logits', input = s.input) =>
-    s.loaded.model.runWithCache(input, { edits, namesFilter });
+    s.loaded.model.with({ edits }).runWithCache(input, { namesFilter });
 
   it('hooks leave the outputs alone, bit for bit', async () => {
     const plain = await run([], 'logits');
@@ -119,7 +120,7 @@ describe.each([
     expect(relativeError(data(found, out), wanted)).toBeLessThan(1e-5);
     expect(relativeError(data(found, out), data(plain, out))).toBeGreaterThan(1e-2);
     // Of a run that ends with these heads, at the last position
-    const ended = await s.loaded.model.runWithCache(s.input, { edits, namesFilter: result, posSlice: -1 });
+    const ended = await s.loaded.model.with({ edits }).runWithCache(s.input, { namesFilter: result, posSlice: -1 });
     expect(relativeError(data(ended, result), data(found, result).slice(-nHeads * dModel))).toBeLessThan(1e-5);
   });
 
@@ -180,7 +181,9 @@ describe.each([
     const heads = [nHeads - 1, 0];
     const set = new Float32Array(2 * dHead).fill(1, 0, dHead).fill(2, dHead);
     const z = data(
-      await s.loaded.model.runWithCache(s.input, { edits: [{ at, heads, set }], namesFilter: at, posSlice: -1 }),
+      await s.loaded.model
+        .with({ edits: [{ at, heads, set }] })
+        .runWithCache(s.input, { namesFilter: at, posSlice: -1 }),
       at,
     );
     expect([z[(nHeads - 1) * dHead], z[0]]).toEqual([1, 2]);
@@ -190,7 +193,8 @@ describe.each([
     const { model } = s.loaded;
     const { nLayers, nHeads, dHead } = model.config.text;
     const z = `blocks.${nLayers - 1}.attn.hook_z`;
-    const last = async (edits: Edit[]) => (await model.headVectors([s.input], { edits }))[0].slice(-nHeads * dHead);
+    const last = async (edits: Edit[]) =>
+      (await model.with({ edits }).headVectorsAtEnd([s.input]))[0].slice(-nHeads * dHead);
     expect(await last([{ at: z, positions: -1, set: 3 }])).toEqual(new Float32Array(nHeads * dHead).fill(3));
     expect(await last([{ at: z, positions: [0, -1], set: 3 }])).toEqual(await last([]));
   });
@@ -243,8 +247,8 @@ describe.each([
     const cut: Edit = { at: 'blocks.0.attn.hook_z', heads: [0], set: 0 };
     const ids = async (edits: Edit[]) => {
       const found: number[] = [];
-      const options = { maxNewTokens: 6, endTokens: new Set<number>(), edits };
-      for await (const id of generate(s.loaded.model, s.input, options)) found.push(id);
+      const options = { maxNewTokens: 6, endTokens: new Set<number>() };
+      for await (const id of generate(s.loaded.model.with({ edits }), s.input, options)) found.push(id);
       return found;
     };
     const everywhere: Edit[] = [
@@ -289,7 +293,7 @@ describe.each([
     const options = { namesFilter: ['logits', 'blocks.*.attn.hook_z', 'blocks.1.attn.hook_pattern'], posSlice: -1 };
     const together = await s.loaded.model.runVariations(s.input, variations, options);
     for (const [i, edits] of variations.entries()) {
-      const alone = await s.loaded.model.runWithCache(s.input, { ...options, edits });
+      const alone = await s.loaded.model.with({ edits }).runWithCache(s.input, options);
       expect([...together[i].keys()]).toEqual([...alone.keys()]);
       for (const [key, { data: wanted, shape }] of alone) {
         expect(together[i].get(key)!.shape, key).toEqual(shape);
@@ -303,10 +307,9 @@ describe.each([
       [[{ at: 'blocks.0.hook_resid_pre', scale: 2 }]],
       options,
     );
-    const alone = await s.loaded.model.runWithCache(s.input, {
-      ...options,
-      edits: [{ at: 'blocks.0.hook_resid_pre', scale: 2 }],
-    });
+    const alone = await s.loaded.model
+      .with({ edits: [{ at: 'blocks.0.hook_resid_pre', scale: 2 }] })
+      .runWithCache(s.input, options);
     expect(relativeError(data(first, 'logits'), data(alone, 'logits'))).toBeLessThan(1e-5);
   });
 
@@ -321,9 +324,9 @@ describe.each([
     ];
     const own: Edit[] = [{ at: 'blocks.0.attn.hook_z', heads: [0], positions: -3, add: 1 }];
     const options = { namesFilter: ['logits', 'blocks.*.attn.hook_z'], posSlice: -1 };
-    const together = await s.loaded.model.runVariations(s.input, [[], own], { ...options, edits });
+    const together = await s.loaded.model.with({ edits }).runVariations(s.input, [[], own], options);
     for (const [i, list] of [edits, [...edits, ...own]].entries()) {
-      const alone = await s.loaded.model.runWithCache(s.input, { ...options, edits: list });
+      const alone = await s.loaded.model.with({ edits: list }).runWithCache(s.input, options);
       for (const [key, { data: wanted }] of alone)
         expect(relativeError(data(together[i], key), wanted), `${i} ${key}`).toBeLessThan(1e-5);
     }
@@ -378,7 +381,7 @@ describe.each([
     const options = { namesFilter: '*', posSlice: [-2] as const };
     const together = await model.runVariations(s.input, variations, options);
     for (const [i, edits] of variations.entries()) {
-      const alone = await model.runWithCache(s.input, { ...options, edits });
+      const alone = await model.with({ edits }).runWithCache(s.input, options);
       expect([...together[i].keys()], `${i}`).toEqual([...alone.keys()]);
       for (const [name, { data: wanted, shape }] of alone) {
         expect(together[i].get(name)!.shape, name).toEqual(shape);
@@ -388,18 +391,18 @@ describe.each([
     const late = { namesFilter: 'blocks.*', posSlice: -1 };
     const { resultBytes } = model.price(s.input, late);
     const two = [[], []];
-    const fits = { ...late, maxResultBytes: resultBytes };
-    await expect(model.runVariations(s.input, two, fits)).rejects.toThrow(
+    const fits = model.with({ maxResultBytes: resultBytes });
+    await expect(fits.runVariations(s.input, two, late)).rejects.toThrow(
       `the activations of 2 variations take ${2 * resultBytes} bytes, more than ${resultBytes}: take them one by one with eachVariation`,
     );
     let count = 0;
-    for await (const cache of model.eachVariation(s.input, two, fits)) count += cache.size;
+    for await (const cache of fits.eachVariation(s.input, two, late)) count += cache.size;
     expect(count).toBe(
       2 * together[0].size - 2 * [...together[0].keys()].filter((n) => !n.startsWith('blocks.')).length,
     );
-    const less = { ...late, maxResultBytes: resultBytes - 1 };
-    await expect(model.eachVariation(s.input, two, less).next()).rejects.toThrow('bytes, more than');
-    await expect(model.runOnGpu(s.input, less)).rejects.toThrow('bytes, more than');
+    const less = model.with({ maxResultBytes: resultBytes - 1 });
+    await expect(less.eachVariation(s.input, two, late).next()).rejects.toThrow('bytes, more than');
+    await expect(less.runOnGpu(s.input, late)).rejects.toThrow('bytes, more than');
   });
 
   it('runs variations that change what comes before the decoder, too, each apart', async () => {
@@ -416,10 +419,10 @@ describe.each([
     const variations = [[], ...early.filter((edits) => edits.every(happens)), []];
     const options = { namesFilter: 'logits', posSlice: -1 };
     const edits: Edit[] = [{ at: 'blocks.0.hook_mlp_out', scale: 0.9 }];
-    const together = await s.loaded.model.runVariations(s.input, variations, { ...options, edits });
+    const together = await s.loaded.model.with({ edits }).runVariations(s.input, variations, options);
     const plain = data(together[0], 'logits');
     for (const [i, own] of variations.entries()) {
-      const alone = await s.loaded.model.runWithCache(s.input, { ...options, edits: [...edits, ...own] });
+      const alone = await s.loaded.model.with({ edits: [...edits, ...own] }).runWithCache(s.input, options);
       expect(relativeError(data(together[i], 'logits'), data(alone, 'logits')), `${i}`).toBeLessThan(1e-5);
       if (own.length) expect(relativeError(data(alone, 'logits'), plain), `${i}`).toBeGreaterThan(1e-4);
     }
@@ -441,7 +444,7 @@ describe.each([
     expect(model.price(s.input, options).resultBytes).toBe(bytes);
     // Nothing that nobody asked for is launched; an edit is one dispatch.
     const launches = (edits: Edit[], namesFilter: string[] = ['logits']) =>
-      model.price(s.input, { edits, namesFilter }).dispatches;
+      model.with({ edits }).price(s.input, { namesFilter }).dispatches;
     expect(launches([], ['logits', 'blocks.0.attn.hook_z', 'blocks.0.hook_resid_pre'])).toBe(launches([]));
     expect(launches([{ at: 'blocks.0.attn.hook_z', set: 0 }])).toBe(launches([]) + 1);
     expect(launches([{ at: 'blocks.0.ln1.hook_scale', scale: 2 }])).toBe(launches([]) + 2); // and the scale
@@ -497,9 +500,13 @@ describe('edits that mean nothing are refused', () => {
     [{ at: 'blocks.0.attn.hook_z', positions: null, set: 0 } as unknown as Edit, /positions are a number, \[start\]/],
     [{ at: 'blocks.0.attn.hook_pattern', keys: {}, set: 0 } as unknown as Edit, /keys are a number, \[start\]/],
   ])('%j', async (edit, message) => {
-    await expect(s.loaded.model.runWithCache(s.input, { edits: [edit], namesFilter: 'logits' })).rejects.toThrow(
-      message,
-    );
+    const run = async () => s.loaded.model.with({ edits: [edit] }).runWithCache(s.input, { namesFilter: 'logits' });
+    await expect(run()).rejects.toThrow(message);
+  });
+
+  it('when the model is bound to them, where no input is needed to see it', () => {
+    for (const edit of [{ at: 'blocks.0.attn.hook_zz', set: 0 }, { at: 'logits' }, { at: 'logits', scale: Number.NaN }])
+      expect(() => s.loaded.model.with({ edits: [edit] }), edit.at).toThrow(InputError);
   });
 
   it('but not those of what follows the prompt where it is generated', async () => {
@@ -510,7 +517,8 @@ describe('edits that mean nothing are refused', () => {
     wanted[7] = wanted[vocabSize + 9] = 1;
     const edits = [{ at: 'logits', positions: [first, first + 2] as const, set: wanted }];
     const ids: number[] = [];
-    for await (const id of generate(model, s.input, { edits, maxNewTokens: 3, endTokens: new Set() })) ids.push(id);
+    for await (const id of generate(model.with({ edits }), s.input, { maxNewTokens: 3, endTokens: new Set() }))
+      ids.push(id);
     expect(ids.slice(1)).toEqual([7, 9]);
   });
 
@@ -520,20 +528,20 @@ describe('edits that mean nothing are refused', () => {
     for (const at of ['vision.blocks.0.attn.hook_z', 'projector.*']) {
       const edits: Edit[] = [{ at, set: 0 }];
       const message = `edit of ${at}: it does not happen, the prompt has no images`;
-      await expect(model.runWithCache(text, { edits, namesFilter: 'logits' })).rejects.toThrow(message);
+      await expect(model.with({ edits }).runWithCache(text, { namesFilter: 'logits' })).rejects.toThrow(message);
       await expect(model.runVariations(text, [[], edits], { namesFilter: 'logits' })).rejects.toThrow(message);
-      await expect(model.runVariations(text, [[]], { edits, namesFilter: 'logits' })).rejects.toThrow(message);
+      await expect(model.with({ edits }).runVariations(text, [[]], { namesFilter: 'logits' })).rejects.toThrow(message);
       // The picture is behind what these tokens follow.
-      const run = await PromptRun.start(model, [s.input], { room: 2, logits: true, edits });
+      const run = await PromptRun.start(model.with({ edits }), [s.input], { room: 2, logits: true });
       expect((await run.logProbabilities([7, 9]))[0]).toHaveLength(2);
       run.destroy();
     }
-    await model.runWithCache(text, { edits: [{ at: '*.attn.hook_z', scale: 1 }], namesFilter: 'logits' });
+    await model.with({ edits: [{ at: '*.attn.hook_z', scale: 1 }] }).runWithCache(text, { namesFilter: 'logits' });
   });
 
   it('a list that is none', async () => {
     const edits = { at: 'logits', set: 0 } as unknown as Edit[];
-    await expect(s.loaded.model.runWithCache(s.input, { edits, namesFilter: 'logits' })).rejects.toThrow(/iterable/);
+    expect(() => s.loaded.model.with({ edits })).toThrow('edits are a list, [{ at, … }]');
   });
 
   it('before anything runs, in the last of many variations', async () => {
@@ -554,7 +562,7 @@ describe('edits that mean nothing are refused', () => {
     const z = 'blocks.2.attn.hook_z';
     const late: Edit = { at: 'blocks.0.hook_resid_pre', positions: -2, scale: 2 };
     const [whole] = await model.runVariations(s.input, [[late]], { namesFilter: z });
-    const alone = await model.runWithCache(s.input, { namesFilter: z, edits: [late] });
+    const alone = await model.with({ edits: [late] }).runWithCache(s.input, { namesFilter: z });
     expect(whole.get(z)!.shape).toEqual(alone.get(z)!.shape);
     expect(relativeError(data(whole, z), data(alone, z))).toBeLessThan(1e-5);
 
@@ -567,11 +575,11 @@ describe('edits that mean nothing are refused', () => {
     // Each begins earlier or later than the one before it: some join a batch, some begin another.
     const mixed = [scaled(1), [late], [], scaled(2)];
     for (const [i, found] of (await model.runVariations(s.input, mixed, options)).entries()) {
-      const one = await model.runWithCache(s.input, { ...options, edits: mixed[i] });
+      const one = await model.with({ edits: mixed[i] }).runWithCache(s.input, options);
       expect(relativeError(data(found, z), data(one, z)), `mixed ${i}`).toBeLessThan(1e-5);
     }
     for (const i of [1, 63, 64, 65]) {
-      const one = await model.runWithCache(s.input, { ...options, edits: scaled(i) });
+      const one = await model.with({ edits: scaled(i) }).runWithCache(s.input, options);
       expect(relativeError(data(together[i], z), data(one, z)), `${i}`).toBeLessThan(1e-5);
     }
     expect(relativeError(data(together[65], z), data(together[64], z))).toBeGreaterThan(1e-4);
@@ -580,7 +588,7 @@ describe('edits that mean nothing are refused', () => {
   it('patches one picture’s features into another’s run', async () => {
     const theirs = await s.loaded.model.runWithCache(s.other, { namesFilter: ['projector.hook_out', 'logits'] });
     const edits: Edit[] = [{ at: 'projector.hook_out', set: theirs.get('projector.hook_out')!.data }];
-    const patched = await s.loaded.model.runWithCache(s.input, { namesFilter: 'logits', edits });
+    const patched = await s.loaded.model.with({ edits }).runWithCache(s.input, { namesFilter: 'logits' });
     expect(bits(patched.get('logits')!.data)).toEqual(bits(theirs.get('logits')!.data));
   });
 });

@@ -29,9 +29,13 @@ beforeAll(async () => {
 });
 afterAll(() => model?.destroy());
 
-async function collect(x: ModelInput, options: Partial<Parameters<typeof generate>[2]> = {}): Promise<number[]> {
+async function collect(
+  x: ModelInput,
+  options: Partial<Parameters<typeof generate>[2]> = {},
+  of = model,
+): Promise<number[]> {
   const ids: number[] = [];
-  for await (const id of generate(model.model, x, { maxNewTokens: 8, endTokens: never, ...options })) ids.push(id);
+  for await (const id of generate(of, x, { maxNewTokens: 8, endTokens: never, ...options })) ids.push(id);
   return ids;
 }
 
@@ -70,15 +74,15 @@ describe('generate', () => {
 
   it('refuses activations above the limit, of the prompt and of each step', async () => {
     const { length } = input.inputIds;
-    const { nHeads } = model.model.config.text;
+    const { nHeads } = model.config.text;
     const last = { namesFilter: 'blocks.0.attn.hook_pattern', posSlice: -1, onActivations: () => {} };
     const tooLarge = /activations asked for take \d+ bytes, more than/;
-    await expect(collect(input, { ...last, maxResultBytes: 4 * nHeads * length - 1 })).rejects.toThrow(tooLarge);
+    await expect(collect(input, last, model.with({ maxResultBytes: 4 * nHeads * length - 1 }))).rejects.toThrow(
+      tooLarge,
+    );
     const one: number[] = [];
-    const generated = generate(model.model, input, {
-      ...{ maxNewTokens: 3, endTokens: never, maxResultBytes: 4 * nHeads * length },
-      ...last,
-    });
+    const limited = model.with({ maxResultBytes: 4 * nHeads * length });
+    const generated = generate(limited, input, { maxNewTokens: 3, endTokens: never, ...last });
     const all = async () => {
       for await (const id of generated) one.push(id);
     };
@@ -90,10 +94,9 @@ describe('generate', () => {
     const abort = new AbortController();
     const ids: number[] = [];
     const run = async () => {
-      for await (const id of generate(model.model, input, {
+      for await (const id of generate(model.with({ signal: abort.signal }), input, {
         maxNewTokens: 8,
         endTokens: never,
-        signal: abort.signal,
       })) {
         ids.push(id);
         if (ids.length === 3) abort.abort(new Error('enough'));
@@ -129,8 +132,8 @@ describe('PromptRun', () => {
   it('refuses prompts that its cache has no room for, or of other numbers than it has sequences', async () => {
     const { length } = input.inputIds;
     const step = async (positions: number, batch: number) => {
-      const cache = new KvCache(gpu(), model.model.config.text, positions, batch);
-      await model.model.step([input], { cache }).finally(() => cache.destroy());
+      const cache = new KvCache(gpu(), model.config.text, positions, batch);
+      await model.step([input], { cache }).finally(() => cache.destroy());
     };
     await expect(step(length - 1, 1)).rejects.toThrow(`${length} positions do not fit the cache of ${length - 1}`);
     await expect(step(length, 2)).rejects.toThrow('1 inputs for a cache of 2 sequences');
@@ -140,7 +143,7 @@ describe('PromptRun', () => {
   it('continues several prompts in lock-step as each one alone', async () => {
     const alone = [await collect(input), await collect(other), await collect(input)];
     expect(alone[0]).not.toEqual(alone[1]);
-    const run = await PromptRun.start(model.model, [input, other, input], { room: 7, logits: false });
+    const run = await PromptRun.start(model, [input, other, input], { room: 7, logits: false });
     const together: number[][] = [[], [], []];
     for await (const ids of run.generate({ maxNewTokens: 8, endTokens: never }))
       for (const [b, id] of ids.entries()) together[b].push(id!);
@@ -151,7 +154,7 @@ describe('PromptRun', () => {
   it('ends each text by itself', async () => {
     const [first, second] = [await collect(input), await collect(other)];
     const end = first.find((id) => !second.includes(id))!;
-    const run = await PromptRun.start(model.model, [input, other], { room: 7, logits: true });
+    const run = await PromptRun.start(model, [input, other], { room: 7, logits: true });
     const together: (number | undefined)[][] = [];
     for await (const ids of run.generate({ maxNewTokens: 8, endTokens: new Set([end]) })) together.push(ids);
     run.destroy();
@@ -165,14 +168,14 @@ describe('PromptRun', () => {
     [', with edits', steered],
   ])('scores continuations as the logits of the whole text do, and can go on afterwards%s', async (_, edits) => {
     const tokens = [40, 7, 123];
-    const { vocabSize } = model.model.config.text;
+    const { vocabSize } = model.config.text;
     const expectedScores: number[][] = [];
     for (const x of [input, other]) {
       const inputIds = [...Array.from(x.inputIds), ...tokens];
       const posSlice = [-tokens.length - 1, -1] as const;
-      const { data } = (await model.runWithCache({ ...x, inputIds }, { namesFilter: 'logits', posSlice, edits })).get(
-        'logits',
-      )!;
+      const { data } = (
+        await model.with({ edits }).runWithCache({ ...x, inputIds }, { namesFilter: 'logits', posSlice })
+      ).get('logits')!;
       expectedScores.push(
         tokens.map((id, i) => {
           const row = data.subarray(i * vocabSize, (i + 1) * vocabSize);
@@ -180,14 +183,14 @@ describe('PromptRun', () => {
         }),
       );
     }
-    const run = await PromptRun.start(model.model, [input, other], { room: 7, logits: true, edits });
+    const run = await PromptRun.start(model.with({ edits }), [input, other], { room: 7, logits: true });
     const scores = await run.logProbabilities(tokens);
     expect(relativeError(scores.flat(), expectedScores.flat())).toBeLessThan(1e-5);
     expect(await run.logProbabilities(tokens.slice(0, 1))).toEqual(scores.map((row) => row.slice(0, 1)));
     const after: number[] = [];
     for await (const [id] of run.generate({ maxNewTokens: 8, endTokens: never })) after.push(id!);
     run.destroy();
-    expect(after).toEqual(await collect(input, { edits }));
+    expect(after).toEqual(await collect(input, {}, model.with({ edits })));
   });
 });
 

@@ -108,7 +108,7 @@ describe('the file of a checkpoint', () => {
     };
     await use(model, async () => {
       expect(await read(plain)).toBe(4);
-      expect(await read(banned)).toBe(4 * model.model.config.text.vocabSize);
+      expect(await read(banned)).toBe(4 * model.config.text.vocabSize);
     });
   });
 

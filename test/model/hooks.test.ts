@@ -121,7 +121,7 @@ describe('runWithCache', () => {
   });
 
   it('runs no further than what is asked for needs', () => {
-    const dispatches = (namesFilter: string) => model.model.price(input, { namesFilter, posSlice: -1 }).dispatches;
+    const dispatches = (namesFilter: string) => model.price(input, { namesFilter, posSlice: -1 }).dispatches;
     const inOrder = ['hook_merged_embed', 'blocks.0.attn.hook_z', 'blocks.0.hook_resid_post', 'blocks.1.attn.hook_z'];
     const prices = inOrder.map(dispatches);
     expect(prices.toSorted((a, b) => a - b)).toEqual(prices);
@@ -131,7 +131,7 @@ describe('runWithCache', () => {
   });
 
   it('refuses results above the limit, with the price', async () => {
-    await expect(model.runWithCache(input, { namesFilter: '*', maxResultBytes: 1000 })).rejects.toThrow(
+    await expect(model.with({ maxResultBytes: 1000 }).runWithCache(input, { namesFilter: '*' })).rejects.toThrow(
       /take \d+ bytes, more than 1000/,
     );
   });
@@ -151,11 +151,11 @@ describe('runWithCache', () => {
   });
 });
 
-describe('headVectors', () => {
+describe('headVectorsAtEnd', () => {
   it('equals hook_z at the last position of each input, in a batch and alone', async () => {
     const other = negative;
-    const batch = await model.model.headVectors([input, other, input]);
-    const alone = await model.model.headVectors([other]);
+    const batch = await model.headVectorsAtEnd([input, other, input]);
+    const alone = await model.headVectorsAtEnd([other]);
     const { nLayers, nHeads, dHead } = config.text;
     const width = nHeads * dHead;
     for (let l = 0; l < nLayers; l++) {
@@ -193,7 +193,7 @@ describe('headVectors', () => {
     const sizes = (numbers: number, each: ModelInput) => {
       const gpu = { capabilities: { maxStorageBufferBindingSize: 4 * numbers } } as Gpu;
       const inputs = new Array<ModelInput>(24).fill(each);
-      return new Model(gpu, config, {} as ModelWeights).batches(inputs).map((batch) => batch.length);
+      return new Model({ gpu, config, weights: {} as ModelWeights }).batches(inputs).map((batch) => batch.length);
     };
     const textOnly: ModelInput = { inputIds: new Array(length).fill(5), visuals: [] };
     expect(sizes(12 * decoder, textOnly)).toEqual([12, 12]);
@@ -204,12 +204,12 @@ describe('headVectors', () => {
   });
 
   it('runs no deeper than maxLayer', async () => {
-    const [all] = await model.model.headVectors([input]);
-    const [first] = await model.model.headVectors([input], { maxLayer: 0 });
+    const [all] = await model.headVectorsAtEnd([input]);
+    const [first] = await model.headVectorsAtEnd([input], 0);
     expect(first.length).toBe(config.text.nHeads * config.text.dHead);
     expect(relativeError(first, all.subarray(0, first.length))).toBeLessThan(1e-6);
     for (const maxLayer of [-1, 0.5, config.text.nLayers])
-      await expect(model.model.headVectors([input], { maxLayer })).rejects.toThrow(
+      await expect(model.headVectorsAtEnd([input], maxLayer)).rejects.toThrow(
         `maxLayer ${maxLayer}: this model has layers 0 to ${config.text.nLayers - 1}`,
       );
   });

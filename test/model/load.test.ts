@@ -58,14 +58,14 @@ it('loads the checkpoint of the package by name, and returns every hook where no
     const input = await model.input({ prompt: 'Which colour?' });
     const cache = await model.runWithCache(input, { posSlice: -1 });
     expect([...cache.keys()]).toEqual(
-      model.model.hookPoints.map(({ name }) => name).filter((n) => !/^(vision|projector)\./.test(n)),
+      model.hookPoints.map(({ name }) => name).filter((n) => !/^(vision|projector)\./.test(n)),
     );
     const first = await model.runWithCache(input, { posSlice: -1, stopAtLayer: 1 });
     expect(first.has('blocks.0.hook_resid_post') && !first.has('blocks.1.hook_resid_pre')).toBe(true);
     await expect(model.runWithCache(input, { names_filter: 'logits' } as object)).rejects.toThrow(
       'runWithCache: no option names_filter; did you mean namesFilter?',
     );
-    await expect(model.runWithCache(input, { maxResultBytes: 1000 })).rejects.toThrow(
+    await expect(model.with({ maxResultBytes: 1000 }).runWithCache(input)).rejects.toThrow(
       /more than 1000: ask for fewer names/,
     );
     await expect(model.runWithCache(input, { namesFilter: /hook_z/ } as object)).rejects.toThrow(

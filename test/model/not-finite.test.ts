@@ -80,15 +80,15 @@ describe.each<[string, RegExp, number, string]>([
       expect((error as Error).message).toMatch(message);
     }
     for (const run of [
-      () => logitLens(model.model, input),
-      () => attributeLogit(model.model, input, { token: 5 }),
-      () => attentionMaps(model.model, input, { heads: allHeads(model.model.config.text) }),
-      () => decoderRollout(model.model, input),
-      () => headOutputs(model.model, input, { heads: allHeads(model.model.config.text) }),
-      () => meanOutputs(model.model, [input]),
-      () => ablateHeads(model.model, input, { token: 5 }, { heads: [{ layer: 1, head: 0 }] }),
-      () => knockOutImages(model.model, input, { token: 5 }),
-      () => sweepHeadVectors(model.model, input, [[]]),
+      () => logitLens(model, input),
+      () => attributeLogit(model, input, { token: 5 }),
+      () => attentionMaps(model, input, { heads: allHeads(model.config.text) }),
+      () => decoderRollout(model, input),
+      () => headOutputs(model, input, { heads: allHeads(model.config.text) }),
+      () => meanOutputs(model, [input]),
+      () => ablateHeads(model, input, { token: 5 }, { heads: [{ layer: 1, head: 0 }] }),
+      () => knockOutImages(model, input, { token: 5 }),
+      () => sweepHeadVectors(model, input, [[]]),
     ])
       await expect(run(), String(run)).rejects.toThrow(message);
     // Who reads activations by name may want to see them.
@@ -100,10 +100,10 @@ describe.each<[string, RegExp, number, string]>([
 it('a model without a damaged weight is not run twice', async () => {
   const model = await VisionLanguageModel.load(await openFolder(fixturePath('checkpoints/llava-f32')), { gpu: gpu() });
   let runs = 0;
-  const { runWithCache } = model.model;
-  model.model.runWithCache = (...given) => {
+  const { runWithCache } = model;
+  model.runWithCache = (...given) => {
     runs++;
-    return runWithCache.apply(model.model, given);
+    return runWithCache.apply(model, given);
   };
   await model.headVectors(example);
   for await (const _piece of model.generate(await model.input(example), { maxNewTokens: 3 }));

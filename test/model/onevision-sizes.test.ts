@@ -44,9 +44,9 @@ it.each(Object.entries(inputs))("a picture of %s equals HF's: ids, logits, greed
   const [height, width] = expected.size;
   const input = model.processor.prepare({ prompt, images: [picture(width, height)] });
   expect(Array.from(input.inputIds)).toEqual(expected.ids);
-  const cache = await model.model.runWithCache(input, { namesFilter: 'logits', posSlice: -1 });
+  const cache = await model.runWithCache(input, { namesFilter: 'logits', posSlice: -1 });
   expect(relativeError(cache.get('logits')!.data, Float32Array.from(expected.logits))).toBeLessThan(1e-4);
   const ids: number[] = [];
-  for await (const id of generate(model.model, input, { maxNewTokens: 6, endTokens: model.endTokens })) ids.push(id);
+  for await (const id of generate(model, input, { maxNewTokens: 6, endTokens: model.endTokens })) ids.push(id);
   expect(ids).toEqual(expected.greedy.filter((id) => !model.endTokens.has(id)));
 });

@@ -129,7 +129,7 @@ describe('patches in the tower', () => {
     const [embed, stream] = names.map((name) => cache.get(name)!);
     const width = embed.shape[1];
     const row = ({ data }: typeof embed, i: number) => Array.from(data.subarray(i * width, (i + 1) * width));
-    const [grid] = model.model.config.vision!.patchGrids(input.visuals)[0].slice(0, 1);
+    const [grid] = model.config.vision!.patchGrids(input.visuals)[0].slice(0, 1);
     const [, high, wide] = (input.visuals[0] as Required<Visual>).grid;
     expect([grid.rows, grid.columns]).toEqual([high, wide]);
     // The processor's order: squares of 2 x 2 patches row by row, in each the patches row by row.

@@ -29,7 +29,8 @@ describe.each([
   afterAll(() => s?.loaded.destroy());
   const [scores, pattern, v, z] = ['attn_scores', 'pattern', 'v', 'z'].map((h) => `vision.blocks.0.attn.hook_${h}`);
   const out = 'projector.hook_out';
-  const run = (edits: Edit[], namesFilter: string[]) => s.loaded.model.runWithCache(s.input, { edits, namesFilter });
+  const run = (edits: Edit[], namesFilter: string[]) =>
+    s.loaded.model.with({ edits }).runWithCache(s.input, { namesFilter });
 
   it('has attention of edited scores', async () => {
     const plain = await run([], [scores, pattern, v, out]);
@@ -122,7 +123,7 @@ describe.each(['families/clip-f32', 'families/siglip-f32'])('%s', (checkpoint) =
   });
   afterAll(() => encoder?.destroy());
   const run = async (edits: Edit[], namesFilter: string[] = [], of = input) => {
-    const { imageEmbeddings, textEmbeddings, activations } = await encoder.run(of, { edits, namesFilter });
+    const { imageEmbeddings, textEmbeddings, activations } = await encoder.with({ edits }).run(of, { namesFilter });
     const flat = (rows: Float32Array[]) => Float32Array.from(rows.flatMap((row) => [...row]));
     return { vision: flat(imageEmbeddings), text: flat(textEmbeddings), activations };
   };

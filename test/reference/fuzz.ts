@@ -38,7 +38,7 @@ async function generative(vlm: VisionLanguageModel, entry: Entry, values: Map<st
   const last = values.get('last_logits')!.data;
   errors.push(['logits', relativeError(cache.get('logits')!.data.subarray(-last.length), last)]);
   const ids: number[] = [];
-  for await (const id of generate(vlm.model, input, { maxNewTokens: 16, endTokens: vlm.endTokens })) ids.push(id);
+  for await (const id of generate(vlm, input, { maxNewTokens: 16, endTokens: vlm.endTokens })) ids.push(id);
   const wanted = entry.generated_ids.slice(0, vlm.endTokens.has(entry.generated_ids.at(-1)!) ? -1 : undefined);
   // Where two logits are that near, either may win.
   if (entry.min_margin > tolerance) errors.push(['greedy ids', differ(ids, wanted)]);

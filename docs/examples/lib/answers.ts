@@ -30,8 +30,8 @@ export function wordId({ processor }: VisionLanguageModel, word: string): number
 }
 
 /** Where in the prompt the picture's 36 patches begin; they stand together, row by row. */
-export const firstPatch = ({ model }: VisionLanguageModel, { inputIds }: ModelInput): number =>
-  Array.from(inputIds).indexOf(model.config.vision!.imageTokenId);
+export const firstPatch = ({ config }: VisionLanguageModel, { inputIds }: ModelInput): number =>
+  Array.from(inputIds).indexOf(config.vision!.imageTokenId);
 
 /** The likeliest token. */
 export function likeliest({ data }: Activation): number {

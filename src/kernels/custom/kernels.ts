@@ -1,7 +1,8 @@
 import { globMatcher } from '../../base/glob.ts';
 import { type Dispatch, read, readWrite, type Workgroups } from '../../gpu/dispatch.ts';
 import { KernelError } from '../../gpu/errors.ts';
-import type { DType, Tensor } from '../../gpu/tensor.ts';
+import type { Recorder, Replacement } from '../../gpu/recorder.ts';
+import type { Tensor } from '../../gpu/tensor.ts';
 import type { AttentionReference } from '../attention/reference.ts';
 import { CustomSource } from './source.ts';
 
@@ -154,26 +155,29 @@ export function checkKernelNames(kernels: Kernels): void {
 }
 
 /**
- * @param kernels given for one run.
+ * @param recorded what a run has recorded.
+ * @param whole what it would have recorded, had it not ended at an early layer: a kernel of the layers behind is none too many.
  * @throws KernelError for one that took no dispatch's place: a misspelt label must not look like a kernel that changes nothing.
  */
-export function checkKernelsUsed(kernels: Kernels | undefined, recorded: readonly Dispatch[]): void {
-  if (!kernels) return;
+export function checkKernelsUsed(
+  kernels: Kernels,
+  recorded: readonly Dispatch[],
+  whole?: () => readonly Dispatch[],
+): void {
   const used = new Set(recorded.map(({ source }) => (source instanceof CustomSource ? source.kernel : undefined)));
   for (const op of Object.keys(kernels)) {
     const unused = kernelsOf(kernels, op).find((kernel) => !used.has(kernel));
     if (!unused) continue;
+    if (whole) {
+      checkKernelsUsed(kernels, whole());
+      return;
+    }
     const place = recorded.findLast(({ kernel }) => opOf(kernel) === op);
     const why = place
       ? `its labels are ${[unused.labels ?? '*'].flat().join(', ')}, those of the run like ${place.label}`
       : `the run has no ${op}`;
     throw new KernelError(`${op} kernel ${unused.name}`, `took no place in this run: ${why}`);
   }
-}
-
-interface Tensors {
-  temp(label: string, dtype: DType, shape: readonly number[]): Tensor;
-  input(label: string, dtype: DType, shape: readonly number[], data: BufferSource): Tensor;
 }
 
 const sources = new WeakMap<CustomKernel, CustomSource[]>();
@@ -193,12 +197,27 @@ function sourceOf(op: string, kernel: CustomKernel, text: string, contract: stri
   return source;
 }
 
-/** The dispatch with the user's kernel in place of ours, and the tensors of its extras. */
-export function replaceDispatch(
-  rec: Tensors,
+/**
+ * The custom kernels as a recorder takes them: `gpu.record('mine', { replacement: replacementOf(kernels) })`.
+ * @throws KernelError as `checkKernelNames`
+ */
+export function replacementOf(kernels: Kernels): Replacement {
+  checkKernelNames(kernels);
+  return {
+    replaces: (ours) => kernelFor(kernels, ours) !== undefined,
+    replace: (rec, ours) => {
+      const kernel = kernelFor(kernels, ours);
+      return kernel && replaceDispatch(rec, ours, kernel);
+    },
+  };
+}
+
+/** The dispatch with the custom kernel in the place of ours, and the tensors of its extras. */
+function replaceDispatch(
+  rec: Recorder,
   ours: Dispatch,
   kernel: AttentionKernel,
-): { dispatch: Dispatch; extras?: ReadonlyMap<string, Tensor> } {
+): { dispatch: Dispatch; extras: ReadonlyMap<string, Tensor> } {
   const op = opOf(ours.kernel);
   const title = `${op} kernel ${kernel.name}`;
   const { mask } = ours.sizes ?? {};

@@ -5,6 +5,7 @@ import type { ModelInput } from '../input.ts';
 import { resolvePosSlice } from '../interventions/positions.ts';
 import { KvCache } from '../layers/kv-cache.ts';
 import type { Model, StepResult } from '../model.ts';
+import { throwIfAborted } from '../run/bound.ts';
 import { indexOfNotFinite } from '../run/not-finite.ts';
 import type { ActivationCache, RunOptions } from '../run/run.ts';
 import { type GenerationSettings, type SamplingOptions, withSampling } from './generation-settings.ts';
@@ -19,24 +20,20 @@ export interface ContinueOptions extends SamplingOptions {
   readonly settings?: GenerationSettings;
   /** Of the draws: the same seed gives the same text. */
   readonly seed?: number;
-  readonly signal?: AbortSignal;
   /** Hook points to return of each generated token's step. */
   readonly namesFilter?: RunOptions['namesFilter'];
   /** Receives them, and the position in the sequence that the step read. */
   readonly onActivations?: (activations: ActivationCache, position: number) => void;
 }
 
-/** What holds for the prompt and for every step after it, each by itself. */
-type Throughout = Pick<RunOptions, 'edits' | 'kernels' | 'maxResultBytes'>;
+export interface GenerateOptions extends ContinueOptions, Pick<RunOptions, 'posSlice'> {}
 
-export interface GenerateOptions extends ContinueOptions, Throughout, Pick<RunOptions, 'posSlice'> {}
-
-export interface PromptOptions extends Throughout, Pick<RunOptions, 'namesFilter' | 'posSlice'> {
+export interface PromptOptions extends Pick<RunOptions, 'namesFilter' | 'posSlice'> {
   /** Positions to keep room for after the prompt. */
   readonly room: number;
   /**
    * Bring the logits of what comes next to the host, for sampling, for what generation_config.json makes of them
-   * (`needsLogits`), and for scoring. Plain greedy text needs them not.
+   * (`needsLogits`), and for scoring. Not needed for greedy decoding.
    */
   readonly logits: boolean;
 }
@@ -63,16 +60,15 @@ function processorsOf(
 
 /**
  * Generates token ids one by one, greedily or by sampling, as `settings` ask for. `onActivations` receives the prompt's activations first (as
- * `posSlice` cuts them, with the first position of those), then each step's; `edits` apply to all of them.
- * @throws InputError when prompt and new tokens exceed the model's positions, or activations `maxResultBytes`; the signal's
- * reason when aborted.
+ * `posSlice` cuts them, with the first position of those), then each step's. What the model is bound to holds for the prompt and for
+ * every step after it, `maxResultBytes` for each by itself.
+ * @throws InputError when prompt and new tokens exceed the model's positions, or activations `maxResultBytes`; the reason of a
+ * signal that the model is bound to, when it is aborted.
  */
 export async function* generate(model: Model, input: ModelInput, options: GenerateOptions): AsyncGenerator<number> {
-  options.signal?.throwIfAborted();
   const logits = needsLogits(model, input, options);
-  const { maxNewTokens, namesFilter, posSlice, edits, kernels, maxResultBytes } = options;
-  const asked = { namesFilter, posSlice, edits, kernels, maxResultBytes };
-  const prompt = await PromptRun.start(model, [input], { ...asked, room: maxNewTokens - 1, logits });
+  const { maxNewTokens, namesFilter, posSlice } = options;
+  const prompt = await PromptRun.start(model, [input], { namesFilter, posSlice, room: maxNewTokens - 1, logits });
   try {
     if (namesFilter)
       options.onActivations?.(prompt.activations, resolvePosSlice(posSlice, input.inputIds.length).start);
@@ -96,23 +92,14 @@ export class PromptRun {
   readonly #length: number;
   readonly #inputs: readonly ModelInput[];
   readonly #first: StepResult;
-  readonly #throughout: Throughout;
 
-  private constructor(
-    model: Model,
-    inputs: readonly ModelInput[],
-    cache: KvCache,
-    tokens: Tensor,
-    first: StepResult,
-    throughout: Throughout,
-  ) {
+  private constructor(model: Model, inputs: readonly ModelInput[], cache: KvCache, tokens: Tensor, first: StepResult) {
     this.#model = model;
     this.#inputs = inputs;
     this.#cache = cache;
     this.#tokens = tokens;
     this.#length = cache.length;
     this.#first = first;
-    this.#throughout = throughout;
     this.batch = cache.batch;
     this.activations = first.activations;
   }
@@ -120,8 +107,7 @@ export class PromptRun {
   /** Runs the prompts, with a cache sized for them and `room` more positions. @throws InputError when that is too long. */
   static async start(model: Model, inputs: readonly ModelInput[], options: PromptOptions): Promise<PromptRun> {
     const { maxPositions } = model.config.text;
-    const { room, namesFilter, posSlice, edits, kernels, maxResultBytes } = options;
-    const throughout = { edits, kernels, maxResultBytes };
+    const { room, namesFilter, posSlice } = options;
     const length = inputs[0]?.inputIds.length ?? 0;
     if (!(Number.isInteger(room) && room >= 0))
       throw new InputError(`room for ${room} positions: give a whole number (maxNewTokens is at least 1)`);
@@ -133,8 +119,8 @@ export class PromptRun {
     const tokens = model.gpu.tensor('tokens', 'u32', [cache.batch]);
     try {
       const next = options.logits ? undefined : tokens;
-      const first = await model.step(inputs, { ...throughout, cache, next, namesFilter, posSlice });
-      return new PromptRun(model, inputs, cache, tokens, first, throughout);
+      const first = await model.step(inputs, { cache, next, namesFilter, posSlice });
+      return new PromptRun(model, inputs, cache, tokens, first);
     } catch (e) {
       cache.destroy();
       model.gpu.destroy(tokens);
@@ -150,7 +136,7 @@ export class PromptRun {
    * @throws InputError when that is so and the prompt was started without its logits; ConfigError for settings that do not fit.
    */
   async *generate(options: ContinueOptions): AsyncGenerator<(number | undefined)[]> {
-    const { maxNewTokens, endTokens, signal, namesFilter, onActivations } = options;
+    const { maxNewTokens, endTokens, namesFilter, onActivations } = options;
     const settings = withSampling(options.settings ?? {}, options);
     const texts = this.#inputs.map(({ inputIds }) => ({
       ids: Array.from(inputIds),
@@ -166,7 +152,7 @@ export class PromptRun {
     const ended = new Array<boolean>(this.batch).fill(false);
     let { logits, next } = this.#first;
     for (let i = 1; ; i++) {
-      signal?.throwIfAborted();
+      throwIfAborted(this.#model.bound);
       const bad = next?.findIndex((id) => id >= notFiniteFlag) ?? this.#rows(logits!).findIndex(hasNoLargest);
       if (bad >= 0) throw await this.#notFinite(bad, texts[bad].ids);
       const ids =
@@ -183,11 +169,10 @@ export class PromptRun {
       if (ended.every(Boolean)) return;
       yield Array.from(ids, (id, b) => (ended[b] ? undefined : id));
       if (i === maxNewTokens) return;
-      signal?.throwIfAborted();
+      throwIfAborted(this.#model.bound);
       if (!next) this.#model.gpu.write(this.#tokens, ids as Uint32Array<ArrayBuffer>);
       const position = this.#cache.length;
       const step = await this.#model.stepFrom(this.#tokens, {
-        ...this.#throughout,
         cache: this.#cache,
         next: onHost ? undefined : this.#tokens,
         namesFilter,
@@ -208,9 +193,9 @@ export class PromptRun {
     if (tokens.length === 1) return scores;
     this.#cache.length = this.#length;
     const inputs = scores.map(() => ({ inputIds: Array.from(tokens).slice(0, -1), visuals: [] }));
-    const { edits, kernels } = this.#throughout;
-    const options = { cache: this.#cache, next: this.#tokens, namesFilter: 'logits', edits, kernels };
-    const { activations } = await this.#model.step(inputs, options);
+    const options = { cache: this.#cache, next: this.#tokens, namesFilter: 'logits' };
+    const unlimited = this.#model.with({ maxResultBytes: Number.POSITIVE_INFINITY }); // nobody asked for these
+    const { activations } = await unlimited.step(inputs, options);
     const rows = this.#rows(activations.get('logits')!.data); // [batch * (tokens - 1)][vocab]
     for (const [b, score] of scores.entries())
       for (let i = 1; i < tokens.length; i++)
@@ -220,7 +205,7 @@ export class PromptRun {
 
   #notFinite(index: number, inputIds: ArrayLike<number>): Promise<Error> {
     const { visuals } = this.#inputs[index];
-    return this.#model.notFinite('the logits', { inputIds, visuals }, this.#throughout);
+    return this.#model.notFinite('the logits', { inputIds, visuals });
   }
 
   #rows(logits: Float32Array): Float32Array[] {

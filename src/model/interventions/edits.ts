@@ -36,7 +36,7 @@ export interface Edit {
   readonly set?: number | Float32Array;
 }
 
-/** What somebody means by an edit for one sequence of a batch alone. */
+/** An edit restricted to one sequence of a batch. */
 export interface PlannedEdit extends Edit {
   readonly sequence?: number;
 }
@@ -45,33 +45,25 @@ export interface PlannedEdit extends Edit {
 export interface RowPlaces {
   readonly sequence: (row: number) => number;
   readonly position: (row: number) => number;
-  /** Of a tower, how many rows there are: what negative positions count from, in place of the prompt's end. */
-  readonly count?: number;
+  /** Of the prompt's positions, or of a tower's rows. */
+  readonly extent: Extent;
 }
 
-/** What positions may be. */
-interface Extent {
+/** What positions of an edit may be. */
+export interface Extent {
+  /** Negative positions count from here; of a prompt, in generated steps too. */
   readonly length: number;
-  /** What `length` counts, for errors. */
-  readonly unit: string;
-  /** Generation goes on behind it. */
+  readonly of: 'prompt' | 'tower';
+  /** Positions may lie behind it: generation goes on there. */
   readonly grows: boolean;
 }
 
-/** The edits of a run, by hook point. */
+/** Edits by hook point: the one place where they are checked. */
 export class EditPlan {
   readonly #byName = new Map<string, PlannedEdit[]>();
-  /** Tokens of the prompt: what negative positions count from, in generated steps too. Towers alone have none. */
-  readonly #promptLength: number;
-  readonly #generates: boolean;
 
-  /**
-   * @param generates positions may lie behind the prompt.
-   * @throws InputError for names that are none, and for edits that say nothing or too much.
-   */
-  constructor(points: readonly HookPoint[], edits: readonly PlannedEdit[], promptLength = 0, generates = false) {
-    this.#promptLength = promptLength;
-    this.#generates = generates;
+  /** @throws InputError for names that are none, and for edits that say nothing or too much. */
+  constructor(points: readonly HookPoint[], edits: readonly PlannedEdit[]) {
     for (const each of edits) {
       checkEdit(each);
       for (const { name } of selectHooks(points, each.at)) {
@@ -88,27 +80,16 @@ export class EditPlan {
 
   /** @param tensor [rows, …] */
   apply(rec: Recorder, name: string, tensor: Tensor, places: RowPlaces): Tensor {
-    const positions = this.#extent(places.count, 'rows');
     let x = tensor;
-    for (const each of this.#byName.get(name) ?? []) x = applyRows(rec, each, name, x, places, positions);
+    for (const each of this.#byName.get(name) ?? []) x = applyRows(rec, each, name, x, places);
     return x;
   }
 
   /** @param tensor [sequences * heads, queries, keys] @param places of the queries. */
   applySquare(rec: Recorder, name: string, tensor: Tensor, sequences: number, places: RowPlaces): Tensor {
-    const extents = {
-      positions: this.#extent(places.count, 'rows'),
-      keys: this.#extent(places.count && tensor.shape[2], 'keys'),
-    };
     let x = tensor;
-    for (const each of this.#byName.get(name) ?? []) x = applyMatrix(rec, each, name, x, sequences, places, extents);
+    for (const each of this.#byName.get(name) ?? []) x = applyMatrix(rec, each, name, x, sequences, places);
     return x;
-  }
-
-  #extent(count: number | undefined, unit: string): Extent {
-    if (count === undefined)
-      return { length: this.#promptLength, unit: 'positions of this input', grows: this.#generates };
-    return { length: count, unit, grows: false };
   }
 }
 
@@ -150,8 +131,7 @@ function applyRows(
   each: PlannedEdit,
   name: string,
   x: Tensor,
-  { sequence, position }: RowPlaces,
-  positions: Extent,
+  { sequence, position, extent }: RowPlaces,
 ): Tensor {
   if (each.keys) throw new InputError(`edit of ${name}: keys are of hook_attn_scores and hook_pattern alone`);
   const [count, ...rest] = x.shape;
@@ -162,7 +142,7 @@ function applyRows(
   const values = each.set ?? each.add;
   const unit = elementCount(rest) / heads;
   const given = typeof values === 'object' ? expand(values, name, chosen, heads, unit) : undefined;
-  const index = ordinals(name, each.positions, positions, given?.rows ?? 1);
+  const index = ordinals(name, each.positions, extent, given?.rows ?? 1);
   const rows = Uint32Array.from({ length: count }, (_, row) => {
     if (each.sequence !== undefined && each.sequence !== sequence(row)) return keptRow;
     const ordinal = index(position(row));
@@ -191,16 +171,15 @@ function applyMatrix(
   name: string,
   x: Tensor,
   sequences: number,
-  { sequence, position }: RowPlaces,
-  extents: { readonly positions: Extent; readonly keys: Extent },
+  { sequence, position, extent }: RowPlaces,
 ): Tensor {
   const [matrices, queries, keys] = x.shape;
   const heads = matrices / sequences;
   if (typeof (each.set ?? each.add) === 'object')
     throw new InputError(`edit of ${name}: give a number; a matrix of queries and keys takes no vectors`);
   const chosen = new Set(chosenHeads(each, name, heads));
-  const query = ordinals(name, each.positions, extents.positions, 1);
-  const key = ordinals(name, each.keys, extents.keys, 1);
+  const query = ordinals(name, each.positions, extent, 1);
+  const key = ordinals(name, each.keys, extent.of === 'tower' ? { ...extent, length: keys } : extent, 1, 'keys');
   const rows = Uint32Array.from({ length: matrices * queries }, (_, row) => {
     const matrix = Math.floor(row / queries);
     const place = Math.floor(matrix / heads) * queries + (row % queries); // among all sequences' queries
@@ -261,15 +240,18 @@ const isList = (positions: EditPositions | undefined): positions is { readonly a
 /**
  * Which of an edit's positions a position is, or undefined.
  * @param rows vectors that come with the edit: with several, the positions must be as many.
+ * @param inTower what positions of a tower count, for errors.
  * @throws InputError for positions that the prompt or the tower does not have, or are not as many as the vectors.
  */
 function ordinals(
   name: string,
   positions: EditPositions | undefined,
-  { length, unit, grows }: Extent,
+  { length, of, grows }: Extent,
   rows: number,
+  inTower = 'rows',
 ): (position: number) => number | undefined {
   const end = grows ? Number.POSITIVE_INFINITY : length;
+  const unit = of === 'tower' ? inTower : 'positions of this input';
   const absolute = (n: number, last = end - 1): number => {
     const at = n < 0 ? n + length : n;
     if (!(Number.isInteger(n) && at >= 0 && at <= last))

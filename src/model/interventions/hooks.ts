@@ -2,12 +2,12 @@ import { greatest } from '../../base/extremes.ts';
 import type { Readback, Recorder } from '../../gpu/recorder.ts';
 import { elementCount, reshape, rows, type Tensor } from '../../gpu/tensor.ts';
 import { gatherRows } from '../../kernels/elementwise/elementwise.ts';
-import type { EditPlan, RowPlaces } from './edits.ts';
+import type { EditPlan, Extent, RowPlaces } from './edits.ts';
 import type { PositionRange } from './positions.ts';
 
 /**
- * Where activations pass: a block offers each one under its name, and goes on with what it is given back. The language
- * model's are read at some positions, a tower's as a whole.
+ * A block calls this at each hook point and goes on with the tensor that it returns, which may be edited. The language
+ * model's activations are read at some positions, a tower's as a whole.
  */
 export interface Site {
   /** Whether one of these names was asked for. */
@@ -37,7 +37,11 @@ export interface HookRequest {
   readonly batch?: number;
   /** The position of each sequence's first row: behind what the cache holds. */
   readonly start?: number;
-  readonly edits?: EditPlan;
+  readonly edits: EditPlan;
+  /** Tokens of the prompt, where `length` rows are not it. */
+  readonly promptLength?: number;
+  /** The run is part of a generation, whose edits may be of what follows the prompt. */
+  readonly generates?: boolean;
   /** Leave results in GPU tensors instead of reading them back. */
   readonly keep?: (name: string, shape: readonly number[]) => Tensor;
 }
@@ -48,7 +52,7 @@ export type Result = { readonly shape: readonly number[] } & (
 );
 
 /**
- * Collects what a run was asked for and changes what was to be changed. Nothing that nobody asked for costs anything.
+ * Hooks for one run: schedules read-backs, applies edits. What nobody asked for costs nothing.
  *
  * It is the site of the language model, whose tensors hold `batch` sequences of `length` rows each; tensors that a narrowed
  * last layer computed for the wanted positions alone say so.
@@ -75,7 +79,7 @@ export class Hooks implements Site {
   }
 
   edits(...names: string[]): boolean {
-    return names.some((name) => this.#request.edits?.has(name));
+    return names.some((name) => this.#request.edits.has(name));
   }
 
   touches(...names: string[]): boolean {
@@ -93,6 +97,12 @@ export class Hooks implements Site {
 
   get firstRow(): number {
     return this.range.start;
+  }
+
+  /** Of the prompt. */
+  get extent(): Extent {
+    const { length, promptLength = length, generates = false } = this.#request;
+    return { length: promptLength, of: 'prompt', grows: generates };
   }
 
   pass(name: string, tensor: Tensor, narrowed = false): Tensor {
@@ -115,13 +125,15 @@ export class Hooks implements Site {
   /** A site for each sequence's last row, which is edited as all others but read by nobody: what generation goes on from. */
   get last(): Site {
     const { length } = this.#request;
-    const places = { sequence: (row: number) => row, position: () => this.#start + length - 1 };
+    const { extent } = this;
+    const places = { sequence: (row: number) => row, position: () => this.#start + length - 1, extent };
     return new WholeSite(this, { places, silent: true });
   }
 
   /** The site of a tower: `leading` are its tensors' first dimensions in place of their rows, such as [crops, patches]. */
   whole(leading: readonly number[]): Site {
-    const places = { sequence: () => 0, position: (row: number) => row, count: elementCount(leading) };
+    const extent = { length: elementCount(leading), of: 'tower', grows: false } as const;
+    const places = { sequence: () => 0, position: (row: number) => row, extent };
     return new WholeSite(this, { places, leading });
   }
 
@@ -163,15 +175,16 @@ export class Hooks implements Site {
     return {
       sequence: (row) => Math.floor(row / perSequence),
       position: (row) => first + (row % perSequence),
+      extent: this.extent,
     };
   }
 
   edit(name: string, tensor: Tensor, places: RowPlaces): Tensor {
-    return this.#request.edits?.apply(this.#rec, name, tensor, places) ?? tensor;
+    return this.#request.edits.apply(this.#rec, name, tensor, places);
   }
 
   editSquare(name: string, tensor: Tensor, sequences: number, places: RowPlaces): Tensor {
-    return this.#request.edits?.applySquare(this.#rec, name, tensor, sequences, places) ?? tensor;
+    return this.#request.edits.applySquare(this.#rec, name, tensor, sequences, places);
   }
 
   /** Keeps a tensor under a name, in its own shape: brings it home, or leaves a copy on the GPU. */

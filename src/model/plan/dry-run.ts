@@ -33,7 +33,7 @@ export function dryModel(config: Architecture, dtypeOf: DType | DTypeOf, like?: 
     },
     vector: (name, [rows, ...rest], { of } = { index: 0, of: 1 }) => gpu.tensor(name, 'f32', [rows / of, ...rest]),
   };
-  return new Model(gpu, config, modelWeights(config, source));
+  return new Model({ gpu, config, weights: modelWeights(config, source) });
 }
 
 /**

@@ -1,22 +1,14 @@
 import { greatest } from '../../base/extremes.ts';
 import type { Recorder } from '../../gpu/recorder.ts';
 import { rows, type Tensor } from '../../gpu/tensor.ts';
-import type { Kernels } from '../../kernels/custom/kernels.ts';
 import { gatherRows } from '../../kernels/elementwise/elementwise.ts';
 import { embedding } from '../../kernels/embedding/embedding.ts';
 import { keepText, splice } from '../../kernels/splice/splice.ts';
 import { InputError } from '../errors.ts';
 import type { Architecture, VisualEncoder, VisualRows } from '../families/family.ts';
 import { imagesFirst, type ModelInput, type Visual } from '../input.ts';
-import { EditPlan } from '../interventions/edits.ts';
-import { withExtras } from '../interventions/extra-hooks.ts';
-import {
-  type HookPoint,
-  hookPoints,
-  isOfVisuals,
-  type NamesFilter,
-  selectHooks,
-} from '../interventions/hook-points.ts';
+import type { Edit } from '../interventions/edits.ts';
+import { type HookPoint, hookPoints, isOfVisuals, selectHooks } from '../interventions/hook-points.ts';
 import type { Hooks } from '../interventions/hooks.ts';
 import { decoder, unembed } from '../layers/decoder.ts';
 import type { KvCache } from '../layers/kv-cache.ts';
@@ -35,6 +27,29 @@ export const modelWeights = ({ text, vision }: Architecture, source: WeightSourc
   decoder: decoderWeights(text, source),
 });
 
+/** A run of the decoder. */
+interface DecodeRun extends Pick<Extent, 'layers' | 'stopAtHeads'> {
+  /** Merged embeddings, [batch * length, dModel], not edited yet. */
+  readonly embeddings: Tensor;
+  /** Rotary positions of all rows, [axes][batch * length]. */
+  readonly positions: readonly ArrayLike<number>[];
+  readonly cache?: KvCache;
+  /** A generation goes on from the last position. */
+  readonly generates?: boolean;
+}
+
+/** How far a run goes. */
+export interface Extent {
+  /** The hook points to return. */
+  readonly wanted: readonly HookPoint[];
+  /** Decoder blocks to run. */
+  readonly layers: number;
+  /** Stop in the last of them at its head outputs. */
+  readonly stopAtHeads: boolean;
+  /** Nothing of the model is left out. */
+  readonly whole: boolean;
+}
+
 const headsAlone = /\.(hook_resid_pre|ln1\.\w+|attn\.\w+)$/;
 
 /**
@@ -48,14 +63,11 @@ export class Forward {
   readonly hookPoints: readonly HookPoint[];
   readonly #frequencies: Float32Array;
   readonly #axisOf: Uint8Array | undefined;
-  readonly #kernels: Kernels | undefined;
 
-  /** @param kernels in whose places those of a run stand (`RunOptions.kernels`). */
-  constructor(config: Architecture, weights: ModelWeights, kernels: Kernels | undefined) {
+  constructor(config: Architecture, weights: ModelWeights) {
     this.config = config;
     this.weights = weights;
     this.hookPoints = hookPoints(config);
-    this.#kernels = kernels;
     const { rope, dHead, mropeSections } = config.text;
     this.#frequencies = inverseFrequencies(rope, dHead);
     this.#axisOf = mropeSections && mropeAxes(mropeSections);
@@ -131,54 +143,41 @@ export class Forward {
     return embedding(rec, { ids, weight: this.weights.decoder.embed, label: 'embed_tokens' });
   }
 
-  decode(
-    rec: Recorder,
-    hooks: Hooks,
-    x: Tensor,
-    positions: readonly ArrayLike<number>[],
-    cache: KvCache | undefined,
-    extent: { layers: number; stopAtHeads: boolean },
-  ): Tensor | undefined {
-    const out = this.decoder(rec, hooks, x, positions, cache, extent);
-    this.unembedWanted(rec, hooks, out);
-    // Generation goes on from the last position, whatever the hooks ask for.
-    const { decoder } = this.weights;
-    return cache && unembed(rec, decoder, this.config.text, lastRows(rec, out!, hooks.batch), hooks.last);
-  }
-
-  decoder(
-    rec: Recorder,
-    hooks: Hooks,
-    x: Tensor,
-    positions: readonly ArrayLike<number>[],
-    cache: KvCache | undefined,
-    extent: { layers: number; stopAtHeads: boolean },
-  ): Tensor | undefined {
+  /**
+   * The decoder, and the logits that the hooks ask for.
+   * @returns the logits [batch, vocab] of each sequence's last position, where a generation goes on from them.
+   */
+  decode(rec: Recorder, hooks: Hooks, run: DecodeRun): Tensor | undefined {
     const { text } = this.config;
+    const { embeddings, positions, cache, layers, stopAtHeads, generates } = run;
+    const x = hooks.pass('hook_merged_embed', embeddings);
     const table = ropeTable(this.#frequencies, positions, this.#axisOf);
     const rope = rec.input('rope', 'f32', [positions[0].length, text.dHead], table);
-    return decoder(rec, this.weights.decoder, text, { x, batch: hooks.batch, rope, cache, hooks, ...extent });
-  }
-
-  unembedWanted(rec: Recorder, hooks: Hooks, out: Tensor | undefined): void {
+    const weights = this.weights.decoder;
+    const out = decoder(rec, weights, text, { x, batch: hooks.batch, rope, cache, hooks, layers, stopAtHeads });
     if (hooks.wants('logits', 'ln_final.hook_normalized', 'ln_final.hook_scale'))
-      unembed(rec, this.weights.decoder, this.config.text, hooks.narrow(out!), hooks.narrowed);
+      unembed(rec, weights, text, hooks.narrow(out!), hooks.narrowed);
+    // Generation goes on from the last position, whatever the hooks ask for.
+    return generates ? unembed(rec, weights, text, lastRows(rec, out!, hooks.batch), hooks.last) : undefined;
   }
 
-  /** The hook points that a filter asks for, those that kernels of the user's own add among them. */
-  select(filter: NamesFilter, kernels: Kernels | undefined): HookPoint[] {
-    return selectHooks(withExtras(this.hookPoints, kernels ?? this.#kernels), filter);
-  }
-
-  /** Which hooks are wanted and how far the run must go for them. */
-  extent({ namesFilter = [], stopAtLayer, kernels }: RunOptions, visuals: number, generating: boolean) {
+  /**
+   * Which hooks are wanted and how far the run must go for them.
+   * @param points the hook points that there are, those of custom kernels among them.
+   */
+  extent(
+    points: readonly HookPoint[],
+    { namesFilter = [], stopAtLayer }: RunOptions,
+    visuals: number,
+    generates: boolean,
+  ): Extent {
     const { nLayers } = this.config.text;
     const seen = (p: HookPoint) => !isOfVisuals(p);
-    const selected = this.select(namesFilter, kernels);
+    const selected = selectHooks(points, namesFilter);
     const unseen = visuals ? undefined : selected.find((p) => !seen(p) && [namesFilter].flat().includes(p.name));
     if (unseen) throw new InputError(`${unseen.name} does not happen: the prompt has no images`);
     const wanted = visuals ? selected : selected.filter(seen);
-    const last = generating
+    const last = generates
       ? nLayers
       : greatest(
           wanted.map((p) => p.layer),
@@ -190,7 +189,7 @@ export class Forward {
     if (unreachable) throw new InputError(`${unreachable.name} lies beyond stopAtLayer ${stopAtLayer}`);
     const layers = Math.min(last + 1, nLayers);
     const stopAtHeads = last < nLayers && wanted.filter((p) => p.layer === last).every((p) => headsAlone.test(p.name));
-    return { wanted, layers, stopAtHeads };
+    return { wanted, layers, stopAtHeads, whole: last >= nLayers };
   }
 
   check({ inputIds, visuals }: ModelInput, length: number, cache: KvCache | undefined): void {
@@ -226,14 +225,9 @@ export class Forward {
   }
 
   /** @throws InputError for edits of what does not happen: they must not look like edits that change nothing. */
-  checkEdits({ edits = [] }: RunOptions, visuals: number): void {
+  checkEdits(edits: readonly Edit[], visuals: number): void {
     const never = edits.find(({ at }) => !visuals && selectHooks(this.hookPoints, at).every(isOfVisuals));
     if (never) throw new InputError(`edit of ${never.at}: it does not happen, the prompt has no images`);
-  }
-
-  /** @param generates the run is part of a generation, whose edits may be of what follows the prompt. */
-  plan({ edits = [] }: RunOptions, promptLength: number, generates: boolean): EditPlan {
-    return new EditPlan(this.hookPoints, edits, promptLength, generates);
   }
 }
 

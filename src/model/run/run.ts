@@ -1,33 +1,19 @@
 // What a run is asked for, and what it gives.
 import type { Profiler } from '../../gpu/profiler.ts';
-import type { Recorder } from '../../gpu/recorder.ts';
 import type { Tensor } from '../../gpu/tensor.ts';
-import type { Kernels } from '../../kernels/custom/kernels.ts';
-import { InputError } from '../errors.ts';
-import type { Edit } from '../interventions/edits.ts';
 import type { HookPoint, NamesFilter } from '../interventions/hook-points.ts';
-import type { Hooks } from '../interventions/hooks.ts';
 import type { PosSlice } from '../interventions/positions.ts';
 import { checkOptions } from '../options.ts';
 
 export interface RunOptions {
-  /** Hook points to return (DESIGN.md section 3): a glob, names, or a predicate; all by default. */
+  /** Hook points to return (docs/hooks.md): a glob, names, or a predicate; all by default. */
   readonly namesFilter?: NamesFilter;
   /** Positions of language-model hooks and logits to return: all by default, -1 the last. */
   readonly posSlice?: PosSlice;
   /** Run the decoder blocks before this one only. */
   readonly stopAtLayer?: number;
   readonly profiler?: Profiler;
-  /** Changes made on the way, in this order (edits.ts). */
-  readonly edits?: readonly Edit[];
-  /** WGSL of your own in the place of ours, by operation (docs/kernels.md). Default: those that the GPU was opened with. */
-  readonly kernels?: Kernels;
-  /** Refuse a run whose results take more bytes than this; 1 GiB by default. */
-  readonly maxResultBytes?: number;
 }
-
-/** What a run computes otherwise than the model does. */
-export type RunChanges = Pick<RunOptions, 'edits' | 'kernels'>;
 
 export interface Activation {
   readonly data: Float32Array;
@@ -52,7 +38,7 @@ export interface RunPrice {
   readonly flops: number;
 }
 
-const runOptions = [...['namesFilter', 'posSlice', 'stopAtLayer', 'profiler', 'edits', 'kernels', 'maxResultBytes']];
+const runOptions = ['namesFilter', 'posSlice', 'stopAtLayer', 'profiler'];
 
 /**
  * A run's options with every hook point that it reaches, where none are named, as TransformerLens returns them.
@@ -66,25 +52,31 @@ export function asked<T extends RunOptions>(options: T, points: readonly HookPoi
   return { ...options, namesFilter: (name) => !beyond.has(name) };
 }
 
-/** What a run has brought home. */
-export function activations(hooks: Hooks): ActivationCache {
-  const found = new Map<string, Activation>();
-  for (const [name, result] of hooks.results)
-    if ('readback' in result) found.set(name, { data: result.readback.f32, shape: result.shape });
-  return found;
+/** The activations of each sequence of a batch, which hold a share of the first axis each. */
+export function splitBatch(activations: ActivationCache, batch: number): ActivationCache[] {
+  return Array.from({ length: batch }, (_, b) => {
+    const own = new Map<string, Activation>();
+    for (const [name, { data, shape }] of activations) {
+      const size = data.length / batch;
+      const [first, ...rest] = shape;
+      own.set(name, { data: data.slice(b * size, (b + 1) * size), shape: [first / batch, ...rest] });
+    }
+    return own;
+  });
 }
 
-export const resultLimit = ({ maxResultBytes = 2 ** 30 }: Pick<RunOptions, 'maxResultBytes'>): number => maxResultBytes;
-
-/** @param less what makes them fewer, beside fewer names. */
-export function checkResultBytes(
-  { resultBytes }: Recorder,
-  options: Pick<RunOptions, 'maxResultBytes'>,
-  less = 'give posSlice',
-): void {
-  const limit = resultLimit(options);
-  if (resultBytes > limit)
-    throw new InputError(
-      `the activations asked for take ${resultBytes} bytes, more than ${limit}: ask for fewer names, ${less}, or raise maxResultBytes`,
+/** `hook_z` of every layer at one position of `batch` prompts, as a [layers, nHeads, dHead] array for each prompt. */
+export function splitHeadVectors(layers: ActivationCache, batch: number): Float32Array[] {
+  return Array.from({ length: batch }, (_, b) => {
+    const parts = [...layers.values()].map(({ data }) =>
+      data.subarray((b * data.length) / batch, ((b + 1) * data.length) / batch),
     );
+    const vectors = new Float32Array(parts.reduce((total, part) => total + part.length, 0));
+    let at = 0;
+    for (const part of parts) {
+      vectors.set(part, at);
+      at += part.length;
+    }
+    return vectors;
+  });
 }

@@ -1,5 +1,4 @@
 import type { Dispatch } from '../../gpu/dispatch.ts';
-import type { Gpu } from '../../gpu/gpu.ts';
 import { elementCount, rows, type Tensor } from '../../gpu/tensor.ts';
 import { checkKernelsUsed } from '../../kernels/custom/kernels.ts';
 import { gatherRows } from '../../kernels/elementwise/elementwise.ts';
@@ -7,42 +6,46 @@ import type { TextConfig } from '../config/text.ts';
 import type { ModelInput } from '../input.ts';
 import { type Edit, EditPlan, firstPosition } from '../interventions/edits.ts';
 import { type HookPoint, isOfVisuals, selectHooks } from '../interventions/hook-points.ts';
-import { Hooks } from '../interventions/hooks.ts';
 import { type PositionRange, resolvePosSlice } from '../interventions/positions.ts';
 import { KvCache } from '../layers/kv-cache.ts';
 import { bindable } from '../layers/transformer.ts';
 import type { Forward } from './forward.ts';
-import { type ActivationCache, activations, checkResultBytes, type RunOptions, resultLimit } from './run.ts';
+import { Pass, type Runner } from './pass.ts';
+import { type ActivationCache, type RunOptions, splitBatch } from './run.ts';
+
+interface DecoderRunner extends Runner {
+  readonly forward: Forward;
+}
 
 /** What comes before the decoder, and is the same for all that does not change it. */
 const isEarly = (point: Pick<HookPoint, 'name'>) => isOfVisuals(point) || point.name === 'hook_embed';
 
 /** What a variation's own results take, of a prompt that it shares with others. */
-export function variationBytes(forward: Forward, input: ModelInput, options: RunOptions): number {
+export function variationBytes({ forward, bound }: DecoderRunner, input: ModelInput, options: RunOptions): number {
   const { length } = input.inputIds;
   const { start, end } = resolvePosSlice(options.posSlice, length);
-  const { wanted } = forward.extent(options, input.visuals.length, false);
+  const { wanted } = forward.extent(bound.hookPoints, options, input.visuals.length, false);
   const size = { pos: end - start, keys: length, crops: 0, patches: 0 };
   return wanted.reduce((sum, point) => sum + (isEarly(point) ? 0 : 4 * elementCount(point.shape(size))), 0);
 }
 
 /**
  * `Model.eachVariation`: lists that change what comes before the decoder run apart, the others together.
- * @param alone runs a list with the edits of all.
+ * @param alone runs a list after the edits of all.
  */
 export async function* eachVariation(
-  gpu: Gpu,
-  forward: Forward,
+  model: DecoderRunner,
   input: ModelInput,
   variations: readonly (readonly Edit[])[],
   options: RunOptions,
   alone: (edits: readonly Edit[]) => Promise<ActivationCache>,
 ): AsyncGenerator<ActivationCache, void> {
-  for (const edits of variations) forward.plan({ edits }, input.inputIds.length, false); // before anything runs
-  const changesEarly = ({ at }: Edit) => selectHooks(forward.hookPoints, at).some(isEarly);
+  const points = model.forward.hookPoints;
+  for (const edits of variations) new EditPlan(points, edits); // refuses a bad one before anything runs
+  const changesEarly = ({ at }: Edit) => selectHooks(points, at).some(isEarly);
   const apart = new Set(variations.filter((edits) => edits.some(changesEarly)));
   const rest = variations.filter((edits) => !apart.has(edits));
-  const together = eachTogether(gpu, forward, input, rest, options);
+  const together = eachTogether(model, input, rest, options);
   try {
     for (const edits of variations) {
       const shared = apart.has(edits) ? undefined : await together.next();
@@ -56,18 +59,18 @@ export async function* eachVariation(
 
 /** In batches; the pictures and the positions before the first that any list of a batch touches are seen once. */
 async function* eachTogether(
-  gpu: Gpu,
-  forward: Forward,
+  model: DecoderRunner,
   input: ModelInput,
   variations: readonly (readonly Edit[])[],
   options: RunOptions,
 ): AsyncGenerator<ActivationCache, void> {
   if (!variations.length) return;
+  const { gpu, bound } = model;
   const length = input.inputIds.length;
   const range = resolvePosSlice(options.posSlice, length);
-  const { text } = forward.config;
+  const { text } = model.forward.config;
   const { maxStorageBufferBindingSize } = gpu.capabilities;
-  const results = resultLimit(options) / variationBytes(forward, input, options);
+  const results = bound.maxResultBytes / variationBytes(model, input, options);
   const atOnce = (first: number) =>
     Math.min(results, variationsAtOnce(text, maxStorageBufferBindingSize, length - first, length));
   const batches = batchesOf(variations, length, Math.min(range.start, length - 1), atOnce);
@@ -75,13 +78,11 @@ async function* eachTogether(
   const prefix = new KvCache(gpu, text, Math.max(1, longest));
   const merged = gpu.tensor('merged', 'f32', [length, text.dModel]);
   try {
-    const recorded: Dispatch[] = [];
-    const shared = { prefix, merged, range, recorded };
-    const { axes, before } = await runPrefix(gpu, forward, input, options, longest, shared);
+    const shared = { input, options, range, prefix, merged, recorded: [] };
+    const { axes, before } = await runPrefix(model, shared, longest);
     for (const batch of batches)
-      for (const own of await runSuffixes(gpu, forward, input, batch, options, axes, shared))
-        yield new Map([...before, ...own]);
-    checkKernelsUsed(options.kernels, recorded);
+      for (const own of await runSuffixes(model, shared, batch, axes)) yield new Map([...before, ...own]);
+    checkKernelsUsed(bound.kernels, shared.recorded);
   } finally {
     prefix.destroy();
     gpu.destroy(merged);
@@ -119,88 +120,93 @@ function batchesOf(
 
 /** What all variations share. */
 interface Shared {
+  readonly input: ModelInput;
+  readonly options: RunOptions;
+  readonly range: PositionRange;
   /** Keys and values of the first positions. */
   readonly prefix: KvCache;
   /** Merged embeddings of the whole prompt. */
   readonly merged: Tensor;
-  readonly range: PositionRange;
-  /** What has run, for the kernels of the user's own. */
+  /** What has run, in which custom kernels are looked for. */
   readonly recorded: Dispatch[];
 }
 
 /** @returns all rotary positions, and what was asked for of what comes before the decoder. */
 async function runPrefix(
-  gpu: Gpu,
-  forward: Forward,
-  input: ModelInput,
-  options: RunOptions,
+  model: DecoderRunner,
+  { input, options, range, prefix, merged, recorded }: Shared,
   first: number,
-  { prefix, merged, range, recorded }: Shared,
 ): Promise<{ axes: readonly ArrayLike<number>[]; before: ActivationCache }> {
+  const { forward, bound } = model;
   const length = input.inputIds.length;
   forward.check(input, length, undefined);
-  const rec = gpu.record('shared prefix', options);
-  const edits = forward.plan(options, length, false);
-  forward.checkEdits(options, input.visuals.length);
-  const { wanted, layers } = forward.extent(options, input.visuals.length, false);
+  forward.checkEdits(bound.edits, input.visuals.length);
+  const pass = new Pass(model, 'shared prefix', options);
+  const { rec } = pass;
+  const { wanted, layers } = forward.extent(bound.hookPoints, options, input.visuals.length, false);
   const names = new Set(wanted.filter(isEarly).map(({ name }) => name));
-  const hooks = new Hooks(rec, { names, length, range, edits });
-  const x = forward.merged(rec, hooks, [input]);
+  const x = forward.merged(rec, pass.hooks({ names, length, range }), [input]);
   rec.copy(x, merged);
   const axes = forward.positions([input], undefined);
   if (first > 0) {
-    const own = new Hooks(rec, { names: new Set(), length: first, range: { start: 0, end: first }, edits });
-    const positions = axes.map((axis) => Array.from(axis).slice(0, first));
-    const start = own.pass('hook_merged_embed', bindable(rec, rows(x, 0, first)));
-    forward.decoder(rec, own, start, positions, prefix, { layers, stopAtHeads: false });
+    const own = pass.hooks({
+      names: new Set(),
+      length: first,
+      range: { start: 0, end: first },
+      promptLength: length,
+    });
+    forward.decode(rec, own, {
+      embeddings: bindable(rec, rows(x, 0, first)),
+      positions: axes.map((axis) => Array.from(axis).slice(0, first)),
+      cache: prefix,
+      layers,
+      stopAtHeads: false,
+    });
   }
-  checkResultBytes(rec, options);
+  pass.checkResultBytes();
   recorded.push(...rec.recorded);
-  await rec.submit();
-  return { axes, before: activations(hooks) };
+  return { axes, before: await pass.submit() };
 }
 
 async function runSuffixes(
-  gpu: Gpu,
-  forward: Forward,
-  input: ModelInput,
+  model: DecoderRunner,
+  { input, options, range, prefix, merged, recorded }: Shared,
   { variations, first }: Batch,
-  options: RunOptions,
   axes: readonly ArrayLike<number>[],
-  { prefix, merged, range, recorded }: Shared,
 ): Promise<ActivationCache[]> {
+  const { gpu, forward, bound } = model;
   const { text } = forward.config;
   const batch = variations.length;
   const [length] = merged.shape;
   const count = length - first;
   const cache = new KvCache(gpu, text, length, batch);
   try {
-    const rec = gpu.record('variations', options);
+    const pass = new Pass(model, 'variations', options);
+    const { rec } = pass;
     for (let l = 0; l < text.nLayers && first > 0; l++)
       for (const which of ['keys', 'values'] as const)
         for (let b = 0; b < batch; b++)
           rec.copy(rows(prefix[which][l], 0, first), rows(cache[which][l], b * length, b * length + first));
     cache.length = first;
-    const { wanted, layers, stopAtHeads } = forward.extent(options, input.visuals.length, false);
+    const { wanted, layers, stopAtHeads } = forward.extent(bound.hookPoints, options, input.visuals.length, false);
     const own = variations.flatMap((edits, sequence) => edits.map((each) => ({ ...each, sequence })));
-    const hooks = new Hooks(rec, {
+    const hooks = pass.hooks({
       names: new Set(wanted.map(({ name }) => name)),
       length: count,
       range: { start: range.start - first, end: range.end - first },
       batch,
       start: first,
-      edits: new EditPlan(forward.hookPoints, [...(options.edits ?? []), ...own], length),
+      promptLength: length,
+      edits: new EditPlan(forward.hookPoints, [...bound.edits, ...own]),
     });
     const places = Uint32Array.from({ length: batch * count }, (_, row) => first + (row % count));
     const suffixes = rec.input('suffix rows', 'u32', [places.length], places);
-    const x = hooks.pass('hook_merged_embed', gatherRows(rec, { x: merged, rows: suffixes, label: 'suffixes' }));
+    const embeddings = gatherRows(rec, { x: merged, rows: suffixes, label: 'suffixes' });
     const positions = axes.map((axis) => Array.from(places, (place) => axis[place]));
-    const out = forward.decoder(rec, hooks, x, positions, cache, { layers, stopAtHeads });
-    forward.unembedWanted(rec, hooks, out);
-    checkResultBytes(rec, options);
+    forward.decode(rec, hooks, { embeddings, positions, cache, layers, stopAtHeads });
+    pass.checkResultBytes();
     recorded.push(...rec.recorded);
-    await rec.submit();
-    return splitBatch(activations(hooks), batch);
+    return splitBatch(await pass.submit(), batch);
   } finally {
     cache.destroy();
   }
@@ -219,26 +225,4 @@ export function variationsAtOnce(text: TextConfig, largest: number, rowsEach: nu
   const widest = 4 * Math.max(rowsEach * Math.max(dMlp, dModel, nHeads * dHead), length * nKvHeads * dHead);
   const count = Math.min(64, largest / widest, maxCacheBytes / KvCache.price(text, length));
   return Math.max(1, Math.floor(count));
-}
-
-/** The activations of each sequence of a batch, which hold a share of the first axis each. */
-function splitBatch(activations: ActivationCache, batch: number): ActivationCache[] {
-  return Array.from(
-    { length: batch },
-    (_, b) =>
-      new Map(
-        [...activations].map(
-          ([
-            name,
-            {
-              data,
-              shape: [first, ...rest],
-            },
-          ]) => {
-            const size = data.length / batch;
-            return [name, { data: data.slice(b * size, (b + 1) * size), shape: [first / batch, ...rest] }];
-          },
-        ),
-      ),
-  );
 }

@@ -1,0 +1,63 @@
+// One submission of a model. Every run of every model is recorded through it, so that what the model is bound to holds everywhere.
+import type { Gpu } from '../../gpu/gpu.ts';
+import type { Profiler } from '../../gpu/profiler.ts';
+import type { Recorder } from '../../gpu/recorder.ts';
+import { InputError } from '../errors.ts';
+import { type HookRequest, Hooks } from '../interventions/hooks.ts';
+import { type Bound, throwIfAborted } from './bound.ts';
+import type { Activation, ActivationCache } from './run.ts';
+
+/** What a pass needs of a model. */
+export interface Runner {
+  readonly gpu: Gpu;
+  readonly bound: Bound;
+}
+
+export interface PassOptions extends Pick<HookRequest, 'keep'> {
+  readonly profiler?: Profiler;
+}
+
+export class Pass {
+  readonly rec: Recorder;
+  readonly #bound: Bound;
+  readonly #keep: HookRequest['keep'];
+  readonly #hooks: Hooks[] = [];
+
+  /** @throws the reason of a signal that is aborted. */
+  constructor({ gpu, bound }: Runner, label: string, { profiler, keep }: PassOptions = {}) {
+    throwIfAborted(bound);
+    this.rec = gpu.record(label, { profiler, replacement: bound.replacement });
+    this.#bound = bound;
+    this.#keep = keep;
+  }
+
+  /** Hooks with the edits that the model is bound to, where no others are given. */
+  hooks(request: Omit<HookRequest, 'edits' | 'keep'> & Partial<Pick<HookRequest, 'edits'>>): Hooks {
+    const hooks = new Hooks(this.rec, { edits: this.#bound.plan, keep: this.#keep, ...request });
+    this.#hooks.push(hooks);
+    return hooks;
+  }
+
+  /**
+   * @param less what makes the results smaller, beside fewer names.
+   * @throws InputError where they exceed `maxResultBytes`.
+   */
+  checkResultBytes(less = 'give posSlice'): void {
+    const { resultBytes } = this.rec;
+    const { maxResultBytes } = this.#bound;
+    if (resultBytes > maxResultBytes)
+      throw new InputError(
+        `the activations asked for take ${resultBytes} bytes, more than ${maxResultBytes}: ask for fewer names, ${less}, or raise maxResultBytes`,
+      );
+  }
+
+  /** Runs it. @returns what the hooks were asked for, unless it was kept on the GPU. */
+  async submit(): Promise<ActivationCache> {
+    await this.rec.submit();
+    const found = new Map<string, Activation>();
+    for (const { results } of this.#hooks)
+      for (const [name, result] of results)
+        if ('readback' in result) found.set(name, { data: result.readback.f32, shape: result.shape });
+    return found;
+  }
+}
