@@ -59,14 +59,14 @@ describe.skipIf(!chromiumPath)(chromiumPath ? title : `${title} (skipped: no Chr
         text: string;
       }>(`(async () => {
       const { openFolder, openGpu, VisionLanguageModel } = await import('/src/index.ts');
-      const model = await VisionLanguageModel.load(await openFolder('/${checkpoint}'), { gpu: await openGpu() });
+      const loaded = await VisionLanguageModel.load(await openFolder('/${checkpoint}'), { gpu: await openGpu() });
       const images = await Promise.all(${JSON.stringify(images)}.map(async (file) =>
         new Uint8Array(await (await fetch('/' + file)).arrayBuffer())));
-      const edits = ${JSON.stringify(edits)};
+      const model = loaded.with({ edits: ${JSON.stringify(edits)} });
       const input = await model.input({ images, prompt: ${JSON.stringify(prompt)} });
-      const cache = await model.runWithCache(input, { namesFilter: '${namesFilter}', edits });
+      const cache = await model.runWithCache(input, { namesFilter: '${namesFilter}' });
       let text = '';
-      for await (const piece of model.generate(input, { maxNewTokens: 24, edits })) text += piece;
+      for await (const piece of model.generate(input, { maxNewTokens: 24 })) text += piece;
       return { ids: [...input.inputIds], z: [...cache].map(([name, { data }]) => [name, [...data]]), text };
     })()`);
 

@@ -21,6 +21,7 @@ const root = fileURLToPath(new URL('../', import.meta.url));
 const imports = {
   '#platform': '/src/platform/browser.ts',
   zod: '/node_modules/zod/index.js',
+  '@noble/hashes/': '/node_modules/@noble/hashes/',
   '@huggingface/tokenizers': '/node_modules/@huggingface/tokenizers/dist/tokenizers.mjs',
 };
 
