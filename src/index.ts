@@ -45,7 +45,8 @@ export type { Binding, Cost, Dispatch, Workgroups } from './gpu/dispatch.ts';
 export { DeviceLostError, KernelError, ShapeError } from './gpu/errors.ts';
 export { type Gpu, type GpuOptions, openGpu } from './gpu/gpu.ts';
 export { type ProfileRow, Profiler } from './gpu/profiler.ts';
-export type { Readback, Recorder, RecorderOptions } from './gpu/recorder.ts';
+export type { Readback } from './gpu/readback.ts';
+export type { Recorder, RecorderOptions } from './gpu/recorder.ts';
 export type { DType, Tensor, Weight } from './gpu/tensor.ts';
 export { type AttentionReference, type AttentionRow, softmax } from './kernels/attention/reference.ts';
 export type {

@@ -1,6 +1,7 @@
 import type { Dispatch } from '../gpu/dispatch.ts';
 import type { Gpu } from '../gpu/gpu.ts';
-import type { Readback, Recorder } from '../gpu/recorder.ts';
+import type { Readback } from '../gpu/readback.ts';
+import type { Recorder } from '../gpu/recorder.ts';
 import type { Tensor } from '../gpu/tensor.ts';
 import { argmax } from '../kernels/argmax/argmax.ts';
 import { checkKernelsUsed } from '../kernels/custom/kernels.ts';

@@ -1,4 +1,5 @@
 export * from './browser-bounded.ts';
+export * from './browser-debug.ts';
 export * from './browser-files.ts';
 export * from './browser-gpu.ts';
 export * from './browser-image.ts';

@@ -1,4 +1,4 @@
-import { describe, expect, it } from 'vitest';
+import { describe, expect, it, vi } from 'vitest';
 import { DeviceLostError, KernelError } from '../../src/gpu/errors.ts';
 import { openGpu } from '../../src/gpu/gpu.ts';
 import { Profiler } from '../../src/gpu/profiler.ts';
@@ -135,6 +135,52 @@ describe('Recorder', () => {
     await fail();
     expect(pool.bytes).toBe(bytes);
     await expect(device.popErrorScope()).rejects.toThrow();
+  });
+
+  it('says which of many dispatches was refused, and prints what runs, as HEADLIGHT_DEBUG asks', async () => {
+    const printed: string[] = [];
+    const log = vi.spyOn(console, 'error').mockImplementation((line) => printed.push(`${line}`));
+    const sums = async () => {
+      const profiler = new Profiler(gpu());
+      const rec = gpu().record('sums', { profiler });
+      const y = add(rec, add(rec, input(rec), 1), 2);
+      const copy = rec.temp('copy', 'f32', [n]);
+      rec.copy(y, copy);
+      const reads = [rec.read(y), rec.read(copy)];
+      await rec.submit();
+      expect(profiler.rows.length).toBe(profiler.available ? 2 : 0);
+      return reads.map(({ f32 }) => f32);
+    };
+    const plain = await sums();
+    try {
+      vi.stubEnv('HEADLIGHT_DEBUG', '1');
+      expect(await sums()).toEqual(plain);
+      expect(printed).toEqual([]);
+      const both = gpu().tensor('both', 'f32', [n]);
+      const rec = gpu().record('aliased among others');
+      add(rec, input(rec), 1);
+      rec.dispatch({
+        kernel: 'test.add',
+        label: 'in place',
+        code: addCode,
+        bindings: [read(both), readWrite(both)],
+        params: [n, 0],
+        workgroups: [1],
+        cost: { flops: 0, bytes: 0 },
+      });
+      add(rec, input(rec), 2);
+      await expect(rec.submit()).rejects.toThrow(/^test\.add in place: /);
+      gpu().destroy(both);
+      vi.stubEnv('HEADLIGHT_DEBUG', '2');
+      expect(await sums()).toEqual(plain);
+      const all = printed.join('\n');
+      expect(all).toContain('[headlight] test.add x+1\n[headlight]   read x f32 [1000] at 0');
+      expect(all).toContain('workgroups [16], params [1000,');
+      expect(all.split(addCode)).toHaveLength(2); // the text once
+    } finally {
+      vi.unstubAllEnvs();
+      log.mockRestore();
+    }
   });
 
   it('times each dispatch where the device has timestamps, and changes no result', async () => {

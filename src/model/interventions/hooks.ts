@@ -1,5 +1,6 @@
 import { greatest } from '../../base/extremes.ts';
-import type { Readback, Recorder } from '../../gpu/recorder.ts';
+import type { Readback } from '../../gpu/readback.ts';
+import type { Recorder } from '../../gpu/recorder.ts';
 import { elementCount, reshape, rows, type Tensor } from '../../gpu/tensor.ts';
 import { gatherRows } from '../../kernels/elementwise/elementwise.ts';
 import type { EditPlan, Extent, RowPlaces } from './edits.ts';
