@@ -30,7 +30,7 @@ const input = await model.input({
   prompt: row.question,
 });
 const profiler = new Profiler(gpu);
-await model.runWithCache(input, { namesFilter: 'logits', posSlice: -1, profiler });
+await model.with({ profiler }).runWithCache(input, { namesFilter: 'logits', posSlice: -1 });
 for (const { kernel, count, nanoseconds, flops } of profiler.byKernel())
   console.log(
     `${kernel.padEnd(28)} ${String(count).padStart(3)} x  ${(nanoseconds / 1e6).toFixed(2)} ms  ${(flops / nanoseconds).toFixed(2)} GFLOP/s`,

@@ -5,6 +5,7 @@ import type { Activation } from '../model/run/run.ts';
 import { writeWhole } from '../platform/node-write.ts';
 import type { Register } from './command.ts';
 import { outputFile } from './files.ts';
+import { reportProfile, withProfileOption } from './profile.ts';
 import { openPrompt, type PromptOptions, withPromptOptions } from './prompt.ts';
 
 interface Options extends PromptOptions {
@@ -14,7 +15,7 @@ interface Options extends PromptOptions {
 }
 
 export const captureCommand: Register = (program, run) => {
-  withPromptOptions(program.command('capture'))
+  withProfileOption(withPromptOptions(program.command('capture')))
     .description('Write activations of one prompt to a safetensors file that Python opens.')
     .requiredOption(
       '--names <glob>',
@@ -52,6 +53,7 @@ In Python: safetensors.numpy.load_file('z.safetensors')['blocks.0.attn.hook_z']`
         context.result({
           file: options.out,
           tensors: tensors.map(({ name, dtype, shape }) => ({ name, dtype, shape })),
+          ...reportProfile(context, model),
         });
       }),
     );

@@ -33,6 +33,7 @@ import { outputFile } from './files.ts';
 import { checkFitted } from './fitted.ts';
 import { integer, type ModelOptions, openModel, withCommonOptions } from './model.ts';
 import { type RefusalOptions, refusalOf, withRefusalOptions } from './open-set.ts';
+import { reportProfile, withProfileOption } from './profile.ts';
 import { checkHeadOptions, checkLabels } from './training.ts';
 
 interface Options extends ModelOptions, DataOptions, RefusalOptions {
@@ -48,7 +49,7 @@ interface Options extends ModelOptions, DataOptions, RefusalOptions {
 }
 
 export const fitCommand: Register = (program, run) => {
-  withRefusalOptions(withDataOptions(withCommonOptions(program.command('fit'))))
+  withProfileOption(withRefusalOptions(withDataOptions(withCommonOptions(program.command('fit')))))
     .description('Choose attention heads from labelled examples and store a classifier.')
     .argument('[data]', `labelled examples, about 20 a label: ${dataKinds}`)
     .option('--train <data>', 'another way to name the labelled examples')
@@ -149,6 +150,7 @@ Examples:
       leaveOneOutAccuracy: data.leaveOneOutAccuracy,
       leaveOneOut: leaveOneOut.map(({ k, accuracy }) => ({ k, accuracy })),
       labelAudit: doubts.map(({ index, ...doubt }) => ({ source: train[index].source, ...doubt })),
+      ...reportProfile(context, model),
     });
   });
 };

@@ -3,6 +3,7 @@ import type { Register } from './command.ts';
 import { UsageError } from './context.ts';
 import { readJsonFile } from './files.ts';
 import { integer, number } from './model.ts';
+import { reportProfile, withProfileOption } from './profile.ts';
 import { openPrompt, type PromptOptions, withPromptOptions } from './prompt.ts';
 
 interface Options extends PromptOptions {
@@ -15,7 +16,7 @@ interface Options extends PromptOptions {
 }
 
 export const generateCommand: Register = (program, run) => {
-  withPromptOptions(program.command('generate'))
+  withProfileOption(withPromptOptions(program.command('generate')))
     .description(
       'Answer a prompt about images and videos, streamed, as the checkpoint’s generation_config.json says: greedy, or sampled where that has do_sample (headlight inspect shows it). Options go before it.',
     )
@@ -63,7 +64,8 @@ Examples:
         }
         context.print('');
         const seconds = (performance.now() - started) / 1000;
-        context.result({ text, tokens: ids, promptTokens: input.inputIds.length, seconds });
+        const profile = reportProfile(context, model);
+        context.result({ text, tokens: ids, promptTokens: input.inputIds.length, seconds, ...profile });
       }),
     );
 };

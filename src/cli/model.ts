@@ -4,6 +4,7 @@ import { openCheckpointFolder } from '../hub/checkpoint-folder.ts';
 import type { Size } from '../model/processor/anyres.ts';
 import { VisionLanguageModel } from '../model/vision-language-model.ts';
 import type { Context } from './context.ts';
+import { openProfiler } from './profile.ts';
 
 export interface CommonOptions {
   json?: boolean;
@@ -12,6 +13,7 @@ export interface CommonOptions {
 
 export interface ModelOptions extends CommonOptions {
   model?: string;
+  profile?: boolean;
 }
 
 /** The options that every command has. */
@@ -39,7 +41,7 @@ export async function announceGpu(context: Context): Promise<Gpu> {
 }
 
 /** Opens the GPU and loads the checkpoint, with progress. Ctrl-C ends what it runs. */
-export async function openModel(context: Context, { model }: ModelOptions): Promise<VisionLanguageModel> {
+export async function openModel(context: Context, { model, profile }: ModelOptions): Promise<VisionLanguageModel> {
   const folder = await openCheckpointFolder(model);
   const gpu = await announceGpu(context);
   let progress: ReturnType<Context['progress']> | undefined;
@@ -53,7 +55,7 @@ export async function openModel(context: Context, { model }: ModelOptions): Prom
         progress.update(done, `${Math.round(done / 2 ** 20)} of ${Math.round(total / 2 ** 20)} MiB`);
       },
     });
-    return loaded.with({ signal: context.signal });
+    return loaded.with({ signal: context.signal, profiler: profile ? openProfiler(context, gpu) : undefined });
   } finally {
     progress?.stop();
   }

@@ -109,7 +109,7 @@ export class Model {
    */
   async runWithCache(input: ModelInput, given: RunOptions = {}): Promise<ActivationCache> {
     const options = asked(given, this.hookPoints, 'runWithCache');
-    const pass = new Pass(this, 'forward', options);
+    const pass = new Pass(this, 'forward');
     this.#record(pass, [input], options);
     return pass.submit();
   }
@@ -134,7 +134,7 @@ export class Model {
       return tensor;
     };
     try {
-      const pass = new Pass(this, 'forward', { ...options, keep });
+      const pass = new Pass(this, 'forward', { keep });
       this.#record(pass, [input], options);
       await pass.submit();
     } catch (e) {
@@ -251,20 +251,20 @@ export class Model {
    * The logits of each one's last position come back only without `next`.
    */
   async step(inputs: readonly ModelInput[], options: StepOptions): Promise<StepResult> {
-    const pass = new Pass(this, 'step', options);
+    const pass = new Pass(this, 'step');
     const logits = this.#record(pass, inputs, options, options.cache);
     return this.#finishStep(pass, logits!, inputs[0].inputIds.length, options);
   }
 
   /** One more token of each sequence, u32[batch], taken from the GPU where the step before left it. */
   async stepFrom(tokens: Tensor, options: StepOptions): Promise<StepResult> {
-    const pass = new Pass(this, 'decode', options);
+    const pass = new Pass(this, 'decode');
     return this.#finishStep(pass, this.#recordFrom(pass, tokens, options), 1, options);
   }
 
   /** What `stepFrom` would run, as `recorded` is of a prompt. */
   recordedStep(tokens: Tensor, options: StepOptions): Recorder {
-    const pass = new Pass(this, 'dry run', options);
+    const pass = new Pass(this, 'dry run');
     readNext(pass.rec, this.#recordFrom(pass, tokens, options), options.next);
     return pass.rec;
   }
@@ -299,7 +299,7 @@ export class Model {
    * fit, also of a model whose weights are not there (plan/dry-run.ts).
    */
   recorded(inputs: readonly ModelInput[], options: RunOptions = {}, cache?: KvCache): Recorder {
-    const pass = new Pass(this, 'dry run', options);
+    const pass = new Pass(this, 'dry run');
     this.#record(pass, inputs, options, cache);
     return pass.rec;
   }

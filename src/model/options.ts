@@ -1,7 +1,7 @@
 import { InputError } from './errors.ts';
 
 /** What a model is bound to (`Model.with`), and no function takes. */
-const bound = ['edits', 'kernels', 'maxResultBytes', 'signal'];
+const bound = ['edits', 'kernels', 'maxResultBytes', 'signal', 'profiler'];
 
 /**
  * Refuses options that a function does not have: a misspelt one must not look like one that does nothing.

@@ -1,6 +1,7 @@
 // What every run of a model has in common: edits, custom kernels, a limit, signals. `Model.with` binds a model to them.
 import { sha256 } from '@noble/hashes/sha2.js';
 import { bytesToHex, utf8ToBytes } from '@noble/hashes/utils.js';
+import type { Profiler } from '../../gpu/profiler.ts';
 import type { Replacement } from '../../gpu/recorder.ts';
 import { type Kernels, kernelsText, replacementOf } from '../../kernels/custom/kernels.ts';
 import { InputError } from '../errors.ts';
@@ -19,6 +20,8 @@ export interface BoundOptions {
   readonly maxResultBytes?: number;
   /** Ends a run, with the signal's reason, before its next submission. Signals that the model is bound to stay. */
   readonly signal?: AbortSignal;
+  /** Times every dispatch, of one run after another: runs that overlap must not share one. */
+  readonly profiler?: Profiler;
 }
 
 /** What the runs of a model are bound to. */
@@ -30,6 +33,7 @@ export interface Bound {
   readonly replacement: Replacement | undefined;
   readonly maxResultBytes: number;
   readonly signals: readonly AbortSignal[];
+  readonly profiler: Profiler | undefined;
   /** The model's hook points, and those that custom kernels add. */
   readonly hookPoints: readonly HookPoint[];
 }
@@ -42,10 +46,11 @@ export const unbound = (points: readonly HookPoint[]): Bound => ({
   replacement: undefined,
   maxResultBytes: 2 ** 30,
   signals: [],
+  profiler: undefined,
   hookPoints: points,
 });
 
-const known = ['edits', 'kernels', 'maxResultBytes', 'signal'];
+const known = ['edits', 'kernels', 'maxResultBytes', 'signal', 'profiler'];
 
 /**
  * @param points of the model as it is.
@@ -67,6 +72,7 @@ export function bind(points: readonly HookPoint[], bound: Bound, options: BoundO
     replacement: replaced ? replacementOf(kernels) : undefined,
     maxResultBytes,
     signals: signal ? [...bound.signals, signal] : bound.signals,
+    profiler: options.profiler ?? bound.profiler,
     hookPoints: withExtras(points, kernels),
   };
 }

@@ -1,6 +1,5 @@
 // One submission of a model. Every run of every model is recorded through it, so that what the model is bound to holds everywhere.
 import type { Gpu } from '../../gpu/gpu.ts';
-import type { Profiler } from '../../gpu/profiler.ts';
 import type { Recorder } from '../../gpu/recorder.ts';
 import { InputError } from '../errors.ts';
 import { type HookRequest, Hooks } from '../interventions/hooks.ts';
@@ -13,10 +12,6 @@ export interface Runner {
   readonly bound: Bound;
 }
 
-export interface PassOptions extends Pick<HookRequest, 'keep'> {
-  readonly profiler?: Profiler;
-}
-
 export class Pass {
   readonly rec: Recorder;
   readonly #bound: Bound;
@@ -24,9 +19,9 @@ export class Pass {
   readonly #hooks: Hooks[] = [];
 
   /** @throws the reason of a signal that is aborted. */
-  constructor({ gpu, bound }: Runner, label: string, { profiler, keep }: PassOptions = {}) {
+  constructor({ gpu, bound }: Runner, label: string, { keep }: Pick<HookRequest, 'keep'> = {}) {
     throwIfAborted(bound);
-    this.rec = gpu.record(label, { profiler, replacement: bound.replacement });
+    this.rec = gpu.record(label, { profiler: bound.profiler, replacement: bound.replacement });
     this.#bound = bound;
     this.#keep = keep;
   }

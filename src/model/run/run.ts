@@ -1,5 +1,4 @@
 // What a run is asked for, and what it gives.
-import type { Profiler } from '../../gpu/profiler.ts';
 import type { Tensor } from '../../gpu/tensor.ts';
 import type { HookPoint, NamesFilter } from '../interventions/hook-points.ts';
 import type { PosSlice } from '../interventions/positions.ts';
@@ -12,7 +11,6 @@ export interface RunOptions {
   readonly posSlice?: PosSlice;
   /** Run the decoder blocks before this one only. */
   readonly stopAtLayer?: number;
-  readonly profiler?: Profiler;
 }
 
 export interface Activation {
@@ -38,7 +36,7 @@ export interface RunPrice {
   readonly flops: number;
 }
 
-const runOptions = ['namesFilter', 'posSlice', 'stopAtLayer', 'profiler'];
+const runOptions = ['namesFilter', 'posSlice', 'stopAtLayer'];
 
 /**
  * A run's options with every hook point that it reaches, where none are named, as TransformerLens returns them.

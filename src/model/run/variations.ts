@@ -141,7 +141,7 @@ async function runPrefix(
   const length = input.inputIds.length;
   forward.check(input, length, undefined);
   forward.checkEdits(bound.edits, input.visuals.length);
-  const pass = new Pass(model, 'shared prefix', options);
+  const pass = new Pass(model, 'shared prefix');
   const { rec } = pass;
   const { wanted, layers } = forward.extent(bound.hookPoints, options, input.visuals.length, false);
   const names = new Set(wanted.filter(isEarly).map(({ name }) => name));
@@ -181,7 +181,7 @@ async function runSuffixes(
   const count = length - first;
   const cache = new KvCache(gpu, text, length, batch);
   try {
-    const pass = new Pass(model, 'variations', options);
+    const pass = new Pass(model, 'variations');
     const { rec } = pass;
     for (let l = 0; l < text.nLayers && first > 0; l++)
       for (const which of ['keys', 'values'] as const)
