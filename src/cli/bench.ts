@@ -1,4 +1,5 @@
 import { availableParallelism } from 'node:os';
+import { GpuError } from '../gpu/errors.ts';
 import { type BenchmarkResult, type BenchmarkRow, benchmarkGroups, runKernelBenchmarks } from '../verify/benchmark.ts';
 import { type CheckResult, checkKernels } from '../verify/check.ts';
 import type { Register } from './command.ts';
@@ -53,7 +54,7 @@ Its GFLOP/s and GB/s are of the work that ours counts.`,
             for (const line of checkSummary(checked)) context.note(line);
             if (!checked.passed) {
               context.result({ check: checked });
-              throw new Error(`a wrong kernel is not timed: ${checked.rows.find((r) => r.failure)!.failure}`);
+              throw new GpuError(`a wrong kernel is not timed: ${checked.rows.find((r) => r.failure)!.failure}`);
             }
           }
           const result = await runKernelBenchmarks(gpu, {

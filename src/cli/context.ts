@@ -1,11 +1,13 @@
+import { HeadlightError } from '../base/error.ts';
 import { printableLine } from '../base/printable.ts';
 import { type Gpu, openGpu } from '../gpu/gpu.ts';
 import { err, out } from './output.ts';
 import { type Progress, progressBar, progressLines } from './progress.ts';
 
 /** What is wrong is the command line, not the run: exit code 2. */
-export class UsageError extends Error {
+export class UsageError extends HeadlightError {
   override name = 'UsageError';
+  readonly code = 'usage';
 }
 
 /** What a program that runs commands within itself may bring. */

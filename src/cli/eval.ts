@@ -7,6 +7,7 @@ import { writeWhole } from '../platform/node-write.ts';
 import { kNearest, linearProbe, nearestCentroid } from '../sav/baselines.ts';
 import { labelsOf } from '../sav/data.ts';
 import { defaultLabelPrompt, type EncoderPredictions } from '../sav/encoder-baselines.ts';
+import { DataError } from '../sav/errors.ts';
 import type { Example } from '../sav/features.ts';
 import { defaults, type FitOptions, fitClassifier, parity } from '../sav/fit.ts';
 import { type Evaluation, evaluate, matchLabel, naturalBench, selection, sugarCrepe } from '../sav/metrics.ts';
@@ -259,7 +260,8 @@ function checkTask(context: Context, task: Task, { train, test, method }: Option
   checkLabels(train, labels);
   for (const { source, candidates } of task.test) {
     const stray = candidates?.find((label) => !labels.includes(label));
-    if (stray !== undefined) throw new Error(`${source}: no training row has the label '${stray}' of its candidates`);
+    if (stray !== undefined)
+      throw new DataError(`${source}: no training row has the label '${stray}' of its candidates`);
   }
   const strange = task.test.filter(({ label }) => !labels.includes(label!));
   if (strange.length)

@@ -1,5 +1,6 @@
 // What the selected heads are measured against, on the same head vectors. "All heads vote" and "random heads" are
 // ordinary fits with given heads; the others look at all heads' vectors at once.
+import { InputError } from '../model/errors.ts';
 import { indexClasses } from './class-index.ts';
 import type { HeadFeatures } from './features.ts';
 import { headAt } from './fit.ts';
@@ -16,7 +17,7 @@ export function allHeads(shape: Shape): Head[] {
 /** `count` different heads, the same for the same seed. */
 export function randomHeads(shape: Shape, count: number, seed: number): Head[] {
   const heads = allHeads(shape);
-  if (count > heads.length) throw new RangeError(`expected at most ${heads.length} heads, got ${count}`);
+  if (count > heads.length) throw new InputError(`expected at most ${heads.length} heads, got ${count}`);
   const random = mulberry32(seed);
   for (let i = 0; i < count; i++) {
     const j = i + Math.floor(random() * (heads.length - i));

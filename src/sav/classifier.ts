@@ -5,8 +5,10 @@
 // change: it was measured on examples that are not there any more.
 
 import { greatest } from '../base/extremes.ts';
+import { InputError, NotFiniteError } from '../model/errors.ts';
 import { confidenceOf, tailOf } from './calibration.ts';
 import type { ClassifierData, KeptExamples, Refusal } from './classifier-data.ts';
+import { ClassifierError } from './errors.ts';
 import { addOuter, gaussianRule, type LinearRule, logPosteriors, outerProducts, squaredDistance } from './gaussian.ts';
 import { classifierOf } from './kept-examples.ts';
 import { sameVectors } from './same-vectors.ts';
@@ -86,8 +88,8 @@ export class SavClassifier {
 
   /**
    * Classifies one example by its head vectors [layers, nHeads, dHead], where layers reach at least `maxLayer`.
-   * @throws {Error} for vectors of another shape or that are not finite, and where a refusal is asked for that nothing was
-   * measured for.
+   * @throws InputError for vectors of another shape; NotFiniteError for those that are not finite; ClassifierError where a
+   *   refusal is asked for that nothing was measured for.
    */
   classify(vectors: Float32Array, options: ClassifyOptions = {}): Prediction {
     const { heads, labels, calibration, vote } = this.data;
@@ -132,7 +134,7 @@ export class SavClassifier {
     return total / (heads.length * dHead);
   }
 
-  /** @throws {Error} where a refusal is asked for that is no share, or that nothing was measured for. */
+  /** @throws InputError where a refusal is asked for that is no share; ClassifierError where nothing was measured for it. */
   checkRefusal(asked?: Refusal): void {
     this.refusalFor(asked);
   }
@@ -142,9 +144,9 @@ export class SavClassifier {
     const pick = (field: keyof Refusal, known: boolean, needs: string) => {
       const value = asked?.[field] ?? own?.[field];
       if (value === undefined || value === 0) return undefined;
-      if (!(value > 0 && value < 1)) throw new RangeError(`${field}: expected a share between 0 and 1, got ${value}`);
+      if (!(value > 0 && value < 1)) throw new InputError(`${field}: expected a share between 0 and 1, got ${value}`);
       if (!known)
-        throw new Error(
+        throw new ClassifierError(
           `${field}: ${needs} was not measured for this classifier; fit it with two or more different pictures a label`,
         );
       return value;
@@ -178,7 +180,7 @@ export class SavClassifier {
   /**
    * Without an example that was fitted or added before, given by the same vectors and label. A class that loses its last
    * example goes.
-   * @throws {Error} where no example of the label has these vectors (a classifier of an older file cannot tell).
+   * @throws ClassifierError where no example of the label has these vectors (a classifier of an older file cannot tell).
    */
   remove(vectors: Float32Array, label: string): SavClassifier {
     this.checkVectors(vectors);
@@ -192,7 +194,7 @@ export class SavClassifier {
     }
     const kept = this.ownVectors(vectors);
     const at = examples.vectors.findLastIndex((other, i) => examples.classOf[i] === index && sameVectors(kept, other));
-    if (at < 0) throw new Error(`cannot remove an example of '${label}': none has these head vectors`);
+    if (at < 0) throw new ClassifierError(`cannot remove an example of '${label}': none has these head vectors`);
     return this.without((i) => i === at, last ? index : undefined);
   }
 
@@ -208,13 +210,15 @@ export class SavClassifier {
     const { counts, products, changes, examples } = this.data;
     if (examples) return this.without((i) => examples.classOf[i] === index, index);
     if (products)
-      throw new Error(`cannot take '${label}' from a Gaussian classifier at once: remove its examples one by one`);
+      throw new ClassifierError(
+        `cannot take '${label}' from a Gaussian classifier at once: remove its examples one by one`,
+      );
     return new SavClassifier(withoutClass({ ...this.data, changes: changes + counts[index], ...uncalibrated }, index));
   }
 
   private checkRemovable(label: string): void {
     if (this.data.labels.length <= 2)
-      throw new Error(`cannot remove '${label}': a classifier needs at least two labels`);
+      throw new ClassifierError(`cannot remove '${label}': a classifier needs at least two labels`);
   }
 
   /** Without some of the examples, and without a class that this empties. */
@@ -283,7 +287,7 @@ export class SavClassifier {
     const { labels } = this.data;
     const unknown = wanted.filter((label) => !labels.includes(label));
     if (unknown.length > 0 || wanted.length === 0) {
-      throw new Error(
+      throw new InputError(
         `expected some of the classifier's labels (${labels.join(', ')}), got ${unknown.map((label) => `'${label}'`).join(', ') || 'none'}`,
       );
     }
@@ -293,10 +297,10 @@ export class SavClassifier {
   private checkVectors(vectors: Float32Array): void {
     const { nHeads, dHead } = this.data;
     if (!(vectors instanceof Float32Array))
-      throw new Error('expected head vectors: the Float32Array that model.headVectors gives');
+      throw new InputError('expected head vectors: the Float32Array that model.headVectors gives');
     const layers = vectors.length / (nHeads * dHead);
     if (!Number.isInteger(layers) || layers <= this.maxLayer) {
-      throw new Error(
+      throw new InputError(
         `expected head vectors [${this.maxLayer + 1} or more, ${nHeads}, ${dHead}], got ${vectors.length} values`,
       );
     }
@@ -319,12 +323,12 @@ export function selectedVectors(vectors: Float32Array, heads: readonly Head[], {
   return selected;
 }
 
-/** @throws {Error} naming the first of the heads whose vector holds a value that is not finite. */
+/** @throws NotFiniteError naming the first of the heads whose vector holds a value that is not finite. */
 export function checkFinite(vectors: Float32Array, heads: readonly Head[], { nHeads, dHead }: HeadSize, whose: string) {
   for (const { layer, head } of heads) {
     const from = (layer * nHeads + head) * dHead;
     if (!vectors.subarray(from, from + dHead).every(Number.isFinite))
-      throw new Error(
+      throw new NotFiniteError(
         `head ${layer}.${head} of ${whose} is not finite: the forward pass overflowed, or its input was damaged`,
       );
   }

@@ -5,8 +5,10 @@
 // products of a head's vectors at hand, taking one or two examples out of a sum is a few additions.
 //
 // What is left out is a group: the rows that show one picture (groups.ts); of a training set without repeats, one example.
+
 import { greatest } from '../base/extremes.ts';
 import { type ClassIndex, indexClasses } from './class-index.ts';
+import { DataError } from './errors.ts';
 import type { HeadFeatures } from './features.ts';
 import { gaussianLeaveOneOut, outerProducts } from './gaussian.ts';
 import { type Groups, groupExamples, type Share, sharesOf } from './groups.ts';
@@ -54,7 +56,7 @@ export interface LeaveOneOutResult {
 
 /**
  * One result for each k: example i is classified by heads chosen, and centroids made, without it.
- * @throws {Error} where no example can be left out: every class is one example, or one picture.
+ * @throws DataError where no example can be left out: every class is one example, or one picture.
  */
 export function leaveOneOut(
   features: HeadFeatures,
@@ -75,7 +77,8 @@ export function judgeWithout(
   const n = classes.classOf.length;
   const nClasses = classes.labels.length;
   const canLeave = canLeaveOut(groups, classes);
-  if (!canLeave.includes(true)) throw new Error('leave-one-out: every label has one example, and none can be left out');
+  if (!canLeave.includes(true))
+    throw new DataError('leave-one-out: every label has one example, and none can be left out');
   const largest = greatest(ks);
   const chosen = options.heads
     ? new Array<ArrayLike<number>>(groups.members.length).fill(options.heads.slice(0, largest))

@@ -1,5 +1,6 @@
 // The published tasks' own row shapes, as data: which fields hold the images and the label, and the text that follows
 // the images. Metrics that judge rows in groups are in metrics.ts.
+import { InputError } from '../model/errors.ts';
 
 /** How rows of one kind of task become prompts. */
 export interface PromptSet {
@@ -101,10 +102,10 @@ export const promptSets = {
 
 export type PromptSetName = keyof typeof promptSets;
 
-/** @throws {Error} listing the known names. */
+/** @throws InputError listing the known names. */
 export function promptSetByName(name: string): PromptSet {
   if (!Object.hasOwn(promptSets, name)) {
-    throw new Error(`no prompt set '${name}'; there are ${Object.keys(promptSets).join(', ')}`);
+    throw new InputError(`no prompt set '${name}'; there are ${Object.keys(promptSets).join(', ')}`);
   }
   return promptSets[name as PromptSetName];
 }

@@ -4,7 +4,10 @@
 // compared with, and in high dimensions even a head that is pure noise scores near 100 %. Leave-one-out takes the
 // example out of its own centroid first: (n mu - x) / (n - 1), and with it its group, the rows that show the same picture
 // (groups.ts). Sums are in float64.
+
+import { InputError } from '../model/errors.ts';
 import { type ClassIndex, indexClasses } from './class-index.ts';
+import { DataError } from './errors.ts';
 import type { HeadFeatures } from './features.ts';
 import { type Groups, groupExamples } from './groups.ts';
 
@@ -114,7 +117,7 @@ export function trainingSimilarities(
  * Scores and ranks every head.
  * @param groups examples that are left out together; default: those that `groupExamples` finds
  * @param partial by leave-one-out, judge what can be left out where a class has one example (or one picture)
- * @throws {Error} without `partial`, where leave-one-out scoring meets such a class.
+ * @throws DataError without `partial`, where leave-one-out scoring meets such a class.
  */
 export function rankHeads(
   features: HeadFeatures,
@@ -187,9 +190,9 @@ export function dot(a: Float64Array, i: number, b: Float64Array, j: number, leng
 
 export function checkLabelCount(features: HeadFeatures, exampleLabels: readonly string[]): void {
   for (const [i, label] of (exampleLabels ?? []).entries())
-    if (typeof label !== 'string') throw new Error(`expected a text as label of example ${i + 1}, got ${label}`);
+    if (typeof label !== 'string') throw new InputError(`expected a text as label of example ${i + 1}, got ${label}`);
   if (features.vectors.length !== exampleLabels?.length) {
-    throw new Error(
+    throw new InputError(
       `expected one label per example: ${features.vectors.length} examples, ${exampleLabels?.length ?? 'no'} labels`,
     );
   }
@@ -208,11 +211,11 @@ export function inseparableClasses({ labels, classOf, counts }: ClassIndex, grou
 export const someOf = (names: readonly string[]): string =>
   names.length > 8 ? `${names.slice(0, 8).join(', ')} and ${names.length - 8} more` : names.join(', ');
 
-/** @throws {Error} naming the classes with a single example, or a single picture. */
+/** @throws DataError naming the classes with a single example, or a single picture. */
 export function checkLeaveOneOut(classes: ClassIndex, groups: Groups): void {
   const single = inseparableClasses(classes, groups);
   if (single.length > 0) {
-    throw new Error(
+    throw new DataError(
       `leave-one-out needs two examples of each label that differ, ${someOf(single)} ${single.length === 1 ? 'has' : 'have'} one: add another, or fit with scoring 'train' and a number of heads`,
     );
   }
