@@ -8,7 +8,6 @@ export {
   attentionMaps,
 } from './analysis/attention-map.ts';
 export { type Attribution, type AttributionOptions, attributeLogit } from './analysis/attribution.ts';
-export { type Head, headName } from './analysis/heads.ts';
 export { type Knockout, type KnockoutOptions, knockOutImages, type LayerWindow } from './analysis/knockout.ts';
 export { type LensOptions, type LensRow, type LensToken, logitLens } from './analysis/logit-lens.ts';
 export { type Pair, type Patching, patchHeads, patchResidual, type ResidualPatching } from './analysis/patching.ts';
@@ -33,6 +32,7 @@ export {
   type Word,
 } from './analysis/words.ts';
 export { type ErrorCode, errorCodes, HeadlightError } from './base/error.ts';
+export { type Head, headName } from './base/heads.ts';
 export { attributionChart } from './charts/attribution-chart.ts';
 export { type HeatMap, heatMap } from './charts/heat-map.ts';
 export { type LineChart, lineChart } from './charts/line-chart.ts';

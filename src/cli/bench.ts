@@ -4,7 +4,7 @@ import { type BenchmarkResult, type BenchmarkRow, benchmarkGroups, runKernelBenc
 import { type CheckResult, checkKernels } from '../verify/check.ts';
 import type { Register } from './command.ts';
 import { UsageError } from './context.ts';
-import { csvCell } from './csv.ts';
+import { toCsv } from './csv.ts';
 import { type KernelOptions, readKernels, withKernelOptions } from './kernel-file.ts';
 import { announceGpu, type CommonOptions, integer, withOutputFlags } from './model.ts';
 
@@ -129,8 +129,6 @@ function csv({ adapter, rows }: BenchmarkResult): string {
     'speedup',
     'error',
   ] as const satisfies readonly (keyof BenchmarkRow)[];
-  return [
-    ['adapter', ...columns].join(),
-    ...rows.map((row) => [csvCell(adapter), ...columns.map((c) => csvCell(row[c] ?? ''))].join()),
-  ].join('\n');
+  const table = rows.map((row) => ({ adapter, ...Object.fromEntries(columns.map((c) => [c, row[c] ?? ''])) }));
+  return toCsv(table).trimEnd();
 }

@@ -39,6 +39,11 @@ export class Context {
     this.print(`written: ${printableLine(file)}`);
   }
 
+  /** Names and values in two columns, for people; silent with --json. */
+  printFacts(facts: Iterable<readonly [name: string, value: string]>, width = 24): void {
+    for (const [name, value] of facts) this.print(`${name.padEnd(width)}${printableLine(value)}`);
+  }
+
   /** A part of a line for people, as it comes; silent with --json. */
   printPart(text: string): void {
     if (!this.json) out.write(text);

@@ -1,6 +1,6 @@
 import { basename } from 'node:path';
 import { InvalidArgumentError } from 'commander';
-import { headName } from '../analysis/heads.ts';
+import { headName } from '../base/heads.ts';
 import { printableLine } from '../base/printable.ts';
 import { renderReport } from '../charts/report/report.ts';
 import { writeWhole } from '../platform/node-write.ts';

@@ -1,5 +1,5 @@
 // One task on one model, for `demo` and `eval`: head vectors of the training rows, answers and head vectors of the queries.
-import { headName } from '../analysis/heads.ts';
+import { headName } from '../base/heads.ts';
 import { printableLine } from '../base/printable.ts';
 import type { VisionLanguageModel } from '../model/vision-language-model.ts';
 import { describeLeaks, findLeaks, labelsOf } from '../sav/data.ts';

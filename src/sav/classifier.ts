@@ -5,6 +5,7 @@
 // change: it was measured on examples that are not there any more.
 
 import { greatest } from '../base/extremes.ts';
+import type { Head } from '../base/heads.ts';
 import { InputError, NotFiniteError } from '../model/errors.ts';
 import { confidenceOf, tailOf } from './calibration.ts';
 import type { ClassifierData, KeptExamples, Refusal } from './classifier-data.ts';
@@ -12,7 +13,7 @@ import { ClassifierError } from './errors.ts';
 import { addOuter, gaussianRule, type LinearRule, logPosteriors, outerProducts, squaredDistance } from './gaussian.ts';
 import { classifierOf } from './kept-examples.ts';
 import { sameVectors } from './same-vectors.ts';
-import { dot, gatherHead, type Head, MIN_NORM } from './scoring.ts';
+import { dot, gatherHead, MIN_NORM } from './scoring.ts';
 import { reliability, Tally } from './votes.ts';
 
 export interface ClassifyOptions {

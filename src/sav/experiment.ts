@@ -1,12 +1,13 @@
 // One task from beginning to end on head vectors: fit, classify the queries, and the baselines beside it.
+
 import { greatest, least } from '../base/extremes.ts';
-import { allHeads, randomHeads } from './baselines.ts';
+import { allHeads, type Head } from '../base/heads.ts';
+import { randomHeads } from './baselines.ts';
 import type { Prediction } from './classifier.ts';
 import type { EncoderPredictions } from './encoder-baselines.ts';
 import type { HeadFeatures } from './features.ts';
 import { defaultKs, type Fit, type FitOptions, fitClassifier, parity } from './fit.ts';
 import { type Evaluation, evaluate, matchLabel } from './metrics.ts';
-import type { Head } from './scoring.ts';
 
 export interface LabelledFeatures {
   readonly features: HeadFeatures;

@@ -1,11 +1,13 @@
 // Why a classifier answers as it does, and which of its examples it doubts.
+
 import { greatest } from '../base/extremes.ts';
+import type { Head } from '../base/heads.ts';
 import { indexClasses } from './class-index.ts';
 import type { Prediction, SavClassifier } from './classifier.ts';
 import type { HeadFeatures } from './features.ts';
 import { groupExamples } from './groups.ts';
 import { leaveOneOutScores, looVotes } from './leave-one-out.ts';
-import { checkLabelCount, dot, gatherHead, type Head, MIN_NORM } from './scoring.ts';
+import { checkLabelCount, dot, firstMaximum, gatherHead, MIN_NORM } from './scoring.ts';
 
 export interface HeadExplanation extends Head {
   /** Training examples that the head got right when it was chosen, of `nExamples`. */
@@ -95,8 +97,7 @@ function cosinesTo(
 }
 
 function largest(similarities: Float64Array, labels: readonly string[]): Neighbour {
-  let index = 0;
-  for (const [i, similarity] of similarities.entries()) if (similarity > similarities[index]) index = i;
+  const index = firstMaximum(similarities, 0, similarities.length);
   return { index, label: labels[index], similarity: similarities[index] };
 }
 

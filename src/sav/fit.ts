@@ -1,4 +1,5 @@
 // From head vectors and labels to a classifier, and to what its training set says about it.
+import { allHeads, type Head, headAt } from '../base/heads.ts';
 import { InputError } from '../model/errors.ts';
 import { type ClassIndex, indexClasses } from './class-index.ts';
 import { checkFinite, SavClassifier, selectedVectors } from './classifier.ts';
@@ -10,7 +11,6 @@ import { type Compare, canLeaveOut, type LeaveOneOutResult, leaveOneOut } from '
 import {
   checkLabelCount,
   checkLeaveOneOut,
-  type Head,
   type HeadRanking,
   inseparableClasses,
   rankHeads,
@@ -118,7 +118,7 @@ const PUBLISHED_K = 20;
  */
 export function fitClassifier(features: HeadFeatures, exampleLabels: readonly string[], options: FitOptions = {}): Fit {
   checkLabelCount(features, exampleLabels);
-  const every = Array.from({ length: features.nLayers * features.nHeads }, (_, h) => headAt(h, features));
+  const every = allHeads(features);
   for (const [i, vectors] of features.vectors.entries()) checkFinite(vectors, every, features, `example ${i + 1}`);
   const classes = indexClasses(exampleLabels);
   const { groups, note } = groupsOf(classes, features, options.groups);
@@ -257,10 +257,6 @@ function chosenByOthers(results: readonly LeaveOneOutResult[], classOf: Int32Arr
     correct += right(best, i);
   }
   return { accuracy: correct / judged, predicted, lead };
-}
-
-export function headAt(flat: number, { nHeads }: { nHeads: number }): Head {
-  return { layer: Math.floor(flat / nHeads), head: flat % nHeads };
 }
 
 function flatIndex({ layer, head }: Head, { nLayers, nHeads }: HeadFeatures): number {

@@ -13,11 +13,6 @@ import { type Groups, groupExamples } from './groups.ts';
 
 export type Scoring = 'train' | 'leave-one-out';
 
-export interface Head {
-  readonly layer: number;
-  readonly head: number;
-}
-
 /** Scores of every head, and the order that they give. Flat arrays are [nLayers * nHeads], layer by layer. */
 export interface HeadRanking {
   readonly scoring: Scoring;
