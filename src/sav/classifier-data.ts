@@ -2,7 +2,7 @@
 import type { Head } from '../base/heads.ts';
 import type { MadeWith } from '../checkpoint/made-with.ts';
 import type { Calibration } from './calibration.ts';
-import type { Compare } from './leave-one-out.ts';
+import type { Compare } from './comparisons.ts';
 import type { Scoring } from './scoring.ts';
 import type { Vote } from './votes.ts';
 

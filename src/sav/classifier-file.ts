@@ -12,15 +12,19 @@
 //   said, right  I32 [heads, classes]       leave-one-out votes and how many were right, for weighted votes only
 
 import { z } from 'zod';
+import { keysOf } from '../base/choices.ts';
 import { quote, showShape } from '../base/quote.ts';
 import { changedFiles } from '../checkpoint/made-with.ts';
 import { parseSafetensors, type SafetensorsHeader, tensorBytes } from '../checkpoint/safetensors.ts';
 import { type StoredTensor, tensorOf, writeSafetensors } from '../checkpoint/safetensors-writer.ts';
 import { SavClassifier } from './classifier.ts';
 import type { ClassifierData, KeptExamples } from './classifier-data.ts';
+import { comparisons } from './comparisons.ts';
 import { ClassifierError } from './errors.ts';
 import type { HeadVectorSource } from './features.ts';
 import { classifierOf } from './kept-examples.ts';
+import { scorings } from './scoring.ts';
+import { voteRules } from './votes.ts';
 
 const FORMAT = 'headlight-sav-classifier';
 const VERSION = 2;
@@ -44,9 +48,9 @@ const settingsSchema = z
     promptSet: z.string().max(1000),
     prompt: z.string().max(1_000_000).optional(),
     images: count.optional(),
-    scoring: z.enum(['train', 'leave-one-out']),
-    vote: z.enum(['majority', 'soft', 'weighted']),
-    compare: z.enum(['cosine', 'gaussian']),
+    scoring: z.enum(keysOf(scorings)),
+    vote: z.enum(keysOf(voteRules)),
+    compare: z.enum(keysOf(comparisons)),
     heads: z.array(z.strictObject({ layer: count, head: count, correct: count, margin: z.number() })).min(1),
     nExamples: count,
     changes: count,
@@ -138,8 +142,8 @@ export function parseClassifier(bytes: Uint8Array, name: string): SavClassifier 
 
 const sumTensors = ({ compare, vote }: FileSettings): string[] => [
   'sums',
-  ...(compare === 'gaussian' ? ['products'] : []),
-  ...(vote === 'weighted' ? ['said', 'right'] : []),
+  ...(comparisons[compare].needsSpread ? ['products'] : []),
+  ...(voteRules[vote].isWeighted ? ['said', 'right'] : []),
 ];
 
 function fromExamples(file: OpenFile, { counts, calibration, leaveOneOutAccuracy, ...settings }: FileSettings) {
@@ -170,14 +174,14 @@ function fromExamples(file: OpenFile, { counts, calibration, leaveOneOutAccuracy
 function fromSums(file: OpenFile, settings: FileSettings): ClassifierData {
   const { dHead, heads, labels } = settings;
   const classShape = [heads.length, labels.length];
-  const gaussian = settings.compare === 'gaussian';
-  const weighted = settings.vote === 'weighted';
+  const { needsSpread } = comparisons[settings.compare];
+  const { isWeighted } = voteRules[settings.vote];
   const data: ClassifierData = {
     ...settings,
     sums: float64(file, 'sums', [...classShape, dHead]),
-    products: gaussian ? float64(file, 'products', [heads.length, dHead, dHead]) : undefined,
-    said: weighted ? int32(file, 'said', classShape) : undefined,
-    right: weighted ? int32(file, 'right', classShape) : undefined,
+    products: needsSpread ? float64(file, 'products', [heads.length, dHead, dHead]) : undefined,
+    said: isWeighted ? int32(file, 'said', classShape) : undefined,
+    right: isWeighted ? int32(file, 'right', classShape) : undefined,
   };
   if (data.said?.some((said, i) => data.right![i] > said)) throw file.fail('right: more right votes than votes');
   return data;

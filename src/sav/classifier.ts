@@ -9,11 +9,12 @@ import type { Head } from '../base/heads.ts';
 import { InputError, NotFiniteError } from '../model/errors.ts';
 import { confidenceOf, tailOf } from './calibration.ts';
 import type { ClassifierData, KeptExamples, Refusal } from './classifier-data.ts';
+import { comparisons, type HeadRule } from './comparisons.ts';
 import { ClassifierError } from './errors.ts';
-import { addOuter, gaussianRule, type LinearRule, logPosteriors, outerProducts, squaredDistance } from './gaussian.ts';
+import { addOuter, gaussianRule, type LinearRule, outerProducts, squaredDistance } from './gaussian.ts';
 import { classifierOf } from './kept-examples.ts';
 import { sameVectors } from './same-vectors.ts';
-import { dot, gatherHead, MIN_NORM } from './scoring.ts';
+import { gatherHead } from './scoring.ts';
 import { reliability, Tally } from './votes.ts';
 
 export interface ClassifyOptions {
@@ -51,34 +52,38 @@ export interface Prediction {
 /** Classifies head vectors. Immutable: adding and removing examples returns another classifier. */
 export class SavClassifier {
   readonly data: ClassifierData;
-  /** Centroids [heads, classes, dHead] with their norms [heads, classes], or Gaussian rules. */
+  /** [heads, classes, dHead] */
   private readonly centroids: Float64Array;
-  private readonly norms: Float64Array;
-  private readonly rules: LinearRule[] | undefined;
-  /** To measure distances; those of a Gaussian classifier are its rules. */
-  private readonly spreads: LinearRule[] | undefined;
+  /** What each head compares queries by. */
+  private readonly rules: readonly HeadRule[];
+  /** To measure distances, of each head; absent where that is not to be done. */
+  private readonly spreads: readonly LinearRule[] | undefined;
   private readonly weights: Float64Array | undefined;
 
   constructor(data: ClassifierData) {
     this.data = data;
-    const { heads, labels, counts, sums, dHead, products, said, right } = data;
+    const { heads, labels, counts, sums, dHead, products, said, right, compare, examples } = data;
     const nClasses = labels.length;
     this.centroids = sums.map((value, i) => value / counts[Math.floor(i / dHead) % nClasses]);
-    this.norms = Float64Array.from({ length: heads.length * nClasses }, (_, i) =>
-      Math.max(Math.sqrt(dot(this.centroids, i * dHead, this.centroids, i * dHead, dHead)), MIN_NORM),
-    );
     const square = dHead * dHead;
-    const rule = (h: number, headProducts: Float64Array) =>
-      gaussianRule(
-        { counts, sums: sums.subarray(h * nClasses * dHead, (h + 1) * nClasses * dHead), products: headProducts },
-        dHead,
+    const moments = heads.map((_, h) => ({
+      counts,
+      sums: sums.subarray(h * nClasses * dHead, (h + 1) * nClasses * dHead),
+      products: products?.subarray(h * square, (h + 1) * square),
+    }));
+    this.rules = moments.map((own) => comparisons[compare].rule(own, dHead));
+    if (data.calibration?.distance) {
+      const spreads = this.rules.map(
+        ({ spread }, h) =>
+          spread ??
+          (examples &&
+            gaussianRule(
+              { ...moments[h], products: outerProducts(gatherHead(examples.vectors, h, dHead), dHead) },
+              dHead,
+            )),
       );
-    if (products) this.rules = heads.map((_, h) => rule(h, products.subarray(h * square, (h + 1) * square)));
-    if (data.calibration?.distance)
-      this.spreads =
-        this.rules ??
-        (data.examples &&
-          heads.map((_, h) => rule(h, outerProducts(gatherHead(data.examples!.vectors, h, dHead), dHead))));
+      this.spreads = spreads.every((spread) => spread !== undefined) ? spreads : undefined;
+    }
     if (said && right) this.weights = Float64Array.from(said, (n, i) => reliability(right[i], n, nClasses));
   }
 
@@ -272,14 +277,7 @@ export class SavClassifier {
     for (const [h, { layer, head }] of heads.entries()) {
       const from = (layer * nHeads + head) * dHead;
       const x = Float64Array.from(vectors.subarray(from, from + dHead));
-      if (this.rules) {
-        logPosteriors(this.rules[h], x, 0, scores, h * nClasses);
-        continue;
-      }
-      const norm = Math.max(Math.sqrt(dot(x, 0, x, 0, dHead)), MIN_NORM);
-      for (let i = h * nClasses; i < (h + 1) * nClasses; i++) {
-        scores[i] = dot(x, 0, this.centroids, i * dHead, dHead) / (norm * this.norms[i]);
-      }
+      this.rules[h].score(x, scores, h * nClasses);
     }
     return scores;
   }

@@ -135,6 +135,32 @@ export function runExperiment(
   };
 }
 
+export interface Figure {
+  /** Heads its column in summaries, and stands under its number in the report. */
+  readonly words: string;
+  /** How the report draws its number: as that of SAVs, as zero-shot, or plainly. */
+  readonly kind: 'sav' | 'zero' | '';
+  /** Absent where the experiment has not measured it. */
+  readonly accuracy: (experiment: Experiment) => number | undefined;
+  /** The same method's vote among all heads, which the report adds in brackets. */
+  readonly ofAllHeads?: (experiment: Experiment) => number;
+}
+
+/** The accuracies that the summaries of `demo` and the report compare, in their order. Chance stands beside them. */
+export const figures = {
+  sav: { words: 'SAV', kind: 'sav', accuracy: ({ evaluation }) => evaluation.accuracy },
+  published: {
+    words: 'as published',
+    kind: '',
+    accuracy: ({ published }) => published.evaluation.accuracy,
+    ofAllHeads: ({ published }) => published.allHeads.accuracy,
+  },
+  likeliest: { words: 'likeliest label', kind: 'zero', accuracy: ({ likeliest }) => likeliest?.accuracy },
+  zeroShot: { words: 'own words', kind: 'zero', accuracy: ({ zeroShot }) => zeroShot?.accuracy },
+  allHeads: { words: 'all heads', kind: '', accuracy: ({ allHeads }) => allHeads.accuracy },
+  randomHeads: { words: 'random heads', kind: '', accuracy: ({ randomHeads }) => randomHeads.mean },
+} as const satisfies Record<string, Figure>;
+
 /** What the model does without examples, at its best: its answer in words, or the likeliest label. */
 export function bestZeroShot({ zeroShot, likeliest }: Experiment): Evaluation | undefined {
   return likeliest && !((zeroShot?.accuracy ?? 0) > likeliest.accuracy) ? likeliest : zeroShot;

@@ -4,9 +4,10 @@ import { greatest } from '../base/extremes.ts';
 import type { Head } from '../base/heads.ts';
 import { indexClasses } from './class-index.ts';
 import type { Prediction, SavClassifier } from './classifier.ts';
+import { comparisons } from './comparisons.ts';
 import type { HeadFeatures } from './features.ts';
 import { groupExamples } from './groups.ts';
-import { leaveOneOutScores, looVotes } from './leave-one-out.ts';
+import { looVotes } from './leave-one-out.ts';
 import { checkLabelCount, dot, firstMaximum, gatherHead, MIN_NORM } from './scoring.ts';
 
 export interface HeadExplanation extends Head {
@@ -129,7 +130,7 @@ export function auditLabels(
   const given = exampleLabels.map(() => new Int32Array(nClasses));
   for (const { layer, head } of heads) {
     const x = gatherHead(features.vectors, layer * nHeads + head, dHead);
-    const votes = looVotes(leaveOneOutScores(x, classes, groups, dHead, compare), nClasses);
+    const votes = looVotes(comparisons[compare].leaveOneOut(x, classes, groups, dHead), nClasses);
     for (const [i, vote] of votes.entries()) given[i][vote < 0 ? classes.classOf[i] : vote]++;
   }
   return exampleLabels

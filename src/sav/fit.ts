@@ -4,10 +4,11 @@ import { InputError } from '../model/errors.ts';
 import { type ClassIndex, indexClasses } from './class-index.ts';
 import { checkFinite, SavClassifier, selectedVectors } from './classifier.ts';
 import type { Refusal } from './classifier-data.ts';
+import { type Compare, comparisons } from './comparisons.ts';
 import type { HeadFeatures } from './features.ts';
 import { type Groups, groupExamples } from './groups.ts';
 import { classifierOf, hasSpread } from './kept-examples.ts';
-import { type Compare, canLeaveOut, type LeaveOneOutResult, leaveOneOut } from './leave-one-out.ts';
+import { canLeaveOut, type LeaveOneOutResult, leaveOneOut } from './leave-one-out.ts';
 import {
   checkLabelCount,
   checkLeaveOneOut,
@@ -15,6 +16,7 @@ import {
   inseparableClasses,
   rankHeads,
   type Scoring,
+  scorings,
   someOf,
 } from './scoring.ts';
 import type { Vote } from './votes.ts';
@@ -205,7 +207,7 @@ function settle(classes: ClassIndex, groups: Groups, features: HeadFeatures, opt
   let { scoring, compare, k = options.heads?.length } = options;
   if (options.calibrate) checkLeaveOneOut(classes, groups);
   if (none) {
-    if (scoring === 'leave-one-out' || k === 'auto') checkLeaveOneOut(classes, groups);
+    if ((scoring && scorings[scoring].leavesOut) || k === 'auto') checkLeaveOneOut(classes, groups);
     scoring ??= 'train';
     k ??= Math.min(parity.k, heads);
     if (options.calibrate === undefined)
@@ -218,7 +220,7 @@ function settle(classes: ClassIndex, groups: Groups, features: HeadFeatures, opt
     );
   }
   const wide = hasSpread(groups, classes.counts, canLeave) && features.vectors.length > classes.labels.length;
-  if (!compare && !wide) {
+  if (!compare && comparisons[defaults.compare].needsSpread && !wide) {
     compare = 'cosine';
     notes.push('too few examples to measure a spread: heads compare by cosine');
   }

@@ -144,6 +144,51 @@ export function sugarCrepe(right: readonly boolean[]): { pair: number } {
   return { pair: pairs / (right.length / 2) };
 }
 
+interface Metric {
+  /**
+   * @param right whether each row is right
+   * @param groups each row's group, where known
+   * @throws DataError for rows that do not come in the groups that are judged together.
+   */
+  readonly measure: (right: readonly boolean[], groups?: readonly (string | undefined)[]) => Measured;
+}
+
+/** What a metric says of a task's rows. */
+export interface Measured {
+  readonly accuracy: number;
+  /** Shares, or intervals of shares, that stand beside it. */
+  readonly details: readonly { readonly name: string; readonly share: number | readonly [low: number, high: number] }[];
+}
+
+/** The choices of `eval --metric`, and of prompt sets. */
+export const metrics = {
+  /** The share of rows that are right. */
+  accuracy: {
+    measure: (right) => ({
+      accuracy: shareOf(right),
+      details: [{ name: '95 % interval', share: wilsonInterval(right.filter(Boolean).length, right.length) }],
+    }),
+  },
+  naturalbench: {
+    measure: (right, groups) => {
+      const { question, image, group } = naturalBench(right, groups);
+      const details = [
+        { name: 'question', share: question },
+        { name: 'image', share: image },
+        { name: 'rows', share: shareOf(right) },
+      ];
+      return { accuracy: group, details };
+    },
+  },
+  sugarcrepe: {
+    measure: (right) => ({ accuracy: sugarCrepe(right).pair, details: [{ name: 'rows', share: shareOf(right) }] }),
+  },
+} as const satisfies Record<string, Metric>;
+
+export type MetricName = keyof typeof metrics;
+
+const shareOf = (right: readonly boolean[]) => right.filter(Boolean).length / right.length;
+
 function checkGroups(right: readonly boolean[], size: number, groups?: readonly (string | undefined)[]): void {
   if (right.length === 0 || right.length % size !== 0) {
     throw new DataError(`expected rows in groups of ${size}, got ${right.length} rows`);

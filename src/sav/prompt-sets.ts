@@ -1,6 +1,7 @@
 // The published tasks' own row shapes, as data: which fields hold the images and the label, and the text that follows
 // the images. Metrics that judge rows in groups are in metrics.ts.
 import { InputError } from '../model/errors.ts';
+import type { MetricName } from './metrics.ts';
 
 /** How rows of one kind of task become prompts. */
 export interface PromptSet {
@@ -16,7 +17,7 @@ export interface PromptSet {
   readonly template: string;
   readonly labelField: string;
   /** How the task is judged: per row, or over consecutive rows. */
-  readonly metric: 'accuracy' | 'naturalbench' | 'sugarcrepe';
+  readonly metric: MetricName;
   /** A field that must be equal within each group of rows that the metric judges together. */
   readonly groupField?: string;
 }

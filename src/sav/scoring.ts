@@ -11,7 +11,34 @@ import { DataError } from './errors.ts';
 import type { HeadFeatures } from './features.ts';
 import { type Groups, groupExamples } from './groups.ts';
 
-export type Scoring = 'train' | 'leave-one-out';
+interface ScoringRule {
+  /** For the help text of the command line. */
+  readonly help: string;
+  /** How heads were chosen, for the report: `20 heads, chosen ` and this. */
+  readonly words: string;
+  /** What the report's map of head scores adds to `on 40 training examples`. */
+  readonly ofMap: string;
+  /** Whether an example's group is out of the centroids that it is compared with. */
+  readonly leavesOut: boolean;
+}
+
+/** How heads are judged: the choices of `fit --scoring`, what classifier files may hold, what the report says. */
+export const scorings = {
+  'leave-one-out': {
+    help: 'leave-one-out',
+    words: 'by leave-one-out on the training examples',
+    ofMap: ', each left out in turn',
+    leavesOut: true,
+  },
+  train: {
+    help: 'train as published',
+    words: 'on the training examples themselves',
+    ofMap: '',
+    leavesOut: false,
+  },
+} as const satisfies Record<string, ScoringRule>;
+
+export type Scoring = keyof typeof scorings;
 
 /** Scores of every head, and the order that they give. Flat arrays are [nLayers * nHeads], layer by layer. */
 export interface HeadRanking {
@@ -123,7 +150,8 @@ export function rankHeads(
 ): HeadRanking {
   checkLabelCount(features, exampleLabels);
   const classes = indexClasses(exampleLabels);
-  if (scoring === 'leave-one-out' && !partial) checkLeaveOneOut(classes, groups);
+  const { leavesOut } = scorings[scoring];
+  if (leavesOut && !partial) checkLeaveOneOut(classes, groups);
   const { nLayers, nHeads, dHead, vectors } = features;
   const { classOf, labels } = classes;
   const total = nLayers * nHeads;
@@ -133,11 +161,11 @@ export function rankHeads(
     const x = gatherHead(vectors, h, dHead);
     const sums = classSums(x, classes, dHead);
     const leftOut = trainingSimilarities(x, sums, classes, dHead, groups);
-    const scored = scoring === 'train' ? trainingSimilarities(x, sums, classes, dHead) : leftOut;
+    const scored = leavesOut ? leftOut : trainingSimilarities(x, sums, classes, dHead);
     // An example whose absence would leave a class empty is not judged by leave-one-out. Where that is true of all, what
     // is left to tell heads apart is how far they hold the classes from each other.
     const judged = Array.from(classOf.keys()).filter((i) => rowIsWhole(leftOut, i * labels.length, labels.length));
-    const counted = scoring === 'train' ? classOf.keys() : judged;
+    const counted = leavesOut ? judged : classOf.keys();
     for (const i of counted) if (firstMaximum(scored, i * labels.length, labels.length) === classOf[i]) correct[h]++;
     const [from, rows] = judged.length > 0 ? [leftOut, judged] : [scored, Array.from(classOf.keys())];
     for (const i of rows) margin[h] += marginOf(from, i * labels.length, labels.length, classOf[i]) / rows.length;
