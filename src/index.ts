@@ -8,7 +8,6 @@ export {
   attentionMaps,
 } from './analysis/attention-map.ts';
 export { type Attribution, type AttributionOptions, attributeLogit } from './analysis/attribution.ts';
-export { type Head, headName } from './analysis/heads.ts';
 export { type Knockout, type KnockoutOptions, knockOutImages, type LayerWindow } from './analysis/knockout.ts';
 export { type LensOptions, type LensRow, type LensToken, logitLens } from './analysis/logit-lens.ts';
 export { type Pair, type Patching, patchHeads, patchResidual, type ResidualPatching } from './analysis/patching.ts';
@@ -32,6 +31,8 @@ export {
   meanHeadOutputs,
   type Word,
 } from './analysis/words.ts';
+export { type ErrorCode, errorCodes, HeadlightError } from './base/error.ts';
+export { type Head, headName } from './base/heads.ts';
 export { attributionChart } from './charts/attribution-chart.ts';
 export { type HeatMap, heatMap } from './charts/heat-map.ts';
 export { type LineChart, lineChart } from './charts/line-chart.ts';
@@ -42,7 +43,7 @@ export type { Heading } from './charts/vega.ts';
 export { CheckpointError } from './checkpoint/errors.ts';
 export { writeSafetensors } from './checkpoint/safetensors-writer.ts';
 export type { Binding, Cost, Dispatch, Workgroups } from './gpu/dispatch.ts';
-export { DeviceLostError, KernelError, ShapeError } from './gpu/errors.ts';
+export { DeviceLostError, GpuError, KernelError, ShapeError } from './gpu/errors.ts';
 export { type Gpu, type GpuOptions, openGpu } from './gpu/gpu.ts';
 export { type ProfileRow, Profiler } from './gpu/profiler.ts';
 export type { Readback } from './gpu/readback.ts';
@@ -89,7 +90,7 @@ export {
   type TextOptions,
   VisionLanguageModel,
 } from './model/vision-language-model.ts';
-export { FileError, ImageError, NoAdapterError, VideoError } from './platform/errors.ts';
+export { BoundError, FileError, ImageError, NoAdapterError, VideoError } from './platform/errors.ts';
 export type { Folder, FolderSource, ImageSource, RgbImage, VideoSource } from './platform/types.ts';
 export { type ClassifyOptions, type Prediction, SavClassifier } from './sav/classifier.ts';
 export type { ClassifierData, Refusal } from './sav/classifier-data.ts';
@@ -100,6 +101,7 @@ export {
   type EncoderPredictions,
   encoderBaselines,
 } from './sav/encoder-baselines.ts';
+export { ClassifierError, DataError } from './sav/errors.ts';
 export { type Experiment, runExperiment } from './sav/experiment.ts';
 export { explain } from './sav/explain.ts';
 export { type FeatureStore, MemoryFeatureStore } from './sav/feature-cache.ts';

@@ -5,7 +5,8 @@ import { describe, expect, it } from 'vitest';
 
 /** From the ground up. Rooms of one floor do not know each other. */
 const floors = [
-  ['platform', 'base'],
+  ['base'],
+  ['platform'],
   ['gpu'],
   ['kernels'],
   ['verify', 'checkpoint'],

@@ -1,12 +1,13 @@
 // What a head is good for: the answer without it.
 
+import { allHeads, type Head } from '../base/heads.ts';
 import { InputError } from '../model/errors.ts';
 import type { ModelInput } from '../model/input.ts';
 import type { Edit, EditPositions } from '../model/interventions/edits.ts';
 import type { Model } from '../model/model.ts';
 import { checkOptions } from '../model/options.ts';
 import { checkFinite } from './finite.ts';
-import { allHeads, checkHeads, type Head, type LayerOptions, layersAtOnce } from './heads.ts';
+import { checkHeads, type LayerOptions, layersAtOnce } from './heads.ts';
 import { type SweepOptions, sweepTarget, type Target } from './sweep.ts';
 
 export interface AblationOptions extends SweepOptions {

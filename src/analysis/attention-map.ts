@@ -1,8 +1,9 @@
+import type { Head } from '../base/heads.ts';
 import type { ModelInput } from '../model/input.ts';
 import type { Model } from '../model/model.ts';
 import { checkOptions } from '../model/options.ts';
 import { checkFinite } from './finite.ts';
-import { checkHeads, type Head, layersOf } from './heads.ts';
+import { checkHeads, layersOf } from './heads.ts';
 import { type PlacedGrid, placedGrids, resolvePosition } from './positions.ts';
 
 /** How much of its attention one head gives each token of a picture. */

@@ -1,19 +1,7 @@
+// Heads and layers that a call names, and how many of them a run brings home at once.
+import { type Head, headName } from '../base/heads.ts';
 import type { TextConfig } from '../model/config/text.ts';
 import { InputError } from '../model/errors.ts';
-
-/** An attention head of the decoder. */
-export interface Head {
-  readonly layer: number;
-  readonly head: number;
-}
-
-/** `2.5`: head 5 of layer 2. */
-export const headName = ({ layer, head }: Head): string => `${layer}.${head}`;
-
-/** Every head, layer by layer: the order of all arrays over [layers, heads] here. */
-export function allHeads({ nLayers, nHeads }: Pick<TextConfig, 'nLayers' | 'nHeads'>): Head[] {
-  return Array.from({ length: nLayers * nHeads }, (_, i) => ({ layer: Math.floor(i / nHeads), head: i % nHeads }));
-}
 
 /** @throws InputError for a head or layer that the model has not. */
 export function checkHeads({ nLayers, nHeads }: Pick<TextConfig, 'nLayers' | 'nHeads'>, heads: readonly Head[]): void {

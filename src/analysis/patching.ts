@@ -1,12 +1,12 @@
 // Activation patching: a corrupted prompt's run is given one activation of the clean prompt's run at a time, to see which of
 // them carry the difference between the two answers.
 
+import { allHeads } from '../base/heads.ts';
 import { InputError } from '../model/errors.ts';
 import type { ModelInput } from '../model/input.ts';
 import type { Edit } from '../model/interventions/edits.ts';
 import type { Model } from '../model/model.ts';
 import { checkOptions } from '../model/options.ts';
-import { allHeads } from './heads.ts';
 import { resolvePosition } from './positions.ts';
 import { type SweepOptions, sweepTarget, type Target } from './sweep.ts';
 

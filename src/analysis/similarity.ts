@@ -1,6 +1,7 @@
 // How alike heads behave in two tasks. Plain maths on head vectors, [layers, nHeads, dHead] an example.
+
+import { type Head, headName } from '../base/heads.ts';
 import { InputError } from '../model/errors.ts';
-import { type Head, headName } from './heads.ts';
 
 interface Shape {
   readonly nHeads: number;

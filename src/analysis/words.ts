@@ -1,11 +1,13 @@
 // Words of a head: which tokens its output makes likelier, read through W_O and the unembedding.
+
+import { type Head, headName } from '../base/heads.ts';
 import { matmul } from '../kernels/matmul/matmul.ts';
 import { InputError } from '../model/errors.ts';
 import type { ModelInput } from '../model/input.ts';
 import type { Model } from '../model/model.ts';
 import { checkOptions } from '../model/options.ts';
 import { checkFinite } from './finite.ts';
-import { checkHeads, type Head, headName, layersOf } from './heads.ts';
+import { checkHeads, layersOf } from './heads.ts';
 import { resolvePosition } from './positions.ts';
 import { topK } from './rank.ts';
 import { finalNormWeight, unembedRows } from './unembed.ts';

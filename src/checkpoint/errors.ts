@@ -1,6 +1,9 @@
+import { HeadlightError } from '../base/error.ts';
+
 /** A checkpoint that cannot be read or does not fit the model. Messages name the file and tensor and the way out. */
-export class CheckpointError extends Error {
+export class CheckpointError extends HeadlightError {
   override name = 'CheckpointError';
+  readonly code = 'checkpoint';
   /** Every problem found, one a line, where several were looked for before giving up; else the message alone. */
   readonly problems: readonly string[];
 

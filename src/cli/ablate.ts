@@ -1,14 +1,14 @@
 import { readFileBytes } from '#platform';
 import { ablate, ablateHeads, meanOutputs } from '../analysis/ablation.ts';
-import { allHeads, checkHeads, type Head, headName } from '../analysis/heads.ts';
+import { checkHeads } from '../analysis/heads.ts';
 import { sweepHeadVectors } from '../analysis/sweep.ts';
+import { allHeads, type Head, headName } from '../base/heads.ts';
 import { heatMap } from '../charts/heat-map.ts';
 import type { VisionLanguageModel } from '../model/vision-language-model.ts';
 import { parseClassifier } from '../sav/classifier-file.ts';
 import { type Example, show } from '../sav/features.ts';
 import { type PromptSetName, promptSetByName } from '../sav/prompt-sets.ts';
 import {
-  type CsvRow,
   type HeadChoice,
   headChoice,
   numbers,
@@ -23,6 +23,7 @@ import {
 } from './analysis.ts';
 import type { Register } from './command.ts';
 import { type Context, UsageError } from './context.ts';
+import type { CsvRow } from './csv.ts';
 import { type DataOptions, dataKinds, oneOf, readData, withDataOptions } from './data.ts';
 import { percent, table } from './experiments.ts';
 import { checkFitted } from './fitted.ts';

@@ -1,15 +1,15 @@
 // What the commands of analyses share: which heads, tokens and positions, and results as JSON, CSV and plots.
 import { extname } from 'node:path';
 import { type Command, InvalidArgumentError } from 'commander';
-import { allHeads, type Head, headName } from '../analysis/heads.ts';
 import { topK } from '../analysis/rank.ts';
 import type { Target } from '../analysis/sweep.ts';
 import { tokenText } from '../analysis/token-text.ts';
+import { allHeads, type Head, headName } from '../base/heads.ts';
 import type { ModelInput } from '../model/input.ts';
 import type { VisionLanguageModel } from '../model/vision-language-model.ts';
 import { writeWhole } from '../platform/node-write.ts';
 import { type Context, UsageError } from './context.ts';
-import { csvCell } from './csv.ts';
+import { type CsvRow, toCsv } from './csv.ts';
 import { outputFile } from './files.ts';
 import type { Progress } from './progress.ts';
 
@@ -29,8 +29,6 @@ function plotFile(file: string): string {
     throw new InvalidArgumentError('Plots are written as .svg or .png.');
   return outputFile(file);
 }
-
-export type CsvRow = Readonly<Record<string, string | number>>;
 
 /** Writes what was asked for of one result. @param plot makes SVG text. */
 export async function writeResults(
@@ -54,14 +52,6 @@ async function toPng(svg: string): Promise<Uint8Array> {
   return sharp(Buffer.from(svg), { density: 144, limitInputPixels: 2 ** 28 })
     .png()
     .toBuffer();
-}
-
-/** RFC 4180, with the names of the first row's columns on top. */
-export function toCsv(rows: readonly CsvRow[]): string {
-  const names = Object.keys(rows[0] ?? {});
-  return [names.join(','), ...rows.map((row) => names.map((name) => csvCell(row[name])).join(','))]
-    .map((line) => `${line}\n`)
-    .join('');
 }
 
 /** A bar for work that reports how far it is. */

@@ -1,13 +1,12 @@
 import { type AttentionMap, attentionMaps } from '../analysis/attention-map.ts';
-import { allHeads, headName } from '../analysis/heads.ts';
 import type { PictureGrid } from '../analysis/positions.ts';
 import { type DecoderRollout, decoderRollout, type Rollout, towerRollout } from '../analysis/rollout.ts';
 import { positionTexts } from '../analysis/token-text.ts';
+import { allHeads, headName } from '../base/heads.ts';
 import { overlay, type Panel } from '../charts/overlay.ts';
 import type { ModelInput } from '../model/input.ts';
 import type { VisionLanguageModel } from '../model/vision-language-model.ts';
 import {
-  type CsvRow,
   type HeadChoice,
   headCells,
   headChoice,
@@ -19,6 +18,7 @@ import {
 } from './analysis.ts';
 import type { Register } from './command.ts';
 import { type Context, UsageError } from './context.ts';
+import type { CsvRow } from './csv.ts';
 import { oneOf } from './data.ts';
 import { percent, table } from './experiments.ts';
 import { integer } from './model.ts';

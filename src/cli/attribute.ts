@@ -1,8 +1,7 @@
 import { attributeLogit } from '../analysis/attribution.ts';
-import { allHeads, headName } from '../analysis/heads.ts';
+import { allHeads, headName } from '../base/heads.ts';
 import { attributionChart } from '../charts/attribution-chart.ts';
 import {
-  type CsvRow,
   type OutputOptions,
   onePosition,
   readTarget,
@@ -14,6 +13,7 @@ import {
 } from './analysis.ts';
 import type { Register } from './command.ts';
 import { UsageError } from './context.ts';
+import type { CsvRow } from './csv.ts';
 import { table } from './experiments.ts';
 import { integer } from './model.ts';
 import { openPrompt, type PromptOptions, withPromptOptions } from './prompt.ts';

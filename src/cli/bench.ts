@@ -1,9 +1,10 @@
 import { availableParallelism } from 'node:os';
+import { GpuError } from '../gpu/errors.ts';
 import { type BenchmarkResult, type BenchmarkRow, benchmarkGroups, runKernelBenchmarks } from '../verify/benchmark.ts';
 import { type CheckResult, checkKernels } from '../verify/check.ts';
 import type { Register } from './command.ts';
 import { UsageError } from './context.ts';
-import { csvCell } from './csv.ts';
+import { toCsv } from './csv.ts';
 import { type KernelOptions, readKernels, withKernelOptions } from './kernel-file.ts';
 import { announceGpu, type CommonOptions, integer, withOutputFlags } from './model.ts';
 
@@ -53,7 +54,7 @@ Its GFLOP/s and GB/s are of the work that ours counts.`,
             for (const line of checkSummary(checked)) context.note(line);
             if (!checked.passed) {
               context.result({ check: checked });
-              throw new Error(`a wrong kernel is not timed: ${checked.rows.find((r) => r.failure)!.failure}`);
+              throw new GpuError(`a wrong kernel is not timed: ${checked.rows.find((r) => r.failure)!.failure}`);
             }
           }
           const result = await runKernelBenchmarks(gpu, {
@@ -128,8 +129,6 @@ function csv({ adapter, rows }: BenchmarkResult): string {
     'speedup',
     'error',
   ] as const satisfies readonly (keyof BenchmarkRow)[];
-  return [
-    ['adapter', ...columns].join(),
-    ...rows.map((row) => [csvCell(adapter), ...columns.map((c) => csvCell(row[c] ?? ''))].join()),
-  ].join('\n');
+  const table = rows.map((row) => ({ adapter, ...Object.fromEntries(columns.map((c) => [c, row[c] ?? ''])) }));
+  return toCsv(table).trimEnd();
 }

@@ -1,11 +1,13 @@
+import { HeadlightError } from '../base/error.ts';
 import { printableLine } from '../base/printable.ts';
 import { type Gpu, openGpu } from '../gpu/gpu.ts';
 import { err, out } from './output.ts';
 import { type Progress, progressBar, progressLines } from './progress.ts';
 
 /** What is wrong is the command line, not the run: exit code 2. */
-export class UsageError extends Error {
+export class UsageError extends HeadlightError {
   override name = 'UsageError';
+  readonly code = 'usage';
 }
 
 /** What a program that runs commands within itself may bring. */
@@ -35,6 +37,11 @@ export class Context {
   /** A file that now is there, for people; silent with --json. */
   printWritten(file: string): void {
     this.print(`written: ${printableLine(file)}`);
+  }
+
+  /** Names and values in two columns, for people; silent with --json. */
+  printFacts(facts: Iterable<readonly [name: string, value: string]>, width = 24): void {
+    for (const [name, value] of facts) this.print(`${name.padEnd(width)}${printableLine(value)}`);
   }
 
   /** A part of a line for people, as it comes; silent with --json. */

@@ -1,3 +1,4 @@
+// CSV as commands write it (RFC 4180).
 import { printable } from '../base/printable.ts';
 
 /**
@@ -8,4 +9,15 @@ export function csvCell(value: string | number): string {
   if (typeof value === 'number') return `${value}`;
   const text = printable(/^\s*[=+@-].*[(|!]/s.test(value) ? `'${value}` : value);
   return /[",\n]/.test(text) ? `"${text.replaceAll('"', '""')}"` : text;
+}
+
+/** A row by the names of its columns. */
+export type CsvRow = Readonly<Record<string, string | number>>;
+
+/** A line a row, with the names of the first row's columns on top. */
+export function toCsv(rows: readonly CsvRow[]): string {
+  const names = Object.keys(rows[0] ?? {});
+  return [names.join(','), ...rows.map((row) => names.map((name) => csvCell(row[name])).join(','))]
+    .map((line) => `${line}\n`)
+    .join('');
 }

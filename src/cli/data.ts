@@ -1,10 +1,12 @@
 // Options and reading of data, shared by every command that takes some.
+
 import { basename, dirname, resolve } from 'node:path';
 import { fileURLToPath } from 'node:url';
 import { type Command, InvalidArgumentError, Option } from 'commander';
 import { openFolder } from '#platform';
 import type { Folder } from '../platform/types.ts';
 import { readExamples } from '../sav/data.ts';
+import { DataError } from '../sav/errors.ts';
 import type { FeatureStore } from '../sav/feature-cache.ts';
 import { type Example, extractFeatures, type HeadFeatures, type HeadVectorSource } from '../sav/features.ts';
 import type { ExampleFolder } from '../sav/picture-files.ts';
@@ -118,7 +120,7 @@ const worthABar = 200;
 /**
  * The examples that can be shown to a model.
  * @param problems of rows that are left out already
- * @throws {Error} for bad ones, after listing them, unless they are to be skipped; where none is left.
+ * @throws DataError for bad ones, after listing them, unless they are to be skipped; where none is left.
  */
 export async function usable(
   context: Context,
@@ -143,12 +145,12 @@ export async function usable(
   const all = [...problems, ...bad.values()];
   const good = rows.filter((_, i) => !bad.has(i));
   if (all.length === 0) return good;
-  if (all.length === 1 && !skipBad) throw new Error(`${all[0]} (--skip-bad goes on without it)`);
+  if (all.length === 1 && !skipBad) throw new DataError(`${all[0]} (--skip-bad goes on without it)`);
   for (const problem of all.slice(0, shownProblems)) context.note(`  ${problem}`);
   if (all.length > shownProblems) context.note(`  and ${all.length - shownProblems} more`);
   const count = `${location === '-' ? 'standard input' : location}: ${all.length} of ${total} cannot be used`;
-  if (!skipBad) throw new Error(`${count} (listed above); mend them, or go on without them: --skip-bad`);
-  if (good.length === 0) throw new Error(`${count}: none is left`);
+  if (!skipBad) throw new DataError(`${count} (listed above); mend them, or go on without them: --skip-bad`);
+  if (good.length === 0) throw new DataError(`${count}: none is left`);
   context.note(`${count} and ${all.length === 1 ? 'is' : 'are'} left out (--skip-bad)`);
   return good;
 }

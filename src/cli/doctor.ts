@@ -16,7 +16,7 @@ export const doctorCommand: Register = (program, run) => {
           cpu: `${cpus().length} x ${cpus()[0]?.model ?? 'unknown'}`,
           memory: `${Math.round(totalmem() / 2 ** 30)} GiB`,
         };
-        for (const [key, value] of Object.entries(machine)) context.print(`${key.padEnd(12)}${value}`);
+        context.printFacts(Object.entries(machine), 12);
         const gpu = await context.openGpu();
         const c = gpu.capabilities;
         const mib = (bytes: number) => `${Math.round(bytes / 2 ** 20)} MiB`;
@@ -31,7 +31,7 @@ export const doctorCommand: Register = (program, run) => {
           buffers: `up to ${mib(c.maxBufferSize)}, ${mib(c.maxStorageBufferBindingSize)} a binding (larger weights are split by rows)`,
           workgroups: `${c.maxWorkgroupInvocations} invocations, ${c.maxWorkgroupStorage} bytes of memory`,
         };
-        for (const [key, value] of Object.entries(rows)) context.print(`${key.padEnd(12)}${value}`);
+        context.printFacts(Object.entries(rows), 12);
         const advice = c.software
           ? 'No GPU was found. For one, install its Vulkan driver (Linux: mesa-vulkan-drivers or the NVIDIA driver, and libvulkan1; Windows and macOS need nothing more).'
           : 'Nothing is missing.';

@@ -1,15 +1,14 @@
 import { basename } from 'node:path';
 import { InvalidArgumentError } from 'commander';
-import { headName } from '../analysis/heads.ts';
+import { keysOf } from '../base/choices.ts';
 import { printableLine } from '../base/printable.ts';
 import { renderReport } from '../charts/report/report.ts';
 import { writeWhole } from '../platform/node-write.ts';
-import { kNearest, linearProbe, nearestCentroid } from '../sav/baselines.ts';
 import { labelsOf } from '../sav/data.ts';
 import { defaultLabelPrompt, type EncoderPredictions } from '../sav/encoder-baselines.ts';
-import type { Example } from '../sav/features.ts';
-import { defaults, type FitOptions, fitClassifier, parity } from '../sav/fit.ts';
-import { type Evaluation, evaluate, matchLabel, naturalBench, selection, sugarCrepe } from '../sav/metrics.ts';
+import { DataError } from '../sav/errors.ts';
+import { defaults } from '../sav/fit.ts';
+import { type MetricName, matchLabel, metrics, selection } from '../sav/metrics.ts';
 import type { Register } from './command.ts';
 import { confusionText } from './confusion.ts';
 import { type Context, UsageError } from './context.ts';
@@ -28,34 +27,20 @@ import { openEncoders, runEncoder } from './encoder.ts';
 import { percent, runTask, summaryJson, type Task, type TaskResult, table } from './experiments.ts';
 import { outputFile } from './files.ts';
 import { labelsCsv } from './labels-output.ts';
+import { type Judgement, type MethodName, measure, methods } from './methods.ts';
 import { collect, type ModelOptions, openModel, withCommonOptions } from './model.ts';
 import { describeSelection, type RefusalOptions, refusalOf, withRefusalOptions } from './open-set.ts';
 import { reportTask } from './report-task.ts';
 import { checkHeadOptions, checkLabels } from './training.ts';
 
-const methods = [
-  'sav',
-  'parity',
-  'zero-shot',
-  'likeliest-label',
-  'all-heads',
-  'random-heads',
-  'nearest-centroid',
-  'knn',
-  'linear-probe',
-] as const;
-type Method = (typeof methods)[number];
-/** Those that let the model answer by itself. */
-const asksTheModel: readonly Method[] = ['zero-shot', 'likeliest-label'];
-const metrics = ['accuracy', 'naturalbench', 'sugarcrepe'] as const;
-type Metric = (typeof metrics)[number];
+const defaultMethods = keysOf(methods).filter((name) => methods[name].byDefault);
 
 interface Options extends ModelOptions, DataOptions, RefusalOptions {
   train: string;
   test: string;
   heads?: number | 'auto';
-  method: Method[];
-  metric?: Metric;
+  method: MethodName[];
+  metric?: MetricName;
   csv?: string;
   report?: string;
   baselineEncoder?: string[];
@@ -68,14 +53,8 @@ export const evalCommand: Register = (program, run) => {
     .requiredOption('--train <data>', `labelled examples: ${dataKinds}`)
     .requiredOption('--test <data>', 'labelled queries, the same')
     .option('--heads <k>', `attention heads that vote: a number, or auto (default: ${defaults.k})`, headCount)
-    .option('--method <names>', `separated by commas: ${methods.join(', ')}`, methodList, [
-      'sav',
-      'likeliest-label',
-      'zero-shot',
-      'all-heads',
-      'random-heads',
-    ])
-    .option('--metric <name>', `${metrics.join(', ')} (default: the prompt set’s)`, oneOf(...metrics))
+    .option('--method <names>', `separated by commas: ${keysOf(methods).join(', ')}`, methodList, defaultMethods)
+    .option('--metric <name>', `${keysOf(metrics).join(', ')} (default: the prompt set’s)`, oneOf(...keysOf(metrics)))
     .option(
       '--baseline-encoder <dir>',
       'also a CLIP or SigLIP: zero-shot by the labels’ texts, few-shot by class centroids; give it again for several',
@@ -121,12 +100,12 @@ Examples:
           refusal: refusalOf(options),
           promptSet: set.name,
           prompt: common(task.train, ({ prompt }) => prompt),
-          zeroShot: options.method.some((m) => asksTheModel.includes(m)),
+          zeroShot: options.method.some((name) => methods[name].asksTheModel),
           store,
           encoders: predictions,
         });
         const rows: (Judgement & { method: string; encoder?: string })[] = [
-          ...options.method.map((method) => ({ method, ...judge(method, result, metric) })),
+          ...options.method.map((method) => ({ method, ...methods[method].judge(result, metric) })),
           ...predictions.flatMap((encoder) => judgeEncoder(encoder, result, metric)),
         ];
         for (const warning of result.warnings) context.note(warning);
@@ -169,61 +148,7 @@ Examples:
     );
 };
 
-interface Judgement {
-  readonly accuracy: number;
-  readonly evaluation?: Evaluation;
-  readonly details: string;
-}
-
-function judge(method: Method, result: TaskResult, metric: Metric): Judgement {
-  const { task, experiment, trainFeatures, testFeatures, answers } = result;
-  const train = labelsOf(task.train);
-  const { labels, heads } = experiment.fit.classifier.data;
-  const of = (predicted: readonly string[]) => measure(predicted, result, metric);
-  switch (method) {
-    case 'sav':
-      return {
-        ...of(experiment.predictions.map((p) => p.winner)),
-        details: `${heads.length} heads: ${heads.slice(0, 8).map(headName).join(' ')}`,
-      };
-    case 'parity':
-      return of(refit(result, parity));
-    case 'likeliest-label':
-      return {
-        accuracy: experiment.likeliest!.accuracy,
-        evaluation: experiment.likeliest,
-        details: 'zero-shot, by the likeliest label',
-      };
-    case 'zero-shot':
-      return of(answers!.map((answer) => matchLabel(answer, labels) ?? answer));
-    case 'all-heads':
-      return {
-        accuracy: experiment.allHeads.accuracy,
-        evaluation: experiment.allHeads,
-        details: 'the same vote among all heads',
-      };
-    case 'random-heads': {
-      const { mean, least, greatest, draws } = experiment.randomHeads;
-      return {
-        accuracy: mean,
-        details: `${draws} draws of ${heads.length}, ${percent(least)} to ${percent(greatest)}`,
-      };
-    }
-    case 'nearest-centroid':
-      return of(nearestCentroid(trainFeatures, train, testFeatures));
-    case 'knn':
-      return of(kNearest(trainFeatures, train, testFeatures));
-    case 'linear-probe':
-      return of(linearProbe(trainFeatures, train, testFeatures));
-  }
-}
-
-function refit({ task, trainFeatures, testFeatures }: TaskResult, options: FitOptions): string[] {
-  const { classifier } = fitClassifier(trainFeatures, labelsOf(task.train), options);
-  return testFeatures.vectors.map((v, i) => classifier.classify(v, { candidates: task.test[i].candidates }).winner);
-}
-
-function judgeEncoder(encoder: EncoderPredictions, result: TaskResult, metric: Metric) {
+function judgeEncoder(encoder: EncoderPredictions, result: TaskResult, metric: MetricName) {
   const { name, features, labelPrompt: prompt, zeroShot, nearestCentroid: centroid } = encoder;
   const row = (method: string, predicted: readonly string[], how: string) => {
     const judged = measure(predicted, result, metric);
@@ -232,34 +157,14 @@ function judgeEncoder(encoder: EncoderPredictions, result: TaskResult, metric: M
   return [row('encoder-zero-shot', zeroShot, JSON.stringify(prompt)), row('encoder-centroid', centroid, features)];
 }
 
-function measure(predicted: readonly string[], { task, experiment }: TaskResult, metric: Metric): Judgement {
-  const truth = labelsOf(task.test);
-  const evaluation = evaluate(truth, predicted, experiment.fit.classifier.data.labels);
-  const [low, high] = evaluation.interval;
-  const right = predicted.map((p, i) => p === truth[i]);
-  if (metric === 'naturalbench') {
-    const { question, image, group } = naturalBench(
-      right,
-      task.test.map((e) => e.group),
-    );
-    return {
-      accuracy: group,
-      evaluation,
-      details: `question ${percent(question)}, image ${percent(image)}, rows ${percent(evaluation.accuracy)}`,
-    };
-  }
-  if (metric === 'sugarcrepe')
-    return { accuracy: sugarCrepe(right).pair, evaluation, details: `rows ${percent(evaluation.accuracy)}` };
-  return { accuracy: evaluation.accuracy, evaluation, details: `95 % interval ${percent(low)} to ${percent(high)}` };
-}
-
 /** What would end the run late, said early; and what makes its figures less than they seem. */
-function checkTask(context: Context, task: Task, { train, test, method }: Options, metric: Metric): void {
+function checkTask(context: Context, task: Task, { train, test, method }: Options, metric: MetricName): void {
   const labels = [...new Set(labelsOf(task.train))];
   checkLabels(train, labels);
   for (const { source, candidates } of task.test) {
     const stray = candidates?.find((label) => !labels.includes(label));
-    if (stray !== undefined) throw new Error(`${source}: no training row has the label '${stray}' of its candidates`);
+    if (stray !== undefined)
+      throw new DataError(`${source}: no training row has the label '${stray}' of its candidates`);
   }
   const strange = task.test.filter(({ label }) => !labels.includes(label!));
   if (strange.length)
@@ -267,11 +172,14 @@ function checkTask(context: Context, task: Task, { train, test, method }: Option
       `${test}: ${strange.length} of ${task.test.length} rows have a label that no training row has ('${strange[0].label}'): they count as wrong`,
     );
   try {
-    measureGroups(task.test, new Array<boolean>(task.test.length).fill(true), metric);
+    metrics[metric].measure(
+      task.test.map(() => true),
+      task.test.map(({ group }) => group),
+    );
   } catch (e) {
     throw new UsageError(`--metric ${metric}: ${test}: ${(e as Error).message}`);
   }
-  if (method.some((name) => asksTheModel.includes(name)))
+  if (method.some((name) => methods[name].asksTheModel))
     try {
       matchLabel('', labels);
     } catch (e) {
@@ -279,25 +187,15 @@ function checkTask(context: Context, task: Task, { train, test, method }: Option
     }
 }
 
-/** Metrics that judge rows together. */
-function measureGroups(rows: readonly Example[], right: readonly boolean[], metric: Metric) {
-  if (metric === 'naturalbench')
-    return naturalBench(
-      right,
-      rows.map((e) => e.group),
-    );
-  return metric === 'sugarcrepe' ? sugarCrepe(right) : undefined;
-}
-
 function labelPrompt(text: string): string {
   if (!text.includes('{label}')) throw new InvalidArgumentError('Write {label} where the label belongs.');
   return text;
 }
 
-function methodList(text: string): Method[] {
+function methodList(text: string): MethodName[] {
   const names = text.split(',').map((s) => s.trim());
-  const unknown = names.filter((name) => !methods.includes(name as Method));
+  const unknown = names.filter((name) => !Object.hasOwn(methods, name));
   if (unknown.length)
-    throw new InvalidArgumentError(`No method ${unknown.join(', ')}; there are ${methods.join(', ')}.`);
-  return names as Method[];
+    throw new InvalidArgumentError(`No method ${unknown.join(', ')}; there are ${keysOf(methods).join(', ')}.`);
+  return names as MethodName[];
 }

@@ -1,9 +1,9 @@
 // One task on one model, for `demo` and `eval`: head vectors of the training rows, answers and head vectors of the queries.
-import { headName } from '../analysis/heads.ts';
+import { headName } from '../base/heads.ts';
 import { printableLine } from '../base/printable.ts';
 import type { VisionLanguageModel } from '../model/vision-language-model.ts';
 import { describeLeaks, findLeaks, labelsOf } from '../sav/data.ts';
-import { type Experiment, type ExperimentOptions, runExperiment } from '../sav/experiment.ts';
+import { type Experiment, type ExperimentOptions, figures, runExperiment } from '../sav/experiment.ts';
 import type { FeatureStore } from '../sav/feature-cache.ts';
 import { type Example, extractFeatures, type HeadFeatures } from '../sav/features.ts';
 import { describeRepeats } from '../sav/groups.ts';
@@ -115,12 +115,7 @@ export function summaryCells({ task, experiment: e }: TaskResult): string[] {
   const names = heads.slice(0, 5).map(headName);
   return [
     task.name,
-    percent(e.evaluation.accuracy),
-    percent(e.published.evaluation.accuracy),
-    percent(e.likeliest?.accuracy),
-    percent(e.zeroShot?.accuracy),
-    percent(e.allHeads.accuracy),
-    percent(e.randomHeads.mean),
+    ...Object.values(figures).map(({ accuracy }) => percent(accuracy(e))),
     percent(e.evaluation.chance),
     `${heads.length}`,
     names.join(' ') + (heads.length > 5 ? ' …' : ''),
@@ -129,12 +124,7 @@ export function summaryCells({ task, experiment: e }: TaskResult): string[] {
 
 export const summaryHeader = [
   'task',
-  'SAV',
-  'as published',
-  'likeliest label',
-  'own words',
-  'all heads',
-  'random heads',
+  ...Object.values(figures).map(({ words }) => words),
   'chance',
   'k',
   'heads (layer.head)',

@@ -3,6 +3,7 @@ import { readFile } from 'node:fs/promises';
 import { dirname, join, resolve } from 'node:path';
 import { InvalidArgumentError } from 'commander';
 import { readFileBytes } from '#platform';
+import { FileError } from '../platform/errors.ts';
 import { writeWhole } from '../platform/node-write.ts';
 import type { FeatureStore } from '../sav/feature-cache.ts';
 import { UsageError } from './context.ts';
@@ -45,7 +46,9 @@ export function directoryStore(folder: string): FeatureStore {
         return new Uint8Array(await readFile(path(key)));
       } catch (e) {
         if ((e as NodeJS.ErrnoException).code === 'ENOENT') return undefined;
-        throw new Error(`${path(key)}: this entry of the cache cannot be read: ${(e as Error).message}`, { cause: e });
+        throw new FileError(`${path(key)}: this entry of the cache cannot be read: ${(e as Error).message}`, {
+          cause: e,
+        });
       }
     },
     put: (key, bytes) => writeWhole(path(key), bytes, { lasting: false }),

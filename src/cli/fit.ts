@@ -2,19 +2,20 @@ import { existsSync } from 'node:fs';
 import { basename, resolve } from 'node:path';
 import type { Command } from 'commander';
 import { readFileBytes } from '#platform';
-import { headName } from '../analysis/heads.ts';
+import { helpOf, keysOf } from '../base/choices.ts';
 import { greatest, least } from '../base/extremes.ts';
+import { headName } from '../base/heads.ts';
 import { printableLine } from '../base/printable.ts';
 import { writeWhole } from '../platform/node-write.ts';
 import type { ClassifierData } from '../sav/classifier-data.ts';
 import { encodeClassifier, parseClassifier } from '../sav/classifier-file.ts';
+import { type Compare, comparisons } from '../sav/comparisons.ts';
 import { labelsOf } from '../sav/data.ts';
 import { auditLabels } from '../sav/explain.ts';
 import { defaults, fitClassifier, parity } from '../sav/fit.ts';
 import { describeRepeats } from '../sav/groups.ts';
-import type { Compare } from '../sav/leave-one-out.ts';
-import type { Scoring } from '../sav/scoring.ts';
-import type { Vote } from '../sav/votes.ts';
+import { type Scoring, scorings } from '../sav/scoring.ts';
+import { type Vote, voteRules } from '../sav/votes.ts';
 import type { Register } from './command.ts';
 import { UsageError } from './context.ts';
 import {
@@ -61,19 +62,14 @@ export const fitCommand: Register = (program, run) => {
     )
     .option(
       '--scoring <how>',
-      `how heads are judged: leave-one-out, or train as published (default: ${defaults.scoring}; train where each label has one example)`,
-      oneOf('leave-one-out', 'train'),
+      `how heads are judged: ${helpOf(scorings)} (default: ${defaults.scoring}; train where each label has one example)`,
+      oneOf(...keysOf(scorings)),
     )
-    .option(
-      '--vote <how>',
-      'majority, soft (summed similarities) or weighted (by leave-one-out reliability)',
-      oneOf('majority', 'soft', 'weighted'),
-      defaults.vote,
-    )
+    .option('--vote <how>', helpOf(voteRules), oneOf(...keysOf(voteRules)), defaults.vote)
     .option(
       '--compare <how>',
-      `cosine to the centroids, or gaussian discriminant (default: ${defaults.compare}; cosine where examples are too few)`,
-      oneOf('cosine', 'gaussian'),
+      `${helpOf(comparisons)} (default: ${defaults.compare}; cosine where examples are too few)`,
+      oneOf(...keysOf(comparisons)),
     )
     .option('--parity', 'the published method: train scoring, 20 heads, majority, cosine')
     .option('--heads-from <classifier>', 'take another task’s heads instead of choosing (transfer)')

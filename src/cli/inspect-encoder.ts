@@ -1,4 +1,3 @@
-import { printableLine } from '../base/printable.ts';
 import { openCheckpoint } from '../checkpoint/checkpoint-files.ts';
 import { layoutDescriptions } from '../checkpoint/names.ts';
 import { elementCount } from '../gpu/tensor.ts';
@@ -40,7 +39,7 @@ export async function inspectEncoder(
     ['text tower', `${tower(text)}, vocabulary ${text.vocabSize}, up to ${text.maxPositions} tokens`],
     ['embeddings', `${embeddingSize} numbers; a baseline for SAVs: headlight eval --baseline-encoder`],
   ];
-  for (const [key, value] of rows) context.print(`${key.padEnd(24)}${printableLine(value)}`);
+  context.printFacts(rows);
   const one = { pos: text.maxPositions, keys: text.maxPositions, crops: 1, patches: 0, texts: 1 };
   const hooks = options.hooks && hookShapes(dualHookPoints(parsed), one);
   if (hooks) printHooks(context, hooks);

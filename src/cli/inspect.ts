@@ -1,6 +1,5 @@
 import { totalmem } from 'node:os';
 import { Option } from 'commander';
-import { printableLine } from '../base/printable.ts';
 import { type Checkpoint, hasWeights, openCheckpoint } from '../checkpoint/checkpoint-files.ts';
 import { layoutDescriptions } from '../checkpoint/names.ts';
 import { checkSpecs } from '../checkpoint/specs.ts';
@@ -120,7 +119,7 @@ async function inspect(context: Context, options: InspectOptions): Promise<void>
     ['text', generation.text],
     ...adapterRows(adapter, checks),
   ];
-  for (const [key, value] of rows) context.print(`${key.padEnd(24)}${printableLine(value)}`);
+  context.printFacts(rows);
   const hooks = options.hooks && hookShapes(model.hookPoints, sizeOf(runs[0].price.tokens, shapes[0]?.shape));
   if (hooks) printHooks(context, hooks);
   context.result({

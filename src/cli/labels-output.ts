@@ -2,7 +2,7 @@
 import { printableLine } from '../base/printable.ts';
 import type { Prediction, SavClassifier } from '../sav/classifier.ts';
 import { type Example, exampleName } from '../sav/features.ts';
-import { type CsvRow, toCsv } from './analysis.ts';
+import { type CsvRow, toCsv } from './csv.ts';
 import { percent } from './experiments.ts';
 import { answerOf } from './open-set.ts';
 

@@ -2,16 +2,10 @@ import { type LensRow, logitLens } from '../analysis/logit-lens.ts';
 import { positionTexts, tokenText } from '../analysis/token-text.ts';
 import { textGrid } from '../charts/text-grid.ts';
 import { type PosSlice, resolvePosSlice } from '../model/interventions/positions.ts';
-import {
-  type CsvRow,
-  firstToken,
-  type OutputOptions,
-  withOutputOptions,
-  withProgress,
-  writeResults,
-} from './analysis.ts';
+import { firstToken, type OutputOptions, withOutputOptions, withProgress, writeResults } from './analysis.ts';
 import { position } from './capture.ts';
 import type { Register } from './command.ts';
+import type { CsvRow } from './csv.ts';
 import { percent, table } from './experiments.ts';
 import { collect, integer } from './model.ts';
 import { openPrompt, type PromptOptions, withPromptOptions } from './prompt.ts';

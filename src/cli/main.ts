@@ -1,4 +1,5 @@
 #!/usr/bin/env node
+import { FileError } from '../platform/errors.ts';
 import { brokenPipeCode, err, out } from './output.ts';
 import { report, runProgram } from './program.ts';
 
@@ -6,7 +7,7 @@ import { report, runProgram } from './program.ts';
 async function end(code: number): Promise<never> {
   await Promise.all([out.flush(), err.flush()]);
   if (out.failure === '') process.exit(brokenPipeCode);
-  if (out.failure) report(new Error(out.failure), false);
+  if (out.failure) report(new FileError(out.failure), false);
   process.exit(out.failure ? 1 : code);
 }
 

@@ -1,12 +1,11 @@
-import { allHeads, headName } from '../analysis/heads.ts';
 import { type Pair, type Patching, patchHeads, patchResidual } from '../analysis/patching.ts';
 import { topK } from '../analysis/rank.ts';
 import { positionTexts, tokenText } from '../analysis/token-text.ts';
+import { allHeads, headName } from '../base/heads.ts';
 import { heatMap } from '../charts/heat-map.ts';
 import { type PosSlice, resolvePosSlice } from '../model/interventions/positions.ts';
 import type { VisionLanguageModel } from '../model/vision-language-model.ts';
 import {
-  type CsvRow,
   likeliest,
   numbers,
   type OutputOptions,
@@ -21,6 +20,7 @@ import {
 import { position } from './capture.ts';
 import type { Register } from './command.ts';
 import { type Context, UsageError } from './context.ts';
+import type { CsvRow } from './csv.ts';
 import { oneOf } from './data.ts';
 import { percent, table } from './experiments.ts';
 import { collect } from './model.ts';

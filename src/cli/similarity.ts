@@ -1,12 +1,13 @@
 import { basename } from 'node:path';
-import { allHeads, headName } from '../analysis/heads.ts';
 import { centroidCosines, headOverlap, linearCka } from '../analysis/similarity.ts';
+import { allHeads, headName } from '../base/heads.ts';
 import { heatMap } from '../charts/heat-map.ts';
 import { labelsOf } from '../sav/data.ts';
 import { defaults, fitClassifier } from '../sav/fit.ts';
-import { type CsvRow, numbers, type OutputOptions, short, withOutputOptions, writeResults } from './analysis.ts';
+import { numbers, type OutputOptions, short, withOutputOptions, writeResults } from './analysis.ts';
 import type { Register } from './command.ts';
 import { UsageError } from './context.ts';
+import type { CsvRow } from './csv.ts';
 import { type DataOptions, dataKinds, headCount, oneOf, readData, readHeadVectors, withDataOptions } from './data.ts';
 import { percent, table } from './experiments.ts';
 import { collect, integer, type ModelOptions, openModel, withCommonOptions } from './model.ts';

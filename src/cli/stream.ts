@@ -1,6 +1,8 @@
 // Data that comes through a pipe.
+
 import { createReadStream } from 'node:fs';
 import { stat } from 'node:fs/promises';
+import { DataError } from '../sav/errors.ts';
 import { UsageError } from './context.ts';
 
 export const isFolder = async (path: string): Promise<boolean> =>
@@ -27,7 +29,7 @@ export async function readStream(path: string, signal: AbortSignal): Promise<Uin
     for await (const chunk of stream as AsyncIterable<Uint8Array>) {
       chunks.push(chunk);
       length += chunk.length;
-      if (length > maxBytes) throw new Error(`${name}: more than ${maxBytes / 2 ** 20} MiB of rows; split them`);
+      if (length > maxBytes) throw new DataError(`${name}: more than ${maxBytes / 2 ** 20} MiB of rows; split them`);
     }
     return new Uint8Array(Buffer.concat(chunks, length));
   };

@@ -1,11 +1,12 @@
 // What is wrong with training data and options, said before a model is loaded or run.
+import { DataError } from '../sav/errors.ts';
 import type { HeadVectorSource } from '../sav/features.ts';
 import { UsageError } from './context.ts';
 
-/** @throws Error where all examples have one label. */
+/** @throws DataError where all examples have one label. */
 export function checkLabels(location: string, labels: readonly string[]): void {
   if (new Set(labels).size < 2)
-    throw new Error(
+    throw new DataError(
       `${location}: all examples have the label '${labels[0]}'; a classifier needs two labels, with about 20 examples each`,
     );
 }

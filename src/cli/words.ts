@@ -1,9 +1,8 @@
-import { allHeads, headName } from '../analysis/heads.ts';
 import { tokenText } from '../analysis/token-text.ts';
 import { type HeadWords, headOutputs, headWords, meanHeadOutputs } from '../analysis/words.ts';
+import { allHeads, headName } from '../base/heads.ts';
 import { textGrid } from '../charts/text-grid.ts';
 import {
-  type CsvRow,
   type HeadChoice,
   headCells,
   headChoice,
@@ -15,6 +14,7 @@ import {
 } from './analysis.ts';
 import type { Register } from './command.ts';
 import { type Context, UsageError } from './context.ts';
+import type { CsvRow } from './csv.ts';
 import { type DataOptions, dataKinds, readData, readHeadVectors, withDataOptions } from './data.ts';
 import { table } from './experiments.ts';
 import { type InterventionOptions, withInterventionOptions } from './interventions.ts';

@@ -1,11 +1,15 @@
+import { type ErrorCode, HeadlightError } from '../base/error.ts';
+
 /** Every error that the GPU floor throws on purpose. Messages are one line and say the way out. */
-export class GpuError extends Error {
+export class GpuError extends HeadlightError {
   override name = 'GpuError';
+  readonly code: ErrorCode = 'gpu';
 }
 
 /** The device was lost (driver reset, out of memory, `destroy()`): everything on it is gone, open a new `Gpu`. */
 export class DeviceLostError extends GpuError {
   override name = 'DeviceLostError';
+  override readonly code = 'device';
   readonly reason: string;
   constructor(reason: string, message: string) {
     super(
@@ -20,6 +24,7 @@ export class DeviceLostError extends GpuError {
 /** A kernel that does not compile, or a command that WebGPU refused; `kernel` names it. */
 export class KernelError extends GpuError {
   override name = 'KernelError';
+  override readonly code = 'kernel';
   readonly kernel: string;
   constructor(kernel: string, message: string) {
     super(`${kernel}: ${message}`);
@@ -30,4 +35,5 @@ export class KernelError extends GpuError {
 /** Tensors whose shapes or dtypes do not fit the operation. */
 export class ShapeError extends GpuError {
   override name = 'ShapeError';
+  override readonly code = 'shape';
 }

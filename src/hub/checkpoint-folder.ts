@@ -1,8 +1,10 @@
 // Where models are: the one place that decides.
+
 import { readdir, readFile, stat } from 'node:fs/promises';
 import { isAbsolute, join } from 'node:path';
 import { openSource } from '#platform';
 import { parseIndex, shardNames } from '../checkpoint/checkpoint-files.ts';
+import { CheckpointError } from '../checkpoint/errors.ts';
 import { checkIsCheckpoint, indexFile, singleFile } from '../checkpoint/not-a-checkpoint.ts';
 import { cacheFolder, home } from '../platform/node-cache-folder.ts';
 import type { Folder } from '../platform/types.ts';
@@ -32,14 +34,14 @@ function hubCache(): string {
 
 /**
  * What `--model` names: a folder, `tiny-llava` for the one that comes with the package, or a model of the hub that was downloaded, by Headlight or into the cache of huggingface_hub.
- * @throws Error for what is neither, or not yet all there, with where it was looked for and the command that gets it.
+ * @throws CheckpointError for what is neither, or not yet all there, with where it was looked for and the command that gets it.
  */
 export async function openCheckpointFolder(model = 'tiny-llava'): Promise<Folder> {
   const path = (await isFolder(model)) || !isHubId(model) ? model : await folderOfId(model);
   const folder = await openSource(path);
   const record = await readRecord(path);
   if (record && !record.complete)
-    throw new Error(
+    throw new CheckpointError(
       `${path}: the download is not complete; continue it with: ${await downloadCommandOf(path, record)}`,
     );
   await checkIsCheckpoint(folder);
@@ -61,7 +63,7 @@ async function folderOfId(id: string): Promise<string> {
   if (cached !== undefined && (await isWhole(cached))) return cached;
   if (partial) return partial;
   const places = [...own, cached === undefined ? snapshotsFolder(id) : `${cached} (which lacks files)`];
-  throw new Error(
+  throw new CheckpointError(
     `${id}: no such folder, and no such model in ${places.join(', ')}; if it is a model of the hub, get it with: headlight download ${id}`,
   );
 }

@@ -1,5 +1,5 @@
+import { HubError, refuseWebPage } from './errors.ts';
 import type { HubFile } from './hub.ts';
-import { HubError, refuseWebPage } from './hub-error.ts';
 
 /**
  * What a response is good for: it `continues` what is there, is the `whole` file by its length, or says nothing that could be

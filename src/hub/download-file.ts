@@ -4,8 +4,8 @@ import { type FileHandle, mkdir, open, rename, rm, stat, truncate } from 'node:f
 import { dirname } from 'node:path';
 import { syncFolder } from '../platform/node-write.ts';
 import { type Answer, judge } from './download-answer.ts';
+import { HubError } from './errors.ts';
 import { type HubFile, networkReason } from './hub.ts';
-import { HubError } from './hub-error.ts';
 import { Tries, type TryOptions } from './tries.ts';
 
 export interface FetchOptions extends TryOptions {
@@ -13,7 +13,7 @@ export interface FetchOptions extends TryOptions {
   source: (offset: number, signal: AbortSignal) => Promise<Response>;
   /** Bytes of the file that are there, or have been checked; falls back where it has to start again. */
   onProgress: (bytes: number, stage: 'fetching' | 'checking') => void;
-  /** Asked before anything is written. @throws Error where it must not be. */
+  /** Asked before anything is written. @throws DownloadError where it must not be. */
   mayWrite?: () => Promise<void>;
   /** A connection that brings less, in bytes per second over `stallSeconds`, is given up. */
   minRate?: number;
@@ -126,6 +126,7 @@ async function receive(path: string, file: HubFile, offset: number, options: Fet
   let came = 0;
   const watch = setInterval(() => {
     if (came < Math.max(1, minRate * stallSeconds))
+      // A reason for fetch, which comes back within a HubError.
       cut.abort(new Error(`${came === 0 ? 'nothing' : `only ${came} bytes`} came for ${stallSeconds} s`));
     came = 0;
   }, stallSeconds * 1000);

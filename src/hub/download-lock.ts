@@ -4,6 +4,7 @@
 //
 // In the worst case (a machine that slept while another took over) two may hold it. Then the bytes are still right: what is
 // renamed was hashed on the disk, and `check` is asked before anything is written.
+
 import { randomUUID } from 'node:crypto';
 import { rmSync } from 'node:fs';
 import { link, open, readFile, readlink, rename, rm, stat, utimes } from 'node:fs/promises';
@@ -11,6 +12,7 @@ import { hostname } from 'node:os';
 import { join } from 'node:path';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { z } from 'zod';
+import { DownloadError } from './errors.ts';
 
 const lockFile = '.headlight-download.lock';
 const beatSeconds = 5;
@@ -58,7 +60,7 @@ export class FolderLock {
 
   /**
    * Waits until nobody else downloads into a folder.
-   * @throws Error where no lock can be written; the signal's reason when aborted.
+   * @throws the system’s error where no lock can be written; the signal's reason when aborted.
    */
   static async take(folder: string, { signal, note, lookSeconds = 1 }: LockOptions): Promise<FolderLock> {
     const path = join(folder, lockFile);
@@ -92,13 +94,13 @@ export class FolderLock {
 
   /**
    * To be asked before writing. It looks at the disk only where this process may have slept so long that others took it for gone.
-   * @throws Error where another process has the folder now.
+   * @throws DownloadError where another process has the folder now.
    */
   async check(): Promise<void> {
     if (Date.now() - this.#touched < 2 * beatSeconds * 1000) return;
     await this.#touch();
     if ((await look(this.#path))?.holder?.token !== this.#token)
-      throw new Error(
+      throw new DownloadError(
         `${this.#path}: another process has taken over while this one was stopped; run again to wait for it`,
       );
   }

@@ -3,6 +3,7 @@ import { join } from 'node:path';
 import { z } from 'zod';
 import { checkName } from '../platform/file-name.ts';
 import { writeWhole } from '../platform/node-write.ts';
+import { DownloadError } from './errors.ts';
 import { isHubId } from './hub.ts';
 
 const recordFile = '.headlight-download.json';
@@ -26,7 +27,7 @@ const schema = z.object({
 /** What was downloaded to a folder, kept in the folder. */
 export type DownloadRecord = z.output<typeof schema>;
 
-/** @returns undefined for a folder that no download wrote. @throws Error for a record that is none. */
+/** @returns undefined for a folder that no download wrote. @throws DownloadError for a record that is none. */
 export async function readRecord(folder: string): Promise<DownloadRecord | undefined> {
   const path = join(folder, recordFile);
   let text: string;
@@ -41,7 +42,7 @@ export async function readRecord(folder: string): Promise<DownloadRecord | undef
     for (const { path: name } of record.files) checkName(name, folder); // files are deleted by these names
     return record;
   } catch {
-    throw new Error(`${path}: not a record of a download; delete it, or give another folder`);
+    throw new DownloadError(`${path}: not a record of a download; delete it, or give another folder`);
   }
 }
 

@@ -7,8 +7,8 @@ import { downloadFolder, snapshotFolder } from './checkpoint-folder.ts';
 import { type FetchOptions, fetchPart, isHubs, partOf, partsOf, place, sizeOf } from './download-file.ts';
 import { FolderLock } from './download-lock.ts';
 import { type DownloadRecord, readRecord, writeRecord } from './download-record.ts';
+import { DownloadError, HubError } from './errors.ts';
 import { Hub, type HubFile, type HubOptions, type HubSnapshot, isHubId } from './hub.ts';
-import { HubError } from './hub-error.ts';
 import { neededFiles, neededShards, showSnapshot } from './hub-files.ts';
 import { withTries } from './tries.ts';
 
@@ -68,7 +68,7 @@ export async function download(watcher: DownloadWatcher, id: string, options: Do
   } catch (e) {
     // What failed is a call of the system's, which says little.
     if (!(e as NodeJS.ErrnoException).syscall) throw e;
-    throw new Error(
+    throw new DownloadError(
       `${folder}: cannot be written: ${writeProblem(e)}, with --out or HEADLIGHT_HOME; what was fetched is kept, the same command continues`,
       { cause: e },
     );
@@ -105,16 +105,16 @@ async function fill(
   await lock.check();
   for (const { path, size } of files)
     if ((await sizeOf(join(folder, path))) !== size)
-      throw new Error(`${folder}: ${path} was changed while the download ran; run again to fetch it afresh`);
+      throw new DownloadError(`${folder}: ${path} was changed while the download ran; run again to fetch it afresh`);
   await writeRecord(folder, { ...record, complete: true });
   return { snapshot, folder, files, fetched: missing, model: options.out === undefined ? repo : folder };
 }
 
-/** What an earlier download left in a folder. @throws Error where it is of another model. */
+/** What an earlier download left in a folder. @throws DownloadError where it is of another model. */
 async function recordOf(folder: string, id: string): Promise<DownloadRecord | undefined> {
   const record = await readRecord(folder);
   if (record && record.repo !== id)
-    throw new Error(`${folder} holds ${record.repo}; give another folder with --out, or delete this one`);
+    throw new DownloadError(`${folder} holds ${record.repo}; give another folder with --out, or delete this one`);
   return record;
 }
 
@@ -146,7 +146,7 @@ async function inCache(watcher: DownloadWatcher, snapshot: HubSnapshot): Promise
 
 /**
  * The files that are not in the folder as the hub has them.
- * @throws Error where others have the place of one that no download put there.
+ * @throws DownloadError where others have the place of one that no download put there.
  */
 async function missingFiles(
   watcher: DownloadWatcher,
@@ -173,21 +173,21 @@ async function missingFiles(
   }
   const names = different.map((file) => file.path).join(', ');
   if (different.length > 0 && !before)
-    throw new Error(
+    throw new DownloadError(
       `${folder}: ${names}: there already, but not as in ${source}, and not from a download; give another folder with --out, or move them away`,
     );
   if (different.length > 0) watcher.note(`not as in ${source}, fetched again: ${names}`);
   return files.filter((file) => !there.includes(file) || different.includes(file));
 }
 
-/** @throws Error where the disk has less room than the files need beyond what is there of them. */
+/** @throws DownloadError where the disk has less room than the files need beyond what is there of them. */
 async function checkSpace(folder: string, missing: readonly HubFile[]): Promise<void> {
   await mkdir(folder, { recursive: true });
   let needed = bytesOf(missing);
   for (const file of missing) needed -= (await sizeOf(partOf(join(folder, file.path), file))) ?? 0;
   const { bavail, bsize } = await statfs(folder);
   if (needed > bavail * bsize)
-    throw new Error(
+    throw new DownloadError(
       `${folder}: ${showSize(needed)} are still to be fetched, but the disk has ${showSize(bavail * bsize)} free; make room, or give another folder with --out`,
     );
 }

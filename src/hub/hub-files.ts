@@ -1,8 +1,8 @@
 import { quote } from '../base/quote.ts';
 import { maxIndexBytes, parseIndex, shardNames } from '../checkpoint/checkpoint-files.ts';
 import { explainAbsence, indexFile, singleFile } from '../checkpoint/not-a-checkpoint.ts';
+import { HubError } from './errors.ts';
 import type { HubFile, HubSnapshot } from './hub.ts';
-import { HubError } from './hub-error.ts';
 
 /** What is read beside the weights. Of these a checkpoint has some, and config.json always. */
 const settings = [

@@ -1,5 +1,5 @@
 import { quote } from '../base/quote.ts';
-import { HubError, refuseWebPage } from './hub-error.ts';
+import { HubError, refuseWebPage } from './errors.ts';
 
 /** A file of a repository at one commit, as the hub lists it. */
 export interface HubFile {

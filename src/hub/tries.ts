@@ -1,5 +1,5 @@
 import { setTimeout as sleep } from 'node:timers/promises';
-import { HubError } from './hub-error.ts';
+import { HubError } from './errors.ts';
 
 export interface TryOptions {
   signal: AbortSignal;

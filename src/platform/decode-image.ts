@@ -19,7 +19,7 @@ export type PlatformDecoder = (image: EncodedImage, label: string) => Promise<Rg
  * @throws ImageError as `decodeBytes` does.
  */
 export async function checkImage(bytes: Uint8Array, label: string): Promise<void> {
-  const stop = new Error('not decoded');
+  const stop = new Error('not decoded'); // caught below
   try {
     await decodeBytes(bytes, label, () => Promise.reject(stop), {});
   } catch (e) {

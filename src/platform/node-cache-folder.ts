@@ -1,9 +1,10 @@
 import { homedir } from 'node:os';
 import { isAbsolute, join } from 'node:path';
+import { FileError } from './errors.ts';
 
 /**
  * Where files go that can be fetched or unpacked again: `HEADLIGHT_HOME`, or else this user's cache folder as the system has it.
- * @throws Error where there is none.
+ * @throws FileError where there is none.
  */
 export function cacheFolder(env: NodeJS.ProcessEnv = process.env, platform = process.platform): string {
   const { HEADLIGHT_HOME, XDG_CACHE_HOME, LOCALAPPDATA } = env;
@@ -14,7 +15,7 @@ export function cacheFolder(env: NodeJS.ProcessEnv = process.env, platform = pro
   return join(XDG_CACHE_HOME && isAbsolute(XDG_CACHE_HOME) ? XDG_CACHE_HOME : join(home(env), '.cache'), 'headlight');
 }
 
-/** This user's own folder. @throws Error where there is none. */
+/** This user's own folder. @throws FileError where there is none. */
 export function home(env: NodeJS.ProcessEnv = process.env): string {
   try {
     const folder = env.HOME || homedir();
@@ -22,5 +23,5 @@ export function home(env: NodeJS.ProcessEnv = process.env): string {
   } catch {
     // A user without an entry in the system's list.
   }
-  throw new Error('this user has no home folder; set HEADLIGHT_HOME to a folder for what is downloaded');
+  throw new FileError('this user has no home folder; set HEADLIGHT_HOME to a folder for what is downloaded');
 }

@@ -6,7 +6,7 @@ import { pipeline } from 'node:stream/promises';
 import { createBrotliDecompress } from 'node:zlib';
 import { extract } from 'tar-fs';
 import { create, globals } from 'webgpu';
-import { NoAdapterError } from './errors.ts';
+import { FileError, NoAdapterError } from './errors.ts';
 import { cacheFolder } from './node-cache-folder.ts';
 import type { AdapterOptions } from './types.ts';
 
@@ -130,7 +130,7 @@ function packageRoot(file: string): string {
 /**
  * Unpacks into the user's cache folder, whole or not at all: written beside, then renamed. Where that cannot be written, into a
  * folder for this process alone: one that others know by name in a folder that all may write is no place for libraries.
- * @throws Error naming both folders where neither can be written.
+ * @throws FileError naming both folders where neither can be written.
  */
 async function unpackOnce(archive: string): Promise<string> {
   const { version } = JSON.parse(readFileSync(join(dirname(archive), '..', 'package.json'), 'utf8'));
@@ -158,7 +158,7 @@ async function unpackOnce(archive: string): Promise<string> {
     await unpack(archive, folder);
     return folder;
   } catch (e) {
-    throw new Error(
+    throw new FileError(
       `the software adapter that npm installed finds no room to unpack, neither in the cache folder (${problem}) nor in the temporary one (${(e as Error).message}): set HEADLIGHT_HOME or TMPDIR to a folder that can be written`,
     );
   }

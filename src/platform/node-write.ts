@@ -3,6 +3,7 @@ import { constants, rmSync } from 'node:fs';
 import { access, type FileHandle, mkdir, open, readlink, realpath, rename, rm, stat } from 'node:fs/promises';
 import { dirname, join, resolve } from 'node:path';
 import { setTimeout as sleep } from 'node:timers/promises';
+import { FileError } from './errors.ts';
 
 /** What is written beside now: a second Ctrl-C ends the process at once, and must not leave it. */
 const unfinished = new Set<string>();
@@ -15,7 +16,7 @@ process.on('exit', () => {
  * the permissions of what was there. Of a link the target is replaced; devices and pipes (`/dev/stdout`) are written into: a
  * rename would put a file in their place.
  * @param options.lasting false for what can be made again and shows by itself whether it is whole: it need not wait for the disk.
- * @throws Error in one line: the file, what stands in the way, and the way out.
+ * @throws FileError in one line: the file, what stands in the way, and the way out.
  */
 export async function writeWhole(
   file: string,
@@ -24,9 +25,9 @@ export async function writeWhole(
 ): Promise<void> {
   let beside: string | undefined;
   try {
-    if (file === '') throw new Error('name the file to write');
+    if (file === '') throw new FileError('name the file to write');
     const there = await stat(file).catch(absent);
-    if (there?.isDirectory()) throw Object.assign(new Error(), { code: 'EISDIR' });
+    if (there?.isDirectory()) throw Object.assign(new Error(), { code: 'EISDIR' }); // as the system would; told below
     if (there && !there.isFile()) return await writeInto(file, data, there.isFIFO());
     const target = await linkTarget(file);
     if (there) await access(target, constants.W_OK);
@@ -49,7 +50,7 @@ export async function writeWhole(
     if (lasting) await syncFolder(dirname(target));
   } catch (e) {
     if (beside) await rm(beside, { force: true }).catch(() => {}); // where its folder is none
-    throw new Error(`${file || 'an empty name'}: cannot be written: ${writeProblem(e)}`, { cause: e });
+    throw new FileError(`${file || 'an empty name'}: cannot be written: ${writeProblem(e)}`, { cause: e });
   } finally {
     if (beside) unfinished.delete(beside);
   }
@@ -102,7 +103,7 @@ async function linkTarget(path: string, hops = 0): Promise<string> {
   if (real !== undefined) return real;
   const link = await readlink(path).catch(() => undefined);
   if (link === undefined) return path;
-  if (hops === 40) throw Object.assign(new Error(), { code: 'ELOOP' });
+  if (hops === 40) throw Object.assign(new Error(), { code: 'ELOOP' }); // as the system would
   return linkTarget(resolve(await realpath(dirname(path)), link), hops + 1);
 }
 

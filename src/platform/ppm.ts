@@ -30,7 +30,7 @@ export class PpmReader {
         start.set(bytes.subarray(0, maxHeader), this.#pending.length);
         const match = header.exec(String.fromCharCode(...start.subarray(0, maxHeader)));
         if (!match) {
-          if (start.length >= maxHeader) throw new Error('the stream of frames is damaged');
+          if (start.length >= maxHeader) throw new Error('the stream of frames is damaged'); // node-video.ts says of which video
           this.#pending = start;
           return done;
         }

@@ -1,22 +1,19 @@
 // What the selected heads are measured against, on the same head vectors. "All heads vote" and "random heads" are
 // ordinary fits with given heads; the others look at all heads' vectors at once.
+import { allHeads, type Head } from '../base/heads.ts';
+import { mulberry32 } from '../base/random.ts';
+import { InputError } from '../model/errors.ts';
 import { indexClasses } from './class-index.ts';
 import type { HeadFeatures } from './features.ts';
-import { headAt } from './fit.ts';
 import { cholesky, solveCholesky } from './gaussian.ts';
-import { firstMaximum, type Head } from './scoring.ts';
+import { firstMaximum } from './scoring.ts';
 
 type Shape = Pick<HeadFeatures, 'nLayers' | 'nHeads'>;
-
-/** Every head, for "all heads vote". */
-export function allHeads(shape: Shape): Head[] {
-  return Array.from({ length: shape.nLayers * shape.nHeads }, (_, h) => headAt(h, shape));
-}
 
 /** `count` different heads, the same for the same seed. */
 export function randomHeads(shape: Shape, count: number, seed: number): Head[] {
   const heads = allHeads(shape);
-  if (count > heads.length) throw new RangeError(`expected at most ${heads.length} heads, got ${count}`);
+  if (count > heads.length) throw new InputError(`expected at most ${heads.length} heads, got ${count}`);
   const random = mulberry32(seed);
   for (let i = 0; i < count; i++) {
     const j = i + Math.floor(random() * (heads.length - i));
@@ -154,15 +151,4 @@ function inner(a: Float64Array, b: Float64Array): number {
   let sum = 0;
   for (let d = 0; d < a.length; d++) sum += a[d] * b[d];
   return sum;
-}
-
-/** Mulberry32, a small seeded generator of numbers in [0, 1). */
-function mulberry32(seed: number): () => number {
-  let state = seed >>> 0;
-  return () => {
-    state = (state + 0x6d2b79f5) >>> 0;
-    let t = Math.imul(state ^ (state >>> 15), state | 1);
-    t ^= t + Math.imul(t ^ (t >>> 7), t | 61);
-    return ((t ^ (t >>> 14)) >>> 0) / 4294967296;
-  };
 }

@@ -1,3 +1,5 @@
+import { DataError } from './errors.ts';
+
 /** Labels as class indices. A class's index is its place of first appearance, as in the authors' code. */
 export interface ClassIndex {
   readonly labels: string[];
@@ -7,7 +9,7 @@ export interface ClassIndex {
   readonly counts: number[];
 }
 
-/** @throws {Error} with fewer than two classes: there is nothing to tell apart. */
+/** @throws DataError with fewer than two classes: there is nothing to tell apart. */
 export function indexClasses(exampleLabels: readonly string[]): ClassIndex {
   const indexOf = new Map<string, number>();
   const classOf = Int32Array.from(exampleLabels, (label) => {
@@ -15,7 +17,8 @@ export function indexClasses(exampleLabels: readonly string[]): ClassIndex {
     return indexOf.get(label)!;
   });
   const labels = [...indexOf.keys()];
-  if (labels.length < 2) throw new Error(`expected examples of at least two labels, got ${labels.length} (${labels})`);
+  if (labels.length < 2)
+    throw new DataError(`expected examples of at least two labels, got ${labels.length} (${labels})`);
   const counts = new Array<number>(labels.length).fill(0);
   for (const c of classOf) counts[c]++;
   return { labels, classOf, counts };

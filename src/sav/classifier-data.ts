@@ -1,8 +1,9 @@
 // What a fitted classifier is, as plain data: what its file holds.
+import type { Head } from '../base/heads.ts';
 import type { MadeWith } from '../checkpoint/made-with.ts';
 import type { Calibration } from './calibration.ts';
-import type { Compare } from './leave-one-out.ts';
-import type { Head, Scoring } from './scoring.ts';
+import type { Compare } from './comparisons.ts';
+import type { Scoring } from './scoring.ts';
 import type { Vote } from './votes.ts';
 
 /** A head chosen for a task, with the figures that it was chosen by. */

@@ -10,15 +10,21 @@
 //   sums      F64 [heads, classes, dHead]   class sums of the heads' vectors; centroid = sum / count
 //   products  F64 [heads, dHead, dHead]     sums of outer products, to compare by Gaussian only
 //   said, right  I32 [heads, classes]       leave-one-out votes and how many were right, for weighted votes only
+
 import { z } from 'zod';
+import { keysOf } from '../base/choices.ts';
 import { quote, showShape } from '../base/quote.ts';
 import { changedFiles } from '../checkpoint/made-with.ts';
 import { parseSafetensors, type SafetensorsHeader, tensorBytes } from '../checkpoint/safetensors.ts';
 import { type StoredTensor, tensorOf, writeSafetensors } from '../checkpoint/safetensors-writer.ts';
 import { SavClassifier } from './classifier.ts';
 import type { ClassifierData, KeptExamples } from './classifier-data.ts';
+import { comparisons } from './comparisons.ts';
+import { ClassifierError } from './errors.ts';
 import type { HeadVectorSource } from './features.ts';
 import { classifierOf } from './kept-examples.ts';
+import { scorings } from './scoring.ts';
+import { voteRules } from './votes.ts';
 
 const FORMAT = 'headlight-sav-classifier';
 const VERSION = 2;
@@ -42,9 +48,9 @@ const settingsSchema = z
     promptSet: z.string().max(1000),
     prompt: z.string().max(1_000_000).optional(),
     images: count.optional(),
-    scoring: z.enum(['train', 'leave-one-out']),
-    vote: z.enum(['majority', 'soft', 'weighted']),
-    compare: z.enum(['cosine', 'gaussian']),
+    scoring: z.enum(keysOf(scorings)),
+    vote: z.enum(keysOf(voteRules)),
+    compare: z.enum(keysOf(comparisons)),
     heads: z.array(z.strictObject({ layer: count, head: count, correct: count, margin: z.number() })).min(1),
     nExamples: count,
     changes: count,
@@ -106,7 +112,7 @@ export function encodeClassifier({ data }: SavClassifier): Uint8Array<ArrayBuffe
  * A classifier from the bytes of its file, which are checked before they are believed.
  * @param name the file's name, for messages
  * @param model the model that is to make the query's head vectors
- * @throws {Error} naming the file and the problem; naming both models where the classifier was fitted on another, and the
+ * @throws ClassifierError naming the file and the problem; naming both models where the classifier was fitted on another, and the
  *   processor's files that say something else since.
  */
 export function decodeClassifier(bytes: Uint8Array, name: string, model: ModelOfHeads): SavClassifier {
@@ -119,7 +125,7 @@ type ModelOfHeads = Pick<HeadVectorSource, 'modelId' | 'madeWith' | 'nLayers' | 
 
 /** The half of `decodeClassifier` that needs no model: what is wrong with a file can be said before one is loaded, … */
 export function parseClassifier(bytes: Uint8Array, name: string): SavClassifier {
-  const fail: Fail = (problem) => new Error(`${name}: ${problem}; fit the classifier again`);
+  const fail: Fail = (problem) => new ClassifierError(`${name}: ${problem}; fit the classifier again`);
   const header = readHeader(bytes, name, fail);
   const file: OpenFile = { name, bytes, header, fail };
   const settings = readSettings(header, fail);
@@ -136,8 +142,8 @@ export function parseClassifier(bytes: Uint8Array, name: string): SavClassifier 
 
 const sumTensors = ({ compare, vote }: FileSettings): string[] => [
   'sums',
-  ...(compare === 'gaussian' ? ['products'] : []),
-  ...(vote === 'weighted' ? ['said', 'right'] : []),
+  ...(comparisons[compare].needsSpread ? ['products'] : []),
+  ...(voteRules[vote].isWeighted ? ['said', 'right'] : []),
 ];
 
 function fromExamples(file: OpenFile, { counts, calibration, leaveOneOutAccuracy, ...settings }: FileSettings) {
@@ -168,14 +174,14 @@ function fromExamples(file: OpenFile, { counts, calibration, leaveOneOutAccuracy
 function fromSums(file: OpenFile, settings: FileSettings): ClassifierData {
   const { dHead, heads, labels } = settings;
   const classShape = [heads.length, labels.length];
-  const gaussian = settings.compare === 'gaussian';
-  const weighted = settings.vote === 'weighted';
+  const { needsSpread } = comparisons[settings.compare];
+  const { isWeighted } = voteRules[settings.vote];
   const data: ClassifierData = {
     ...settings,
     sums: float64(file, 'sums', [...classShape, dHead]),
-    products: gaussian ? float64(file, 'products', [heads.length, dHead, dHead]) : undefined,
-    said: weighted ? int32(file, 'said', classShape) : undefined,
-    right: weighted ? int32(file, 'right', classShape) : undefined,
+    products: needsSpread ? float64(file, 'products', [heads.length, dHead, dHead]) : undefined,
+    said: isWeighted ? int32(file, 'said', classShape) : undefined,
+    right: isWeighted ? int32(file, 'right', classShape) : undefined,
   };
   if (data.said?.some((said, i) => data.right![i] > said)) throw file.fail('right: more right votes than votes');
   return data;
@@ -187,23 +193,23 @@ export function describeAge({ data }: SavClassifier, name: string): string | und
   return `${name}: of an older format, without its examples: confidence does not fall on what is far from every class, 'none of these' is not possible, and a change of its examples ends its confidence; fit again to have them`;
 }
 
-/** … and the other half. @throws {Error} as `decodeClassifier`, of the model. */
+/** … and the other half. @throws ClassifierError as `decodeClassifier`, of the model. */
 export function checkModel({ data }: SavClassifier, name: string, model: ModelOfHeads): void {
   const { modelId, madeWith, nLayers, nHeads, dHead } = data;
   if (modelId !== model.modelId) {
-    throw new Error(
+    throw new ClassifierError(
       `${name}: was fitted on model ${quote(modelId)}, the model in use is ${quote(model.modelId)}; use that model, or fit again on this one`,
     );
   }
   const changed = madeWith && model.madeWith ? changedFiles(madeWith, model.madeWith) : [];
   if (changed.length) {
     const files = changed.map(quote).join(', ');
-    throw new Error(
+    throw new ClassifierError(
       `${name}: was fitted before ${files} of the checkpoint changed, which decides what the model is shown; fit again, or put the old ${changed.length === 1 ? 'file' : 'files'} back`,
     );
   }
   if (nHeads !== model.nHeads || dHead !== model.dHead || nLayers > model.nLayers) {
-    throw new Error(
+    throw new ClassifierError(
       `${name}: is for ${nLayers} layers of ${nHeads} heads of size ${dHead}, the model has ${model.nLayers} of ${model.nHeads} of size ${model.dHead}`,
     );
   }

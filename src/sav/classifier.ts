@@ -5,12 +5,16 @@
 // change: it was measured on examples that are not there any more.
 
 import { greatest } from '../base/extremes.ts';
+import type { Head } from '../base/heads.ts';
+import { InputError, NotFiniteError } from '../model/errors.ts';
 import { confidenceOf, tailOf } from './calibration.ts';
 import type { ClassifierData, KeptExamples, Refusal } from './classifier-data.ts';
-import { addOuter, gaussianRule, type LinearRule, logPosteriors, outerProducts, squaredDistance } from './gaussian.ts';
+import { comparisons, type HeadRule } from './comparisons.ts';
+import { ClassifierError } from './errors.ts';
+import { addOuter, gaussianRule, type LinearRule, outerProducts, squaredDistance } from './gaussian.ts';
 import { classifierOf } from './kept-examples.ts';
 import { sameVectors } from './same-vectors.ts';
-import { dot, gatherHead, type Head, MIN_NORM } from './scoring.ts';
+import { gatherHead } from './scoring.ts';
 import { reliability, Tally } from './votes.ts';
 
 export interface ClassifyOptions {
@@ -48,34 +52,38 @@ export interface Prediction {
 /** Classifies head vectors. Immutable: adding and removing examples returns another classifier. */
 export class SavClassifier {
   readonly data: ClassifierData;
-  /** Centroids [heads, classes, dHead] with their norms [heads, classes], or Gaussian rules. */
+  /** [heads, classes, dHead] */
   private readonly centroids: Float64Array;
-  private readonly norms: Float64Array;
-  private readonly rules: LinearRule[] | undefined;
-  /** To measure distances; those of a Gaussian classifier are its rules. */
-  private readonly spreads: LinearRule[] | undefined;
+  /** What each head compares queries by. */
+  private readonly rules: readonly HeadRule[];
+  /** To measure distances, of each head; absent where that is not to be done. */
+  private readonly spreads: readonly LinearRule[] | undefined;
   private readonly weights: Float64Array | undefined;
 
   constructor(data: ClassifierData) {
     this.data = data;
-    const { heads, labels, counts, sums, dHead, products, said, right } = data;
+    const { heads, labels, counts, sums, dHead, products, said, right, compare, examples } = data;
     const nClasses = labels.length;
     this.centroids = sums.map((value, i) => value / counts[Math.floor(i / dHead) % nClasses]);
-    this.norms = Float64Array.from({ length: heads.length * nClasses }, (_, i) =>
-      Math.max(Math.sqrt(dot(this.centroids, i * dHead, this.centroids, i * dHead, dHead)), MIN_NORM),
-    );
     const square = dHead * dHead;
-    const rule = (h: number, headProducts: Float64Array) =>
-      gaussianRule(
-        { counts, sums: sums.subarray(h * nClasses * dHead, (h + 1) * nClasses * dHead), products: headProducts },
-        dHead,
+    const moments = heads.map((_, h) => ({
+      counts,
+      sums: sums.subarray(h * nClasses * dHead, (h + 1) * nClasses * dHead),
+      products: products?.subarray(h * square, (h + 1) * square),
+    }));
+    this.rules = moments.map((own) => comparisons[compare].rule(own, dHead));
+    if (data.calibration?.distance) {
+      const spreads = this.rules.map(
+        ({ spread }, h) =>
+          spread ??
+          (examples &&
+            gaussianRule(
+              { ...moments[h], products: outerProducts(gatherHead(examples.vectors, h, dHead), dHead) },
+              dHead,
+            )),
       );
-    if (products) this.rules = heads.map((_, h) => rule(h, products.subarray(h * square, (h + 1) * square)));
-    if (data.calibration?.distance)
-      this.spreads =
-        this.rules ??
-        (data.examples &&
-          heads.map((_, h) => rule(h, outerProducts(gatherHead(data.examples!.vectors, h, dHead), dHead))));
+      this.spreads = spreads.every((spread) => spread !== undefined) ? spreads : undefined;
+    }
     if (said && right) this.weights = Float64Array.from(said, (n, i) => reliability(right[i], n, nClasses));
   }
 
@@ -86,8 +94,8 @@ export class SavClassifier {
 
   /**
    * Classifies one example by its head vectors [layers, nHeads, dHead], where layers reach at least `maxLayer`.
-   * @throws {Error} for vectors of another shape or that are not finite, and where a refusal is asked for that nothing was
-   * measured for.
+   * @throws InputError for vectors of another shape; NotFiniteError for those that are not finite; ClassifierError where a
+   *   refusal is asked for that nothing was measured for.
    */
   classify(vectors: Float32Array, options: ClassifyOptions = {}): Prediction {
     const { heads, labels, calibration, vote } = this.data;
@@ -132,7 +140,7 @@ export class SavClassifier {
     return total / (heads.length * dHead);
   }
 
-  /** @throws {Error} where a refusal is asked for that is no share, or that nothing was measured for. */
+  /** @throws InputError where a refusal is asked for that is no share; ClassifierError where nothing was measured for it. */
   checkRefusal(asked?: Refusal): void {
     this.refusalFor(asked);
   }
@@ -142,9 +150,9 @@ export class SavClassifier {
     const pick = (field: keyof Refusal, known: boolean, needs: string) => {
       const value = asked?.[field] ?? own?.[field];
       if (value === undefined || value === 0) return undefined;
-      if (!(value > 0 && value < 1)) throw new RangeError(`${field}: expected a share between 0 and 1, got ${value}`);
+      if (!(value > 0 && value < 1)) throw new InputError(`${field}: expected a share between 0 and 1, got ${value}`);
       if (!known)
-        throw new Error(
+        throw new ClassifierError(
           `${field}: ${needs} was not measured for this classifier; fit it with two or more different pictures a label`,
         );
       return value;
@@ -178,7 +186,7 @@ export class SavClassifier {
   /**
    * Without an example that was fitted or added before, given by the same vectors and label. A class that loses its last
    * example goes.
-   * @throws {Error} where no example of the label has these vectors (a classifier of an older file cannot tell).
+   * @throws ClassifierError where no example of the label has these vectors (a classifier of an older file cannot tell).
    */
   remove(vectors: Float32Array, label: string): SavClassifier {
     this.checkVectors(vectors);
@@ -192,7 +200,7 @@ export class SavClassifier {
     }
     const kept = this.ownVectors(vectors);
     const at = examples.vectors.findLastIndex((other, i) => examples.classOf[i] === index && sameVectors(kept, other));
-    if (at < 0) throw new Error(`cannot remove an example of '${label}': none has these head vectors`);
+    if (at < 0) throw new ClassifierError(`cannot remove an example of '${label}': none has these head vectors`);
     return this.without((i) => i === at, last ? index : undefined);
   }
 
@@ -208,13 +216,15 @@ export class SavClassifier {
     const { counts, products, changes, examples } = this.data;
     if (examples) return this.without((i) => examples.classOf[i] === index, index);
     if (products)
-      throw new Error(`cannot take '${label}' from a Gaussian classifier at once: remove its examples one by one`);
+      throw new ClassifierError(
+        `cannot take '${label}' from a Gaussian classifier at once: remove its examples one by one`,
+      );
     return new SavClassifier(withoutClass({ ...this.data, changes: changes + counts[index], ...uncalibrated }, index));
   }
 
   private checkRemovable(label: string): void {
     if (this.data.labels.length <= 2)
-      throw new Error(`cannot remove '${label}': a classifier needs at least two labels`);
+      throw new ClassifierError(`cannot remove '${label}': a classifier needs at least two labels`);
   }
 
   /** Without some of the examples, and without a class that this empties. */
@@ -267,14 +277,7 @@ export class SavClassifier {
     for (const [h, { layer, head }] of heads.entries()) {
       const from = (layer * nHeads + head) * dHead;
       const x = Float64Array.from(vectors.subarray(from, from + dHead));
-      if (this.rules) {
-        logPosteriors(this.rules[h], x, 0, scores, h * nClasses);
-        continue;
-      }
-      const norm = Math.max(Math.sqrt(dot(x, 0, x, 0, dHead)), MIN_NORM);
-      for (let i = h * nClasses; i < (h + 1) * nClasses; i++) {
-        scores[i] = dot(x, 0, this.centroids, i * dHead, dHead) / (norm * this.norms[i]);
-      }
+      this.rules[h].score(x, scores, h * nClasses);
     }
     return scores;
   }
@@ -283,7 +286,7 @@ export class SavClassifier {
     const { labels } = this.data;
     const unknown = wanted.filter((label) => !labels.includes(label));
     if (unknown.length > 0 || wanted.length === 0) {
-      throw new Error(
+      throw new InputError(
         `expected some of the classifier's labels (${labels.join(', ')}), got ${unknown.map((label) => `'${label}'`).join(', ') || 'none'}`,
       );
     }
@@ -293,10 +296,10 @@ export class SavClassifier {
   private checkVectors(vectors: Float32Array): void {
     const { nHeads, dHead } = this.data;
     if (!(vectors instanceof Float32Array))
-      throw new Error('expected head vectors: the Float32Array that model.headVectors gives');
+      throw new InputError('expected head vectors: the Float32Array that model.headVectors gives');
     const layers = vectors.length / (nHeads * dHead);
     if (!Number.isInteger(layers) || layers <= this.maxLayer) {
-      throw new Error(
+      throw new InputError(
         `expected head vectors [${this.maxLayer + 1} or more, ${nHeads}, ${dHead}], got ${vectors.length} values`,
       );
     }
@@ -319,12 +322,12 @@ export function selectedVectors(vectors: Float32Array, heads: readonly Head[], {
   return selected;
 }
 
-/** @throws {Error} naming the first of the heads whose vector holds a value that is not finite. */
+/** @throws NotFiniteError naming the first of the heads whose vector holds a value that is not finite. */
 export function checkFinite(vectors: Float32Array, heads: readonly Head[], { nHeads, dHead }: HeadSize, whose: string) {
   for (const { layer, head } of heads) {
     const from = (layer * nHeads + head) * dHead;
     if (!vectors.subarray(from, from + dHead).every(Number.isFinite))
-      throw new Error(
+      throw new NotFiniteError(
         `head ${layer}.${head} of ${whose} is not finite: the forward pass overflowed, or its input was damaged`,
       );
   }

@@ -1,4 +1,5 @@
 // Tables of text as spreadsheets and pandas write them: RFC 4180, and what else is common.
+import { DataError } from './errors.ts';
 
 /** A row of a table: the line where it begins, and its cells. */
 export interface TableRow {
@@ -12,7 +13,7 @@ const delimiters = [',', ';', '\t'];
  * Rows of a CSV, the header first; empty lines are passed over. Cells are parted by commas, semicolons or tabs, whichever gives
  * the header most cells (a first line `sep=;` says it). Line ends are LF, CRLF or CR. A cell in double quotes may hold all of
  * them, and `""` for a quote; other cells lose the spaces around them.
- * @throws {Error} `file:line: …` where quotes do not close, or something follows a closing one.
+ * @throws DataError `file:line: …` where quotes do not close, or something follows a closing one.
  */
 export function* csvRows(text: string, file: string): Generator<TableRow> {
   const said = /^sep=([,;\t])\r?\n/i.exec(text);
@@ -50,7 +51,7 @@ function* rowsBy(delimiter: string, text: string, file: string, firstLine: numbe
     let value = '';
     for (at++; ; at++) {
       const close = text.indexOf('"', at);
-      if (close < 0) throw new Error(`${file}:${opened}: a double quote opens here and never closes`);
+      if (close < 0) throw new DataError(`${file}:${opened}: a double quote opens here and never closes`);
       value += text.slice(at, close);
       at = close + 1;
       if (text[at] !== '"') break;
@@ -74,7 +75,7 @@ function* rowsBy(delimiter: string, text: string, file: string, firstLine: numbe
         continue;
       }
       if (take(lineEnd) !== undefined) break;
-      throw new Error(
+      throw new DataError(
         `${file}:${line}: ${JSON.stringify(text[at])} follows a closing double quote; write "" for a quote in a cell`,
       );
     }

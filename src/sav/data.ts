@@ -1,5 +1,8 @@
 // Reading a task: a file of rows, JSON Lines or CSV, or a folder of pictures.
+
 import { quote } from '../base/quote.ts';
+import { InputError } from '../model/errors.ts';
+import { DataError } from './errors.ts';
 import { contentOf, type Example, fingerprint } from './features.ts';
 import {
   type ExampleFolder,
@@ -46,7 +49,7 @@ export interface ReadOptions extends QuestionOptions {
  * cannot pull private pictures into a report; images kept elsewhere need `imageFolder` or `allowedFolder`.
  * An optional field `candidates` (list of labels) limits the vote for that row.
  * @param given the file's folder: its path or URL, or what `openFolder` returns
- * @throws {Error} `file:line: …` for the first line that is not what it should be.
+ * @throws DataError `file:line: …` for the first line that is not what it should be.
  */
 export async function readExamples(
   given: ExampleFolder | string | URL,
@@ -54,7 +57,7 @@ export async function readExamples(
   options: ReadOptions = {},
 ): Promise<Example[]> {
   if (typeof file !== 'string')
-    throw new Error("expected a data file's name after its folder: readExamples('data', 'train.jsonl')");
+    throw new InputError("expected a data file's name after its folder: readExamples('data', 'train.jsonl')");
   const folder = await folderOfExamples(given);
   const { imageFolder, allowedFolder } = options;
   const promptSet: PromptSet = options.promptSet ?? promptSets.general;
@@ -78,7 +81,7 @@ export async function readExamples(
 }
 
 const fail: BadRow = (problem) => {
-  throw new Error(problem);
+  throw new DataError(problem);
 };
 
 async function exampleOf(
@@ -95,10 +98,10 @@ async function exampleOf(
   const label = fields[promptSet.labelField] as string | undefined;
   const candidates = (fields.candidates ?? undefined) as string[] | undefined;
   if (label !== undefined && candidates && !candidates.includes(label))
-    throw new Error(`label '${label}' is not among its candidates (${candidates.join(', ')})`);
+    throw new DataError(`label '${label}' is not among its candidates (${candidates.join(', ')})`);
   const read = (found: readonly Place[], paths: readonly string[]) =>
     Promise.all(found.map((place, i) => readPlace(place, paths[i]))).catch((error: Error) => {
-      throw new Error(`${source}: ${error.message}`, { cause: error });
+      throw new DataError(`${source}: ${error.message}`, { cause: error });
     });
   return {
     source,
@@ -130,12 +133,12 @@ function prompts(rows: readonly Row[], promptSet: PromptSet, options: QuestionOp
   return (row) => {
     const isAsked = !fieldsOfTemplate.includes(questionField) || hasQuestion(row);
     if (!isAsked && !hasPicture(row))
-      throw new Error(
+      throw new DataError(
         `has neither a picture nor a field '${questionField}'; it has ${fieldNames(row.fields)}; a picture's file goes into '${promptSet.imageFields[0]}'`,
       );
     if (!isAsked && options.question === undefined && options.prompt !== undefined) return options.prompt;
     if (!isAsked && standIn === undefined)
-      throw new Error(
+      throw new DataError(
         `has no field '${questionField}'; it has ${fieldNames(row.fields)}; one question for all rows without is --question (question)`,
       );
     const text = (field: string) => (row.fields[field] ?? standIn) as string;
@@ -151,25 +154,25 @@ function theDefault({ defaultQuestion, onNotice }: QuestionOptions): string | un
 
 /**
  * The prompt of a picture that comes without a row.
- * @throws {Error} where the prompt set asks for more than a question, or there is none.
+ * @throws InputError where the prompt set asks for more than a question, or there is none.
  */
 export function promptOfPicture(options: QuestionOptions): string {
   const { promptSet = promptSets.general, question, prompt } = options;
   if (question === undefined && prompt !== undefined) return prompt;
   const other = templateFields(promptSet).find((field) => field !== questionField);
   if (other !== undefined)
-    throw new Error(
+    throw new InputError(
       `prompt set ${promptSet.name} needs a field ${quote(other)} with each picture; give a CSV or JSON Lines`,
     );
   const text = question ?? theDefault(options);
-  if (text === undefined) throw new Error('pictures come without a question; give one: --question (question)');
+  if (text === undefined) throw new InputError('pictures come without a question; give one: --question (question)');
   return fillTemplate(promptSet, new Map([[questionField, text]]));
 }
 
 /** The labels of examples that must all have one. */
 export function labelsOf(examples: readonly Example[]): string[] {
   return examples.map(({ label, source }) => {
-    if (label === undefined) throw new Error(`${source}: has no label`);
+    if (label === undefined) throw new DataError(`${source}: has no label`);
     return label;
   });
 }

@@ -1,6 +1,8 @@
 // CLIP and SigLIP as baselines: zero-shot by the similarity of image and label, few-shot by the nearest class centroid.
 // They are met through EmbeddingSource alone; a row's embeddings are kept and compared as head vectors are.
+
 import type { MadeWith } from '../checkpoint/made-with.ts';
+import { NotFiniteError } from '../model/errors.ts';
 import { nearestCentroid } from './baselines.ts';
 import type { FeatureStore } from './feature-cache.ts';
 import {
@@ -157,6 +159,6 @@ function nearestLabel(
 
 function unit(vector: Float32Array): Float32Array {
   const norm = Math.sqrt(vector.reduce((sum, value) => sum + value * value, 0));
-  if (!Number.isFinite(norm)) throw new Error('an embedding is not finite: the forward pass overflowed');
+  if (!Number.isFinite(norm)) throw new NotFiniteError('an embedding is not finite: the forward pass overflowed');
   return norm === 0 ? vector : vector.map((value) => value / norm);
 }

@@ -1,12 +1,13 @@
 // One task from beginning to end on head vectors: fit, classify the queries, and the baselines beside it.
+
 import { greatest, least } from '../base/extremes.ts';
-import { allHeads, randomHeads } from './baselines.ts';
+import { allHeads, type Head } from '../base/heads.ts';
+import { randomHeads } from './baselines.ts';
 import type { Prediction } from './classifier.ts';
 import type { EncoderPredictions } from './encoder-baselines.ts';
 import type { HeadFeatures } from './features.ts';
 import { defaultKs, type Fit, type FitOptions, fitClassifier, parity } from './fit.ts';
 import { type Evaluation, evaluate, matchLabel } from './metrics.ts';
-import type { Head } from './scoring.ts';
 
 export interface LabelledFeatures {
   readonly features: HeadFeatures;
@@ -133,6 +134,32 @@ export function runExperiment(
     byK: ks.sort((a, b) => a - b).map((k) => ({ k, accuracy: top(k).accuracy })),
   };
 }
+
+export interface Figure {
+  /** Heads its column in summaries, and stands under its number in the report. */
+  readonly words: string;
+  /** How the report draws its number: as that of SAVs, as zero-shot, or plainly. */
+  readonly kind: 'sav' | 'zero' | '';
+  /** Absent where the experiment has not measured it. */
+  readonly accuracy: (experiment: Experiment) => number | undefined;
+  /** The same method's vote among all heads, which the report adds in brackets. */
+  readonly ofAllHeads?: (experiment: Experiment) => number;
+}
+
+/** The accuracies that the summaries of `demo` and the report compare, in their order. Chance stands beside them. */
+export const figures = {
+  sav: { words: 'SAV', kind: 'sav', accuracy: ({ evaluation }) => evaluation.accuracy },
+  published: {
+    words: 'as published',
+    kind: '',
+    accuracy: ({ published }) => published.evaluation.accuracy,
+    ofAllHeads: ({ published }) => published.allHeads.accuracy,
+  },
+  likeliest: { words: 'likeliest label', kind: 'zero', accuracy: ({ likeliest }) => likeliest?.accuracy },
+  zeroShot: { words: 'own words', kind: 'zero', accuracy: ({ zeroShot }) => zeroShot?.accuracy },
+  allHeads: { words: 'all heads', kind: '', accuracy: ({ allHeads }) => allHeads.accuracy },
+  randomHeads: { words: 'random heads', kind: '', accuracy: ({ randomHeads }) => randomHeads.mean },
+} as const satisfies Record<string, Figure>;
 
 /** What the model does without examples, at its best: its answer in words, or the likeliest label. */
 export function bestZeroShot({ zeroShot, likeliest }: Experiment): Evaluation | undefined {

@@ -1,11 +1,14 @@
 // Why a classifier answers as it does, and which of its examples it doubts.
+
 import { greatest } from '../base/extremes.ts';
+import type { Head } from '../base/heads.ts';
 import { indexClasses } from './class-index.ts';
 import type { Prediction, SavClassifier } from './classifier.ts';
+import { comparisons } from './comparisons.ts';
 import type { HeadFeatures } from './features.ts';
 import { groupExamples } from './groups.ts';
-import { leaveOneOutScores, looVotes } from './leave-one-out.ts';
-import { checkLabelCount, dot, gatherHead, type Head, MIN_NORM } from './scoring.ts';
+import { looVotes } from './leave-one-out.ts';
+import { checkLabelCount, dot, firstMaximum, gatherHead, MIN_NORM } from './scoring.ts';
 
 export interface HeadExplanation extends Head {
   /** Training examples that the head got right when it was chosen, of `nExamples`. */
@@ -95,8 +98,7 @@ function cosinesTo(
 }
 
 function largest(similarities: Float64Array, labels: readonly string[]): Neighbour {
-  let index = 0;
-  for (const [i, similarity] of similarities.entries()) if (similarity > similarities[index]) index = i;
+  const index = firstMaximum(similarities, 0, similarities.length);
   return { index, label: labels[index], similarity: similarities[index] };
 }
 
@@ -128,7 +130,7 @@ export function auditLabels(
   const given = exampleLabels.map(() => new Int32Array(nClasses));
   for (const { layer, head } of heads) {
     const x = gatherHead(features.vectors, layer * nHeads + head, dHead);
-    const votes = looVotes(leaveOneOutScores(x, classes, groups, dHead, compare), nClasses);
+    const votes = looVotes(comparisons[compare].leaveOneOut(x, classes, groups, dHead), nClasses);
     for (const [i, vote] of votes.entries()) given[i][vote < 0 ? classes.classOf[i] : vote]++;
   }
   return exampleLabels

@@ -4,6 +4,7 @@
 import { fileSha256 } from '#platform';
 import type { MadeWith } from '../checkpoint/made-with.ts';
 import { sha256Hex } from '../checkpoint/sha256.ts';
+import { InputError, NotFiniteError } from '../model/errors.ts';
 import type { VideoSource } from '../platform/types.ts';
 import { decodeEntry, encodeEntry, type StoreOptions, throughStore } from './feature-cache.ts';
 
@@ -142,7 +143,7 @@ export const exampleName = (example: Example): string =>
 export async function show(example: Example): Promise<ShownExample> {
   const { source, prompt, images, loadImages, loadVideos } = example;
   if (typeof loadImages !== 'function')
-    throw new Error('expected examples as readExamples gives them: { source, prompt, images, loadImages }');
+    throw new InputError('expected examples as readExamples gives them: { source, prompt, images, loadImages }');
   const named = isPicture(example); // a picture's error says its name, once is enough
   return {
     source: named ? undefined : source,
@@ -164,7 +165,7 @@ export async function featureKey(source: HeadVectorSource, example: Example, max
 
 /**
  * Head vectors of every example, in order.
- * @throws {Error} naming the example, where the model returns a wrong number of values or a value that is not finite.
+ * @throws InputError naming the example, where the model returns a wrong number of values; NotFiniteError where one is not finite.
  */
 export async function extractFeatures(
   source: HeadVectorSource,
@@ -203,7 +204,7 @@ export async function extractFeatures(
 function layerCount(source: HeadVectorSource, maxLayer: number | undefined): number {
   if (maxLayer === undefined) return source.nLayers;
   if (!Number.isInteger(maxLayer) || maxLayer < 0 || maxLayer >= source.nLayers) {
-    throw new RangeError(`maxLayer: expected a layer from 0 to ${source.nLayers - 1}, got ${maxLayer}`);
+    throw new InputError(`maxLayer: expected a layer from 0 to ${source.nLayers - 1}, got ${maxLayer}`);
   }
   return maxLayer + 1;
 }
@@ -215,7 +216,7 @@ function checkVectors(
 ): void {
   const { nLayers, nHeads, dHead } = shape;
   if (values.length !== nLayers * nHeads * dHead) {
-    throw new Error(
+    throw new InputError(
       `${source}: expected head vectors [${nLayers}, ${nHeads}, ${dHead}], the model returned ${values.length} values`,
     );
   }
@@ -223,7 +224,7 @@ function checkVectors(
   if (bad >= 0) {
     const layer = Math.floor(bad / (nHeads * dHead));
     const head = Math.floor(bad / dHead) % nHeads;
-    throw new Error(
+    throw new NotFiniteError(
       `${source}: blocks.${layer}.attn.hook_z, head ${head}, holds ${values[bad]}: the forward pass overflowed`,
     );
   }

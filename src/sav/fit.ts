@@ -1,19 +1,22 @@
 // From head vectors and labels to a classifier, and to what its training set says about it.
+import { allHeads, type Head, headAt } from '../base/heads.ts';
+import { InputError } from '../model/errors.ts';
 import { type ClassIndex, indexClasses } from './class-index.ts';
 import { checkFinite, SavClassifier, selectedVectors } from './classifier.ts';
 import type { Refusal } from './classifier-data.ts';
+import { type Compare, comparisons } from './comparisons.ts';
 import type { HeadFeatures } from './features.ts';
 import { type Groups, groupExamples } from './groups.ts';
 import { classifierOf, hasSpread } from './kept-examples.ts';
-import { type Compare, canLeaveOut, type LeaveOneOutResult, leaveOneOut } from './leave-one-out.ts';
+import { canLeaveOut, type LeaveOneOutResult, leaveOneOut } from './leave-one-out.ts';
 import {
   checkLabelCount,
   checkLeaveOneOut,
-  type Head,
   type HeadRanking,
   inseparableClasses,
   rankHeads,
   type Scoring,
+  scorings,
   someOf,
 } from './scoring.ts';
 import type { Vote } from './votes.ts';
@@ -112,12 +115,12 @@ const PUBLISHED_K = 20;
  * Rows that show the same picture are left out together (`groupExamples`). A label with one example, or one picture, cannot
  * be left out: it stays while the others are judged, and `notes` says so. Where that is true of every label, heads are
  * scored on the training set, and confidence is not calibrated.
- * @throws {Error} with fewer than two labels, with fewer heads than asked for, for vectors that are not finite, or where
- * leave-one-out is asked for by name and cannot be.
+ * @throws DataError with fewer than two labels, or where leave-one-out is asked for by name and cannot be; InputError with
+ *   fewer heads than asked for; NotFiniteError for vectors that are not finite.
  */
 export function fitClassifier(features: HeadFeatures, exampleLabels: readonly string[], options: FitOptions = {}): Fit {
   checkLabelCount(features, exampleLabels);
-  const every = Array.from({ length: features.nLayers * features.nHeads }, (_, h) => headAt(h, features));
+  const every = allHeads(features);
   for (const [i, vectors] of features.vectors.entries()) checkFinite(vectors, every, features, `example ${i + 1}`);
   const classes = indexClasses(exampleLabels);
   const { groups, note } = groupsOf(classes, features, options.groups);
@@ -204,7 +207,7 @@ function settle(classes: ClassIndex, groups: Groups, features: HeadFeatures, opt
   let { scoring, compare, k = options.heads?.length } = options;
   if (options.calibrate) checkLeaveOneOut(classes, groups);
   if (none) {
-    if (scoring === 'leave-one-out' || k === 'auto') checkLeaveOneOut(classes, groups);
+    if ((scoring && scorings[scoring].leavesOut) || k === 'auto') checkLeaveOneOut(classes, groups);
     scoring ??= 'train';
     k ??= Math.min(parity.k, heads);
     if (options.calibrate === undefined)
@@ -217,7 +220,7 @@ function settle(classes: ClassIndex, groups: Groups, features: HeadFeatures, opt
     );
   }
   const wide = hasSpread(groups, classes.counts, canLeave) && features.vectors.length > classes.labels.length;
-  if (!compare && !wide) {
+  if (!compare && comparisons[defaults.compare].needsSpread && !wide) {
     compare = 'cosine';
     notes.push('too few examples to measure a spread: heads compare by cosine');
   }
@@ -225,7 +228,8 @@ function settle(classes: ClassIndex, groups: Groups, features: HeadFeatures, opt
   compare ??= defaults.compare;
   k ??= defaults.k;
   const judge = options.calibrate ?? !none;
-  if (k === 'auto' && !judge) throw new Error("k: 'auto' chooses by leave-one-out and cannot go with calibrate: false");
+  if (k === 'auto' && !judge)
+    throw new InputError("k: 'auto' chooses by leave-one-out and cannot go with calibrate: false");
   return { scoring, compare, vote, k, judge, notes };
 }
 
@@ -257,20 +261,16 @@ function chosenByOthers(results: readonly LeaveOneOutResult[], classOf: Int32Arr
   return { accuracy: correct / judged, predicted, lead };
 }
 
-export function headAt(flat: number, { nHeads }: { nHeads: number }): Head {
-  return { layer: Math.floor(flat / nHeads), head: flat % nHeads };
-}
-
 function flatIndex({ layer, head }: Head, { nLayers, nHeads }: HeadFeatures): number {
   if (layer < 0 || layer >= nLayers || head < 0 || head >= nHeads) {
-    throw new RangeError(`no head ${layer}.${head}: the features hold ${nLayers} layers of ${nHeads} heads`);
+    throw new InputError(`no head ${layer}.${head}: the features hold ${nLayers} layers of ${nHeads} heads`);
   }
   return layer * nHeads + head;
 }
 
 function poolSize({ nLayers, nHeads }: HeadFeatures, maxLayer: number | undefined): number {
   if (maxLayer !== undefined && (maxLayer < 0 || maxLayer >= nLayers)) {
-    throw new RangeError(`maxLayer: the features hold layers 0 to ${nLayers - 1}, got ${maxLayer}`);
+    throw new InputError(`maxLayer: the features hold layers 0 to ${nLayers - 1}, got ${maxLayer}`);
   }
   return ((maxLayer ?? nLayers - 1) + 1) * nHeads;
 }
@@ -278,12 +278,12 @@ function poolSize({ nLayers, nHeads }: HeadFeatures, maxLayer: number | undefine
 function triedKs(k: number | 'auto', ks: readonly number[], available: number): number[] {
   if (k !== 'auto') {
     if (!Number.isInteger(k) || k < 1 || k > available) {
-      throw new RangeError(`k: expected 1 to ${available} heads (all that there are), got ${k}`);
+      throw new InputError(`k: expected 1 to ${available} heads (all that there are), got ${k}`);
     }
     return [k];
   }
   const possible = [...new Set(ks)].filter((n) => n >= 1 && n <= available).sort((a, b) => a - b);
-  if (possible.length === 0) throw new RangeError(`ks: none of ${ks} is from 1 to ${available} heads`);
+  if (possible.length === 0) throw new InputError(`ks: none of ${ks} is from 1 to ${available} heads`);
   return possible;
 }
 
@@ -299,7 +299,7 @@ function checkRanking(ranking: HeadRanking, features: HeadFeatures, scoring: Sco
     ranking.nExamples === features.vectors.length &&
     ranking.scoring === scoring;
   if (!fits) {
-    throw new Error(
+    throw new InputError(
       `the ranking is of ${ranking.nExamples} examples, ${ranking.nLayers} layers of ${ranking.nHeads} heads, scoring '${ranking.scoring}'; expected ${features.vectors.length}, ${features.nLayers} of ${features.nHeads}, '${scoring}'`,
     );
   }

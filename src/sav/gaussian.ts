@@ -2,6 +2,7 @@
 // because there are usually fewer examples than dimensions. (The idea of HEC, arXiv 2603.24181; details are ours.)
 //
 // Everything comes from counts, class sums and the sum of outer products, so examples can be added and removed.
+import { ClassifierError, DataError } from './errors.ts';
 import type { Groups } from './groups.ts';
 import { dot } from './scoring.ts';
 
@@ -40,7 +41,7 @@ export function addOuter(products: Float64Array, x: ArrayLike<number>, start: nu
 
 /**
  * The discriminant of one head.
- * @throws {Error} without more examples than classes: there is no spread to measure.
+ * @throws DataError without more examples than classes: there is no spread to measure.
  */
 export function gaussianRule(moments: HeadMoments, d: number, shrinkage = shrinkageOf(moments, d)): LinearRule {
   const { scatter, freedom } = withinScatter(moments, d);
@@ -73,7 +74,7 @@ export function logPosteriors(rule: LinearRule, x: Float64Array, start: number, 
  * A group of m examples changes the scatter by a matrix of rank m: with R the residuals [d, m] and n_c the count of class
  * c, S' = S - R (I + 1 1^T / (n_c - m_c)) R^T (class by class), and P' = P + P R M^-1 R^T P (Woodbury), where
  * M = (I - 1 1^T / n_c) / scale - R^T P R.
- * @throws {Error} where a group leaves no more examples than classes: there is no spread to measure.
+ * @throws DataError where a group leaves no more examples than classes: there is no spread to measure.
  */
 export function gaussianLeaveOneOut(
   x: Float64Array,
@@ -93,7 +94,7 @@ export function gaussianLeaveOneOut(
     let inverse = inverses.get(m);
     if (!inverse) {
       if (freedom - m < 1)
-        throw new Error(
+        throw new DataError(
           'a leave-one-out Gaussian needs at least two examples more than labels: add examples or compare by cosine',
         );
       const precision = invertSpd(blend(scatter, (1 - share) / (freedom - m), share * mean, d), d);
@@ -163,7 +164,7 @@ export function squaredDistance(
 
 function withinScatter({ counts, sums, products }: HeadMoments, d: number): { scatter: Float64Array; freedom: number } {
   const freedom = counts.reduce((a, b) => a + b, 0) - counts.length;
-  if (freedom < 1) throw new Error('a Gaussian needs more examples than labels: add examples or compare by cosine');
+  if (freedom < 1) throw new DataError('a Gaussian needs more examples than labels: add examples or compare by cosine');
   const scatter = products.slice();
   for (let c = 0; c < counts.length; c++) addOuter(scatter, sums, c * d, d, -1 / counts[c]);
   return { scatter, freedom };
@@ -182,7 +183,8 @@ export function shrinkageOf(moments: HeadMoments, d: number): { share: number; m
     trace += scatter[r * d + r] / freedom;
     total += moments.products[r * d + r] / freedom;
   }
-  if (!(trace >= -1e-9 * total)) throw new Error('sums of outer products do not belong to the class sums beside them');
+  if (!(trace >= -1e-9 * total))
+    throw new ClassifierError('sums of outer products do not belong to the class sums beside them');
   if (trace <= 1e-12 * total) return { share: 1, mean: 1 };
   const square = dot(scatter, 0, scatter, 0, d * d) / (freedom * freedom);
   const above = (1 - 2 / d) * square + trace * trace;
@@ -231,7 +233,8 @@ export function invertSpd(matrix: Float64Array, d: number): Float64Array {
   return inverse;
 }
 
-/** Lower Cholesky factor of a symmetric positive definite [d, d] matrix. @throws {Error} where it is not definite. */
+/** Lower Cholesky factor of a symmetric positive definite [d, d] matrix. @throws Error where it is not
+ * definite, which no caller outside can bring about: what is solved here has been shrunk, or has a ridge. */
 export function cholesky(matrix: Float64Array, d: number): Float64Array {
   const lower = new Float64Array(d * d);
   for (let r = 0; r < d; r++) {

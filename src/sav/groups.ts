@@ -1,5 +1,6 @@
 // Examples that are left out together. A picture that occurs twice in a training set is judged, when one row is left out,
 // by centroids that still hold the other: leave-one-out then measures memory. So rows with equal content form one group.
+import { InputError } from '../model/errors.ts';
 import type { ClassIndex } from './class-index.ts';
 import type { HeadFeatures } from './features.ts';
 import { twinsOf } from './same-vectors.ts';
@@ -21,7 +22,7 @@ export function singles(n: number): Groups {
  * Groups of examples that show the same: equal `features.contents` where there are any (hashes of the pictures, or of the text
  * where there are none), equal `given` keys where a caller knows more (frames of one video, pictures of one patient), or
  * vectors that are equal but for rounding (the same pixels in another file). What is linked by any of the three is one group.
- * @throws {Error} where there is not one key an example.
+ * @throws InputError where there is not one key an example.
  */
 export function groupExamples(features: HeadFeatures, given?: readonly (string | number)[]): Groups {
   const { vectors, contents } = features;
@@ -33,7 +34,7 @@ export function groupExamples(features: HeadFeatures, given?: readonly (string |
   };
   const link = (keys: readonly (string | number)[] | undefined, what: string) => {
     if (!keys) return;
-    if (keys.length !== n) throw new Error(`${what}: expected one for each of ${n} examples, got ${keys.length}`);
+    if (keys.length !== n) throw new InputError(`${what}: expected one for each of ${n} examples, got ${keys.length}`);
     const first = new Map<string | number, number>();
     for (const [i, key] of keys.entries()) {
       const twin = first.get(key);

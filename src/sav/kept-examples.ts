@@ -5,12 +5,13 @@ import { greatest } from '../base/extremes.ts';
 import { type Calibration, fitCalibration, fitDistances } from './calibration.ts';
 import type { ClassIndex } from './class-index.ts';
 import type { ClassifierData, KeptExamples } from './classifier-data.ts';
+import { comparisons } from './comparisons.ts';
 import type { HeadFeatures } from './features.ts';
 import { gaussianLeaveOneOut, outerProducts } from './gaussian.ts';
 import { type Groups, groupsFrom } from './groups.ts';
-import { canLeaveOut, judgeWithout, leaveOneOutScores, looVotes } from './leave-one-out.ts';
+import { canLeaveOut, judgeWithout, looVotes } from './leave-one-out.ts';
 import { classSums, gatherHead } from './scoring.ts';
-import { reliabilities } from './votes.ts';
+import { reliabilities, voteRules } from './votes.ts';
 
 /** What a classifier is before its examples. */
 export type Settings = Omit<
@@ -48,15 +49,15 @@ export function classifierOf(
   const groups = groupsFrom(examples.groups);
   const nClasses = labels.length;
   const sums = new Float64Array(heads.length * nClasses * dHead);
-  const products = compare === 'gaussian' ? new Float64Array(heads.length * dHead * dHead) : undefined;
-  const said = vote === 'weighted' ? new Int32Array(heads.length * nClasses) : undefined;
+  const products = comparisons[compare].needsSpread ? new Float64Array(heads.length * dHead * dHead) : undefined;
+  const said = voteRules[vote].isWeighted ? new Int32Array(heads.length * nClasses) : undefined;
   const right = said?.slice();
   for (let h = 0; h < heads.length; h++) {
     const x = gatherHead(examples.vectors, h, dHead);
     sums.set(classSums(x, classes, dHead), h * nClasses * dHead);
     products?.set(outerProducts(x, dHead), h * dHead * dHead);
     if (!said) continue;
-    const votes = looVotes(leaveOneOutScores(x, classes, groups, dHead, compare), nClasses);
+    const votes = looVotes(comparisons[compare].leaveOneOut(x, classes, groups, dHead), nClasses);
     const reliable = reliabilities(votes, classes.classOf, nClasses);
     said.set(reliable.said, h * nClasses);
     right!.set(reliable.right, h * nClasses);
@@ -88,7 +89,7 @@ function calibrationOf(
   const left = Array.from(classOf.keys()).filter((i) => canLeave[groups.of[i]]);
   if (left.length === 0) return {};
   const measurable = hasSpread(groups, counts, canLeave);
-  if (compare === 'gaussian' && !measurable) return {};
+  if (comparisons[compare].needsSpread && !measurable) return {};
   const all = heads.map((_, h) => h);
   const options = { scoring, vote, compare, ks: [all.length], heads: all, groups, allowed: judgement?.allowed };
   const [own] = judgeWithout(features, classes, options);

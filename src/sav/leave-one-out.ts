@@ -5,25 +5,15 @@
 // products of a head's vectors at hand, taking one or two examples out of a sum is a few additions.
 //
 // What is left out is a group: the rows that show one picture (groups.ts); of a training set without repeats, one example.
+
 import { greatest } from '../base/extremes.ts';
 import { type ClassIndex, indexClasses } from './class-index.ts';
+import { type Compare, comparisons } from './comparisons.ts';
+import { DataError } from './errors.ts';
 import type { HeadFeatures } from './features.ts';
-import { gaussianLeaveOneOut, outerProducts } from './gaussian.ts';
 import { type Groups, groupExamples, type Share, sharesOf } from './groups.ts';
-import {
-  checkLabelCount,
-  classSums,
-  dot,
-  gatherHead,
-  MIN_NORM,
-  orderHeads,
-  type Scoring,
-  trainingSimilarities,
-} from './scoring.ts';
-import { reliabilities, reliability, rowMaxima, Tally, type Vote } from './votes.ts';
-
-/** How a head's vector is compared with the classes. */
-export type Compare = 'cosine' | 'gaussian';
+import { checkLabelCount, dot, gatherHead, MIN_NORM, orderHeads, type Scoring, scorings } from './scoring.ts';
+import { reliabilities, reliability, rowMaxima, Tally, type Vote, voteRules } from './votes.ts';
 
 export interface LeaveOneOutOptions {
   scoring: Scoring;
@@ -54,7 +44,7 @@ export interface LeaveOneOutResult {
 
 /**
  * One result for each k: example i is classified by heads chosen, and centroids made, without it.
- * @throws {Error} where no example can be left out: every class is one example, or one picture.
+ * @throws DataError where no example can be left out: every class is one example, or one picture.
  */
 export function leaveOneOut(
   features: HeadFeatures,
@@ -75,7 +65,8 @@ export function judgeWithout(
   const n = classes.classOf.length;
   const nClasses = classes.labels.length;
   const canLeave = canLeaveOut(groups, classes);
-  if (!canLeave.includes(true)) throw new Error('leave-one-out: every label has one example, and none can be left out');
+  if (!canLeave.includes(true))
+    throw new DataError('leave-one-out: every label has one example, and none can be left out');
   const largest = greatest(ks);
   const chosen = options.heads
     ? new Array<ArrayLike<number>>(groups.members.length).fill(options.heads.slice(0, largest))
@@ -138,12 +129,12 @@ function headOpinion(
 ): HeadOpinion {
   const { dHead, vectors } = features;
   const x = gatherHead(vectors, h, dHead);
-  const scores = leaveOneOutScores(x, classes, groups, dHead, compare);
-  if (vote !== 'weighted') return { scores };
+  const scores = comparisons[compare].leaveOneOut(x, classes, groups, dHead);
+  if (!voteRules[vote].isWeighted) return { scores };
   const nClasses = classes.labels.length;
   const weights = new Float64Array(vectors.length * nClasses);
-  // With cosine, the other examples are judged without i as well. A Gaussian would need a new inverse for each pair.
-  const folds = compare === 'cosine' ? new HeadFolds(x, classes, groups, dHead) : undefined;
+  // Where folds know, the other examples are judged without i as well.
+  const folds = comparisons[compare].isOfFolds ? new HeadFolds(x, classes, groups, dHead) : undefined;
   const votes = looVotes(scores, nClasses);
   for (const [g, members] of groups.members.entries()) {
     if (folds) folds.judge(g, 'leave-one-out', votes);
@@ -213,7 +204,7 @@ class HeadFolds {
   private readonly sumSquares: Float64Array;
   private readonly norms: Float64Array;
   /** Per example: similarity to its own class, with itself and without its group. */
-  private readonly own: Record<Scoring, Float64Array>;
+  private readonly own: { readonly whole: Float64Array; readonly leftOut: Float64Array };
   /** Per example: the other classes that are most similar, best first; one more than two groups can touch. */
   private readonly others: { class: number; similarity: number }[][];
 
@@ -244,8 +235,8 @@ class HeadFolds {
     for (let i = 0; i < n; i++) this.sumSquares[classOf[i]] += this.toSum[i * nClasses + classOf[i]];
     this.norms = Float64Array.from({ length: n }, (_, i) => Math.max(Math.sqrt(gram[i * n + i]), MIN_NORM));
     this.own = {
-      train: Float64Array.from(classOf, (c, j) => this.similarity(j, c)),
-      'leave-one-out': Float64Array.from(classOf, (c, j) => this.similarity(j, c, groups.of[j])),
+      whole: Float64Array.from(classOf, (c, j) => this.similarity(j, c)),
+      leftOut: Float64Array.from(classOf, (c, j) => this.similarity(j, c, groups.of[j])),
     };
     const touched = greatest(ofGroup.map((own) => own.length));
     this.others = Array.from({ length: n }, (_, j) => {
@@ -278,15 +269,15 @@ class HeadFolds {
       if (b === a) continue;
       const mine = classOf[j];
       const touched = this.shareIn(a, mine) >= 0;
-      const leftOut = touched ? this.similarity(j, mine, a, b) : this.own['leave-one-out'][j];
+      const leftOut = touched ? this.similarity(j, mine, a, b) : this.own.leftOut[j];
       let other = this.bestOther(j, a, b);
       if (!Number.isNaN(leftOut) && !Number.isNaN(other.similarity)) {
         marginSum += leftOut - other.similarity;
         judged++;
       }
       let own = leftOut;
-      if (scoring === 'train') {
-        own = touched ? this.similarity(j, mine, a) : this.own.train[j];
+      if (!scorings[scoring].leavesOut) {
+        own = touched ? this.similarity(j, mine, a) : this.own.whole[j];
         if (this.ofGroup[b].length > 1) other = this.bestOther(j, a);
       }
       if (Number.isNaN(own) || Number.isNaN(other.similarity)) continue;
@@ -352,21 +343,4 @@ function sumRows(rows: Float64Array, width: number, shares: readonly Share[]): F
 
 function transposed(values: Float64Array, rows: number, columns: number): Float64Array {
   return Float64Array.from(values, (_, i) => values[(i % rows) * columns + Math.floor(i / rows)]);
-}
-
-/**
- * Class scores of one head for each of its training vectors x [n, dHead], its group left out: [n, nClasses]. Where that
- * leaves a class empty, the example's row holds NaN.
- */
-export function leaveOneOutScores(
-  x: Float64Array,
-  classes: ClassIndex,
-  groups: Groups,
-  dHead: number,
-  compare: Compare,
-): Float64Array {
-  const sums = classSums(x, classes, dHead);
-  if (compare === 'cosine') return trainingSimilarities(x, sums, classes, dHead, groups);
-  const moments = { counts: classes.counts, sums, products: outerProducts(x, dHead) };
-  return gaussianLeaveOneOut(x, classes.classOf, groups, moments, dHead).logPosteriors;
 }

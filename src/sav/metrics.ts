@@ -1,6 +1,7 @@
-import { greatest } from '../base/extremes.ts';
-
 // Judging predictions. Results are plain objects that JSON can hold.
+import { greatest } from '../base/extremes.ts';
+import { InputError } from '../model/errors.ts';
+import { DataError } from './errors.ts';
 
 /** How well predictions agree with the truth. */
 export interface Evaluation {
@@ -32,7 +33,7 @@ export function evaluate(
   labels: readonly string[],
 ): Evaluation {
   if (actual.length !== predicted.length || actual.length === 0) {
-    throw new Error(`expected a prediction for each row: ${actual.length} rows, ${predicted.length} predictions`);
+    throw new InputError(`expected a prediction for each row: ${actual.length} rows, ${predicted.length} predictions`);
   }
   const names = [...new Set([...labels, ...actual])];
   const indexOf = new Map(names.map((label, i) => [label, i]));
@@ -143,13 +144,58 @@ export function sugarCrepe(right: readonly boolean[]): { pair: number } {
   return { pair: pairs / (right.length / 2) };
 }
 
+interface Metric {
+  /**
+   * @param right whether each row is right
+   * @param groups each row's group, where known
+   * @throws DataError for rows that do not come in the groups that are judged together.
+   */
+  readonly measure: (right: readonly boolean[], groups?: readonly (string | undefined)[]) => Measured;
+}
+
+/** What a metric says of a task's rows. */
+export interface Measured {
+  readonly accuracy: number;
+  /** Shares, or intervals of shares, that stand beside it. */
+  readonly details: readonly { readonly name: string; readonly share: number | readonly [low: number, high: number] }[];
+}
+
+/** The choices of `eval --metric`, and of prompt sets. */
+export const metrics = {
+  /** The share of rows that are right. */
+  accuracy: {
+    measure: (right) => ({
+      accuracy: shareOf(right),
+      details: [{ name: '95 % interval', share: wilsonInterval(right.filter(Boolean).length, right.length) }],
+    }),
+  },
+  naturalbench: {
+    measure: (right, groups) => {
+      const { question, image, group } = naturalBench(right, groups);
+      const details = [
+        { name: 'question', share: question },
+        { name: 'image', share: image },
+        { name: 'rows', share: shareOf(right) },
+      ];
+      return { accuracy: group, details };
+    },
+  },
+  sugarcrepe: {
+    measure: (right) => ({ accuracy: sugarCrepe(right).pair, details: [{ name: 'rows', share: shareOf(right) }] }),
+  },
+} as const satisfies Record<string, Metric>;
+
+export type MetricName = keyof typeof metrics;
+
+const shareOf = (right: readonly boolean[]) => right.filter(Boolean).length / right.length;
+
 function checkGroups(right: readonly boolean[], size: number, groups?: readonly (string | undefined)[]): void {
   if (right.length === 0 || right.length % size !== 0) {
-    throw new Error(`expected rows in groups of ${size}, got ${right.length} rows`);
+    throw new DataError(`expected rows in groups of ${size}, got ${right.length} rows`);
   }
   const stray = groups?.findIndex((group, i) => group !== groups[i - (i % size)]) ?? -1;
   if (stray >= 0) {
-    throw new Error(
+    throw new DataError(
       `rows come in groups of ${size}, but row ${stray + 1} belongs to '${groups![stray]}' and not to '${groups![stray - (stray % size)]}'`,
     );
   }
@@ -175,7 +221,7 @@ export function matchLabel(answer: string, labels: readonly string[]): string | 
   for (const label of labels) {
     const twin = byText.get(normaliseAnswer(label));
     if (twin !== undefined && twin !== label)
-      throw new Error(`labels '${twin}' and '${label}' cannot be told apart in an answer`);
+      throw new DataError(`labels '${twin}' and '${label}' cannot be told apart in an answer`);
     byText.set(normaliseAnswer(label), label);
   }
   return byText.get(normaliseAnswer(answer));

@@ -1,15 +1,18 @@
 // Where the pictures of a row are, and that they are where the reader of the data file allows.
+
 import { openFolder } from '#platform';
+import { InputError } from '../model/errors.ts';
 import type { Folder } from '../platform/types.ts';
+import { DataError } from './errors.ts';
 
 /** The part of a platform Folder that reading a task needs. */
 export type ExampleFolder = Pick<Folder, 'location' | 'read' | 'list' | 'nameOf'>;
 
-/** A folder as callers name it: a path or URL, or what `openFolder` returns. @throws {Error} where there is no such folder. */
+/** A folder as callers name it: a path or URL, or what `openFolder` returns. @throws FileError where there is no such folder. */
 export async function folderOfExamples(given: ExampleFolder | string | URL): Promise<ExampleFolder> {
   if (typeof given === 'string' || given instanceof URL) return openFolder(given);
   if (typeof given?.read === 'function') return given;
-  throw new Error("expected a data file's folder: its path or URL, or what openFolder returns");
+  throw new InputError("expected a data file's folder: its path or URL, or what openFolder returns");
 }
 
 /** Where a data file's pictures may be. */
@@ -34,14 +37,16 @@ export interface Place {
 /**
  * The file that a row's path means. Paths are relative, absolute or `file:` URLs, with `/` or `\`, and may hold `.` and `..`.
  * They may not leave the folders: a data file from a stranger must not pull private pictures into a report.
- * @throws {Error} for a path that leaves them, naming the way out; the source is not in the message.
+ * @throws DataError for a path that leaves them, naming the way out; the source is not in the message.
  */
 export async function findPlace(path: string, { folder, base, allowed }: PictureFolders): Promise<Place> {
   const isUrl = /^file:/i.test(path);
   const text = isUrl ? path : path.replaceAll('\\', '/');
-  if (path.includes('\0')) throw new Error(`${JSON.stringify(path)} is no path`);
+  if (path.includes('\0')) throw new DataError(`${JSON.stringify(path)} is no path`);
   if (/^[a-z][\w+.-]+:\/\//i.test(text) && !isUrl)
-    throw new Error(`'${path}' is an address, outside the data file's folder; download the file, and give its path`);
+    throw new DataError(
+      `'${path}' is an address, outside the data file's folder; download the file, and give its path`,
+    );
   const isWhole = isUrl || /^(\/|[a-z]:)/i.test(text);
   if (!isWhole) {
     const name = withoutDots(base, text);
@@ -52,7 +57,7 @@ export async function findPlace(path: string, { folder, base, allowed }: Picture
   if (name?.startsWith(base)) return { folder, name };
   const elsewhere = await allowed?.nameOf?.(whole);
   if (allowed && elsewhere !== undefined) return { folder: allowed, name: elsewhere };
-  throw new Error(
+  throw new DataError(
     `'${path}' is outside the data file's folder${allowed ? ` and outside ${allowed.location}` : ''}; use a path inside it, or allow a folder that holds the pictures (--allow-folder, allowedFolder)`,
   );
 }
@@ -71,7 +76,7 @@ function withoutDots(base: string, path: string): string | undefined {
 /**
  * The bytes of a file. A name that is not there is looked for in its other Unicode forms: data files say é in one letter, file
  * systems of macOS in two.
- * @throws {Error} naming it; the source is not in the message.
+ * @throws DataError naming it; the source is not in the message.
  */
 export async function readPlace({ folder, name }: Place, path: string): Promise<Uint8Array> {
   try {
@@ -79,7 +84,7 @@ export async function readPlace({ folder, name }: Place, path: string): Promise<
   } catch (error) {
     const other = await otherForm(folder, name);
     if (other !== undefined) return folder.read(other);
-    throw new Error(`cannot read '${path}' in ${folder.location}: ${(error as Error).message}`, { cause: error });
+    throw new DataError(`cannot read '${path}' in ${folder.location}: ${(error as Error).message}`, { cause: error });
   }
 }
 

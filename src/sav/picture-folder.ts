@@ -1,7 +1,9 @@
 // A folder of pictures as a task: its subfolders are the classes, or every picture is a query.
+
 import { quote } from '../base/quote.ts';
 import type { FolderEntry } from '../platform/types.ts';
 import { promptOfPicture, type QuestionOptions } from './data.ts';
+import { DataError } from './errors.ts';
 import type { Example } from './features.ts';
 import { type ExampleFolder, folderOfExamples, isPictureName, readPlace } from './picture-files.ts';
 
@@ -24,7 +26,7 @@ const maxFiles = 2 ** 20;
  * the order of their names, and pictures in that of their paths, both by code points. Hidden files are passed over; links are
  * followed; of files whose names are not those of pictures, `onNotice` is told.
  * @param given its path or URL, or what `openFolder` returns
- * @throws {Error} naming the folder: no pictures, pictures beside class folders, `train` and `test` for classes.
+ * @throws DataError naming the folder: no pictures, pictures beside class folders, `train` and `test` for classes.
  */
 export async function readPictureFolder(
   given: ExampleFolder | string | URL,
@@ -36,7 +38,7 @@ export async function readPictureFolder(
   if (options.labels === 'optional') {
     await collect(walk, '', []);
     say(walk, options);
-    if (!walk.pictures.length) throw new Error(`${location}: no pictures in it${aside(walk.others)}`);
+    if (!walk.pictures.length) throw new DataError(`${location}: no pictures in it${aside(walk.others)}`);
     const prompt = promptOfPicture(options);
     return walk.pictures.sort(byCodePoints).map((name) => exampleOf(folder, name, prompt));
   }
@@ -45,15 +47,15 @@ export async function readPictureFolder(
   const loose = entries.filter(({ name, kind }) => kind !== 'folder' && isPictureName(name));
   for (const { name, kind } of entries) if (kind !== 'folder' && !isPictureName(name)) walk.others.push(name);
   if (!classes.length)
-    throw new Error(
+    throw new DataError(
       `${location}: no class folders in it${loose.length ? `, but ${loose.length} pictures: put each in the folder of its class` : ''}, as in ${location}/cat/1.jpg`,
     );
   if (loose.length)
-    throw new Error(
+    throw new DataError(
       `${location}: ${loose.length} ${loose.length === 1 ? 'picture lies' : 'pictures lie'} beside the class folders (${some(loose.map(({ name }) => name))}): put each in the folder of its class`,
     );
   if (classes.every(({ name }) => isPart(name)))
-    throw new Error(
+    throw new DataError(
       `${location}: holds ${classes.map(({ name }) => name).join(', ')}, which are no classes; name one of them, as ${location}/${(classes.find(({ name }) => /^train/i.test(name)) ?? classes[0]).name}`,
     );
   const prompt = promptOfPicture(options);
@@ -71,7 +73,7 @@ export async function readPictureFolder(
     options.onNotice?.(
       `${location}: ${empty.length} class ${empty.length === 1 ? 'folder has' : 'folders have'} no pictures: ${some(empty)}`,
     );
-  if (!examples.length) throw new Error(`${location}: no pictures in its class folders${aside(walk.others)}`);
+  if (!examples.length) throw new DataError(`${location}: no pictures in its class folders${aside(walk.others)}`);
   return examples;
 }
 
@@ -91,7 +93,8 @@ interface Walk {
 }
 
 async function listed({ folder }: Walk, name: string): Promise<FolderEntry[]> {
-  if (!folder.list) throw new Error(`${folder.location}: its files cannot be listed here; give a CSV or JSON Lines`);
+  if (!folder.list)
+    throw new DataError(`${folder.location}: its files cannot be listed here; give a CSV or JSON Lines`);
   return (await folder.list(name)).filter((entry) => !isHidden(entry.name));
 }
 
@@ -104,7 +107,7 @@ async function collect(walk: Walk, folder: string, above: readonly (string | und
       walk.onNotice?.(`${walk.folder.location}/${path}: links to a folder that holds it; left out`);
     else await collect(walk, path, [...above, realPath]);
     if (walk.pictures.length > maxFiles)
-      throw new Error(`${walk.folder.location}: more than ${maxFiles} pictures in it; name a smaller folder`);
+      throw new DataError(`${walk.folder.location}: more than ${maxFiles} pictures in it; name a smaller folder`);
   }
 }
 

@@ -1,5 +1,7 @@
 // The published tasks' own row shapes, as data: which fields hold the images and the label, and the text that follows
 // the images. Metrics that judge rows in groups are in metrics.ts.
+import { InputError } from '../model/errors.ts';
+import type { MetricName } from './metrics.ts';
 
 /** How rows of one kind of task become prompts. */
 export interface PromptSet {
@@ -15,7 +17,7 @@ export interface PromptSet {
   readonly template: string;
   readonly labelField: string;
   /** How the task is judged: per row, or over consecutive rows. */
-  readonly metric: 'accuracy' | 'naturalbench' | 'sugarcrepe';
+  readonly metric: MetricName;
   /** A field that must be equal within each group of rows that the metric judges together. */
   readonly groupField?: string;
 }
@@ -101,10 +103,10 @@ export const promptSets = {
 
 export type PromptSetName = keyof typeof promptSets;
 
-/** @throws {Error} listing the known names. */
+/** @throws InputError listing the known names. */
 export function promptSetByName(name: string): PromptSet {
   if (!Object.hasOwn(promptSets, name)) {
-    throw new Error(`no prompt set '${name}'; there are ${Object.keys(promptSets).join(', ')}`);
+    throw new InputError(`no prompt set '${name}'; there are ${Object.keys(promptSets).join(', ')}`);
   }
   return promptSets[name as PromptSetName];
 }

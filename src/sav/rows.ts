@@ -1,7 +1,9 @@
 // Rows of a task's file, JSON Lines or CSV, hostile until checked: what they hold, not yet what it means.
+
 import { z } from 'zod';
 import { quote, quoteValue } from '../base/quote.ts';
 import { csvRows } from './csv.ts';
+import { DataError } from './errors.ts';
 import { isPictureName } from './picture-files.ts';
 import { type PromptSet, templateFields } from './prompt-sets.ts';
 
@@ -24,7 +26,7 @@ export const questionField = 'question';
 /**
  * Rows of a file in its order. JSON Lines or CSV is told by the name, or else by the first character: `{` begins JSON Lines.
  * @param bad told of each row that is left out
- * @throws {Error} naming the file, for what concerns all of it.
+ * @throws DataError naming the file, for what concerns all of it.
  */
 export function parseRows(
   bytes: Uint8Array,
@@ -51,7 +53,9 @@ export function parseRows(
     } else bad(problemOf(result.error, fields, source));
   }
   if (!any)
-    throw new Error(`${file}: no examples; expected ${isTable ? 'rows under the header' : 'one JSON object a line'}`);
+    throw new DataError(
+      `${file}: no examples; expected ${isTable ? 'rows under the header' : 'one JSON object a line'}`,
+    );
   return withPictures(rows, first, file, promptSet, bad);
 }
 
@@ -73,7 +77,7 @@ function withPictures(
   const isName = (value: unknown) => [value].flat().some((name) => typeof name === 'string' && isPictureName(name));
   const [other] = Object.entries(Object(first)).find(([, value]) => isName(value)) ?? [];
   if (other !== undefined)
-    throw new Error(
+    throw new DataError(
       `${file}: no row has '${image}', but ${quote(other)} holds what looks like a picture; call it '${image}'`,
     );
   return [...rows];
@@ -82,7 +86,7 @@ function withPictures(
 function formatOf(text: string, file: string): 'json' | 'csv' {
   const [first] = /\S/.exec(text) ?? [];
   if (first === '[' && !/\.(csv|tsv|jsonl|ndjson)$/i.test(file))
-    throw new Error(`${file}: is a JSON list; expected one object a line (jq -c '.[]' makes that of it)`);
+    throw new DataError(`${file}: is a JSON list; expected one object a line (jq -c '.[]' makes that of it)`);
   if (/\.(csv|tsv)$/i.test(file)) return 'csv';
   if (/\.(jsonl|ndjson|json)$/i.test(file)) return 'json';
   return first === '{' || first === undefined ? 'json' : 'csv';
@@ -123,7 +127,7 @@ function* tableRows(
   );
   const needed = known[0]; // images come first in the schema
   if (!columns.some((name) => known.includes(name)))
-    throw new Error(
+    throw new DataError(
       `${file}:${header.line}: the first line names the columns, and none of these is one: ${columns.slice(0, 8).map(quote).join(', ')}; put ${known.slice(0, 3).join(',')} there (${needed} must be)`,
     );
   for (const { line, cells } of table) {
@@ -205,18 +209,18 @@ export function fieldNames(row: unknown): string {
 
 function decodeUtf8(bytes: Uint8Array, file: string): string {
   if (bytes.length > maxBytes)
-    throw new Error(
+    throw new DataError(
       `${file}: has ${Math.ceil(bytes.length / 2 ** 20)} MiB, ${maxBytes / 2 ** 20} are the most; split it`,
     );
   try {
     return new TextDecoder('utf-8', { fatal: true }).decode(bytes);
   } catch {
     if (isPictureName(file))
-      throw new Error(
+      throw new DataError(
         `${file}: is a picture, not rows; give a folder of class folders, or a CSV or JSON Lines that names pictures`,
       );
     const isWide = (bytes[0] === 0xff && bytes[1] === 0xfe) || (bytes[0] === 0xfe && bytes[1] === 0xff);
-    throw new Error(
+    throw new DataError(
       `${file}: is not UTF-8 text${isWide ? ' but UTF-16' : ''}; save it as UTF-8 (in Excel: “CSV UTF-8”)`,
     );
   }

@@ -4,16 +4,41 @@
 // compared with, and in high dimensions even a head that is pure noise scores near 100 %. Leave-one-out takes the
 // example out of its own centroid first: (n mu - x) / (n - 1), and with it its group, the rows that show the same picture
 // (groups.ts). Sums are in float64.
+
+import { InputError } from '../model/errors.ts';
 import { type ClassIndex, indexClasses } from './class-index.ts';
+import { DataError } from './errors.ts';
 import type { HeadFeatures } from './features.ts';
 import { type Groups, groupExamples } from './groups.ts';
 
-export type Scoring = 'train' | 'leave-one-out';
-
-export interface Head {
-  readonly layer: number;
-  readonly head: number;
+interface ScoringRule {
+  /** For the help text of the command line. */
+  readonly help: string;
+  /** How heads were chosen, for the report: `20 heads, chosen ` and this. */
+  readonly words: string;
+  /** What the report's map of head scores adds to `on 40 training examples`. */
+  readonly ofMap: string;
+  /** Whether an example's group is out of the centroids that it is compared with. */
+  readonly leavesOut: boolean;
 }
+
+/** How heads are judged: the choices of `fit --scoring`, what classifier files may hold, what the report says. */
+export const scorings = {
+  'leave-one-out': {
+    help: 'leave-one-out',
+    words: 'by leave-one-out on the training examples',
+    ofMap: ', each left out in turn',
+    leavesOut: true,
+  },
+  train: {
+    help: 'train as published',
+    words: 'on the training examples themselves',
+    ofMap: '',
+    leavesOut: false,
+  },
+} as const satisfies Record<string, ScoringRule>;
+
+export type Scoring = keyof typeof scorings;
 
 /** Scores of every head, and the order that they give. Flat arrays are [nLayers * nHeads], layer by layer. */
 export interface HeadRanking {
@@ -114,7 +139,7 @@ export function trainingSimilarities(
  * Scores and ranks every head.
  * @param groups examples that are left out together; default: those that `groupExamples` finds
  * @param partial by leave-one-out, judge what can be left out where a class has one example (or one picture)
- * @throws {Error} without `partial`, where leave-one-out scoring meets such a class.
+ * @throws DataError without `partial`, where leave-one-out scoring meets such a class.
  */
 export function rankHeads(
   features: HeadFeatures,
@@ -125,7 +150,8 @@ export function rankHeads(
 ): HeadRanking {
   checkLabelCount(features, exampleLabels);
   const classes = indexClasses(exampleLabels);
-  if (scoring === 'leave-one-out' && !partial) checkLeaveOneOut(classes, groups);
+  const { leavesOut } = scorings[scoring];
+  if (leavesOut && !partial) checkLeaveOneOut(classes, groups);
   const { nLayers, nHeads, dHead, vectors } = features;
   const { classOf, labels } = classes;
   const total = nLayers * nHeads;
@@ -135,11 +161,11 @@ export function rankHeads(
     const x = gatherHead(vectors, h, dHead);
     const sums = classSums(x, classes, dHead);
     const leftOut = trainingSimilarities(x, sums, classes, dHead, groups);
-    const scored = scoring === 'train' ? trainingSimilarities(x, sums, classes, dHead) : leftOut;
+    const scored = leavesOut ? leftOut : trainingSimilarities(x, sums, classes, dHead);
     // An example whose absence would leave a class empty is not judged by leave-one-out. Where that is true of all, what
     // is left to tell heads apart is how far they hold the classes from each other.
     const judged = Array.from(classOf.keys()).filter((i) => rowIsWhole(leftOut, i * labels.length, labels.length));
-    const counted = scoring === 'train' ? classOf.keys() : judged;
+    const counted = leavesOut ? judged : classOf.keys();
     for (const i of counted) if (firstMaximum(scored, i * labels.length, labels.length) === classOf[i]) correct[h]++;
     const [from, rows] = judged.length > 0 ? [leftOut, judged] : [scored, Array.from(classOf.keys())];
     for (const i of rows) margin[h] += marginOf(from, i * labels.length, labels.length, classOf[i]) / rows.length;
@@ -187,9 +213,9 @@ export function dot(a: Float64Array, i: number, b: Float64Array, j: number, leng
 
 export function checkLabelCount(features: HeadFeatures, exampleLabels: readonly string[]): void {
   for (const [i, label] of (exampleLabels ?? []).entries())
-    if (typeof label !== 'string') throw new Error(`expected a text as label of example ${i + 1}, got ${label}`);
+    if (typeof label !== 'string') throw new InputError(`expected a text as label of example ${i + 1}, got ${label}`);
   if (features.vectors.length !== exampleLabels?.length) {
-    throw new Error(
+    throw new InputError(
       `expected one label per example: ${features.vectors.length} examples, ${exampleLabels?.length ?? 'no'} labels`,
     );
   }
@@ -208,11 +234,11 @@ export function inseparableClasses({ labels, classOf, counts }: ClassIndex, grou
 export const someOf = (names: readonly string[]): string =>
   names.length > 8 ? `${names.slice(0, 8).join(', ')} and ${names.length - 8} more` : names.join(', ');
 
-/** @throws {Error} naming the classes with a single example, or a single picture. */
+/** @throws DataError naming the classes with a single example, or a single picture. */
 export function checkLeaveOneOut(classes: ClassIndex, groups: Groups): void {
   const single = inseparableClasses(classes, groups);
   if (single.length > 0) {
-    throw new Error(
+    throw new DataError(
       `leave-one-out needs two examples of each label that differ, ${someOf(single)} ${single.length === 1 ? 'has' : 'have'} one: add another, or fit with scoring 'train' and a number of heads`,
     );
   }

@@ -1,6 +1,8 @@
 // Finding out before a run which examples would end it.
+
 import { decodeImage } from '#platform';
 import { checkImage } from '../platform/decode-image.ts';
+import { VideoError } from '../platform/errors.ts';
 import type { VideoSource } from '../platform/types.ts';
 import { type Example, type ShownExample, show } from './features.ts';
 
@@ -59,7 +61,7 @@ async function checkVideo(
   check: (bytes: Uint8Array, label: string) => Promise<void>,
 ): Promise<void> {
   if ('file' in video) {
-    if (video.file.length === 0) throw new Error(`${video.name ?? 'video'}: the file is empty`);
+    if (video.file.length === 0) throw new VideoError(`${video.name ?? 'video'}: the file is empty`);
     return;
   }
   for (const [i, bytes] of video.frames.entries()) await check(bytes, `frame ${i + 1}`);

@@ -1,13 +1,63 @@
 // How the selected heads' opinions become one label.
 import { firstMaximum } from './scoring.ts';
 
-/**
- * - `majority`: one head, one vote for its best class (the published rule).
- * - `soft`: the heads' class scores are summed.
- * - `weighted`: a head's vote for a class counts as much as the head was right, leave-one-out, when it said that class
- *   (class-by-head weights, the idea of CALM, arXiv 2602.07077; the weights are ours, see `reliability`).
- */
-export type Vote = 'majority' | 'soft' | 'weighted';
+interface VoteRule {
+  /** For the help text of the command line. */
+  readonly help: string;
+  /** How the heads decide, for the report: `20 heads, chosen …, compare …; ` and this. */
+  readonly words: string;
+  /** Whether heads bring weights: `said` and `right` are then counted when a classifier is made, and kept with it. */
+  readonly isWeighted: boolean;
+  /** Adds one head's opinion to the totals of the classes. */
+  readonly add: (totals: Float64Array, opinion: Opinion) => void;
+}
+
+interface Opinion {
+  /** The head's best class among those that may win. */
+  readonly vote: number;
+  readonly allowed: readonly number[];
+  /** The head's score of class c is `scores[start + c]`, its weight `weights[start + c]`. */
+  readonly scores: Float64Array;
+  readonly start: number;
+  /** Of a weighted rule only. */
+  readonly weights?: Float64Array;
+}
+
+/** The rules by which heads vote: the choices of `fit --vote`, what classifier files may hold, what the report says. */
+export const voteRules = {
+  /** The published rule: one head, one vote for its best class. */
+  majority: {
+    help: 'majority',
+    words: 'one head, one vote',
+    isWeighted: false,
+    add: (totals, { vote }) => {
+      totals[vote]++;
+    },
+  },
+  /** The heads' class scores are summed. */
+  soft: {
+    help: 'soft (summed similarities)',
+    words: 'their scores are summed, so that a sure head counts for more than its one vote',
+    isWeighted: false,
+    add: (totals, { allowed, scores, start }) => {
+      for (const c of allowed) totals[c] += scores[start + c];
+    },
+  },
+  /**
+   * A head's vote for a class counts as much as the head was right, leave-one-out, when it said that class (class-by-head
+   * weights, the idea of CALM, arXiv 2602.07077; the weights are ours, see `reliability`).
+   */
+  weighted: {
+    help: 'weighted (by leave-one-out reliability)',
+    words: 'a vote counts as much as the head was right when it gave that label',
+    isWeighted: true,
+    add: (totals, { vote, start, weights }) => {
+      totals[vote] += weights![start + vote];
+    },
+  },
+} as const satisfies Record<string, VoteRule>;
+
+export type Vote = keyof typeof voteRules;
 
 /** The count of one query's votes. Heads are added in rank order; the winner can be asked for after each. */
 export class Tally {
@@ -15,14 +65,14 @@ export class Tally {
   readonly totals: Float64Array;
   /** Heads whose best class this is, per class. */
   readonly votes: Int32Array;
-  private readonly rule: Vote;
+  private readonly rule: VoteRule;
   private readonly allowed: readonly number[];
   private readonly firstVote: Float64Array;
   private heads = 0;
 
   /** `allowed`: the classes that may win, in class order. */
   constructor(rule: Vote, nClasses: number, allowed?: readonly number[]) {
-    this.rule = rule;
+    this.rule = voteRules[rule];
     this.allowed = allowed ?? Array.from({ length: nClasses }, (_, c) => c);
     this.totals = new Float64Array(nClasses);
     this.votes = new Int32Array(nClasses);
@@ -38,9 +88,7 @@ export class Tally {
     this.votes[vote]++;
     if (this.firstVote[vote] > this.heads) this.firstVote[vote] = this.heads;
     this.heads++;
-    if (this.rule === 'majority') this.totals[vote]++;
-    else if (this.rule === 'weighted') this.totals[vote] += weights![start + vote];
-    else for (const c of this.allowed) this.totals[c] += scores[start + c];
+    this.rule.add(this.totals, { vote, allowed: this.allowed, scores, start, weights });
     return vote;
   }
 

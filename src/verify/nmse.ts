@@ -1,6 +1,8 @@
+import { ShapeError } from '../gpu/errors.ts';
+
 /** Normalised mean squared error, Σ(a-b)² / Σb². NaN anywhere gives NaN, which no bound lets through. */
 export function nmse(actual: ArrayLike<number>, expected: ArrayLike<number>): number {
-  if (actual.length !== expected.length) throw new Error(`${actual.length} numbers, expected ${expected.length}`);
+  if (actual.length !== expected.length) throw new ShapeError(`${actual.length} numbers, expected ${expected.length}`);
   let error = 0;
   let power = 0;
   for (let i = 0; i < expected.length; i++) {

@@ -1,5 +1,6 @@
 import { describe, expect, it } from 'vitest';
-import { allHeads, kNearest, linearProbe, nearestCentroid, randomHeads } from '../../src/sav/baselines.ts';
+import { allHeads } from '../../src/base/heads.ts';
+import { kNearest, linearProbe, nearestCentroid, randomHeads } from '../../src/sav/baselines.ts';
 import { features, synthetic } from './synthetic.ts';
 
 const task = { nLayers: 2, nHeads: 2, dHead: 8, labels: ['a', 'b', 'c'], signal: { 0: 1, 3: 1 } };

@@ -1,7 +1,8 @@
 // The report's plots: Vega-Lite specifications as SVG text.
 // Colours are CSS variables and shades are opacities, so one SVG suits a light page and a dark one.
 import type { TopLevelSpec } from 'vega-lite';
-import type { Head, HeadRanking } from '../../sav/scoring.ts';
+import type { Head } from '../../base/heads.ts';
+import type { HeadRanking } from '../../sav/scoring.ts';
 import { escapeMarkup, svgOf } from '../svg.ts';
 import { type Markup, trusted } from './markup.ts';
 

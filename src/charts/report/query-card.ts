@@ -1,6 +1,7 @@
 // A query in the report: its pictures, where the voting heads looked, the nearest training example, and the votes.
+
+import type { Head } from '../../base/heads.ts';
 import type { Prediction } from '../../sav/classifier.ts';
-import type { Head } from '../../sav/scoring.ts';
 import { html, type Markup } from './markup.ts';
 
 /** Encoded pictures (PNG, JPEG, WebP or GIF) go into the file as they are, so give small ones. */

@@ -1,7 +1,10 @@
 // The HTML report: one file, no scripts, no addresses of other files; it opens from a disk without a network.
 import type { ClassifierData } from '../../sav/classifier-data.ts';
-import { bestZeroShot, type Experiment } from '../../sav/experiment.ts';
+import { comparisons } from '../../sav/comparisons.ts';
+import { bestZeroShot, type Experiment, type Figure, figures } from '../../sav/experiment.ts';
 import type { Evaluation } from '../../sav/metrics.ts';
+import { scorings } from '../../sav/scoring.ts';
+import { voteRules } from '../../sav/votes.ts';
 import { headCountChart, headMap, type SummaryRow, summaryChart } from './charts.ts';
 import { confusionFigure } from './confusion.ts';
 import { html, type Markup, trusted } from './markup.ts';
@@ -75,7 +78,8 @@ export function aboveChance({ interval, chance }: Evaluation): boolean {
   return interval[0] > chance;
 }
 
-const percent = (share: number) => `${(100 * share).toFixed(share === 1 || share === 0 ? 0 : 1)} %`;
+const percent = (share: number | undefined) =>
+  share === undefined ? '–' : `${(100 * share).toFixed(share === 1 || share === 0 ? 0 : 1)} %`;
 const points = (gap: number) => `${Math.abs(100 * gap).toFixed(1)} points ${gap < 0 ? 'below' : 'above'}`;
 const headNames = (heads: readonly { layer: number; head: number }[]) =>
   heads.map(({ layer, head }) => `${layer}.${head}`).join(' ');
@@ -119,15 +123,16 @@ function overview(tasks: readonly ReportTask[]): string {
 
 function summaryTable(tasks: readonly ReportTask[]): Markup {
   return html`<div class="scroll" tabindex="0"><table class="summary">
-<thead><tr><th>Task</th><th>SAV</th><th>as published</th><th>likeliest label</th><th>own words</th><th>all heads</th><th>random heads</th><th>chance</th><th>queries</th><th>heads</th></tr></thead>
+<thead><tr><th>Task</th>${Object.values(figures).map(({ words }) => html`<th>${words}</th>`)}<th>chance</th><th>queries</th><th>heads</th></tr></thead>
 <tbody>${tasks.map(({ name, experiment }, i) => {
-    const { evaluation, published, zeroShot, likeliest, allHeads, randomHeads, fit } = experiment;
+    const { evaluation, allHeads, randomHeads, fit } = experiment;
+    const { sav, ...baselines } = figures;
     const [low, high] = evaluation.interval.map((end) => Math.round(100 * end));
     const others = [bestZeroShot(experiment)?.accuracy ?? 0, allHeads.accuracy, randomHeads.mean, evaluation.chance];
     const best = aboveChance(evaluation) && evaluation.accuracy > Math.max(...others);
     return html`<tr><th scope="row"><a class="label" href="#task-${i + 1}">${name}</a>${!aboveChance(evaluation) && html` <span class="tag">at chance</span>`}</th>
-<td class="${best ? 'best' : ''}">${percent(evaluation.accuracy)}<br><small>${low}–${high}</small></td>
-<td>${percent(published.evaluation.accuracy)}</td><td>${likeliest ? percent(likeliest.accuracy) : '–'}</td><td>${zeroShot ? percent(zeroShot.accuracy) : '–'}</td><td>${percent(allHeads.accuracy)}</td><td>${percent(randomHeads.mean)}</td>
+<td class="${best ? 'best' : ''}">${percent(sav.accuracy(experiment))}<br><small>${low}–${high}</small></td>
+${Object.values(baselines).map(({ accuracy }) => html`<td>${percent(accuracy(experiment))}</td>`)}
 <td>${percent(evaluation.chance)}</td><td>${evaluation.n}</td><td>${fit.classifier.data.heads.length}</td></tr>`;
   })}</tbody></table></div>`;
 }
@@ -136,7 +141,7 @@ async function taskSection(
   { name, description, experiment, queries, warnings }: ReportTask,
   id: string,
 ): Promise<Markup> {
-  const { evaluation, published, zeroShot, likeliest, allHeads, randomHeads, encoders, fit, byK } = experiment;
+  const { evaluation, encoders, fit, byK } = experiment;
   const asked = bestZeroShot(experiment);
   const { data } = fit.classifier;
   const { heads, leaveOneOutAccuracy } = data;
@@ -147,12 +152,7 @@ ${description !== undefined && html`<p>${description}</p>`}
 ${data.prompt !== undefined && html`<p class="question soft">${data.prompt.trim()}</p>`}
 ${(warnings ?? []).map((warning) => html`<p class="warning">${warning}</p>`)}
 <div class="numbers">
-${number('sav', percent(evaluation.accuracy), 'SAV')}
-${likeliest && number('zero', percent(likeliest.accuracy), 'likeliest label')}
-${zeroShot && number('zero', percent(zeroShot.accuracy), 'own words')}
-${number('', percent(allHeads.accuracy), 'all heads')}
-${number('', percent(published.evaluation.accuracy), `as published (all heads ${percent(published.allHeads.accuracy)})`)}
-${number('', percent(randomHeads.mean), 'random heads')}
+${Object.values(figures).map((figure) => figureNumber(figure, experiment))}
 ${encoders.map(({ name, zeroShot: shown, nearestCentroid, features, labelPrompt }) => [
   number('', percent(shown.accuracy), `${name}, zero-shot: ${labelPrompt}`),
   number('', percent(nearestCentroid.accuracy), `${name}, nearest centroid of ${features}`),
@@ -164,7 +164,7 @@ ${leaveOneOutAccuracy !== undefined && number('', percent(leaveOneOutAccuracy), 
 <p class="small soft">${method(data)}</p>
 <div class="figures">
 <figure><h3>Head scores</h3>${await headMap(fit.ranking, heads, 1 / nClasses)}
-<figcaption><span class="ramp"></span> chance to perfect, on ${fit.ranking.nExamples} training examples${fit.ranking.scoring === 'leave-one-out' && ', each left out in turn'}. Framed: the ${heads.length} chosen.</figcaption></figure>
+<figcaption><span class="ramp"></span> chance to perfect, on ${fit.ranking.nExamples} training examples${scorings[fit.ranking.scoring].ofMap}. Framed: the ${heads.length} chosen.</figcaption></figure>
 <figure><h3>Accuracy by number of heads</h3>${await headCountChart(byK, heads.length, evaluation.chance, asked?.accuracy)}
 <figcaption>On the test rows, the best heads first. Full colour: the number used. Dotted: chance.${asked && ' Dashed: zero-shot, at its best.'} Shown to be looked at; it did not choose the number.</figcaption></figure>
 <figure><h3>Confusion</h3>${confusionFigure(evaluation)}</figure>
@@ -173,6 +173,13 @@ ${queries.length > 0 && html`<h3 style="margin-top:2rem">Some queries and how th
 <details><summary>All ${heads.length} heads, best first</summary><p class="small"><code>${headNames(heads)}</code></p></details>
 </section>
 `;
+}
+
+/** One of the experiment's figures, where that was measured. */
+function figureNumber({ kind, words, accuracy, ofAllHeads }: Figure, experiment: Experiment): Markup | false {
+  const share = accuracy(experiment);
+  const aside = ofAllHeads ? ` (all heads ${percent(ofAllHeads(experiment))})` : '';
+  return share !== undefined && number(kind, percent(share), words + aside);
 }
 
 function number(kind: string, value: string, caption: string): Markup {
@@ -213,16 +220,7 @@ function verdict(experiment: Experiment): string {
 
 /** How the heads were chosen and how they decide, in words. */
 function method({ scoring, compare, vote, heads }: ClassifierData): string {
-  const chosen =
-    scoring === 'train' ? 'on the training examples themselves' : 'by leave-one-out on the training examples';
-  const compared =
-    compare === 'cosine' ? 'by cosine to the class centroids' : 'by a Gaussian discriminant with one shrunk covariance';
-  const decided = {
-    majority: 'one head, one vote',
-    soft: 'their scores are summed, so that a sure head counts for more than its one vote',
-    weighted: 'a vote counts as much as the head was right when it gave that label',
-  }[vote];
-  return `${heads.length} heads, chosen ${chosen}, compare ${compared}; ${decided}.`;
+  return `${heads.length} heads, chosen ${scorings[scoring].words}, compare ${comparisons[compare].words}; ${voteRules[vote].words}.`;
 }
 
 /** Answers that are none of the labels. */

@@ -1,7 +1,12 @@
 // Python's values as a template sees them. An int is a bigint, a float a number, a list an array; the rest are classes below.
 
+import { HeadlightError } from '../../../base/error.ts';
+
 /** What a template does wrong, or what is not supported here; one line. */
-export class JinjaError extends Error {}
+export class JinjaError extends HeadlightError {
+  override name = 'JinjaError';
+  readonly code = 'template';
+}
 
 export type Value =
   | string

@@ -1,6 +1,9 @@
+import { HeadlightError } from '../base/error.ts';
+
 /** What a hub would not or could not give. Messages are one line and say what to do. */
-export class HubError extends Error {
+export class HubError extends HeadlightError {
   override name = 'HubError';
+  readonly code = 'hub';
   /** Worth another try as it is: the connection broke, or the server is busy. */
   readonly transient: boolean;
   /** How long the server asks to be left alone, in seconds (`Retry-After`). */
@@ -17,6 +20,12 @@ export class HubError extends Error {
     this.retryAfter = options.retryAfter;
     this.status = options.status;
   }
+}
+
+/** A folder that a download cannot go into: it has no room, holds something else, or changed meanwhile. Messages name it. */
+export class DownloadError extends HeadlightError {
+  override name = 'DownloadError';
+  readonly code = 'download';
 }
 
 /**

@@ -1,0 +1,21 @@
+// Attention heads of a decoder, and the order of all arrays over [layers, heads]: layer by layer.
+
+/** An attention head of the decoder. */
+export interface Head {
+  readonly layer: number;
+  readonly head: number;
+}
+
+/** `2.5`: head 5 of layer 2. */
+export const headName = ({ layer, head }: Head): string => `${layer}.${head}`;
+
+/** The head at a place of a flat array over [layers, heads]. */
+export const headAt = (flat: number, { nHeads }: { readonly nHeads: number }): Head => ({
+  layer: Math.floor(flat / nHeads),
+  head: flat % nHeads,
+});
+
+/** Every head, layer by layer. */
+export function allHeads(shape: { readonly nLayers: number; readonly nHeads: number }): Head[] {
+  return Array.from({ length: shape.nLayers * shape.nHeads }, (_, flat) => headAt(flat, shape));
+}
