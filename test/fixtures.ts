@@ -2,7 +2,10 @@ import { readdirSync, readFileSync } from 'node:fs';
 import { fileURLToPath } from 'node:url';
 import { decodeFloats, decodeIntegers } from '../src/checkpoint/decode.ts';
 import { parseSafetensors, tensorBytes } from '../src/checkpoint/safetensors.ts';
+import { readConfig } from '../src/model/families/read-config.ts';
 import type { ModelInput, Visual } from '../src/model/input.ts';
+import { Processor } from '../src/model/processor/processor.ts';
+import type { Folder } from '../src/platform/types.ts';
 
 const fixtures = new URL('./fixtures/', import.meta.url);
 
@@ -25,6 +28,10 @@ export function readTensors(name: string): Map<string, Expected> {
     }),
   );
 }
+
+/** The processor of a checkpoint's folder, weights or none. */
+export const loadProcessor = async (folder: Folder): Promise<Processor> =>
+  Processor.load(folder, (await readConfig(folder)).config);
 
 export const readJsonFixture = <T>(name: string): T => JSON.parse(readFileSync(fixturePath(name), 'utf8')) as T;
 

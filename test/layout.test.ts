@@ -60,6 +60,23 @@ describe('the layout of src', () => {
     expect(done.size).toBe(files.length);
   });
 
+  it('no room of src/model leads back to itself through others', () => {
+    // A file that stands in no room is one by itself.
+    const modelRoom = (file: string) => /^src\/model\/[^/]+/.exec(file)?.[0];
+    const leads = new Map<string, Set<string>>();
+    for (const [file, targets] of imports)
+      for (const target of targets) {
+        const [from, to] = [modelRoom(file), modelRoom(target)];
+        if (from && to && from !== to) leads.set(from, (leads.get(from) ?? new Set()).add(to));
+      }
+    const visit = (room: string, path: readonly string[]): void => {
+      if (path.includes(room)) throw new Error(`a circle: ${[...path.slice(path.indexOf(room)), room].join(' -> ')}`);
+      for (const next of leads.get(room) ?? []) visit(next, [...path, room]);
+    };
+    for (const room of leads.keys()) visit(room, []);
+    expect(leads.size).toBeGreaterThan(8);
+  });
+
   it('an import leads to a file', () => {
     for (const [file, targets] of imports)
       for (const target of targets) expect(imports.has(target), `${file} -> ${target}`).toBe(true);

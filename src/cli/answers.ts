@@ -2,13 +2,13 @@
 import { sha256Hex } from '../checkpoint/sha256.ts';
 import type { Answer, VisionLanguageModel } from '../model/vision-language-model.ts';
 import { decodeEntry, type EntryShape, encodeEntry, type StoreOptions, throughStore } from '../sav/feature-cache.ts';
-import { type Example, examplesAtOnce, featureKey, showKnown } from '../sav/features.ts';
+import { type Example, ExamplesOnce, examplesAtOnce, type HeadVectorSource } from '../sav/features.ts';
 
 /** Longest answer that can still be a label; greedy text beyond it would not match anyway. */
 const maxNewTokens = 12;
 
 type AnswerSource = Pick<VisionLanguageModel, 'answers' | 'endTokens'> &
-  Parameters<typeof featureKey>[0] & { readonly generationConfig?: { readonly values: unknown } };
+  HeadVectorSource & { readonly generationConfig?: { readonly values: unknown } };
 
 /** Answers to every example, in order; of one that the store knows, without a forward pass. */
 export async function readAnswers(
@@ -17,15 +17,17 @@ export async function readAnswers(
   labels: readonly string[],
   options: StoreOptions = {},
 ): Promise<Answer[]> {
+  const once = new ExamplesOnce(examples);
   return throughStore(
     examples.length,
     {
       atOnce: examplesAtOnce(model),
-      key: (i) => answerKey(model, examples[i], labels),
+      key: async (i) => answerKey(model, await once.key(model, i), labels),
+      drop: (i) => once.drop(i),
       decode: (bytes) => decodeAnswer(bytes, model),
       encode: (answer) => encodeAnswer(answer, model),
       compute: async (indices) => {
-        const shown = await Promise.all(indices.map((i) => showKnown(examples[i])));
+        const shown = await Promise.all(indices.map((i) => once.take(i)));
         return model.answers(shown, { maxNewTokens, labels });
       },
       again: (i) => `${examples[i].source} is answered again`,
@@ -35,9 +37,9 @@ export async function readAnswers(
 }
 
 /** What an answer depends on: what head vectors do, and how texts are generated and labels scored. */
-async function answerKey(model: AnswerSource, example: Example, labels: readonly string[]): Promise<string> {
+async function answerKey(model: AnswerSource, featureKey: string, labels: readonly string[]): Promise<string> {
   const how = ['answer', maxNewTokens, [...model.endTokens], model.generationConfig?.values, labels];
-  return sha256Hex(JSON.stringify([await featureKey(model, example), how]));
+  return sha256Hex(JSON.stringify([featureKey, how]));
 }
 
 /** An entry: the SHA-256 of a line of JSON, that line (the text, how likely each label is), and the head vectors as theirs. */

@@ -6,8 +6,7 @@ import { checkSpecs } from '../checkpoint/specs.ts';
 import type { Capabilities } from '../gpu/capabilities.ts';
 import { openCheckpointFolder } from '../hub/checkpoint-folder.ts';
 import { listKernels } from '../kernels/custom/listing.ts';
-import { requireJson } from '../model/config/json.ts';
-import { parseConfig } from '../model/families/index.ts';
+import { readConfig } from '../model/families/read-config.ts';
 import type { ModelInput } from '../model/input.ts';
 import { unreadTensors, weightSpecs } from '../model/load-model.ts';
 import type { Model } from '../model/model.ts';
@@ -104,7 +103,7 @@ Examples:
 
 /** The model without its weights, of which the headers are read: their precision decides on kernels. */
 async function recordable(folder: Folder, capabilities: Capabilities): Promise<Model> {
-  const config = parseConfig(await requireJson(folder, 'config.json'), `${folder.location}/config.json`);
+  const { config } = await readConfig(folder);
   const checkpoint = await openCheckpoint(folder);
   checkSpecs(checkpoint, weightSpecs(config), unreadTensors(config));
   return dryModel(config, storedDType(checkpoint), capabilities);
@@ -131,7 +130,7 @@ function textOf({ config: { text, vision } }: Model, tokens: number): ModelInput
 }
 
 async function promptOf({ config }: Model, folder: Folder, size?: Size): Promise<ModelInput> {
-  const processor = await Processor.load(folder);
+  const processor = await Processor.load(folder, config);
   if (size && !config.vision) throw new UsageError('--image-size: this model takes no images; give --tokens');
   const { width, height } = size ?? { width: 336, height: 336 };
   const images = config.vision ? [{ width, height, data: new Uint8Array(width * height * 3) }] : [];

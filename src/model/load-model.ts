@@ -6,9 +6,9 @@ import type { TensorSpec, UnreadTensors } from '../checkpoint/specs.ts';
 import type { Gpu } from '../gpu/gpu.ts';
 import type { Tensor, Weight } from '../gpu/tensor.ts';
 import type { Folder } from '../platform/types.ts';
-import { readJson, requireJson } from './config/json.ts';
+import { readJson } from './config/json.ts';
 import type { Architecture } from './families/family.ts';
-import { parseConfig } from './families/index.ts';
+import { type ReadConfig, readConfig } from './families/read-config.ts';
 import { type GenerationConfig, generationConfig } from './generation/generation-config.ts';
 import type { WeightSource } from './layers/weights.ts';
 import { Model } from './model.ts';
@@ -35,12 +35,12 @@ export interface LoadedModel {
 
 /**
  * Loads a checkpoint's config and weights, of any family: what runs on token ids and pixel values.
+ * @param read its config.json, where it has been read.
  * @throws ConfigError for an architecture or setting that is not supported; CheckpointError for bad or missing tensors.
  */
-export async function loadModel(folder: Folder, options: LoadModelOptions): Promise<LoadedModel> {
+export async function loadModel(folder: Folder, options: LoadModelOptions, read?: ReadConfig): Promise<LoadedModel> {
   const { gpu, onProgress, signal, onWarning = (message) => console.warn(message) } = options;
-  const json = await requireJson(folder, 'config.json');
-  const config = parseConfig(json, `${folder.location}/config.json`);
+  const { json, config } = read ?? (await readConfig(folder));
   const generation = await readGenerationConfig(folder, json, config);
   const checkpoint = await openCheckpoint(folder);
   const loaded = await loadTensors(gpu, checkpoint, weightSpecs(config), {
@@ -53,12 +53,17 @@ export async function loadModel(folder: Folder, options: LoadModelOptions): Prom
     onWarning(
       `${folder.location}: ${unused.length} ${unused.length === 1 ? 'tensor' : 'tensors'} that this model has no use for ${unused.length === 1 ? 'was' : 'were'} not loaded: ${unused.slice(0, 5).join(', ')}${unused.length > 5 ? ', …' : ''}`,
     );
-  return {
-    model: new Model({ gpu, config, weights: modelWeights(config, loaded) }),
-    modelId: await modelId(json, checkpoint),
-    generationConfig: generation,
-    destroy: () => loaded.destroy(),
-  };
+  try {
+    return {
+      model: new Model({ gpu, config, weights: modelWeights(config, loaded) }),
+      modelId: await modelId(json, checkpoint),
+      generationConfig: generation,
+      destroy: () => loaded.destroy(),
+    };
+  } catch (e) {
+    loaded.destroy();
+    throw e;
+  }
 }
 
 /** How a checkpoint wants its texts to be generated. @param json its config.json. */

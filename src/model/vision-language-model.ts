@@ -4,9 +4,8 @@ import { type MadeWith, RecordingFolder } from '../checkpoint/made-with.ts';
 import { checkIsCheckpoint } from '../checkpoint/not-a-checkpoint.ts';
 import { type Gpu, openGpu } from '../gpu/gpu.ts';
 import type { FolderSource, ImageSource, RgbImage, Video, VideoSource } from '../platform/types.ts';
-import { requireJson } from './config/json.ts';
 import { InputError } from './errors.ts';
-import { parseConfig } from './families/index.ts';
+import { readConfig } from './families/read-config.ts';
 import { type GenerateOptions, generate, PromptRun } from './generation/generate.ts';
 import type { GenerationConfig } from './generation/generation-config.ts';
 import type { GenerationSettings } from './generation/generation-settings.ts';
@@ -148,15 +147,15 @@ export class VisionLanguageModel extends Model {
     const folder = await openSource(source);
     await checkIsCheckpoint(folder);
     // What the checkpoint is comes before what its processor lacks.
-    parseConfig(await requireJson(folder, 'config.json'), `${folder.location}/config.json`);
+    const read = await readConfig(folder);
     const recording = new RecordingFolder(folder);
-    const processor = await Processor.load(recording);
+    const processor = await Processor.load(recording, read.config);
     const gpu = options.gpu ?? (await openGpu());
     const dispose = () => {
       if (!options.gpu) gpu.dispose();
     };
     try {
-      const loaded = await loadModel(folder, { ...options, gpu });
+      const loaded = await loadModel(folder, { ...options, gpu }, read);
       const destroy = () => {
         loaded.destroy();
         dispose();

@@ -56,6 +56,8 @@ export interface Kept<T> {
   key(index: number): Promise<string>;
   decode(bytes: Uint8Array): Promise<T | { problem: string }>;
   encode(value: T): Promise<Uint8Array>;
+  /** Told of an item that the store has, whose value is not computed. */
+  drop?(index: number): void;
   /** Values of some items, in their order. */
   compute(indices: readonly number[]): Promise<readonly T[]>;
   /** What is done again where an entry is bad, for the notice: `train.jsonl:3 is computed again`. */
@@ -98,6 +100,7 @@ export async function throughStore<T extends object>(
     const entry = bytes && (await kept.decode(bytes));
     if (entry && !('problem' in entry)) {
       values[index] = entry;
+      kept.drop?.(index);
       onProgress?.(++done, count, ++cached);
       continue;
     }

@@ -104,11 +104,44 @@ export const fingerprint = async (example: Example): Promise<string> => (await i
 /** The same of the pictures and videos alone; of the prompt, where there are none. */
 export const contentOf = async (example: Example): Promise<string> => (await identify(example)).content;
 
-/** The same as `show`, after which the example is known by these bytes: its files need not be read again for `fingerprint`. */
-export async function showKnown(example: Example): Promise<ShownExample> {
-  const shown = await show(example);
-  await identify(example, () => shown);
-  return shown;
+/**
+ * Examples whose files are read once for a store: for the key that their bytes are a part of, and, where the store has no value
+ * under it, for the value that is computed from the same bytes.
+ */
+export class ExamplesOnce {
+  readonly #examples: readonly Example[];
+  /** Read for the key, and not computed yet. */
+  readonly #read = new Map<number, ShownExample>();
+
+  constructor(examples: readonly Example[]) {
+    this.#examples = examples;
+  }
+
+  /** `featureKey` of an example. */
+  async key(source: HeadVectorSource, index: number, maxLayer?: number): Promise<string> {
+    const example = this.#examples[index];
+    if (!identities.has(example)) this.#read.set(index, await this.#show(example));
+    return featureKey(source, example, maxLayer);
+  }
+
+  /** What the model is shown of an example, once. */
+  async take(index: number): Promise<ShownExample> {
+    const shown = this.#read.get(index) ?? (await this.#show(this.#examples[index]));
+    this.#read.delete(index);
+    return shown;
+  }
+
+  /** Forgets the bytes of an example that is not computed. */
+  drop(index: number): void {
+    this.#read.delete(index);
+  }
+
+  /** After which the example is known by these bytes: its files need not be read again for `fingerprint`. */
+  async #show(example: Example): Promise<ShownExample> {
+    const shown = await show(example);
+    await identify(example, () => shown);
+    return shown;
+  }
 }
 
 function identify(
@@ -175,8 +208,9 @@ export async function extractFeatures(
   const { maxLayer, signal } = options;
   const nLayers = layerCount(source, maxLayer);
   const shape = { nLayers, nHeads: source.nHeads, dHead: source.dHead };
+  const once = new ExamplesOnce(examples);
   const compute = async (indices: readonly number[]) => {
-    const shown = await Promise.all(indices.map((index) => showKnown(examples[index])));
+    const shown = await Promise.all(indices.map((index) => once.take(index)));
     const computed = source.headVectorsOf
       ? await source.headVectorsOf(shown, { maxLayer, signal })
       : [await source.headVectors(shown[0], { maxLayer, signal })];
@@ -187,7 +221,8 @@ export async function extractFeatures(
     examples.length,
     {
       atOnce: source.headVectorsOf ? examplesAtOnce(source) : 1,
-      key: (index) => featureKey(source, examples[index], maxLayer),
+      key: (index) => once.key(source, index, maxLayer),
+      drop: (index) => once.drop(index),
       decode: (bytes) => decodeEntry(bytes, shape),
       encode: ({ values }) => encodeEntry(values, shape),
       compute,

@@ -10,8 +10,7 @@ import { parseConfig } from '../../src/model/families/index.ts';
 import { numericsVersion } from '../../src/model/numerics.ts';
 import { dryModel, recordStep } from '../../src/model/plan/dry-run.ts';
 import { storedDType } from '../../src/model/plan/price.ts';
-import { Processor } from '../../src/model/processor/processor.ts';
-import { fixturePath } from '../fixtures.ts';
+import { fixturePath, loadProcessor } from '../fixtures.ts';
 import { frames, picture } from './processor/pictures.ts';
 
 const checkpoints = [
@@ -34,7 +33,7 @@ const hashOf = (...values: readonly (string | ArrayLike<number>)[]) =>
 describe(`what numericsVersion ${numericsVersion} stands for`, () => {
   it.each(checkpoints)('%s', async (name) => {
     const folder = await openFolder(fixturePath(name));
-    const processor = await Processor.load(folder);
+    const processor = await loadProcessor(folder);
     const pictures = [picture(37, 53), picture(90, 41, 1)];
     for (const file of files) pictures.push(await decodeImage(readFileSync(fixturePath(`images/${file}`)), file));
     const inputs = pictures.map((image) =>

@@ -3,10 +3,10 @@ import { openFolder } from '#platform';
 import { placedGrids } from '../../src/analysis/positions.ts';
 import { parseConfig } from '../../src/model/families/index.ts';
 import type { ModelInput, Visual } from '../../src/model/input.ts';
-import { Processor } from '../../src/model/processor/processor.ts';
+import type { Processor } from '../../src/model/processor/processor.ts';
 import type { Planes } from '../../src/model/processor/token-grids.ts';
 import { VisionLanguageModel } from '../../src/model/vision-language-model.ts';
-import { fixturePath, modelInput, readJsonFixture, readTensors } from '../fixtures.ts';
+import { fixturePath, loadProcessor, modelInput, readJsonFixture, readTensors } from '../fixtures.ts';
 import { useGpu } from '../gpu.ts';
 
 const visionOf = (checkpoint: string) => parseConfig(readJsonFixture(`families/${checkpoint}/config.json`)).vision!;
@@ -48,7 +48,7 @@ describe('pictures as the tower is shown them', () => {
     ['families/qwen2-vl-f32', 70, 30],
     ['families/qwen2_5-vl-f32', 40, 90],
   ])('%s: every grid’s picture is the picture of %i x %i', async (checkpoint, width, height) => {
-    const processor = await Processor.load(await openFolder(fixturePath(checkpoint)));
+    const processor = await loadProcessor(await openFolder(fixturePath(checkpoint)));
     const image = gradient(width, height);
     const { visuals } = processor.prepare({ prompt: processor.image!.text, images: [image] });
     const { vision } = parseConfig(readJsonFixture(`${checkpoint}/config.json`));
@@ -68,7 +68,7 @@ describe('pictures as the tower is shown them', () => {
   });
 
   it('knows black and white, whatever the mean', async () => {
-    const processor = await Processor.load(await openFolder(fixturePath('families/onevision-f32')));
+    const processor = await loadProcessor(await openFolder(fixturePath('families/onevision-f32')));
     const [black, white] = processor.blackAndWhite;
     expect(black.map((x) => x.toFixed(3))).toEqual(['-1.000', '-1.000', '-1.000']);
     expect(white.map((x) => x.toFixed(3))).toEqual(['1.000', '1.000', '1.000']);

@@ -33,6 +33,24 @@ describe('extractFeatures', () => {
     expect(first).toMatchObject({ modelId: 'fake-model', nLayers: 2, nHeads: 2, dHead: 4 });
   });
 
+  it.each([['in a store'], ['without one']])('reads the files of an example once: %s', async (how) => {
+    const reads: string[] = [];
+    const read = (source: string) => {
+      const of = example(source, { 'a.png': image });
+      const loadImages = () => {
+        reads.push(source);
+        return of.loadImages();
+      };
+      return { ...of, loadImages };
+    };
+    const store = how === 'in a store' ? new MemoryFeatureStore() : undefined;
+    await extractFeatures(new FakeModel(), [read('one'), read('two')], { store });
+    expect(reads).toEqual(['one', 'two']);
+    if (!store) return;
+    await extractFeatures(new FakeModel(), [read('one'), read('two'), read('three')], { store });
+    expect(reads).toEqual(['one', 'two', 'one', 'two', 'three']);
+  });
+
   it('keys depend on model, precision, layers, prompt and image content, and not on file names', async () => {
     const model = new FakeModel();
     const key = await featureKey(model, examples[0]);

@@ -143,6 +143,15 @@ export function llavaSide(
   const { tower, features, projectorAct, projectorBias } = config;
   const width = tower.dModel * features.layers.length;
   const perCrop = tokensPerCrop(tower) - (features.strategy === 'full' ? 0 : 1);
+  const packings = new WeakMap<Visual, Packing>();
+  /** Once for each visual: its tokens are counted, placed and packed by the same packing, a picture's of thousands of rows. */
+  const packingOf = (visual: Visual): Packing => {
+    const known = packings.get(visual);
+    if (known) return known;
+    const packing = pack(visual, perCrop);
+    packings.set(visual, packing);
+    return packing;
+  };
   const projected = (name: string, columns: number): HookPoint => ({
     name: `projector.${name}`,
     layer: -1,
@@ -166,9 +175,9 @@ export function llavaSide(
       checkCrops(visual, tower.imageSize);
       if (visual.kind === 'video' && config.videoTokenId === undefined)
         throw new InputError('this model takes no videos: give their frames as images');
-      return pack(visual, perCrop).rows.length;
+      return packingOf(visual).rows.length;
     },
-    tokenGrids: (visual) => pack(visual, perCrop).grids,
+    tokenGrids: (visual) => packingOf(visual).grids,
     patchGrids: (visuals) => cropPatches(visuals, tower),
     imageShape: (size) => ({
       kind: 'image',
@@ -189,8 +198,7 @@ export function llavaSide(
         const selected = selectFeatures(rec, states, features, tokensPerCrop(tower));
         const input = site.pass('projector.hook_in', selected);
         const out = site.pass('projector.hook_out', projector(rec, weights, projectorAct, input, site));
-        const packings = visuals.map((visual) => pack(visual, perCrop));
-        return { ...packed(rec, out, visuals, packings, perCrop), newline: newlineRow };
+        return { ...packed(rec, out, visuals, visuals.map(packingOf), perCrop), newline: newlineRow };
       };
     },
   };

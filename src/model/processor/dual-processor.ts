@@ -1,6 +1,6 @@
 import type { Folder, RgbImage } from '../../platform/types.ts';
+import type { TextTowerConfig } from '../config/text-tower.ts';
 import { InputError } from '../errors.ts';
-import type { DualEncoderConfig } from '../families/dual.ts';
 import type { Visual } from '../input.ts';
 import { type ImageProcessorConfig, parseImageProcessor, processImage } from './image-processor.ts';
 import { checkTextLength } from './text-length.ts';
@@ -13,6 +13,20 @@ export interface TokenizedText {
   readonly cut: number;
 }
 
+/** What a processor is told of its encoder: `parseDualConfig` gives it. */
+export interface ProcessedEncoder {
+  readonly text: Pick<TextTowerConfig, 'maxPositions'>;
+  readonly family: {
+    readonly name: string;
+    /** The class of the image processor, where its file names none. */
+    readonly imageProcessor: 'CLIPImageProcessor' | 'SiglipImageProcessor';
+    /** A text as the tokenizer is given it. */
+    writtenAs(text: string): string;
+    /** Every text is filled up to the tower's positions with the padding token. */
+    readonly padsTexts: boolean;
+  };
+}
+
 /**
  * Images and texts to what the towers of a dual encoder run on (HF `CLIPProcessor` with `padding=True`, `SiglipProcessor`
  * with `padding="max_length"`).
@@ -20,11 +34,11 @@ export interface TokenizedText {
 export class DualProcessor {
   readonly tokenizer: Tokenizer;
   readonly imageConfig: ImageProcessorConfig;
-  readonly #config: DualEncoderConfig;
+  readonly #config: ProcessedEncoder;
   /** What fills up texts, where the family does that. */
   readonly #padId: number | undefined;
 
-  private constructor(tokenizer: Tokenizer, imageConfig: ImageProcessorConfig, config: DualEncoderConfig) {
+  private constructor(tokenizer: Tokenizer, imageConfig: ImageProcessorConfig, config: ProcessedEncoder) {
     this.tokenizer = tokenizer;
     this.imageConfig = imageConfig;
     this.#config = config;
@@ -34,7 +48,7 @@ export class DualProcessor {
   }
 
   /** @throws ConfigError naming the file and every setting that is missing, wrong or not supported. */
-  static async load(folder: Folder, config: DualEncoderConfig): Promise<DualProcessor> {
+  static async load(folder: Folder, config: ProcessedEncoder): Promise<DualProcessor> {
     const { image } = await ProcessorFiles.read(folder);
     const images = parseImageProcessor(image, config.family.imageProcessor);
     return new DualProcessor(await Tokenizer.load(folder), images, config);

@@ -1,8 +1,6 @@
 import type { Folder, RgbImage, Video, VideoInfo } from '../../platform/types.ts';
-import { requireJson } from '../config/json.ts';
+import type { TextConfig } from '../config/text.ts';
 import { ConfigError, InputError } from '../errors.ts';
-import type { Architecture } from '../families/family.ts';
-import { parseConfig } from '../families/index.ts';
 import type { ModelInput, Visual } from '../input.ts';
 import { ChatTemplate, type ChatTemplateOptions, type ContentPart, type Message } from './chat-template.ts';
 import { checkTextLength } from './text-length.ts';
@@ -31,9 +29,24 @@ export interface Placeholder {
 /** More than any model has positions, and few enough to write out. */
 const maxPlaceholders = 2 ** 20;
 
+/** What a processor is told of its model: `parseConfig` gives it. */
+export interface ProcessedModel {
+  /** The class in transformers. */
+  readonly className: string;
+  readonly text: Pick<TextConfig, 'maxPositions'>;
+  /** Absent in text-only decoders. */
+  readonly vision?: {
+    readonly processing: Processing;
+    readonly imageTokenId: number;
+    readonly videoTokenId?: number;
+    /** Tokens that a visual stands for. */
+    tokens(visual: Visual): number;
+  };
+}
+
 interface Parts {
   readonly location: string;
-  readonly architecture: Architecture;
+  readonly model: ProcessedModel;
   readonly tokenizer: Tokenizer;
   readonly visuals: VisualProcessor | undefined;
   readonly image: Placeholder | undefined;
@@ -54,7 +67,7 @@ export class Processor {
   readonly #visuals: VisualProcessor | undefined;
   readonly #chatTemplate: ChatTemplate | undefined;
   readonly #location: string;
-  readonly #architecture: Architecture;
+  readonly #model: ProcessedModel;
 
   private constructor(parts: Parts) {
     this.tokenizer = parts.tokenizer;
@@ -63,24 +76,23 @@ export class Processor {
     this.#visuals = parts.visuals;
     this.#chatTemplate = parts.chatTemplate;
     this.#location = parts.location;
-    this.#architecture = parts.architecture;
+    this.#model = parts.model;
   }
 
   /**
-   * Reads config.json, tokenizer.json, tokenizer_config.json, the image and video processors' settings,
-   * processor_config.json and the chat template of a checkpoint.
+   * Reads tokenizer.json, tokenizer_config.json, the image and video processors' settings, processor_config.json and the
+   * chat template of a checkpoint.
+   * @param model its config.json, parsed.
    * @throws ConfigError naming the file and every setting that is missing, wrong or not supported.
    */
-  static async load(folder: Folder): Promise<Processor> {
-    const json = await requireJson(folder, 'config.json');
-    const architecture = parseConfig(json, `${folder.location}/config.json`);
-    const { vision } = architecture;
+  static async load(folder: Folder, model: ProcessedModel): Promise<Processor> {
+    const { vision } = model;
     const processing = vision?.processing;
     const files = await ProcessorFiles.read(folder);
     const tokenizer = await Tokenizer.load(folder, processing?.addTokens);
     return new Processor({
       location: folder.location,
-      architecture,
+      model,
       tokenizer,
       visuals: processing?.load(files),
       image:
@@ -145,7 +157,7 @@ export class Processor {
   }
 
   #checkLength(what: string, length: number): void {
-    checkTextLength(what, length, this.#architecture.text.maxPositions);
+    checkTextLength(what, length, this.#model.text.maxPositions);
   }
 
   #textOf(parts: readonly ContentPart[]): string {
@@ -199,7 +211,7 @@ export class Processor {
 
   /** Tokens that a visual stands for in a prompt. */
   tokens(visual: Visual): number {
-    return this.#architecture.vision?.tokens(visual) ?? this.#refuse(visual.kind);
+    return this.#model.vision?.tokens(visual) ?? this.#refuse(visual.kind);
   }
 
   /**
@@ -222,8 +234,8 @@ export class Processor {
 
   /** The model's id of a token: a tokenizer of the original repositories may know placeholders under ids of its own. */
   #modelId(id: number): number {
-    if (id === this.image?.id) return this.#architecture.vision!.imageTokenId;
-    return id === this.video?.id ? (this.#architecture.vision!.videoTokenId ?? id) : id;
+    if (id === this.image?.id) return this.#model.vision!.imageTokenId;
+    return id === this.video?.id ? (this.#model.vision!.videoTokenId ?? id) : id;
   }
 
   #checkCount(pieces: readonly string[], kind: Visual['kind'], given: number): void {
@@ -243,7 +255,7 @@ export class Processor {
   #refuse(kind: Visual['kind']): never {
     const takes = this.image ? 'images and text only' : 'text only';
     throw new InputError(
-      `${this.#location}: ${this.#architecture.className} takes ${takes}, but ${kind === 'image' ? 'an image' : 'a video'} was given`,
+      `${this.#location}: ${this.#model.className} takes ${takes}, but ${kind === 'image' ? 'an image' : 'a video'} was given`,
     );
   }
 }

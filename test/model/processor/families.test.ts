@@ -4,10 +4,10 @@ import { parseConfig } from '../../../src/model/families/index.ts';
 import type { ContentPart } from '../../../src/model/processor/chat-template.ts';
 import { parseImageProcessor, processImage } from '../../../src/model/processor/image-processor.ts';
 import { parsePatching, smartSize } from '../../../src/model/processor/patches.ts';
-import { Processor } from '../../../src/model/processor/processor.ts';
+import type { Processor } from '../../../src/model/processor/processor.ts';
 import { sampleFrames, uniformFrames } from '../../../src/model/processor/sample-frames.ts';
 import { ProcessorFiles } from '../../../src/model/processor/visual-processor.ts';
-import { fixturePath, readJsonFixture, readTensors } from '../../fixtures.ts';
+import { fixturePath, loadProcessor, readJsonFixture, readTensors } from '../../fixtures.ts';
 import { memoryFolder, textFiles } from './memory-folder.ts';
 import { frames, picture } from './pictures.ts';
 
@@ -55,13 +55,13 @@ describe.each(names)('%s equals HF', (name) => {
   });
 
   test('normalised pixels', async () => {
-    const processor = await Processor.load(await folderOf(name));
+    const processor = await loadProcessor(await folderOf(name));
     const { visuals } = processor.prepare({ prompt: placeholder(processor, 'image'), images: [pictureOf('tall')] });
     expect(visuals[0].pixels).toEqual(tensors.get('image/tall/pixels')!.data);
   });
 
   test.each(Object.entries(found.prompts))('%s prompt: text and token ids', async (_, { content, prompt, ids }) => {
-    const processor = await Processor.load(await folderOf(name));
+    const processor = await loadProcessor(await folderOf(name));
     expect(processor.chat(content)).toBe(prompt);
     const count = (type: string) => content.filter((part) => part.type === type).length;
     const images = report.images.slice(0, count('image')).map(pictureOf);
@@ -75,7 +75,7 @@ describe.each(names)('%s equals HF', (name) => {
   });
 
   test('as many tokens, for images of many sizes', async () => {
-    const processor = await Processor.load(await folderOf(name));
+    const processor = await loadProcessor(await folderOf(name));
     const prompt = placeholder(processor, 'image');
     const counted = found.counts.map(([width, height]) => {
       const { visuals } = processor.prepare({ prompt, images: [picture(width, height)] });
@@ -111,7 +111,7 @@ describe.each(['llava-onevision', 'qwen2-vl'] as const)('videos of %s', (name) =
   const found = report[name];
   const tensors = readTensors(`processor-families/${name}/expected.safetensors`);
   const pixelsOf = async (video: string) => {
-    const processor = await Processor.load(await folderOf(name));
+    const processor = await loadProcessor(await folderOf(name));
     const prompt = placeholder(processor, 'video');
     const { visuals } = processor.prepare({ prompt, videos: [{ frames: frames(...found.videos[video]) }] });
     return visuals[0];
@@ -161,7 +161,7 @@ test('Qwen2-VL takes two frames a second where the checkpoint does not say', asy
       fps,
     };
     const changed = { ...files, 'video_preprocessor_config.json': JSON.stringify(settings) };
-    return (await Processor.load(memoryFolder(changed))).sampleFrames({ totalFrames: 100, fps: 25 });
+    return (await loadProcessor(memoryFolder(changed))).sampleFrames({ totalFrames: 100, fps: 25 });
   };
   expect(await sample()).toHaveLength(8);
   expect(await sample(5)).toHaveLength(20);
@@ -172,7 +172,7 @@ test('num_frames of the settings of videos is how many frames are taken, at equa
     const files = textFiles(`processor-families/${name}`);
     const video = JSON.parse(files['video_preprocessor_config.json'] ?? files['preprocessor_config.json']);
     const changed = { ...files, 'video_preprocessor_config.json': JSON.stringify({ ...video, ...settings }) };
-    return (await Processor.load(memoryFolder(changed))).sampleFrames({ totalFrames, fps: 25 });
+    return (await loadProcessor(memoryFolder(changed))).sampleFrames({ totalFrames, fps: 25 });
   };
   expect(await frames('llava-onevision', {})).toHaveLength(16);
   expect(await frames('llava-onevision', { num_frames: 3, fps: 5 })).toEqual([0, 33, 66]);
@@ -184,7 +184,7 @@ test('num_frames of the settings of videos is how many frames are taken, at equa
 });
 
 test('a video of no rate is refused', async () => {
-  const processor = await Processor.load(await folderOf('qwen2-vl'));
+  const processor = await loadProcessor(await folderOf('qwen2-vl'));
   for (const fps of [0, -1, Number.NaN, Number.POSITIVE_INFINITY])
     expect(() => processor.sampleFrames({ totalFrames: 10, fps })).toThrow('frames a second: fps is to be above 0');
 });
@@ -198,7 +198,7 @@ test('Qwen2.5-VL knows how far its temporal patches are apart', async () => {
     model_type: 'qwen2_5_vl',
     vision_config: { ...vision_config, hidden_size: embed_dim ?? 1280 },
   });
-  const processor = await Processor.load(memoryFolder(files));
+  const processor = await loadProcessor(memoryFolder(files));
   const run = (fps?: number) =>
     processor.prepare({ prompt: '<|video_pad|>', videos: [{ frames: frames(32, 16, 4), fps }] }).visuals[0];
   expect(run(secondsPerPatch.fps).secondsPerPatch).toBe(secondsPerPatch.seconds[0]);

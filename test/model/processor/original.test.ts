@@ -1,5 +1,5 @@
 import { describe, expect, test } from 'vitest';
-import { Processor } from '../../../src/model/processor/processor.ts';
+import { loadProcessor } from '../../fixtures.ts';
 import { checkpointFiles, memoryFolder, textFiles } from './memory-folder.ts';
 import { frames, picture } from './pictures.ts';
 
@@ -9,7 +9,7 @@ const tokenizerFiles = ['tokenizer.json', 'tokenizer_config.json'];
 /** A folder of the original layout: a tokenizer of some fixture, and config.json. */
 function original(config: object, from: Record<string, string>, more: Record<string, string> = {}) {
   const tokenizer = Object.fromEntries(tokenizerFiles.map((file) => [file, from[file]]));
-  return Processor.load(memoryFolder({ ...tokenizer, 'config.json': JSON.stringify(config), ...more }));
+  return loadProcessor(memoryFolder({ ...tokenizer, 'config.json': JSON.stringify(config), ...more }));
 }
 
 const qwen = textFiles('processor-families/llava-onevision');
@@ -49,7 +49,7 @@ function hub(files: Record<string, string>, changes: Record<string, object>) {
     file,
     JSON.stringify({ ...JSON.parse(files[file]), ...settings }),
   ]);
-  return Processor.load(memoryFolder({ ...files, ...Object.fromEntries(changed) }));
+  return loadProcessor(memoryFolder({ ...files, ...Object.fromEntries(changed) }));
 }
 
 const sizes = [

@@ -2,8 +2,8 @@ import { readFileSync } from 'node:fs';
 import { describe, expect, test } from 'vitest';
 import { decodeImage, openFolder } from '#platform';
 import type { Message } from '../../../src/model/processor/chat-template.ts';
-import { Processor } from '../../../src/model/processor/processor.ts';
-import { checkpointNames, fixturePath, readJsonFixture, readTensors, valuesOf } from '../../fixtures.ts';
+import type { Processor } from '../../../src/model/processor/processor.ts';
+import { checkpointNames, fixturePath, loadProcessor, readJsonFixture, readTensors, valuesOf } from '../../fixtures.ts';
 import { relativeError } from '../../kernels/check.ts';
 import { checkpointFiles, memoryFolder } from './memory-folder.ts';
 
@@ -21,7 +21,7 @@ const load = (changes: Record<string, string | undefined> = {}) => {
   const files = Object.entries({ ...checkpointFiles('llava-f32'), ...changes }).filter(
     ([, text]) => text !== undefined,
   );
-  return Processor.load(memoryFolder(Object.fromEntries(files) as Record<string, string>));
+  return loadProcessor(memoryFolder(Object.fromEntries(files) as Record<string, string>));
 };
 
 const image = (file: string) => decodeImage(new Uint8Array(readFileSync(fixturePath(`images/${file}`))), file);
@@ -32,7 +32,7 @@ describe.each(withExpectations)('%s equals HF’s processor', (name) => {
   const tensors = readTensors(`${name}/expected.safetensors`);
 
   test.each(Object.entries(inputs))('%s', async (input, entry) => {
-    const processor = await Processor.load(await openFolder(fixturePath(name)));
+    const processor = await loadProcessor(await openFolder(fixturePath(name)));
     if (entry.messages) expect(processor.applyChatTemplate(entry.messages)).toBe(entry.prompt);
     const images = await Promise.all(entry.images.map(image));
     const videos = await Promise.all(

@@ -1,8 +1,8 @@
 // What a family's processor refuses, and how it says so.
 import { describe, expect, test } from 'vitest';
 import { openFolder } from '#platform';
-import { Processor } from '../../../src/model/processor/processor.ts';
-import { fixturePath, readJsonFixture } from '../../fixtures.ts';
+import type { Processor } from '../../../src/model/processor/processor.ts';
+import { fixturePath, loadProcessor, readJsonFixture } from '../../fixtures.ts';
 import { checkpointFiles, memoryFolder, textFiles } from './memory-folder.ts';
 import { frames, picture } from './pictures.ts';
 
@@ -23,7 +23,7 @@ function load(name: keyof typeof folders, changes: Changes = {}): Promise<Proces
       files[file] =
         typeof change === 'string' ? change : JSON.stringify({ ...JSON.parse(files[file] ?? '{}'), ...change });
   }
-  return Processor.load(memoryFolder(files));
+  return loadProcessor(memoryFolder(files));
 }
 
 describe('a text model', () => {
@@ -59,7 +59,7 @@ describe('a text model', () => {
     const { inputs } = readJsonFixture<{ inputs: { text: { prompt: string } } }>(
       'families/llama-text-f32/expected.json',
     );
-    const processor = await Processor.load(await openFolder(fixturePath('families/llama-text-f32')));
+    const processor = await loadProcessor(await openFolder(fixturePath('families/llama-text-f32')));
     expect(processor.chat(0, 'Is a circle round? Answer with Yes or No.')).toBe(inputs.text.prompt);
   });
 

@@ -2,10 +2,9 @@ import { describe, expect, it, vi } from 'vitest';
 import { openFolder } from '#platform';
 import { greatest, least } from '../../../src/base/extremes.ts';
 import { ConfigError, InputError } from '../../../src/model/errors.ts';
-import { Processor } from '../../../src/model/processor/processor.ts';
 import { checkTextLength } from '../../../src/model/processor/text-length.ts';
 import { Tokenizer } from '../../../src/model/processor/tokenizer.ts';
-import { fixturePath, readJsonFixture } from '../../fixtures.ts';
+import { fixturePath, loadProcessor, readJsonFixture } from '../../fixtures.ts';
 
 // What may take ten seconds stops after 0.2 here.
 vi.mock('#platform', async (original) => {
@@ -134,7 +133,7 @@ describe('lengths', () => {
   });
 
   it('refuses a question of 100 MB before its template and its tokens', async () => {
-    const processor = await Processor.load(await openFolder(fixturePath('checkpoints/llava-f32')));
+    const processor = await loadProcessor(await openFolder(fixturePath('checkpoints/llava-f32')));
     const long = 'x'.repeat(1e8);
     for (const call of [
       () => processor.chat(0, long),
