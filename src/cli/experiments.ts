@@ -2,12 +2,12 @@
 import { headName } from '../base/heads.ts';
 import { printableLine } from '../base/printable.ts';
 import type { VisionLanguageModel } from '../model/vision-language-model.ts';
+import { readAnswers } from '../sav/answers.ts';
 import { describeLeaks, findLeaks, labelsOf } from '../sav/data.ts';
 import { type Experiment, type ExperimentOptions, figures, runExperiment } from '../sav/experiment.ts';
 import type { FeatureStore } from '../sav/feature-cache.ts';
 import { type Example, extractFeatures, type HeadFeatures } from '../sav/features.ts';
 import { describeRepeats } from '../sav/groups.ts';
-import { readAnswers } from './answers.ts';
 import type { Context } from './context.ts';
 
 export interface Task {

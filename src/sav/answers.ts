@@ -1,8 +1,8 @@
 // What a model says to queries without examples, for `demo` and `eval`, and how that is kept in a feature cache.
 import { sha256Hex } from '../checkpoint/sha256.ts';
 import type { Answer, VisionLanguageModel } from '../model/vision-language-model.ts';
-import { decodeEntry, type EntryShape, encodeEntry, type StoreOptions, throughStore } from '../sav/feature-cache.ts';
-import { type Example, ExamplesOnce, examplesAtOnce, type HeadVectorSource } from '../sav/features.ts';
+import { decodeEntry, type EntryShape, encodeEntry, type StoreOptions, throughStore } from './feature-cache.ts';
+import { type Example, ExamplesOnce, examplesAtOnce, type HeadVectorSource } from './features.ts';
 
 /** Longest answer that can still be a label; greedy text beyond it would not match anyway. */
 const maxNewTokens = 12;

@@ -1,10 +1,10 @@
 // The methods that `eval` compares: how each labels the test rows, or what an experiment has already measured of it.
 import { headName } from '../base/heads.ts';
-import { kNearest, linearProbe, nearestCentroid } from '../sav/baselines.ts';
-import { labelsOf } from '../sav/data.ts';
-import { type FitOptions, fitClassifier, parity } from '../sav/fit.ts';
-import { type Evaluation, evaluate, type MetricName, matchLabel, metrics } from '../sav/metrics.ts';
-import { percent, type TaskResult } from './experiments.ts';
+import { percent, type TaskResult } from '../cli/experiments.ts';
+import { kNearest, linearProbe, nearestCentroid } from './baselines.ts';
+import { labelsOf } from './data.ts';
+import { type FitOptions, fitClassifier, parity } from './fit.ts';
+import { type Evaluation, evaluate, type MetricName, matchLabel, metrics } from './metrics.ts';
 
 /** A row of eval's table. */
 export interface Judgement {
