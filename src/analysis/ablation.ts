@@ -1,6 +1,6 @@
 // What a head is good for: the answer without it.
 
-import { allHeads, type Head } from '../base/heads.ts';
+import { allHeads, type Head, headName } from '../base/heads.ts';
 import { InputError } from '../model/errors.ts';
 import type { ModelInput } from '../model/input.ts';
 import type { Edit, EditPositions } from '../model/interventions/edits.ts';
@@ -8,7 +8,7 @@ import type { Model } from '../model/model.ts';
 import { checkOptions } from '../model/options.ts';
 import { checkFinite } from './finite.ts';
 import { checkHeads, type LayerOptions, layersAtOnce } from './heads.ts';
-import { type SweepOptions, sweepTarget, type Target } from './sweep.ts';
+import { type SweepOptions, sweepHeadVectors, sweepTarget, type Target } from './sweep.ts';
 
 export interface AblationOptions extends SweepOptions {
   /** Each by itself; default: all. */
@@ -56,14 +56,53 @@ export async function ablateHeads(
   return { heads, baseline, values: Float64Array.from(values) };
 }
 
+/** A query of something that reads head vectors, such as a SAV classifier. */
+export interface VectorQuery {
+  /** Made when it is needed, and not kept: pictures of many queries take much memory. */
+  readonly input: () => Promise<ModelInput>;
+  /** Whether what is read from head vectors [maxLayer + 1, nHeads, dHead] is right. */
+  readonly isRight: (vectors: Float32Array) => boolean;
+}
+
+/**
+ * The share of queries whose reading is right with every head in its place, and without each of `heads`: every query runs
+ * once for each head, from one look at its pictures.
+ * @param options.maxLayer the last layer that is read; all by default.
+ * @throws InputError without queries, or for heads that are not there or are not read.
+ */
+export async function ablateClassifier(
+  model: Model,
+  queries: readonly VectorQuery[],
+  options: AblationOptions & { readonly maxLayer?: number } = {},
+): Promise<Ablation> {
+  const { text } = model.config;
+  const { maxLayer = text.nLayers - 1, means, positions, onProgress, ...others } = options;
+  checkOptions(others, ['heads', 'means', 'positions', 'onProgress', 'maxLayer'], 'ablateClassifier');
+  if (!queries.length) throw new InputError('the ablation of no queries: give at least one');
+  const { heads = allHeads(text).filter(({ layer }) => layer <= maxLayer) } = options;
+  checkHeads(text, heads);
+  const unread = heads.find(({ layer }) => layer > maxLayer);
+  if (unread) throw new InputError(`head ${headName(unread)}: layers 0 to ${maxLayer} are read`);
+  const variations = [[], ...heads.map((head) => [ablate(model, head, { means, positions })])];
+  const right = new Float64Array(variations.length);
+  for (const [i, { input, isRight }] of queries.entries()) {
+    const vectors = await sweepHeadVectors(model, await input(), variations, { maxLayer });
+    for (const [v, vector] of vectors.entries()) if (isRight(vector)) right[v]++;
+    onProgress?.(i + 1, queries.length);
+  }
+  const [baseline, ...values] = Array.from(right, (n) => n / queries.length);
+  return { heads, baseline, values: Float64Array.from(values) };
+}
+
 /**
  * The mean of every head's output over all positions of some prompts: what takes a head's information away and leaves its
  * usual size.
+ * @param inputs or functions that make them, one after the other: pictures of many prompts take much memory.
  * @returns [layers, nHeads, dHead]
  */
 export async function meanOutputs(
   model: Model,
-  inputs: readonly ModelInput[],
+  inputs: readonly (ModelInput | (() => Promise<ModelInput>))[],
   options: SweepOptions & LayerOptions = {},
 ): Promise<Float32Array> {
   checkOptions(options, ['maxBytes', 'onProgress'], 'meanOutputs');
@@ -72,7 +111,8 @@ export async function meanOutputs(
   const width = nHeads * dHead;
   const sum = new Float64Array(nLayers * width);
   let rows = 0;
-  for (const [i, input] of inputs.entries()) {
+  for (const [i, given] of inputs.entries()) {
+    const input = typeof given === 'function' ? await given() : given;
     const { length } = input.inputIds;
     const atOnce = layersAtOnce(4 * length * width, options);
     for (let first = 0; first < nLayers; first += atOnce) {

@@ -1,7 +1,7 @@
 import { readFileBytes } from '#platform';
-import { ablate, ablateHeads, meanOutputs } from '../analysis/ablation.ts';
+import { ablateClassifier, ablateHeads, meanOutputs } from '../analysis/ablation.ts';
 import { checkHeads } from '../analysis/heads.ts';
-import { sweepHeadVectors } from '../analysis/sweep.ts';
+import { percent } from '../base/format.ts';
 import { allHeads, type Head, headName } from '../base/heads.ts';
 import { heatMap } from '../charts/heat-map.ts';
 import type { VisionLanguageModel } from '../model/vision-language-model.ts';
@@ -25,11 +25,11 @@ import type { Register } from './command.ts';
 import { type Context, UsageError } from './context.ts';
 import type { CsvRow } from './csv.ts';
 import { type DataOptions, dataKinds, oneOf, readData, withDataOptions } from './data.ts';
-import { percent, table } from './experiments.ts';
 import { checkFitted } from './fitted.ts';
 import { type InterventionOptions, readInterventions, withInterventionOptions } from './interventions.ts';
 import { integer, type ModelOptions, openModel, withCommonOptions } from './model.ts';
 import { openPrompt, type PictureOptions, withPictureOptions } from './prompt.ts';
+import { table } from './table.ts';
 
 interface Options extends ModelOptions, PictureOptions, DataOptions, InterventionOptions, OutputOptions, TargetOptions {
   prompt?: string;
@@ -105,7 +105,6 @@ async function ofAnswer(context: Context, options: Options & { prompt: string })
   });
 }
 
-/** Every query once for each head, from one look at its pictures. */
 async function ofClassifier(context: Context, options: Options & { classifier: string; data: string }): Promise<void> {
   const classifier = parseClassifier(await readFileBytes(options.classifier), options.classifier);
   const interventions = await readInterventions(options);
@@ -122,24 +121,18 @@ async function ofClassifier(context: Context, options: Options & { classifier: s
   checkHeads(text, heads);
   if (!heads.length) throw new UsageError(`the classifier reads layers 0 to ${maxLayer}: no head lies there`);
   const means = await readMeans(context, model, ofMean);
-  const variations = [[], ...heads.map((head) => [ablate(model, head, how(options, means))])];
-  const right = new Float64Array(variations.length);
-  await withProgress(context, 'taking heads out', async ({ onProgress }) => {
-    for (const [i, query] of queries.entries()) {
-      const input = await model.input(await show(query));
-      const vectors = await sweepHeadVectors(model, input, variations, { maxLayer });
-      for (const [v, vector] of vectors.entries()) {
-        const { label } = classifier.classify(vector, { candidates: query.candidates });
-        if (label === query.label) right[v]++;
-      }
-      onProgress(i + 1, queries.length);
-    }
-  });
-  const [baseline, ...values] = Array.from(right, (n) => n / queries.length);
+  const found = await withProgress(context, 'taking heads out', (progress) =>
+    ablateClassifier(
+      model,
+      queries.map((query) => ({
+        input: async () => model.input(await show(query)),
+        isRight: (vectors) => classifier.classify(vectors, { candidates: query.candidates }).label === query.label,
+      })),
+      { heads, maxLayer, ...how(options, means), ...progress },
+    ),
+  );
   await report(context, model, options, {
-    heads,
-    baseline,
-    values,
+    ...found,
     measured: 'accuracy',
     digits: percent,
     json: { queries: queries.length },
@@ -163,7 +156,7 @@ async function readMeans(
 ): Promise<Float32Array | undefined> {
   if (examples === undefined) return undefined;
   return withProgress(context, 'mean outputs', async (progress) => {
-    const inputs = await Promise.all(examples.map(async (example) => model.input(await show(example))));
+    const inputs = examples.map((example) => async () => model.input(await show(example)));
     return meanOutputs(model, inputs, progress);
   });
 }

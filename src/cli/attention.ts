@@ -2,6 +2,7 @@ import { type AttentionMap, attentionMaps } from '../analysis/attention-map.ts';
 import type { PictureGrid } from '../analysis/positions.ts';
 import { type DecoderRollout, decoderRollout, type Rollout, towerRollout } from '../analysis/rollout.ts';
 import { positionTexts } from '../analysis/token-text.ts';
+import { percent } from '../base/format.ts';
 import { allHeads, headName } from '../base/heads.ts';
 import { overlay, type Panel } from '../charts/overlay.ts';
 import type { ModelInput } from '../model/input.ts';
@@ -20,9 +21,9 @@ import type { Register } from './command.ts';
 import { type Context, UsageError } from './context.ts';
 import type { CsvRow } from './csv.ts';
 import { oneOf } from './data.ts';
-import { percent, table } from './experiments.ts';
 import { integer } from './model.ts';
 import { openPrompt, type PromptOptions, withPromptOptions } from './prompt.ts';
+import { table } from './table.ts';
 
 interface Options extends PromptOptions, OutputOptions {
   heads?: HeadChoice;

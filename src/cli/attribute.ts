@@ -14,9 +14,9 @@ import {
 import type { Register } from './command.ts';
 import { UsageError } from './context.ts';
 import type { CsvRow } from './csv.ts';
-import { table } from './experiments.ts';
 import { integer } from './model.ts';
 import { openPrompt, type PromptOptions, withPromptOptions } from './prompt.ts';
+import { table } from './table.ts';
 
 interface Options extends PromptOptions, OutputOptions, TargetOptions {
   position: number;

@@ -1,6 +1,8 @@
 // What is taken for what: a matrix of few classes, the worst of many.
+
+import { percent } from '../base/format.ts';
 import { confusions, type Evaluation, recalls } from '../sav/metrics.ts';
-import { percent, table } from './experiments.ts';
+import { table } from './table.ts';
 
 /** More classes than this have no matrix that a terminal could show. */
 const matrixLabels = 12;

@@ -4,14 +4,16 @@ import { printableLine } from '../base/printable.ts';
 import { type ReportTask, renderReport } from '../charts/report/report.ts';
 import { writeWhole } from '../platform/node-write.ts';
 import { readExamples } from '../sav/data.ts';
+import type { Task, TaskResult } from '../sav/task.ts';
 import type { Register } from './command.ts';
 import { UsageError } from './context.ts';
 import { common, headCount } from './data.ts';
-import { runTask, summaryCells, summaryHeader, summaryJson, type Task, type TaskResult, table } from './experiments.ts';
+import { runTaskHere, summaryCells, summaryHeader, summaryJson } from './experiments.ts';
 import { outputFile } from './files.ts';
 import { type ModelOptions, openModel, withCommonOptions } from './model.ts';
 import { embeddedCheckpoint, version } from './package-info.ts';
 import { reportTask } from './report-task.ts';
+import { table } from './table.ts';
 
 interface Options extends ModelOptions {
   out: string;
@@ -52,7 +54,7 @@ Examples:
         const results: TaskResult[] = [];
         for (const task of tasks)
           results.push(
-            await runTask(context, model, task, {
+            await runTaskHere(context, model, task, {
               k: options.heads,
               zeroShot: true,
               prompt: common(task.train, ({ prompt }) => prompt),

@@ -8,8 +8,8 @@ import { parseDualConfig } from '../model/families/index.ts';
 import type { Folder } from '../platform/types.ts';
 import { type EncoderPredictions, encoderBaselines } from '../sav/encoder-baselines.ts';
 import type { FeatureStore } from '../sav/feature-cache.ts';
+import type { Task } from '../sav/task.ts';
 import type { Context } from './context.ts';
-import type { Task } from './experiments.ts';
 
 interface EncoderFolder {
   readonly name: string;

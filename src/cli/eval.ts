@@ -1,6 +1,7 @@
 import { basename } from 'node:path';
 import { InvalidArgumentError } from 'commander';
 import { keysOf } from '../base/choices.ts';
+import { percent } from '../base/format.ts';
 import { printableLine } from '../base/printable.ts';
 import { renderReport } from '../charts/report/report.ts';
 import { writeWhole } from '../platform/node-write.ts';
@@ -10,6 +11,7 @@ import { DataError } from '../sav/errors.ts';
 import { defaults } from '../sav/fit.ts';
 import { type Judgement, type MethodName, measure, methods } from '../sav/methods.ts';
 import { type MetricName, matchLabel, metrics, selection } from '../sav/metrics.ts';
+import type { Task, TaskResult } from '../sav/task.ts';
 import type { Register } from './command.ts';
 import { confusionText } from './confusion.ts';
 import { type Context, UsageError } from './context.ts';
@@ -25,12 +27,13 @@ import {
   withDataOptions,
 } from './data.ts';
 import { openEncoders, runEncoder } from './encoder.ts';
-import { percent, runTask, summaryJson, type Task, type TaskResult, table } from './experiments.ts';
+import { runTaskHere, summaryJson } from './experiments.ts';
 import { outputFile } from './files.ts';
 import { labelsCsv } from './labels-output.ts';
 import { collect, type ModelOptions, openModel, withCommonOptions } from './model.ts';
 import { describeSelection, type RefusalOptions, refusalOf, withRefusalOptions } from './open-set.ts';
 import { reportTask } from './report-task.ts';
+import { table } from './table.ts';
 import { checkHeadOptions, checkLabels } from './training.ts';
 
 const defaultMethods = keysOf(methods).filter((name) => methods[name].byDefault);
@@ -95,7 +98,7 @@ Examples:
         const predictions: EncoderPredictions[] = [];
         for (const encoder of encoders)
           predictions.push(await runEncoder(context, encoder, task, { gpu, store, labelPrompt: options.labelPrompt }));
-        const result = await runTask(context, model, task, {
+        const result = await runTaskHere(context, model, task, {
           k: options.heads,
           refusal: refusalOf(options),
           promptSet: set.name,

@@ -4,6 +4,7 @@ import type { Command } from 'commander';
 import { readFileBytes } from '#platform';
 import { helpOf, keysOf } from '../base/choices.ts';
 import { greatest, least } from '../base/extremes.ts';
+import { percent } from '../base/format.ts';
 import { headName } from '../base/heads.ts';
 import { printableLine } from '../base/printable.ts';
 import { writeWhole } from '../platform/node-write.ts';
@@ -29,12 +30,12 @@ import {
   readHeadVectors,
   withDataOptions,
 } from './data.ts';
-import { percent, table } from './experiments.ts';
 import { outputFile } from './files.ts';
 import { checkFitted } from './fitted.ts';
 import { integer, type ModelOptions, openModel, withCommonOptions } from './model.ts';
 import { type RefusalOptions, refusalOf, withRefusalOptions } from './open-set.ts';
 import { reportProfile, withProfileOption } from './profile.ts';
+import { table } from './table.ts';
 import { checkHeadOptions, checkLabels } from './training.ts';
 
 interface Options extends ModelOptions, DataOptions, RefusalOptions {

@@ -12,9 +12,9 @@ import {
 } from './analysis.ts';
 import type { Register } from './command.ts';
 import { oneOf } from './data.ts';
-import { table } from './experiments.ts';
 import { integer } from './model.ts';
 import { openPrompt, type PromptOptions, withPromptOptions } from './prompt.ts';
+import { table } from './table.ts';
 
 interface Options extends PromptOptions, OutputOptions, TargetOptions {
   queries: 'last' | 'text';

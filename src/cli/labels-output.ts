@@ -1,9 +1,10 @@
 // How classify prints a query's label: for people, for pipes, as CSV and as JSON.
+
+import { percent } from '../base/format.ts';
 import { printableLine } from '../base/printable.ts';
 import type { Prediction, SavClassifier } from '../sav/classifier.ts';
 import { type Example, exampleName } from '../sav/features.ts';
 import { type CsvRow, toCsv } from './csv.ts';
-import { percent } from './experiments.ts';
 import { answerOf } from './open-set.ts';
 
 export interface Labelled {

@@ -1,14 +1,15 @@
 import { type LensRow, logitLens } from '../analysis/logit-lens.ts';
 import { positionTexts, tokenText } from '../analysis/token-text.ts';
+import { percent } from '../base/format.ts';
 import { textGrid } from '../charts/text-grid.ts';
 import { type PosSlice, resolvePosSlice } from '../model/interventions/positions.ts';
 import { firstToken, type OutputOptions, withOutputOptions, withProgress, writeResults } from './analysis.ts';
 import { position } from './capture.ts';
 import type { Register } from './command.ts';
 import type { CsvRow } from './csv.ts';
-import { percent, table } from './experiments.ts';
 import { collect, integer } from './model.ts';
 import { openPrompt, type PromptOptions, withPromptOptions } from './prompt.ts';
+import { table } from './table.ts';
 
 interface Options extends PromptOptions, OutputOptions {
   pos: PosSlice;

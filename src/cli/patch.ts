@@ -1,6 +1,7 @@
 import { type Pair, type Patching, patchHeads, patchResidual } from '../analysis/patching.ts';
 import { topK } from '../analysis/rank.ts';
 import { positionTexts, tokenText } from '../analysis/token-text.ts';
+import { percent } from '../base/format.ts';
 import { allHeads, headName } from '../base/heads.ts';
 import { heatMap } from '../charts/heat-map.ts';
 import { type PosSlice, resolvePosSlice } from '../model/interventions/positions.ts';
@@ -22,9 +23,9 @@ import type { Register } from './command.ts';
 import { type Context, UsageError } from './context.ts';
 import type { CsvRow } from './csv.ts';
 import { oneOf } from './data.ts';
-import { percent, table } from './experiments.ts';
 import { collect } from './model.ts';
 import { openPrompt, type PromptOptions, readPictures, withPromptOptions } from './prompt.ts';
+import { table } from './table.ts';
 
 interface Options extends PromptOptions, OutputOptions, TargetOptions {
   corruptedImage?: string[];

@@ -1,10 +1,11 @@
 // `--profile`: where the GPU's time went.
 import type { Command } from 'commander';
+import { percent } from '../base/format.ts';
 import type { Gpu } from '../gpu/gpu.ts';
 import { Profiler } from '../gpu/profiler.ts';
 import type { VisionLanguageModel } from '../model/vision-language-model.ts';
 import type { Context } from './context.ts';
-import { percent, table } from './experiments.ts';
+import { table } from './table.ts';
 
 export const withProfileOption = (command: Command): Command =>
   command.option(

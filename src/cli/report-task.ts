@@ -10,8 +10,8 @@ import type { Prediction } from '../sav/classifier.ts';
 import { labelsOf } from '../sav/data.ts';
 import { nearestTrainingExample } from '../sav/explain.ts';
 import { type Example, show } from '../sav/features.ts';
+import type { TaskResult } from '../sav/task.ts';
 import type { Context } from './context.ts';
-import type { TaskResult } from './experiments.ts';
 import { thumbnail } from './thumbnail.ts';
 
 /** Heads that are shown alone. */

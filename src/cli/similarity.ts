@@ -1,5 +1,6 @@
 import { basename } from 'node:path';
 import { centroidCosines, headOverlap, linearCka } from '../analysis/similarity.ts';
+import { percent } from '../base/format.ts';
 import { allHeads, headName } from '../base/heads.ts';
 import { heatMap } from '../charts/heat-map.ts';
 import { labelsOf } from '../sav/data.ts';
@@ -9,8 +10,8 @@ import type { Register } from './command.ts';
 import { UsageError } from './context.ts';
 import type { CsvRow } from './csv.ts';
 import { type DataOptions, dataKinds, headCount, oneOf, readData, readHeadVectors, withDataOptions } from './data.ts';
-import { percent, table } from './experiments.ts';
 import { collect, integer, type ModelOptions, openModel, withCommonOptions } from './model.ts';
+import { table } from './table.ts';
 
 interface Options extends ModelOptions, DataOptions, OutputOptions {
   data: string[];

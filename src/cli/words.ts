@@ -16,10 +16,10 @@ import type { Register } from './command.ts';
 import { type Context, UsageError } from './context.ts';
 import type { CsvRow } from './csv.ts';
 import { type DataOptions, dataKinds, readData, readHeadVectors, withDataOptions } from './data.ts';
-import { table } from './experiments.ts';
 import { type InterventionOptions, withInterventionOptions } from './interventions.ts';
 import { integer, type ModelOptions, openModel, withCommonOptions } from './model.ts';
 import { openPrompt, type PictureOptions, withPictureOptions } from './prompt.ts';
+import { table } from './table.ts';
 
 interface Options extends ModelOptions, PictureOptions, DataOptions, InterventionOptions, OutputOptions {
   prompt?: string;

@@ -1,4 +1,4 @@
-// What a model says to queries without examples, for `demo` and `eval`, and how that is kept in a feature cache.
+// What a model says to queries without examples, and how that is kept in a feature cache.
 import { sha256Hex } from '../checkpoint/sha256.ts';
 import type { Answer, VisionLanguageModel } from '../model/vision-language-model.ts';
 import { decodeEntry, type EntryShape, encodeEntry, type StoreOptions, throughStore } from './feature-cache.ts';
@@ -7,7 +7,8 @@ import { type Example, ExamplesOnce, examplesAtOnce, type HeadVectorSource } fro
 /** Longest answer that can still be a label; greedy text beyond it would not match anyway. */
 const maxNewTokens = 12;
 
-type AnswerSource = Pick<VisionLanguageModel, 'answers' | 'endTokens'> &
+/** What answers by itself need of a model: a `VisionLanguageModel`. */
+export type AnswerSource = Pick<VisionLanguageModel, 'answers' | 'endTokens'> &
   HeadVectorSource & { readonly generationConfig?: { readonly values: unknown } };
 
 /** Answers to every example, in order; of one that the store knows, without a forward pass. */

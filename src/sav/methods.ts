@@ -1,10 +1,12 @@
 // The methods that `eval` compares: how each labels the test rows, or what an experiment has already measured of it.
+
+import { percent } from '../base/format.ts';
 import { headName } from '../base/heads.ts';
-import { percent, type TaskResult } from '../cli/experiments.ts';
 import { kNearest, linearProbe, nearestCentroid } from './baselines.ts';
 import { labelsOf } from './data.ts';
 import { type FitOptions, fitClassifier, parity } from './fit.ts';
 import { type Evaluation, evaluate, type MetricName, matchLabel, metrics } from './metrics.ts';
+import type { TaskResult } from './task.ts';
 
 /** A row of eval's table. */
 export interface Judgement {

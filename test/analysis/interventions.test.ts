@@ -1,6 +1,6 @@
 // Sweeps over edited runs, against transformers' models with the same done to their modules (test/reference/analysis.py).
 import { describe, expect, it, vi } from 'vitest';
-import { ablate, ablateHeads, meanOutputs } from '../../src/analysis/ablation.ts';
+import { ablate, ablateClassifier, ablateHeads, meanOutputs } from '../../src/analysis/ablation.ts';
 import { knockOutImages } from '../../src/analysis/knockout.ts';
 import { patchHeads, patchResidual } from '../../src/analysis/patching.ts';
 import { measure, sweepHeadVectors } from '../../src/analysis/sweep.ts';
@@ -79,6 +79,43 @@ describe.each(analysed)('%s', (checkpoint) => {
     expect(heads.values[1]).toBeCloseTo(wanted[1], 5); // 0.1 is zero in both
     const { baseline } = await knockOutImages(vlm.with({ edits }), clean, target());
     expect(relativeError([baseline], [wanted[0]])).toBeLessThan(1e-5);
+  });
+
+  it('says how many readings of head vectors stay right without each head', async () => {
+    const { vlm, clean, corrupted } = the();
+    const heads = [
+      { layer: 0, head: 1 },
+      { layer: 1, head: 0 },
+    ];
+    const { nHeads, dHead } = vlm.config.text;
+    const of = (vectors: Float32Array, { layer, head }: { layer: number; head: number }) =>
+      vectors.subarray((layer * nHeads + head) * dHead, (layer * nHeads + head + 1) * dHead);
+    const seen: Float32Array[] = [];
+    const query = (input: ModelInput, isRight: (vectors: Float32Array) => boolean) => ({
+      input: async () => input,
+      isRight: (vectors: Float32Array) => {
+        seen.push(vectors);
+        return isRight(vectors);
+      },
+    });
+    // Right where head 0.1 says something; and always.
+    const queries = [
+      query(clean, (vectors) => of(vectors, heads[0]).some((x) => x !== 0)),
+      query(corrupted, () => true),
+    ];
+    const progress: number[] = [];
+    const found = await ablateClassifier(vlm, queries, { heads, onProgress: (done) => progress.push(done) });
+    expect(found).toEqual({ heads, baseline: 1, values: Float64Array.of(0.5, 1) });
+    expect(progress).toEqual([1, 2]);
+    const [plain] = await vlm.headVectorsAtEnd([clean]);
+    expect(relativeError(seen[0], plain)).toBeLessThan(1e-4);
+    expect(of(seen[2], heads[1])).toEqual(new Float32Array(dHead));
+    const bound = vlm.with({ edits: [ablate(vlm, heads[0])] });
+    expect((await ablateClassifier(bound, queries, { heads })).baseline).toBe(0.5);
+    await expect(ablateClassifier(vlm, queries, { heads, maxLayer: 0 })).rejects.toThrow(
+      'head 1.0: layers 0 to 0 are read',
+    );
+    await expect(ablateClassifier(vlm, [])).rejects.toThrow('give at least one');
   });
 
   it('sweeps head vectors', async () => {

@@ -3,7 +3,7 @@ import { printable, printableLine } from '../../src/base/printable.ts';
 import { quote } from '../../src/base/quote.ts';
 import { escapeMarkup, svgOf } from '../../src/charts/svg.ts';
 import { csvCell } from '../../src/cli/csv.ts';
-import { table } from '../../src/cli/experiments.ts';
+import { table } from '../../src/cli/table.ts';
 import { hostileTexts, raw } from './hostile.ts';
 
 const characters = Array.from({ length: 0x30000 }, (_, code) => String.fromCodePoint(code));

@@ -3,7 +3,7 @@
 import { describe, expect, it } from 'vitest';
 import { helpOf, keysOf } from '../../src/base/choices.ts';
 import { renderReport } from '../../src/charts/report/report.ts';
-import { summaryCells, summaryHeader, type TaskResult } from '../../src/cli/experiments.ts';
+import { summaryCells, summaryHeader } from '../../src/cli/experiments.ts';
 import { SavClassifier } from '../../src/sav/classifier.ts';
 import { encodeClassifier, parseClassifier } from '../../src/sav/classifier-file.ts';
 import { comparisons } from '../../src/sav/comparisons.ts';
@@ -13,6 +13,7 @@ import { methods } from '../../src/sav/methods.ts';
 import { metrics } from '../../src/sav/metrics.ts';
 import { promptSetByName, promptSets } from '../../src/sav/prompt-sets.ts';
 import { scorings } from '../../src/sav/scoring.ts';
+import type { TaskResult } from '../../src/sav/task.ts';
 import { voteRules } from '../../src/sav/votes.ts';
 import { example, synthetic } from '../sav/synthetic.ts';
 import { headlight } from './headlight.ts';
