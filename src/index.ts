@@ -80,8 +80,9 @@ export type { PosSlice } from './model/interventions/positions.ts';
 export type { LoadModelOptions } from './model/load-model.ts';
 export { Model } from './model/model.ts';
 export type { Grid, PatchGrid, TokenGrid } from './model/processor/token-grids.ts';
+export type { Activation, ActivationCache } from './model/run/activations.ts';
 export type { Bound, BoundOptions } from './model/run/bound.ts';
-export type { Activation, ActivationCache, GpuActivations, RunOptions, RunPrice } from './model/run/run.ts';
+export type { GpuActivations, RunOptions, RunPrice } from './model/run/run.ts';
 export {
   type Answer,
   type AnswerOptions,

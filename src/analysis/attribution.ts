@@ -3,7 +3,7 @@
 import type { ModelInput } from '../model/input.ts';
 import type { Model } from '../model/model.ts';
 import { checkOptions } from '../model/options.ts';
-import type { Activation } from '../model/run/run.ts';
+import type { Activation } from '../model/run/activations.ts';
 import { checkFinite } from './finite.ts';
 import { resolvePosition } from './positions.ts';
 import { refuseEdits, tokenDirections } from './unembed.ts';

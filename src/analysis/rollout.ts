@@ -6,7 +6,7 @@ import { imagesFirst, type ModelInput } from '../model/input.ts';
 import type { Model } from '../model/model.ts';
 import { checkOptions } from '../model/options.ts';
 import type { PatchGrid } from '../model/processor/token-grids.ts';
-import type { Activation } from '../model/run/run.ts';
+import type { Activation } from '../model/run/activations.ts';
 import { layOver, mapOf } from './attention-map.ts';
 import { checkFinite } from './finite.ts';
 import { type LayerOptions, layersAtOnce } from './heads.ts';

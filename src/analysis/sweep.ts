@@ -5,8 +5,9 @@ import type { ModelInput } from '../model/input.ts';
 import type { Edit } from '../model/interventions/edits.ts';
 import type { Model } from '../model/model.ts';
 import { checkOptions } from '../model/options.ts';
+import type { ActivationCache } from '../model/run/activations.ts';
 import { throwIfAborted } from '../model/run/bound.ts';
-import { type ActivationCache, splitHeadVectors } from '../model/run/run.ts';
+import { splitHeadVectors } from '../model/run/run.ts';
 import { checkFinite } from './finite.ts';
 import { checkTokens } from './rank.ts';
 

@@ -1,7 +1,7 @@
 import { InvalidArgumentError } from 'commander';
 import { tensorOf, writeSafetensors } from '../checkpoint/safetensors-writer.ts';
 import type { PosSlice } from '../model/interventions/positions.ts';
-import type { Activation } from '../model/run/run.ts';
+import type { Activation } from '../model/run/activations.ts';
 import { writeWhole } from '../platform/node-write.ts';
 import type { Register } from './command.ts';
 import { outputFile } from './files.ts';

@@ -26,10 +26,10 @@ import { type LoadModelOptions, specsOf } from './load-model.ts';
 import { environmentOf, numericsVersion } from './numerics.ts';
 import { checkOptions } from './options.ts';
 import { DualProcessor } from './processor/dual-processor.ts';
+import type { ActivationCache } from './run/activations.ts';
 import { type Bound, type BoundOptions, bind, boundId, throwIfAborted, unbound } from './run/bound.ts';
 import { indexOfNotFinite, notFinite } from './run/not-finite.ts';
 import { Pass } from './run/pass.ts';
-import type { ActivationCache } from './run/run.ts';
 
 /** What the towers run on: either may be empty. */
 export interface DualInput {

@@ -12,18 +12,12 @@ import type { Edit } from './interventions/edits.ts';
 import { type HookPoint, isOfVisuals, selectHooks } from './interventions/hook-points.ts';
 import { resolvePosSlice } from './interventions/positions.ts';
 import type { KvCache } from './layers/kv-cache.ts';
+import { Activation, ActivationCache } from './run/activations.ts';
 import { type Bound, type BoundOptions, bind, unbound } from './run/bound.ts';
 import { Forward, type ModelWeights } from './run/forward.ts';
 import { indexOfNotFinite, notFinite } from './run/not-finite.ts';
 import { Pass } from './run/pass.ts';
-import {
-  type ActivationCache,
-  asked,
-  type GpuActivations,
-  type RunOptions,
-  type RunPrice,
-  splitHeadVectors,
-} from './run/run.ts';
+import { asked, type GpuActivations, type RunOptions, type RunPrice, splitHeadVectors } from './run/run.ts';
 import { eachVariation, variationBytes } from './run/variations.ts';
 
 /** A step of generation: run the inputs, put their keys and values in the cache, choose or return what comes next. */
@@ -102,16 +96,21 @@ export class Model {
   }
 
   /**
-   * Runs one prompt and returns the activations asked for, all of them where no names are given (a picture's take hundreds of
+   * Runs a prompt and returns the activations asked for, all of them where no names are given (a picture's take hundreds of
    * megabytes); the run ends with the last layer that one of them needs.
+   * @param input or several of as many tokens, in one run: the language model's activations then have an axis more, the first,
+   *   for the prompts; a tower's and the projector's hold the pictures of all prompts, one after the other.
    * @throws InputError for inputs that do not fit, unknown names and options, or results above `maxResultBytes`; KernelError for a
    *   custom kernel that does not compile or takes no place in the run.
    */
-  async runWithCache(input: ModelInput, given: RunOptions = {}): Promise<ActivationCache> {
+  async runWithCache(input: ModelInput | readonly ModelInput[], given: RunOptions = {}): Promise<ActivationCache> {
     const options = asked(given, this.hookPoints, 'runWithCache');
     const pass = new Pass(this, 'forward');
-    this.#record(pass, [input], options);
-    return pass.submit();
+    const several = Array.isArray(input);
+    const inputs: readonly ModelInput[] = several ? input : [input];
+    this.#record(pass, inputs, options);
+    const found = await pass.submit();
+    return several ? withBatchAxis(found, inputs.length) : found;
   }
 
   /** What `runWithCache` would run, without running it: each dispatch with its WGSL, bindings, params and workgroups. */
@@ -320,8 +319,9 @@ export class Model {
   /** @returns the logits of each sequence's last position, where a generation goes on in `cache`. */
   #record(pass: Pass, inputs: readonly ModelInput[], options: RunOptions, cache?: KvCache): Tensor | undefined {
     const { forward } = this;
+    if (!inputs.length) throw new InputError('a run of no prompts: give at least one');
     for (const input of inputs) checkIsInput(input);
-    const length = inputs[0]?.inputIds.length ?? 0;
+    const { length } = inputs[0].inputIds;
     for (const input of inputs) forward.check(input, length, cache);
     if (cache && cache.batch !== inputs.length)
       throw new InputError(`${inputs.length} inputs for a cache of ${cache.batch} sequences`);
@@ -358,6 +358,18 @@ export class Model {
     const unlimited = this.with({ maxResultBytes: Number.POSITIVE_INFINITY });
     return unlimited.recorded(inputs, { namesFilter: (name) => kinds.has(kindOf(name)) }).recorded;
   }
+}
+
+/** The language model's activations hold the prompts one after the other: [batch * pos, …] becomes [batch, pos, …]. */
+function withBatchAxis(found: ActivationCache, batch: number): ActivationCache {
+  const axis = ([name, { data, shape }]: [string, Activation]) =>
+    [
+      name,
+      isOfVisuals({ name })
+        ? new Activation(data, shape)
+        : new Activation(data, [batch, shape[0] / batch, ...shape.slice(1)]),
+    ] as const;
+  return new ActivationCache(Array.from(found, axis));
 }
 
 /** Asks for the ids that the GPU chooses and leaves in `next`, or without it for the logits. */

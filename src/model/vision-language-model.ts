@@ -16,8 +16,9 @@ import { environmentOf, numericsVersion } from './numerics.ts';
 import { checkOptions } from './options.ts';
 import { contentParts } from './processor/content-parts.ts';
 import { Processor } from './processor/processor.ts';
+import { Activation } from './run/activations.ts';
 import { type Bound, boundId } from './run/bound.ts';
-import { type Activation, splitHeadVectors } from './run/run.ts';
+import { splitHeadVectors } from './run/run.ts';
 
 /** What a prompt is made of before the processor has seen it. */
 export interface Prompt {
@@ -253,7 +254,7 @@ export class VisionLanguageModel extends Model {
       at += pixels.length;
     }
     const count = visuals.reduce((sum, { shape }) => sum + shape[0], 0);
-    return { data, shape: [count, ...visuals[0].shape.slice(1)] };
+    return new Activation(data, [count, ...visuals[0].shape.slice(1)]);
   }
 
   /**

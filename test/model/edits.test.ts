@@ -5,7 +5,7 @@ import type { TextConfig } from '../../src/model/config/text.ts';
 import { InputError } from '../../src/model/errors.ts';
 import { generate, PromptRun } from '../../src/model/generation/generate.ts';
 import { type Edit, type EditPositions, firstPosition } from '../../src/model/interventions/edits.ts';
-import type { ActivationCache } from '../../src/model/run/run.ts';
+import type { ActivationCache } from '../../src/model/run/activations.ts';
 import { variationsAtOnce } from '../../src/model/run/variations.ts';
 import { useGpu } from '../gpu.ts';
 import { random, relativeError } from '../kernels/check.ts';

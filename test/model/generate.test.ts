@@ -6,7 +6,7 @@ import type { ModelInput } from '../../src/model/input.ts';
 import type { Edit } from '../../src/model/interventions/edits.ts';
 import { KvCache } from '../../src/model/layers/kv-cache.ts';
 import { loadModel } from '../../src/model/load-model.ts';
-import type { ActivationCache } from '../../src/model/run/run.ts';
+import type { ActivationCache } from '../../src/model/run/activations.ts';
 import { VisionLanguageModel } from '../../src/model/vision-language-model.ts';
 import { fixturePath, readTensors } from '../fixtures.ts';
 import { useGpu } from '../gpu.ts';

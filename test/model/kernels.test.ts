@@ -9,7 +9,8 @@ import { KernelError } from '../../src/gpu/errors.ts';
 import type { AttentionKernel, Kernels } from '../../src/kernels/custom/kernels.ts';
 import type { ModelInput } from '../../src/model/input.ts';
 import type { Edit } from '../../src/model/interventions/edits.ts';
-import { type ActivationCache, splitHeadVectors } from '../../src/model/run/run.ts';
+import type { ActivationCache } from '../../src/model/run/activations.ts';
+import { splitHeadVectors } from '../../src/model/run/run.ts';
 import { type Prompt, VisionLanguageModel } from '../../src/model/vision-language-model.ts';
 import { MemoryFeatureStore } from '../../src/sav/feature-cache.ts';
 import { extractFeatures, type HeadVectorSource } from '../../src/sav/features.ts';
@@ -78,7 +79,7 @@ describe('a run with kernels', () => {
       const reads = [...tensors].map(([name, tensor]) => [name, rec.read(tensor)] as const);
       await rec.submit();
       destroy();
-      return joined(new Map(reads.map(([name, { f32, shape }]) => [name, { data: f32, shape }])));
+      return splitHeadVectors(new Map(reads.map(([name, { f32 }]) => [name, { data: f32 }])), 1)[0];
     },
     runVariations: async (kernels) => joined((await model.with({ kernels }).runVariations(input, [[]], atTheEnd))[0]),
     headVectors: (kernels) => model.with({ kernels }).headVectors(example),

@@ -3,7 +3,7 @@ import { openFolder } from '#platform';
 import type { Gpu } from '../../src/gpu/gpu.ts';
 import type { ModelInput } from '../../src/model/input.ts';
 import { type LoadedModel, loadModel } from '../../src/model/load-model.ts';
-import type { ActivationCache } from '../../src/model/run/run.ts';
+import type { ActivationCache } from '../../src/model/run/activations.ts';
 import { fixturePath, modelInput, readTensors } from '../fixtures.ts';
 
 export interface Subject {

@@ -10,12 +10,12 @@
  * error 9e-9 in exact arithmetic; 2.5e-7 in f32 on [-12, 12], the rounding of results between 4 and 8. Degree 5 gives 8e-8
  * and saves two multiply-adds, which no profile shows; Abramowitz and Stegun 7.1.26 gives 1.5e-7 with a division.
  */
-export type Activation = 'quick_gelu' | 'gelu' | 'gelu_pytorch_tanh' | 'silu' | 'relu';
+export type ActivationFunction = 'quick_gelu' | 'gelu' | 'gelu_pytorch_tanh' | 'silu' | 'relu';
 
 const sigmoid = /* wgsl */ `
 fn sigmoid(x: f32) -> f32 { return 1.0 / (1.0 + exp(clamp(-x, -87.0, 87.0))); }`;
 
-const bodies: Record<Activation, string> = {
+const bodies: Record<ActivationFunction, string> = {
   quick_gelu: /* wgsl */ `${sigmoid}
 fn act(x: f32) -> f32 { return x * sigmoid(1.702 * x); }`,
 
@@ -44,13 +44,13 @@ fn act(x: f32) -> f32 {
 }`,
 };
 
-export const activationNames = Object.keys(bodies) as Activation[];
+export const activationNames = Object.keys(bodies) as ActivationFunction[];
 
 /** WGSL that defines `fn act(x: f32) -> f32`. HF's `hidden_act` names; `gelu` is the erf form, as in HF. */
-export const activationWgsl = (name: Activation): string => bodies[name];
+export const activationWgsl = (name: ActivationFunction): string => bodies[name];
 
 /** Floating-point operations of one evaluation, for cost models: an exponential counts as one. */
-export const activationFlops: Record<Activation, number> = {
+export const activationFlops: Record<ActivationFunction, number> = {
   quick_gelu: 5,
   silu: 4,
   relu: 1,

@@ -1,4 +1,4 @@
-import type { Activation } from './activation.wgsl.ts';
+import type { ActivationFunction } from './activation.wgsl.ts';
 
 const sigmoid = (x: number) => 1 / (1 + Math.exp(-x));
 
@@ -20,7 +20,7 @@ function normalCdf(x: number): number {
 }
 
 /** Activations in float64: what the kernels are compared with. */
-export const referenceActivation: Record<Activation, (x: number) => number> = {
+export const referenceActivation: Record<ActivationFunction, (x: number) => number> = {
   quick_gelu: (x) => x * sigmoid(1.702 * x),
   silu: (x) => x * sigmoid(x),
   relu: (x) => Math.max(x, 0),

@@ -1,7 +1,7 @@
 import { ShapeError } from '../../gpu/errors.ts';
 import type { Cost, Recorder } from '../../gpu/recorder.ts';
 import { elementCount, expectDType, expectShape, type Tensor } from '../../gpu/tensor.ts';
-import { type Activation, activationFlops } from '../activation/activation.wgsl.ts';
+import { type ActivationFunction, activationFlops } from '../activation/activation.wgsl.ts';
 import { activationBody, addBody, gatedActivationBody, gatherRowsBody, placeColumnsBody } from './elementwise.wgsl.ts';
 import { perElement, type Width, widthOf } from './per-element.ts';
 
@@ -38,7 +38,12 @@ export function add(
 /** act(x), element by element. Any shape, f32. */
 export function activation(
   rec: Recorder,
-  { x, activation: name, label, out = rec.temp(label, 'f32', x.shape) }: Common & { x: Tensor; activation: Activation },
+  {
+    x,
+    activation: name,
+    label,
+    out = rec.temp(label, 'f32', x.shape),
+  }: Common & { x: Tensor; activation: ActivationFunction },
 ): Tensor {
   expectAll('activation', [x, out]);
   const count = elementCount(x.shape);
@@ -64,7 +69,7 @@ export function gatedActivation(
     activation: name,
     label,
     out = rec.temp(label, 'f32', gate.shape),
-  }: Common & { gate: Tensor; up: Tensor; activation: Activation },
+  }: Common & { gate: Tensor; up: Tensor; activation: ActivationFunction },
 ): Tensor {
   expectAll('gatedActivation', [gate, up, out]);
   const count = elementCount(gate.shape);

@@ -1,20 +1,20 @@
-import { type Activation, activationWgsl } from '../activation/activation.wgsl.ts';
+import { type ActivationFunction, activationWgsl } from '../activation/activation.wgsl.ts';
 import type { Width } from './per-element.ts';
 
 /** Preludes and bodies for `perElement`. Lengths are those of rows, in numbers. */
 export const addBody = '  out[i] = a[i] + b[i];';
 
-export const activationBody = (name: Activation, width: Width) => ({
+export const activationBody = (name: ActivationFunction, width: Width) => ({
   prelude: activationOfT(name, width),
   body: '  out[i] = actOfT(x[i]);',
 });
 
-export const gatedActivationBody = (name: Activation, width: Width) => ({
+export const gatedActivationBody = (name: ActivationFunction, width: Width) => ({
   prelude: activationOfT(name, width),
   body: '  out[i] = actOfT(gate[i]) * up[i];',
 });
 
-const activationOfT = (name: Activation, width: Width) => /* wgsl */ `${activationWgsl(name)}
+const activationOfT = (name: ActivationFunction, width: Width) => /* wgsl */ `${activationWgsl(name)}
 fn actOfT(x: T) -> T { return ${width === 4 ? 'vec4f(act(x.x), act(x.y), act(x.z), act(x.w))' : 'act(x)'}; }`;
 
 /** Row `rows[r]` of x; zeros for a row that x does not have. */

@@ -1,5 +1,5 @@
 import { elementCount } from '../../gpu/tensor.ts';
-import type { Activation } from '../activation/activation.wgsl.ts';
+import type { ActivationFunction } from '../activation/activation.wgsl.ts';
 import { referenceActivation } from '../activation/reference.ts';
 import { type Problem, placeOf } from '../problem.ts';
 import { pseudoRandom } from '../pseudo-random.ts';
@@ -20,7 +20,7 @@ export function addProblem(shape: Shape): Problem {
   };
 }
 
-export function activationProblem(name: Activation, shape: Shape): Problem {
+export function activationProblem(name: ActivationFunction, shape: Shape): Problem {
   const x = pseudoRandom(elementCount(shape), 1).map((value) => 6 * value + 3);
   return {
     name: `${name} [${shape}]`,
@@ -33,7 +33,7 @@ export function activationProblem(name: Activation, shape: Shape): Problem {
   };
 }
 
-export function gatedActivationProblem(name: Activation, shape: Shape): Problem {
+export function gatedActivationProblem(name: ActivationFunction, shape: Shape): Problem {
   const gate = pseudoRandom(elementCount(shape), 1).map((value) => 6 * value + 3);
   const up = pseudoRandom(elementCount(shape), 2);
   return {
@@ -107,7 +107,7 @@ const shapes: Shape[] = [
   [65, 64],
   [3, 1021],
 ];
-const names: Activation[] = ['silu', 'gelu'];
+const names: ActivationFunction[] = ['silu', 'gelu'];
 export const addProblems = () => shapes.map(addProblem);
 export const activationProblems = () => names.flatMap((name) => shapes.map((shape) => activationProblem(name, shape)));
 export const gatedActivationProblems = () =>

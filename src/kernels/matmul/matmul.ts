@@ -1,7 +1,7 @@
 import { ShapeError } from '../../gpu/errors.ts';
 import { type Cost, type Recorder, read, readWrite } from '../../gpu/recorder.ts';
 import { bytesPerElement, elementCount, expectDType, expectShape, type Tensor, type Weight } from '../../gpu/tensor.ts';
-import { type Activation, activationFlops } from '../activation/activation.wgsl.ts';
+import { type ActivationFunction, activationFlops } from '../activation/activation.wgsl.ts';
 import { foldWorkgroups } from '../vectors.ts';
 import { baseThreads } from './base.wgsl.ts';
 import {
@@ -14,7 +14,7 @@ import {
 } from './choose.ts';
 import { type MatmulTraits, matmulHeader, type WeightDType } from './matmul.wgsl.ts';
 
-export type { Activation } from '../activation/activation.wgsl.ts';
+export type { ActivationFunction } from '../activation/activation.wgsl.ts';
 export { type MatmulVariant, matmulVariants } from './choose.ts';
 
 export interface MatmulArgs {
@@ -24,7 +24,7 @@ export interface MatmulArgs {
   weight: Weight;
   /** [N] f32 */
   bias?: Tensor;
-  activation?: Activation;
+  activation?: ActivationFunction;
   /** [M, N] f32, added after the activation. */
   residual?: Tensor;
   /** [M, N] f32. Default: a temporary. */

@@ -1,4 +1,4 @@
-import { type Activation, activationWgsl } from '../activation/activation.wgsl.ts';
+import { type ActivationFunction, activationWgsl } from '../activation/activation.wgsl.ts';
 
 export type WeightDType = 'f32' | 'f16' | 'bf16';
 
@@ -10,7 +10,7 @@ export interface MatmulTraits {
   readonly dtype: WeightDType;
   readonly bias: boolean;
   readonly residual: boolean;
-  readonly activation?: Activation;
+  readonly activation?: ActivationFunction;
 }
 
 /** `lines(3, (i) => 'let a' + i + ' = 0;')`: unrolled WGSL. */

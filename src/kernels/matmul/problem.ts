@@ -1,4 +1,4 @@
-import type { Activation } from '../activation/activation.wgsl.ts';
+import type { ActivationFunction } from '../activation/activation.wgsl.ts';
 import { referenceActivation } from '../activation/reference.ts';
 import { type Problem, placeOf } from '../problem.ts';
 import { pseudoRandom, pseudoRandomWeight } from '../pseudo-random.ts';
@@ -12,7 +12,7 @@ export interface MatmulSizes {
   readonly dtype: WeightDType;
   readonly bias?: boolean;
   readonly residual?: boolean;
-  readonly activation?: Activation;
+  readonly activation?: ActivationFunction;
   readonly parts?: number;
 }
 

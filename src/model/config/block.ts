@@ -1,4 +1,4 @@
-import type { Activation } from '../../kernels/activation/activation.wgsl.ts';
+import type { ActivationFunction } from '../../kernels/activation/activation.wgsl.ts';
 
 /** The sizes and kinds of a block: all that differs between the decoders and towers of every family. */
 export interface BlockShape {
@@ -8,7 +8,7 @@ export interface BlockShape {
   readonly nKvHeads: number;
   readonly dHead: number;
   readonly eps: number;
-  readonly act: Activation;
+  readonly act: ActivationFunction;
   /** MLP: down(act(gate(x)) · up(x)), or else down(act(up(x))). */
   readonly gated: boolean;
 }

@@ -1,7 +1,7 @@
 // What all parts of config.json are read with.
 import { z } from 'zod';
 import { quoteValue } from '../../base/quote.ts';
-import type { Activation } from '../../kernels/activation/activation.wgsl.ts';
+import type { ActivationFunction } from '../../kernels/activation/activation.wgsl.ts';
 import { ConfigError } from '../errors.ts';
 import { parse } from './json.ts';
 
@@ -14,7 +14,7 @@ export const imageSide = z.int().min(1).max(16384);
 export const epsilon = z.number().positive().max(1);
 export const tokenId = z.int().min(0).max(10_000_000);
 
-const activations: Record<string, Activation> = {
+const activations: Record<string, ActivationFunction> = {
   quick_gelu: 'quick_gelu',
   gelu: 'gelu',
   gelu_pytorch_tanh: 'gelu_pytorch_tanh',
@@ -43,7 +43,7 @@ export class Settings {
     return parse(schema, json, this.file, where);
   }
 
-  act(name: string, where: string): Activation {
+  act(name: string, where: string): ActivationFunction {
     if (!Object.hasOwn(activations, name))
       this.problem(`${where}: ${quoteValue(name)} is not supported; supported: ${Object.keys(activations).join(', ')}`);
     return activations[name];

@@ -3,7 +3,7 @@
 import { z } from 'zod';
 import type { Recorder } from '../../gpu/recorder.ts';
 import type { Tensor } from '../../gpu/tensor.ts';
-import type { Activation } from '../../kernels/activation/activation.wgsl.ts';
+import type { ActivationFunction } from '../../kernels/activation/activation.wgsl.ts';
 import type { Taps } from '../../kernels/mix-rows/bilinear.ts';
 import { mixRows } from '../../kernels/mix-rows/mix-rows.ts';
 import { extraRow } from '../../kernels/splice/splice.ts';
@@ -26,7 +26,7 @@ import type { VisionSide } from './family.ts';
 export interface LlavaVisionConfig {
   readonly tower: ViTConfig;
   readonly features: FeatureSelection;
-  readonly projectorAct: Activation;
+  readonly projectorAct: ActivationFunction;
   readonly projectorBias: boolean;
   readonly imageTokenId: number;
   readonly videoTokenId?: number;

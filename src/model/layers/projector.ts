@@ -1,6 +1,6 @@
 import type { Recorder } from '../../gpu/recorder.ts';
 import type { Tensor } from '../../gpu/tensor.ts';
-import type { Activation } from '../../kernels/activation/activation.wgsl.ts';
+import type { ActivationFunction } from '../../kernels/activation/activation.wgsl.ts';
 import { activation } from '../../kernels/elementwise/elementwise.ts';
 import { matmul } from '../../kernels/matmul/matmul.ts';
 import type { Site } from '../interventions/hooks.ts';
@@ -19,7 +19,7 @@ export interface ProjectorWeights {
 export function projector(
   rec: Recorder,
   { linear1, linear2 }: ProjectorWeights,
-  act: Activation,
+  act: ActivationFunction,
   x: Tensor,
   site: Site,
 ): Tensor {

@@ -1,7 +1,7 @@
 // Which activation is the first that holds NaN or infinity: looked for only once a result does, by further runs.
 import { NotFiniteError } from '../errors.ts';
 import type { HookPoint } from '../interventions/hook-points.ts';
-import type { ActivationCache } from './run.ts';
+import type { ActivationCache } from './activations.ts';
 
 /** The index of the first number that is NaN or infinite, or -1. */
 export function indexOfNotFinite(values: ArrayLike<number>): number {

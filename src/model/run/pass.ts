@@ -1,10 +1,11 @@
 // One submission of a model. Every run of every model is recorded through it, so that what the model is bound to holds everywhere.
 import type { Gpu } from '../../gpu/gpu.ts';
 import type { Recorder } from '../../gpu/recorder.ts';
+import { elementCount } from '../../gpu/tensor.ts';
 import { InputError } from '../errors.ts';
 import { type HookRequest, Hooks } from '../interventions/hooks.ts';
+import { Activation, ActivationCache } from './activations.ts';
 import { type Bound, throwIfAborted } from './bound.ts';
-import type { Activation, ActivationCache } from './run.ts';
 
 /** What a pass needs of a model. */
 export interface Runner {
@@ -42,17 +43,29 @@ export class Pass {
     const { maxResultBytes } = this.#bound;
     if (resultBytes > maxResultBytes)
       throw new InputError(
-        `the activations asked for take ${resultBytes} bytes, more than ${maxResultBytes}: ask for fewer names, ${less}, or raise maxResultBytes`,
+        `the activations asked for take ${resultBytes} bytes, more than ${maxResultBytes} (${this.#largestKinds()}): ask for fewer names, ${less}, or raise maxResultBytes`,
       );
+  }
+
+  /** What takes most: `blocks.*.attn.hook_pattern 1200 MB, …`. */
+  #largestKinds(): string {
+    const bytes = new Map<string, number>();
+    for (const { results } of this.#hooks)
+      for (const [name, { shape }] of results) {
+        const kind = name.replace(/\.\d+\./, '.*.');
+        bytes.set(kind, (bytes.get(kind) ?? 0) + 4 * elementCount(shape));
+      }
+    const largest = [...bytes].sort(([, a], [, b]) => b - a).slice(0, 3);
+    return largest.map(([kind, size]) => `${kind} ${Number((size / 1e6).toPrecision(3))} MB`).join(', ');
   }
 
   /** Runs it. @returns what the hooks were asked for, unless it was kept on the GPU. */
   async submit(): Promise<ActivationCache> {
     await this.rec.submit();
-    const found = new Map<string, Activation>();
+    const found = new ActivationCache();
     for (const { results } of this.#hooks)
       for (const [name, result] of results)
-        if ('readback' in result) found.set(name, { data: result.readback.f32, shape: result.shape });
+        if ('readback' in result) found.set(name, new Activation(result.readback.f32, result.shape));
     return found;
   }
 }

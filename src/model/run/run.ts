@@ -3,6 +3,7 @@ import type { Tensor } from '../../gpu/tensor.ts';
 import type { HookPoint, NamesFilter } from '../interventions/hook-points.ts';
 import type { PosSlice } from '../interventions/positions.ts';
 import { checkOptions } from '../options.ts';
+import { Activation, ActivationCache } from './activations.ts';
 
 export interface RunOptions {
   /** Hook points to return (docs/hooks.md): a glob, names, or a predicate; all by default. */
@@ -12,13 +13,6 @@ export interface RunOptions {
   /** Run the decoder blocks before this one only. */
   readonly stopAtLayer?: number;
 }
-
-export interface Activation {
-  readonly data: Float32Array;
-  readonly shape: readonly number[];
-}
-
-export type ActivationCache = ReadonlyMap<string, Activation>;
 
 /** Activations in GPU memory, for kernels of the caller's own; theirs to free. */
 export interface GpuActivations {
@@ -53,18 +47,18 @@ export function asked<T extends RunOptions>(options: T, points: readonly HookPoi
 /** The activations of each sequence of a batch, which hold a share of the first axis each. */
 export function splitBatch(activations: ActivationCache, batch: number): ActivationCache[] {
   return Array.from({ length: batch }, (_, b) => {
-    const own = new Map<string, Activation>();
+    const own = new ActivationCache();
     for (const [name, { data, shape }] of activations) {
       const size = data.length / batch;
       const [first, ...rest] = shape;
-      own.set(name, { data: data.slice(b * size, (b + 1) * size), shape: [first / batch, ...rest] });
+      own.set(name, new Activation(data.slice(b * size, (b + 1) * size), [first / batch, ...rest]));
     }
     return own;
   });
 }
 
 /** `hook_z` of every layer at one position of `batch` prompts, as a [layers, nHeads, dHead] array for each prompt. */
-export function splitHeadVectors(layers: ActivationCache, batch: number): Float32Array[] {
+export function splitHeadVectors(layers: ReadonlyMap<string, Pick<Activation, 'data'>>, batch: number): Float32Array[] {
   return Array.from({ length: batch }, (_, b) => {
     const parts = [...layers.values()].map(({ data }) =>
       data.subarray((b * data.length) / batch, ((b + 1) * data.length) / batch),

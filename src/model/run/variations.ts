@@ -9,9 +9,10 @@ import { type HookPoint, isOfVisuals, selectHooks } from '../interventions/hook-
 import { type PositionRange, resolvePosSlice } from '../interventions/positions.ts';
 import { KvCache } from '../layers/kv-cache.ts';
 import { bindable } from '../layers/transformer.ts';
+import { ActivationCache } from './activations.ts';
 import type { Forward } from './forward.ts';
 import { Pass, type Runner } from './pass.ts';
-import { type ActivationCache, type RunOptions, splitBatch } from './run.ts';
+import { type RunOptions, splitBatch } from './run.ts';
 
 interface DecoderRunner extends Runner {
   readonly forward: Forward;
@@ -81,7 +82,7 @@ async function* eachTogether(
     const shared = { input, options, range, prefix, merged, recorded: [] };
     const { axes, before } = await runPrefix(model, shared, longest);
     for (const batch of batches)
-      for (const own of await runSuffixes(model, shared, batch, axes)) yield new Map([...before, ...own]);
+      for (const own of await runSuffixes(model, shared, batch, axes)) yield new ActivationCache([...before, ...own]);
     checkKernelsUsed(bound.kernels, shared.recorded);
   } finally {
     prefix.destroy();
