@@ -2,7 +2,8 @@
 // tensor's name to its dtype, shape and the two offsets of its bytes in what follows; then those bytes, every one of them
 // belonging to exactly one tensor. https://github.com/huggingface/safetensors#format
 //
-// Why not the npm package of that name: DESIGN.md, section 5.
+// Why not the npm package of that name (0.0.1): it throws on every file that has the optional __metadata__, which nearly all on the
+// hub have, and it reads whole files into memory.
 import { quote, showShape } from '../base/quote.ts';
 import { CheckpointError } from './errors.ts';
 import { JsonCursor } from './json-cursor.ts';

@@ -1,4 +1,4 @@
-// Scoring heads: how many training examples lie nearest to their own class's centroid (SAV.md, steps 2 and 3).
+// Scoring heads: how many training examples lie nearest to their own class's centroid (docs/method.md, steps 2 and 3).
 //
 // Scored on the training set itself ('train', the published way) an example is a part of the centroid that it is
 // compared with, and in high dimensions even a head that is pure noise scores near 100 %. Leave-one-out takes the

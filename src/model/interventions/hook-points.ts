@@ -36,7 +36,7 @@ interface Hooked {
 }
 
 /**
- * The table of DESIGN.md section 3 as data: every hook point of a model, in the order in which a run reaches them.
+ * The table of docs/hooks.md as data: every hook point of a model, in the order in which a run reaches them.
  * Names are TransformerLens's; counts and head sizes come from the config.
  */
 export function hookPoints({ text, vision }: Hooked): HookPoint[] {
