@@ -1,4 +1,7 @@
 // Tables of text as spreadsheets and pandas write them: RFC 4180, and what else is common.
+//
+// Why our own: an error must name the line of the file, and the delimiter must follow from the header (European spreadsheets write
+// semicolons). papaparse 5.7 tells rows, not lines; csv-parse 7.0 takes a list of delimiters, and then all of them at once.
 import { DataError } from './errors.ts';
 
 /** A row of a table: the line where it begins, and its cells. */

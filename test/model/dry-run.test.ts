@@ -54,7 +54,9 @@ it('results above 1 GiB are refused unless somebody asks for as much', async () 
   const run = (count: number, bound = {}) =>
     model.with(bound).runWithCache({ inputIds: new Int32Array(count), visuals: [] }, pattern);
   const most = length(2 ** 30);
-  await expect(run(most + 1)).rejects.toThrow(/bytes, more than 1073741824 \(blocks\.\*\.attn\.hook_pattern 1080 MB\): ask for fewer names/);
+  await expect(run(most + 1)).rejects.toThrow(
+    /bytes, more than 1073741824 \(blocks\.\*\.attn\.hook_pattern 1080 MB\): ask for fewer names/,
+  );
   const submitted = 'a dry run has no device';
   await expect(run(most)).rejects.toThrow(submitted);
   await expect(run(most + 1, { maxResultBytes: 2 ** 31 })).rejects.toThrow(submitted);

@@ -1,11 +1,12 @@
+import { mulberry32 } from '../../base/random.ts';
 import { InputError } from '../errors.ts';
 
 /** Draws token ids from scores, reproducibly: the same seed gives the same text. */
 export class Sampler {
-  #state: number;
+  readonly #uniform: () => number;
 
   constructor(seed = 0) {
-    this.#state = seed >>> 0;
+    this.#uniform = mulberry32(seed);
   }
 
   /** One token of softmax(scores). @throws InputError where none is possible. */
@@ -21,15 +22,6 @@ export class Sampler {
       if (left < 0) return i;
     }
     return byWeight.at(-1)!;
-  }
-
-  /** mulberry32: [0, 1), 32 bits of state, the same sequence everywhere. */
-  #uniform(): number {
-    this.#state = (this.#state + 0x6d2b79f5) >>> 0;
-    let t = this.#state;
-    t = Math.imul(t ^ (t >>> 15), t | 1);
-    t ^= t + Math.imul(t ^ (t >>> 7), t | 61);
-    return ((t ^ (t >>> 14)) >>> 0) / 2 ** 32;
   }
 }
 
