@@ -1,8 +1,8 @@
 import { waitForGpu } from '#platform';
 import { f32 } from '../gpu/formats/f32.ts';
-import { type Format, formatBytes, type MatrixShape, rowsPerPart } from '../gpu/formats/format.ts';
+import { type Format, formatBytes, matrixShape, rowsPerPart } from '../gpu/formats/format.ts';
 import type { Gpu } from '../gpu/gpu.ts';
-import { type DType, elementCount, rows as rowsOf, type Tensor } from '../gpu/tensor.ts';
+import { type DType, rows as rowsOf, type Tensor } from '../gpu/tensor.ts';
 import { makeWeight, type StoredMatrix, type Weight } from '../gpu/weight.ts';
 import { batches, batchReader, type Checkpoint, type CheckpointTensor } from './checkpoint-files.ts';
 import { CheckpointError } from './errors.ts';
@@ -18,7 +18,7 @@ export interface LoadProgress {
 }
 
 export interface LoadOptions extends UnreadTensors {
-  /** The format that a matrix is to have on the GPU. Default: as it is stored. */
+  /** The format that a matrix is to have on the GPU. Default: as it is stored. One that cannot hold it is a ShapeError. */
   formatOf?: (spec: TensorSpec, stored: Format) => Format;
   onProgress?: (progress: LoadProgress) => void;
   signal?: AbortSignal;
@@ -141,8 +141,6 @@ function allocateMatrix(
     );
   return makeWeight({ label: specKey(spec), format, shape, perPart }, make);
 }
-
-const matrixShape = ([rows, ...rest]: readonly number[]): MatrixShape => [rows, elementCount(rest)];
 
 /** A vector or table as the matrix that it is on the GPU. */
 const asMatrix = (tensor: Tensor): StoredMatrix => ({

@@ -20,6 +20,8 @@ export interface Weight {
   readonly parts: readonly StoredMatrix[];
 }
 
+type MakeTensor = (label: string, dtype: DType, shape: readonly number[], data?: Uint8Array<ArrayBuffer>) => Tensor;
+
 interface WeightOptions extends Omit<Weight, 'parts'> {
   /** Rows of each part, of the last one what is left. Default: all in one. */
   readonly perPart?: number;
@@ -33,23 +35,30 @@ interface WeightOptions extends Omit<Weight, 'parts'> {
  */
 export function makeWeight(
   { label, format, shape, perPart = shape[0], packed }: WeightOptions,
-  make: (label: string, dtype: DType, shape: readonly number[], data?: Uint8Array<ArrayBuffer>) => Tensor,
+  make: MakeTensor,
 ): Weight {
   const [rows, columns] = shape;
-  const obstacle = format.obstacle(columns);
-  if (obstacle) throw new ShapeError(`${label}: [${shape}] cannot be stored as ${format.name}: ${obstacle}`);
   const parts: StoredMatrix[] = [];
   for (let start = 0; start < rows; start += perPart) {
     const end = Math.min(rows, start + perPart);
     const name = perPart < rows ? `${label}[${start}:${end}]` : label;
-    const partShape = [end - start, columns] as const;
-    const data = packed?.[parts.length];
-    const buffers = format
-      .buffers(partShape)
-      .map(({ what, dtype, shape }, i) => make(what ? `${name} ${what}` : name, dtype, shape, data?.[i]));
-    parts.push({ label: name, format, shape: partShape, buffers });
+    parts.push(makeMatrix({ label: name, format, shape: [end - start, columns] }, make, packed?.[parts.length]));
   }
   return { label, format, shape, parts };
+}
+
+/** The same of one part alone. */
+export function makeMatrix(
+  { label, format, shape }: Omit<StoredMatrix, 'buffers'>,
+  make: MakeTensor,
+  packed?: readonly Uint8Array<ArrayBuffer>[],
+): StoredMatrix {
+  const obstacle = format.obstacle(shape[1]);
+  if (obstacle) throw new ShapeError(`${label}: [${shape}] cannot be stored as ${format.name}: ${obstacle}`);
+  const buffers = format
+    .buffers(shape)
+    .map(({ what, dtype, shape }, i) => make(what ? `${label} ${what}` : label, dtype, shape, packed?.[i]));
+  return { label, format, shape, buffers };
 }
 
 /** All buffers of a weight. */

@@ -3,6 +3,9 @@ import { bytesPerElement, type DType, elementCount } from '../tensor.ts';
 /** Of a stored matrix; `columns` is the K of products, along which formats may have groups. */
 export type MatrixShape = readonly [rows: number, columns: number];
 
+/** A tensor of any rank as a matrix of its first dimension's rows. */
+export const matrixShape = ([rows, ...rest]: readonly number[]): MatrixShape => [rows, elementCount(rest)];
+
 /** One of the buffers that hold a matrix. */
 export interface FormatBuffer {
   /** What it holds beside the numbers themselves, for labels: `scales`. */

@@ -2,10 +2,10 @@
 
 import type { Capabilities } from '../../gpu/capabilities.ts';
 import { DryGpu } from '../../gpu/dry-gpu.ts';
-import { type Format, rowsPerPart } from '../../gpu/formats/format.ts';
+import { type Format, matrixShape, rowsPerPart } from '../../gpu/formats/format.ts';
 import type { Recorder } from '../../gpu/recorder.ts';
 import { elementCount } from '../../gpu/tensor.ts';
-import { makeWeight } from '../../gpu/weight.ts';
+import { makeMatrix, type StoredMatrix } from '../../gpu/weight.ts';
 import { InputError } from '../errors.ts';
 import type { Architecture, VisualShape } from '../families/family.ts';
 import type { ModelInput, Visual } from '../input.ts';
@@ -25,13 +25,19 @@ export function dryModel(config: Architecture, formatOf: Format | FormatOf, like
   const { maxStorageBufferBindingSize, maxBufferSize } = gpu.capabilities;
   const limit = Math.min(maxStorageBufferBindingSize, like?.maxBufferSize ?? maxBufferSize);
   const source: WeightSource = {
-    matrix(name, [rows, ...rest], { of } = { index: 0, of: 1 }) {
-      const shape = [rows / of, elementCount(rest)] as const;
+    matrix(name, [stored, ...rest], { of } = { index: 0, of: 1 }) {
+      const shape = matrixShape([stored / of, ...rest]);
+      const [rows, columns] = shape;
       const format = typeof formatOf === 'function' ? formatOf({ name }) : formatOf;
-      const perPart = rowsPerPart(format, shape, limit) || shape[0]; // what no binding holds is for `checkAdapter` to name
-      return makeWeight({ label: name, format, shape, perPart }, (label, dtype, shape) =>
-        gpu.tensor(label, dtype, shape),
-      );
+      const perPart = rowsPerPart(format, shape, limit) || Math.max(1, rows); // what no binding holds is for `checkAdapter` to name
+      const part = (count: number) =>
+        makeMatrix({ label: name, format, shape: [count, columns] }, (label, dtype, shape) =>
+          gpu.tensor(label, dtype, shape),
+        );
+      // Without memory equal parts need not be told apart.
+      const parts = Array<StoredMatrix>(Math.floor(rows / perPart)).fill(part(perPart));
+      if (rows % perPart) parts.push(part(rows % perPart));
+      return { label: name, format, shape, parts };
     },
     vector: (name, [rows, ...rest], { of } = { index: 0, of: 1 }) => gpu.tensor(name, 'f32', [rows / of, ...rest]),
   };

@@ -5,7 +5,7 @@ import { storedFormats } from '../../checkpoint/stored-formats.ts';
 import { bf16 } from '../../gpu/formats/bf16.ts';
 import { f16 } from '../../gpu/formats/f16.ts';
 import { f32 } from '../../gpu/formats/f32.ts';
-import { type Format, formatBytes, type MatrixShape, rowsPerPart } from '../../gpu/formats/format.ts';
+import { type Format, formatBytes, matrixShape, rowsPerPart } from '../../gpu/formats/format.ts';
 import { byteSize, elementCount } from '../../gpu/tensor.ts';
 import type { Architecture } from '../families/family.ts';
 import { weightSpecs } from '../load-model.ts';
@@ -74,7 +74,7 @@ export function priceWeights(
     const stored = formatOf(spec);
     const tensor = priceTensor(spec, stored, largest);
     const parameters = elementCount(tensor.shape);
-    const price = { parameters, storedBytes: formatBytes(stored, asMatrix(tensor.shape)), gpuBytes: tensor.bytes };
+    const price = { parameters, storedBytes: formatBytes(stored, matrixShape(tensor.shape)), gpuBytes: tensor.bytes };
     const part = partsByName.find(([pattern]) => pattern.test(spec.name))![1];
     parts.set(part, sum(parts.get(part), price));
     total = sum(total, price);
@@ -88,15 +88,13 @@ function priceTensor(spec: TensorSpec, stored: Format, largest: number): TensorP
   const [rows, ...rest] = spec.shape;
   const shape = [rows / (spec.part?.of ?? 1), ...rest];
   const format = spec.role === 'matrix' ? stored : f32;
-  const buffers = format.buffers(asMatrix(shape));
+  const buffers = format.buffers(matrixShape(shape));
   const bytes = buffers.reduce((sum, { dtype, shape }) => sum + byteSize(dtype, shape), 0);
   const unsplit = bytes > largest ? 0 : 1; // vectors are never split
-  const perPart = rowsPerPart(format, asMatrix(shape), largest);
+  const perPart = rowsPerPart(format, matrixShape(shape), largest);
   const parts = spec.role === 'matrix' ? perPart && Math.ceil(shape[0] / perPart) : unsplit;
   return { name: specKey(spec), shape, format, bytes, parts, buffers: parts * buffers.length };
 }
-
-const asMatrix = ([rows, ...rest]: readonly number[]): MatrixShape => [rows, elementCount(rest)];
 
 const sum = (a: Price | undefined, b: Price): Price => ({
   parameters: (a?.parameters ?? 0) + b.parameters,
