@@ -44,11 +44,13 @@ export { CheckpointError } from './checkpoint/errors.ts';
 export { writeSafetensors } from './checkpoint/safetensors-writer.ts';
 export type { Binding, Cost, Dispatch, Workgroups } from './gpu/dispatch.ts';
 export { DeviceLostError, GpuError, KernelError, ShapeError } from './gpu/errors.ts';
+export type { Format } from './gpu/formats/format.ts';
 export { type Gpu, type GpuOptions, openGpu } from './gpu/gpu.ts';
 export { type ProfileRow, Profiler } from './gpu/profiler.ts';
 export type { Readback } from './gpu/readback.ts';
 export type { Recorder, RecorderOptions } from './gpu/recorder.ts';
-export type { DType, Tensor, Weight } from './gpu/tensor.ts';
+export type { DType, Tensor } from './gpu/tensor.ts';
+export type { StoredMatrix, Weight } from './gpu/weight.ts';
 export { type AttentionReference, type AttentionRow, softmax } from './kernels/attention/reference.ts';
 export type {
   AttentionKernel,

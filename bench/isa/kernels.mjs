@@ -3,6 +3,7 @@
  * first). Every variant that is a default on some GPU belongs here.
  */
 import { readFileSync } from 'node:fs';
+import { formats } from '../../dist/gpu/formats/index.js';
 import { argmaxWgsl } from '../../dist/kernels/argmax/argmax.wgsl.js';
 import { attentionTile } from '../../dist/kernels/attention/attention.js';
 import {
@@ -23,12 +24,12 @@ import { normWgsl } from '../../dist/kernels/norm/norm.wgsl.js';
 const entryPoint = 'main';
 
 const matmul = (name, plan, traits) => ({
-  name: `matmul.${name}.${traits.dtype}${traits.bias ? '.epilogue' : ''}`,
+  name: `matmul.${name}.${traits.format.name}${traits.bias ? '.epilogue' : ''}`,
   code: matmulWgsl({ bias: false, residual: false, ...traits }, plan),
   entryPoint,
 });
-const [f32, f16, bf16] = ['f32', 'f16', 'bf16'].map((dtype) => ({ dtype }));
-const epilogue = { dtype: 'f32', bias: true, residual: true, activation: 'gelu' };
+const [f32, f16, bf16] = ['f32', 'f16', 'bf16'].map((name) => ({ format: formats[name] }));
+const epilogue = { ...f32, bias: true, residual: true, activation: 'gelu' };
 const block = (rows) => ({ variant: 'workgroup', rows, columns: 4, threads: [8, 16], depth: 4 });
 const matvec = (variant, rows) => ({ variant, rows, columns: 4, threads: 64 });
 
@@ -69,9 +70,9 @@ const attention = [
   ...[64, 80, 128].map((size) => attentionTiles(size, 'segments')),
   ...[undefined, 'window', 'segments'].map(attentionScores),
 ];
-const headResult = (dtype) => ({
-  name: `head-result.${dtype}`,
-  code: headResultWgsl({ ...heads(128), dModel: 4096, dtype }),
+const headResult = ({ format }) => ({
+  name: `head-result.${format.name}`,
+  code: headResultWgsl({ ...heads(128), dModel: 4096, format }),
   entryPoint,
 });
 
@@ -90,7 +91,7 @@ export const kernels = [
   ...attention,
   ...examples,
   { name: 'attention-pattern', code: attentionPatternWgsl, entryPoint },
-  ...['f32', 'bf16'].map(headResult),
+  ...[f32, bf16].map(headResult),
   matmul('base', { variant: 'base' }, f32),
   matmul('base', { variant: 'base' }, bf16),
   matmul('tile4x4', { variant: 'tile', rows: 4, columns: 4 }, f32),

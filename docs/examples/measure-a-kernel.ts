@@ -1,6 +1,8 @@
 // For a kernel engineer: run one kernel, check it against arithmetic in doubles, and see what a whole forward spends where.
 // Run: npx tsx -C development docs/examples/measure-a-kernel.ts
 import { readFile } from 'node:fs/promises';
+import { f32 } from '../../src/gpu/formats/f32.ts';
+import { makeWeight } from '../../src/gpu/weight.ts';
 import { openFolder, openGpu, Profiler, VisionLanguageModel } from '../../src/index.ts';
 import { matmul } from '../../src/kernels/matmul/matmul.ts';
 
@@ -9,7 +11,8 @@ const [m, k, n] = [5, 64, 96];
 const x = Float32Array.from({ length: m * k }, (_, i) => Math.sin(i));
 const w = Float32Array.from({ length: n * k }, (_, i) => Math.cos(i));
 const rec = gpu.record('example');
-const weight = { label: 'w', dtype: 'f32', shape: [n, k], parts: [gpu.tensor('w', 'f32', [n, k], w)] } as const;
+const packed = [f32.pack(w, [n, k])];
+const weight = makeWeight({ label: 'w', format: f32, shape: [n, k], packed }, (...tensor) => gpu.tensor(...tensor));
 const y = rec.read(matmul(rec, { x: rec.input('x', 'f32', [m, k], x), weight, label: 'example' }));
 console.log(`${rec.dispatches} dispatch, ${rec.price()} bytes of arena`);
 await rec.submit();

@@ -1,52 +1,22 @@
 // Stored bytes to numbers, on the host.
 import { quote } from '../base/quote.ts';
 import { CheckpointError } from './errors.ts';
-import type { SafetensorsDType, TensorInfo } from './safetensors.ts';
+import { dtypeBytes, type SafetensorsDType, type TensorInfo } from './safetensors.ts';
+import { storedFormats } from './stored-formats.ts';
 
 type Info = Pick<TensorInfo, 'name' | 'dtype'>;
-
-/** IEEE half precision to single, exact for every value, subnormals, infinities and NaN included. */
-export function widenF16(halves: Uint16Array): Float32Array {
-  const out = new Float32Array(halves.length);
-  const bits = new Uint32Array(out.buffer);
-  for (let i = 0; i < halves.length; i++) {
-    const h = halves[i];
-    const exponentAndMantissa = (h & 0x7fff) << 13;
-    if ((h & 0x7c00) === 0x7c00) bits[i] = exponentAndMantissa | 0x7f800000;
-    else {
-      // Read with half's exponent bits in single's place the value is 2^112 too small, and subnormals stay subnormal.
-      bits[i] = exponentAndMantissa;
-      out[i] *= 2 ** 112;
-    }
-    bits[i] |= (h & 0x8000) << 16;
-  }
-  return out;
-}
-
-/** bfloat16 to single: its upper half. */
-export function widenBf16(halves: Uint16Array): Float32Array {
-  const bits = new Uint32Array(halves.length);
-  for (let i = 0; i < halves.length; i++) bits[i] = halves[i] << 16;
-  return new Float32Array(bits.buffer);
-}
 
 /**
  * Floating-point numbers as f32: F32, F16 and BF16 exactly, F64 rounded.
  * @throws CheckpointError for other dtypes, which f32 may not hold: see `decodeIntegers`.
  */
 export function decodeFloats(info: Info, bytes: Uint8Array): Float32Array {
-  switch (info.dtype) {
-    case 'F32':
-      return new Float32Array(aligned(bytes, 4));
-    case 'F16':
-      return widenF16(new Uint16Array(aligned(bytes, 2)));
-    case 'BF16':
-      return widenBf16(new Uint16Array(aligned(bytes, 2)));
-    case 'F64':
-      return Float32Array.from(new Float64Array(aligned(bytes, 8)));
-    default:
-      throw new CheckpointError(`${quote(info.name)}: stored as ${info.dtype}, expected floating-point numbers`);
-  }
+  const size = dtypeBytes[info.dtype];
+  if (info.dtype === 'F64') return Float32Array.from(new Float64Array(aligned(bytes, size))); // no storage format: of files only
+  const format = storedFormats[info.dtype];
+  if (!format)
+    throw new CheckpointError(`${quote(info.name)}: stored as ${info.dtype}, expected floating-point numbers`);
+  return new Float32Array(format.unpack([new Uint8Array(aligned(bytes, size))], [1, bytes.length / size]));
 }
 
 /**

@@ -1,11 +1,13 @@
 import { waitForGpu } from '#platform';
+import { f32 } from '../gpu/formats/f32.ts';
+import { type Format, formatBytes, matrixShape, rowsPerPart } from '../gpu/formats/format.ts';
 import type { Gpu } from '../gpu/gpu.ts';
-import { type DType, elementCount, splitRows, type Tensor, type Weight } from '../gpu/tensor.ts';
+import { type DType, rows as rowsOf, type Tensor } from '../gpu/tensor.ts';
+import { makeWeight, type StoredMatrix, type Weight } from '../gpu/weight.ts';
 import { batches, batchReader, type Checkpoint, type CheckpointTensor } from './checkpoint-files.ts';
-import { decodeFloats } from './decode.ts';
 import { CheckpointError } from './errors.ts';
-import { dtypeBytes, type SafetensorsDType } from './safetensors.ts';
 import { checkSpecs, checkTied, type IgnoredTensor, specKey, type TensorSpec, type UnreadTensors } from './specs.ts';
+import { storedFormats } from './stored-formats.ts';
 
 export type { TensorSpec } from './specs.ts';
 
@@ -16,6 +18,8 @@ export interface LoadProgress {
 }
 
 export interface LoadOptions extends UnreadTensors {
+  /** The format that a matrix is to have on the GPU. Default: as it is stored. One that cannot hold it is a ShapeError. */
+  formatOf?: (spec: TensorSpec, stored: Format) => Format;
   onProgress?: (progress: LoadProgress) => void;
   signal?: AbortSignal;
 }
@@ -35,8 +39,6 @@ const chunkBytes = 4 << 20;
 
 /** What the queue may hold: every write is a copy in a staging buffer until the GPU has taken it. */
 const maxBytesInFlight = 16 << 20;
-
-const gpuDTypes: Partial<Record<SafetensorsDType, DType>> = { F32: 'f32', F16: 'f16', BF16: 'bf16' };
 
 /**
  * Streams the tensors that `specs` name from the checkpoint to the GPU, in the order of the files.
@@ -61,13 +63,18 @@ export async function loadTensors(
   const jobs = specs.map((spec) => ({ spec, source: partOf(spec, checkpoint.tensors.get(spec.name)!) }));
   const matrices = new Map<string, Weight>();
   const vectors = new Map<string, Tensor>();
-  const tensors = () => [...[...matrices.values()].flatMap((w) => w.parts), ...vectors.values()];
-  const destroy = () => gpu.destroy(...tensors());
+  const tensors: Tensor[] = [];
+  const make: MakeTensor = (label, dtype, shape) => {
+    const tensor = gpu.tensor(label, dtype, shape);
+    tensors.push(tensor);
+    return tensor;
+  };
+  const destroy = () => gpu.destroy(...tensors);
   try {
     await reportOutOfMemory(gpu, checkpoint, () => {
       for (const { spec, source } of jobs)
-        if (spec.role === 'matrix') allocateMatrix(gpu, spec, source, matrices);
-        else vectors.set(specKey(spec), gpu.tensor(specKey(spec), 'f32', source.shape));
+        if (spec.role === 'matrix') matrices.set(specKey(spec), allocateMatrix(gpu, spec, source, options, make));
+        else vectors.set(specKey(spec), make(specKey(spec), 'f32', source.shape)); // widened: read number by number
     });
     const upload = new Upload(
       gpu,
@@ -80,8 +87,11 @@ export async function loadTensors(
         checkpoint.folder,
         batch.map((job) => job.source),
       );
-      for (const { spec, source } of batch)
-        await upload.tensor(source, matrices.get(specKey(spec))?.parts ?? [vectors.get(specKey(spec))!], read);
+      for (const { spec, source } of batch) {
+        const vector = vectors.get(specKey(spec));
+        const parts = vector ? [asMatrix(vector)] : matrices.get(specKey(spec))!.parts;
+        await upload.tensor(source, parts, read);
+      }
     }
     await upload.finish();
   } catch (e) {
@@ -98,7 +108,7 @@ export async function loadTensors(
     matrix: (name, _, part) => find(matrices, 'matrix', specKey({ name, part })),
     vector: (name, _, part) => find(vectors, 'vector', specKey({ name, part })),
     ignored,
-    bytes: tensors().reduce((sum, tensor) => sum + tensor.storage.size, 0),
+    bytes: tensors.reduce((sum, tensor) => sum + tensor.storage.size, 0),
     destroy,
   };
 }
@@ -112,25 +122,33 @@ function partOf({ part }: TensorSpec, tensor: CheckpointTensor): CheckpointTenso
   return { ...tensor, shape: [rows / part.of, ...rest], start, end: start + bytes };
 }
 
-/** Adds the matrix to `into` before its parts, so that a failure on the way frees those that were made. */
-function allocateMatrix(gpu: Gpu, spec: TensorSpec, source: CheckpointTensor, into: Map<string, Weight>): void {
-  const dtype = gpuDTypes[source.dtype]!;
-  const [rows, ...rest] = source.shape;
-  const label = specKey(spec);
-  const columns = elementCount(rest);
+type MakeTensor = (label: string, dtype: DType, shape: readonly number[]) => Tensor;
+
+function allocateMatrix(
+  gpu: Gpu,
+  spec: TensorSpec,
+  source: CheckpointTensor,
+  { formatOf = (_, stored) => stored }: LoadOptions,
+  make: MakeTensor,
+): Weight {
+  const format = formatOf(spec, storedFormats[source.dtype]!);
+  const shape = matrixShape(source.shape);
   const limit = Math.min(gpu.capabilities.maxStorageBufferBindingSize, gpu.capabilities.maxBufferSize);
-  const ranges = splitRows([rows, columns], dtype, limit);
-  if (!ranges.length)
+  const perPart = rowsPerPart(format, shape, limit);
+  if (!perPart)
     throw new CheckpointError(
-      `${source.name}: one row of [${rows}, ${columns}] ${source.dtype} exceeds the ${limit} bytes that this adapter can bind`,
+      `${source.name}: one row of [${shape.join(', ')}] ${source.dtype} exceeds the ${limit} bytes that this adapter can bind`,
     );
-  const parts: Tensor[] = [];
-  into.set(label, { label, dtype, shape: [rows, columns], parts });
-  for (const [start, end] of ranges) {
-    const of = ranges.length > 1 ? `${label}[${start}:${end}]` : label;
-    parts.push(gpu.tensor(of, dtype, [end - start, columns]));
-  }
+  return makeWeight({ label: specKey(spec), format, shape, perPart }, make);
 }
+
+/** A vector or table as the matrix that it is on the GPU. */
+const asMatrix = (tensor: Tensor): StoredMatrix => ({
+  label: tensor.label,
+  format: f32,
+  shape: matrixShape(tensor.shape),
+  buffers: [tensor],
+});
 
 async function reportOutOfMemory(gpu: Gpu, checkpoint: Checkpoint, allocate: () => void): Promise<void> {
   gpu.device.pushErrorScope('out-of-memory');
@@ -145,6 +163,9 @@ async function reportOutOfMemory(gpu: Gpu, checkpoint: Checkpoint, allocate: () 
       );
   }
 }
+
+/** Gives bytes [start, end) of a file. */
+type Read = (start: number, end: number) => Promise<Uint8Array>;
 
 /** The stream of chunks from the files to the GPU's buffers. */
 class Upload {
@@ -162,25 +183,50 @@ class Upload {
   }
 
   /** `parts` follow each other in the file; `read` gives bytes [start, end) of it. */
-  async tensor(
-    source: CheckpointTensor,
-    parts: readonly Tensor[],
-    read: (start: number, end: number) => Promise<Uint8Array>,
-  ): Promise<void> {
+  async tensor(source: CheckpointTensor, parts: readonly StoredMatrix[], read: Read): Promise<void> {
+    const stored = storedFormats[source.dtype]!;
     let start = source.start;
     for (const part of parts) {
-      const end = start + elementCount(part.shape) * dtypeBytes[source.dtype];
-      const widen = gpuDTypes[source.dtype] !== part.dtype;
-      let target = part.offset;
-      for (let at = start; at < end; at += chunkBytes) {
-        this.#options.signal?.throwIfAborted();
-        const bytes = await read(at, Math.min(end, at + chunkBytes));
-        target += await this.#write(part, target, widen ? decodeFloats(source, bytes) : bytes);
-        this.#loaded += bytes.length;
-        this.#report();
-      }
+      const end = start + formatBytes(stored, part.shape);
+      if (part.format === stored) await this.#asStored(part.buffers[0], start, end, read);
+      else await this.#converted(part, stored, start, read);
       start = end;
     }
+  }
+
+  /** The file's bytes are the buffer's. */
+  async #asStored(buffer: Tensor, start: number, end: number, read: Read): Promise<void> {
+    for (let at = start; at < end; at += chunkBytes) {
+      const bytes = await this.#read(at, Math.min(end, at + chunkBytes), read);
+      await this.#write(buffer, at - start, bytes);
+      this.#count(bytes);
+    }
+  }
+
+  /** Some rows at a time: a multiple of four, which take whole words in every buffer. */
+  async #converted({ format, shape, buffers }: StoredMatrix, stored: Format, start: number, read: Read): Promise<void> {
+    const [rows, columns] = shape;
+    const bytesOfRow = formatBytes(stored, [1, columns]);
+    const perChunk = 4 * Math.max(1, Math.floor(chunkBytes / bytesOfRow / 4));
+    for (let row = 0; row < rows; row += perChunk) {
+      const chunk = [Math.min(perChunk, rows - row), columns] as const;
+      const at = start + row * bytesOfRow;
+      const bytes = await this.#read(at, at + formatBytes(stored, chunk), read);
+      const packed = format.pack(stored.unpack([bytes], chunk), chunk);
+      for (const [i, data] of packed.entries())
+        await this.#write(buffers[i], rowsOf(buffers[i], row, rows).offset, data);
+      this.#count(bytes);
+    }
+  }
+
+  async #read(start: number, end: number, read: Read): Promise<Uint8Array> {
+    this.#options.signal?.throwIfAborted();
+    return read(start, end);
+  }
+
+  #count({ length }: Uint8Array): void {
+    this.#loaded += length;
+    this.#report();
   }
 
   /** Waits until the GPU has everything. */
@@ -192,10 +238,10 @@ class Upload {
     this.#inFlight = 0;
   }
 
-  async #write(part: Tensor, offset: number, data: Uint8Array | Float32Array): Promise<number> {
+  async #write(tensor: Tensor, offset: number, data: Uint8Array): Promise<void> {
     this.#gpu.assertAlive();
     const { queue } = this.#gpu.device;
-    const buffer = part.storage.buffer!;
+    const buffer = tensor.storage.buffer!;
     if (data.byteLength % 4 === 0) queue.writeBuffer(buffer, offset, data as BufferSource);
     else {
       // The end of an odd count of 16-bit numbers.
@@ -205,7 +251,6 @@ class Upload {
     }
     this.#inFlight += data.byteLength;
     if (this.#inFlight >= maxBytesInFlight) await this.finish();
-    return data.byteLength;
   }
 
   #report(): void {

@@ -4,7 +4,7 @@ import { quote, showShape } from '../base/quote.ts';
 import { type Checkpoint, type CheckpointTensor, readRange } from './checkpoint-files.ts';
 import { CheckpointError } from './errors.ts';
 import { visionLayer, whyIgnorable } from './names.ts';
-import type { SafetensorsDType } from './safetensors.ts';
+import { storedFormats } from './stored-formats.ts';
 
 /** A tensor that a model needs. */
 export interface TensorSpec {
@@ -13,7 +13,7 @@ export interface TensorSpec {
   /** As the checkpoint must have it. */
   readonly shape: readonly number[];
   /**
-   * `matrix`: kept in the stored dtype, as [first dimension, product of the others]. `vector`: anything that is added or
+   * `matrix`: kept in a storage format (src/gpu/formats/), as [first dimension, product of the others]. `vector`: anything that is added or
    * multiplied element by element (norms, biases, position tables), widened to f32 while it is read.
    */
   readonly role: 'matrix' | 'vector';
@@ -47,8 +47,6 @@ export interface IgnoredTensor {
 /** What stands beside or in the place of weights in quantised checkpoints. */
 const quantised = /\.(qweight|qzeros|scales|weight_scale(_inv)?|weight_packed|absmax|quant_map|g_idx)$/;
 
-const loadableDTypes: readonly SafetensorsDType[] = ['F32', 'F16', 'BF16'];
-
 /**
  * Compares names, shapes and dtypes.
  * @returns the tensors of the checkpoint that are left unread.
@@ -70,9 +68,9 @@ export function checkSpecs(
       problems.push(
         `${tensor.name}: expected ${showShape(shape)}, the checkpoint has ${showShape(tensor.shape)} (${tensor.file})`,
       );
-    if (!loadableDTypes.includes(tensor.dtype))
+    if (!storedFormats[tensor.dtype])
       problems.push(
-        `${tensor.name}: stored as ${tensor.dtype}; ${loadableDTypes.join(', ')} can be loaded: use the unquantised checkpoint (${tensor.file})`,
+        `${tensor.name}: stored as ${tensor.dtype}; ${Object.keys(storedFormats).join(', ')} can be loaded: use the unquantised checkpoint (${tensor.file})`,
       );
   }
 

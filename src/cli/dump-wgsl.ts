@@ -11,7 +11,7 @@ import type { ModelInput } from '../model/input.ts';
 import { unreadTensors, weightSpecs } from '../model/load-model.ts';
 import type { Model } from '../model/model.ts';
 import { dryModel, recordStep } from '../model/plan/dry-run.ts';
-import { storedDType } from '../model/plan/price.ts';
+import { storedFormat } from '../model/plan/price.ts';
 import type { Size } from '../model/processor/anyres.ts';
 import { Processor } from '../model/processor/processor.ts';
 import { writeWhole } from '../platform/node-write.ts';
@@ -106,7 +106,7 @@ async function recordable(folder: Folder, capabilities: Capabilities): Promise<M
   const { config } = await readConfig(folder);
   const checkpoint = await openCheckpoint(folder);
   checkSpecs(checkpoint, weightSpecs(config), unreadTensors(config));
-  return dryModel(config, storedDType(checkpoint), capabilities);
+  return dryModel(config, storedFormat(checkpoint), capabilities);
 }
 
 async function requireEmpty(folder: string): Promise<void> {

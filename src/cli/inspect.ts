@@ -4,7 +4,9 @@ import { type Checkpoint, hasWeights, openCheckpoint } from '../checkpoint/check
 import { layoutDescriptions } from '../checkpoint/names.ts';
 import { checkSpecs } from '../checkpoint/specs.ts';
 import type { Capabilities } from '../gpu/capabilities.ts';
-import type { DType } from '../gpu/tensor.ts';
+import { f32 } from '../gpu/formats/f32.ts';
+import type { Format } from '../gpu/formats/format.ts';
+import { type FormatName, formats } from '../gpu/formats/index.ts';
 import { openCheckpointFolder } from '../hub/checkpoint-folder.ts';
 import { requireJson } from '../model/config/json.ts';
 import type { Architecture, VisualShape } from '../model/families/family.ts';
@@ -16,11 +18,11 @@ import { readGenerationConfig, unreadTensors, weightSpecs } from '../model/load-
 import { bindable, type Check, checkAdapter, showBytes } from '../model/plan/adapter-fit.ts';
 import { dryModel, imageTokens, pricePrefill, type RunPrice } from '../model/plan/dry-run.ts';
 import {
-  configDType,
-  type DTypeOf,
+  configFormat,
+  type FormatOf,
   type Price,
   priceWeights,
-  storedDType,
+  storedFormat,
   type WeightsPrice,
 } from '../model/plan/price.ts';
 import type { Size } from '../model/processor/anyres.ts';
@@ -37,7 +39,7 @@ interface InspectOptions extends ModelOptions {
   imageSize?: Size[];
   textTokens: number;
   length?: number;
-  dtype?: DType;
+  dtype?: FormatName;
   hooks?: true;
 }
 
@@ -51,11 +53,9 @@ export const inspectCommand: Register = (program, run) => {
     .option('--length <n>', "positions of the key/value cache (default: the model's most)", integer(1))
     .option('--hooks', "list the model's hook points and their shapes in the first prompt below")
     .addOption(
-      new Option('--dtype <dtype>', 'precision to price a config.json without weights at').choices([
-        'f32',
-        'f16',
-        'bf16',
-      ]),
+      new Option('--dtype <dtype>', 'precision to price a config.json without weights at').choices(
+        Object.keys(formats),
+      ),
     )
     .addHelpText(
       'after',
@@ -77,9 +77,9 @@ async function inspect(context: Context, options: InspectOptions): Promise<void>
   const stored = await storage(folder, config, json, options.dtype);
   const generation = describeGeneration(await readGenerationConfig(folder, json, config), text.vocabSize);
   const adapter = await adapterOf(context);
-  const weights = priceWeights(config, stored.dtypeOf, adapter && bindable(adapter));
+  const weights = priceWeights(config, stored.formatOf, adapter && bindable(adapter));
 
-  const model = dryModel(config, stored.dtypeOf, adapter);
+  const model = dryModel(config, stored.formatOf, adapter);
   const preprocessor = (await ProcessorFiles.read(folder)).imageIfThere;
   const images = config.vision ? (options.imageSize ?? [{ width: 640, height: 480 }]) : [];
   const shapes = images.map((size) => ({
@@ -156,18 +156,18 @@ const sizeOf = (tokens: number, { shape: [count] }: VisualShape = { kind: 'image
 
 interface Storage {
   readonly checkpoint?: Checkpoint;
-  readonly dtypeOf: DTypeOf;
+  readonly formatOf: FormatOf;
   readonly rows: [string, string][];
   readonly unread: [string, string][];
 }
 
 /** In what precision the weights are stored: by the files' headers, or else by config.json or the command line. */
-async function storage(folder: Folder, config: Architecture, json: unknown, dtype?: DType): Promise<Storage> {
+async function storage(folder: Folder, config: Architecture, json: unknown, dtype?: FormatName): Promise<Storage> {
   if (!(await hasWeights(folder))) {
-    const named = configDType(json);
-    const used = dtype ?? named ?? 'f32';
+    const named = configFormat(json);
+    const used: Format = dtype ? formats[dtype] : (named ?? f32);
     const why = dtype ? 'by --dtype' : named ? 'by config.json' : 'which config.json does not name: see --dtype';
-    return { dtypeOf: () => used, rows: [['weights', `not there yet; priced at ${used}, ${why}`]], unread: [] };
+    return { formatOf: () => used, rows: [['weights', `not there yet; priced at ${used.name}, ${why}`]], unread: [] };
   }
   if (dtype) throw new UsageError(`--dtype: ${folder.location} has weights, which say it themselves`);
   const checkpoint = await openCheckpoint(folder);
@@ -175,7 +175,7 @@ async function storage(folder: Folder, config: Architecture, json: unknown, dtyp
   const bytes = unread.reduce((sum, { tensor }) => sum + tensor.end - tensor.start, 0);
   return {
     checkpoint,
-    dtypeOf: storedDType(checkpoint),
+    formatOf: storedFormat(checkpoint),
     rows: [
       ['names', checkpoint.layout ? layoutDescriptions[checkpoint.layout] : 'canonical'],
       ['files', `${checkpoint.files.join(', ')} (${showBytes(checkpoint.bytes)})`],
@@ -200,7 +200,7 @@ function weightRows({ parts, dtypes, ...total }: WeightsPrice): [string, string]
 }
 
 function cacheRows({ text }: Architecture, length: number): [string, string][] {
-  const bytes = `${showBytes(KvCache.price(text, length))} at ${length} positions (${showBytes(KvCache.price(text, 1))} each, f32)`;
+  const bytes = `${showBytes(KvCache.price(text, length))} at ${length} positions (${showBytes(KvCache.price(text, 1))} each, ${KvCache.format.name})`;
   const slides = text.windows.some((window) => window !== undefined);
   return [['key/value cache', slides ? `${bytes}; sliding windows do not make it smaller` : bytes]];
 }

@@ -1,6 +1,9 @@
 import { ShapeError } from './errors.ts';
 
-/** How a number is stored. Arithmetic is always f32; f16 and bf16 are storage only (two per u32). */
+/**
+ * How a number of a tensor is stored. Arithmetic is always f32; f16 and bf16 are storage only (two per u32). How a matrix is stored
+ * is said by its format (formats/), in one tensor or several.
+ */
 export type DType = 'f32' | 'f16' | 'bf16' | 'u32';
 
 export const bytesPerElement: Record<DType, number> = { f32: 4, u32: 4, f16: 2, bf16: 2 };
@@ -24,30 +27,6 @@ export interface Tensor {
   readonly storage: Storage;
   /** Bytes from the start of the storage. */
   readonly offset: number;
-}
-
-/** A stored matrix [rows, columns], split by rows into parts where one binding cannot hold it (DESIGN.md, section 2). */
-export interface Weight {
-  readonly label: string;
-  readonly dtype: DType;
-  readonly shape: readonly [rows: number, columns: number];
-  readonly parts: readonly Tensor[];
-}
-
-/**
- * Where the parts of a matrix of `rows` x `columns` begin and end, so that each takes `limit` bytes at most.
- * @returns no parts where not even one row does.
- */
-export function splitRows(
-  [rows, columns]: readonly [rows: number, columns: number],
-  dtype: DType,
-  limit: number,
-): [start: number, end: number][] {
-  const perPart = Math.floor(limit / (columns * bytesPerElement[dtype]));
-  const parts: [number, number][] = [];
-  if (perPart > 0)
-    for (let start = 0; start < rows; start += perPart) parts.push([start, Math.min(rows, start + perPart)]);
-  return parts;
 }
 
 export const elementCount = (shape: readonly number[]): number => shape.reduce((n, d) => n * d, 1);

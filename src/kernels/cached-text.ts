@@ -1,6 +1,7 @@
 /**
- * A function that makes WGSL text, made to do so once for each list of arguments (plain values): a forward pass asks for the
- * same text in every layer, and a text that was seen before is also found faster by the pipeline cache.
+ * A function that makes WGSL text, made to do so once for each list of arguments (plain values, and formats, which
+ * their names tell apart): a forward pass asks for the same text in every layer, and a text that was seen before is also found
+ * faster by the pipeline cache.
  */
 export function cachedText<Args extends unknown[]>(make: (...args: Args) => string): (...args: Args) => string {
   const texts = new Map<string, string>();

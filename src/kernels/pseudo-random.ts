@@ -1,4 +1,6 @@
-import { byteSize, bytesPerElement, type DType, type Tensor, type Weight } from '../gpu/tensor.ts';
+import type { Format, MatrixShape } from '../gpu/formats/format.ts';
+import { byteSize, type DType, type Tensor } from '../gpu/tensor.ts';
+import { makeWeight, type Weight } from '../gpu/weight.ts';
 
 /** Seeded numbers in [-1, 1): a test that fails must fail again, and a benchmark see the same data in every run. */
 export function pseudoRandom(count: number, seed: number): Float32Array<ArrayBuffer> {
@@ -13,53 +15,49 @@ export function pseudoRandom(count: number, seed: number): Float32Array<ArrayBuf
 export type MakeTensor = (label: string, dtype: DType, shape: readonly number[], data: BufferSource) => Tensor;
 
 export interface PseudoRandomWeight {
-  /** The number at a row-major index. */
+  /** The number at a row-major index, as it is stored. */
   readonly at: (index: number) => number;
   readonly make: (make: MakeTensor) => Weight;
 }
 
-/** A stored matrix [rows, columns] in `parts` of about equal row counts. */
-export function pseudoRandomWeight(
-  [rows, columns]: readonly [rows: number, columns: number],
-  dtype: Exclude<DType, 'u32'>,
-  parts = 1,
-): PseudoRandomWeight {
+/** Numbers of which the host packs the first so many; of larger matrices the rows repeat. */
+const mostDistinct = 2 ** 20;
+
+/** A stored matrix [rows, columns] in `parts` of about equal row counts. Its numbers are between 1 and 2, of both signs. */
+export function pseudoRandomWeight([rows, columns]: MatrixShape, format: Format, parts = 1): PseudoRandomWeight {
+  // Multiples of four rows of any format take whole words.
+  const distinct = Math.min(rows, 4 * Math.ceil(mostDistinct / columns / 4));
+  const values = pseudoRandom(distinct * columns, 7).map((x) => x + (x < 0 ? -1 : 1));
   const perPart = Math.ceil(rows / parts);
   const stored = Array.from({ length: Math.ceil(rows / perPart) }, (_, part) => {
-    const shape = [Math.min(perPart, rows - part * perPart), columns];
-    const bits = pseudoRandomBits(byteSize(dtype, shape) / 4, dtype, part);
-    return { shape, bits, at: numbersOf(bits, dtype) };
+    const first = part * perPart;
+    const whole = [Math.min(perPart, rows - first), columns] as const;
+    const shape = [Math.min(distinct, whole[0]), columns] as const;
+    const block = Float32Array.from(
+      { length: shape[0] * columns },
+      (_, i) => values[(first * columns + i) % values.length],
+    );
+    const packed = format.pack(block, shape);
+    const sizes = format.buffers(whole).map(({ dtype, shape }) => byteSize(dtype, shape));
+    return { packed: packed.map((bytes, i) => repeated(bytes, sizes[i])), numbers: format.unpack(packed, shape) };
   });
-  const perTensor = perPart * columns;
+  const packed = stored.map((part) => part.packed);
   return {
-    at: (index) => stored[Math.floor(index / perTensor)].at(index % perTensor),
-    make: (make) => ({
-      label: 'weight',
-      dtype,
-      shape: [rows, columns],
-      parts: stored.map(({ shape, bits }, part) => make(`weight ${part}`, dtype, shape, bits)),
-    }),
+    at(index) {
+      const part = Math.floor(index / (perPart * columns));
+      const { numbers } = stored[part];
+      return numbers[(index - part * perPart * columns) % numbers.length];
+    },
+    make: (make) =>
+      makeWeight({ label: 'weight', format, shape: [rows, columns], perPart, packed }, (label, dtype, shape, data) =>
+        make(label, dtype, shape, data!),
+      ),
   };
 }
 
-/** Bit patterns of numbers between 1 and 2, with both signs: valid in all three dtypes, and the host need not convert. */
-function pseudoRandomBits(words: number, dtype: Exclude<DType, 'u32'>, seed: number): Uint32Array<ArrayBuffer> {
-  const one = { f32: 0x3f800000, f16: 0x3c003c00, bf16: 0x3f803f80 }[dtype];
-  const mask = { f32: 0x807fffff, f16: 0x83ff83ff, bf16: 0x807f807f }[dtype];
-  let state = 7 + seed;
-  return new Uint32Array(words).map(() => {
-    state = (Math.imul(state, 1664525) + 1013904223) >>> 0;
-    return (one | ((state ^ (state >>> 16) ^ (state << 13)) & mask)) >>> 0;
-  });
-}
-
-/** The number at an index of stored bits. */
-function numbersOf(bits: Uint32Array, dtype: Exclude<DType, 'u32'>): (i: number) => number {
-  if (bytesPerElement[dtype] === 4) {
-    const f32 = new Float32Array(bits.buffer);
-    return (i) => f32[i];
-  }
-  const halves = new Uint16Array(bits.buffer);
-  const [fraction, one] = dtype === 'f16' ? [0x3ff, 1024] : [0x7f, 128];
-  return (i) => (halves[i] & 0x8000 ? -1 : 1) * (1 + (halves[i] & fraction) / one);
+function repeated(bytes: Uint8Array<ArrayBuffer>, length: number): Uint8Array<ArrayBuffer> {
+  if (bytes.length === length) return bytes;
+  const all = new Uint8Array(length);
+  for (let at = 0; at < length; at += bytes.length) all.set(bytes.subarray(0, length - at), at);
+  return all;
 }

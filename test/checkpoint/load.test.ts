@@ -4,6 +4,7 @@ import { CheckpointError } from '../../src/checkpoint/errors.ts';
 import { type LoadOptions, loadTensors, type TensorSpec } from '../../src/checkpoint/load.ts';
 import { type StoredTensor, tensorOf, writeSafetensors } from '../../src/checkpoint/safetensors-writer.ts';
 import type { Tensor } from '../../src/gpu/tensor.ts';
+import { buffersOf } from '../../src/gpu/weight.ts';
 import { useGpu } from '../gpu.ts';
 import { MemoryFolder } from './memory-folder.ts';
 
@@ -74,7 +75,7 @@ describe('loading', () => {
     for (const part of parts) {
       const weight = weights.matrix('qkv', [6, 5], part);
       expect(weight.shape).toEqual([2, 5]);
-      const [rows, numbers] = await contents(weight.parts[0], weights.vector('bias', [6], part));
+      const [rows, numbers] = await contents(weight.parts[0].buffers[0], weights.vector('bias', [6], part));
       expect(rows).toEqual(qkv.data.slice(part.index * 20, (part.index + 1) * 20));
       expect(numbers).toEqual(bias.data.slice(part.index * 8, (part.index + 1) * 8));
     }
@@ -88,9 +89,9 @@ describe('loading', () => {
       matrix('b', 7, 1, 2, 2),
     ]);
     const [a, b] = [weights.matrix('a'), weights.matrix('b')];
-    expect(a).toMatchObject({ label: 'a', dtype: dtype.toLowerCase(), shape: [3, 5] });
+    expect(a).toMatchObject({ label: 'a', format: { name: dtype.toLowerCase() }, shape: [3, 5] });
     expect(b).toMatchObject({ label: 'b', shape: [7, 4] });
-    const [gotA, gotB] = await contents(...a.parts, ...b.parts);
+    const [gotA, gotB] = await contents(...buffersOf(a), ...buffersOf(b));
     const size = dtype === 'F32' ? 60 : 30;
     expect(gotA.subarray(0, size)).toEqual(bytes(size, 1));
     expect([...gotA.subarray(size)].every((byte) => byte === 0)).toBe(true);
@@ -129,7 +130,7 @@ describe('loading', () => {
     const progress: { loaded: number; total: number }[] = [];
     const specs = [matrix('big', rows, columns), vector('table', 2_200_001)];
     const weights = await load(checkpoint, specs, { onProgress: (p) => progress.push(p) });
-    const [gotBig, gotTable] = await contents(...weights.matrix('big').parts, weights.vector('table'));
+    const [gotBig, gotTable] = await contents(...buffersOf(weights.matrix('big')), weights.vector('table'));
     expect(Buffer.compare(gotBig.subarray(0, big.data.length), big.data)).toBe(0);
     const halves = new Uint16Array(table.data.buffer);
     const words = new Uint32Array(gotTable.slice().buffer);
@@ -157,7 +158,7 @@ describe('loading', () => {
       names.map((name) => matrix(name, 3, 1)),
     );
     expect(folder.reads.map((r) => r.end - r.start)).toEqual([12, 12]);
-    const got = await contents(...names.map((name) => weights.matrix(name).parts[0]));
+    const got = await contents(...names.flatMap((name) => buffersOf(weights.matrix(name))));
     expect(got.map((b) => b.subarray(0, 6))).toEqual([bytes(6, 4), bytes(6, 3), bytes(6, 1), bytes(6, 0)]);
     weights.destroy();
   });
@@ -227,9 +228,9 @@ describe('a matrix larger than a binding', () => {
 
   test('is split by rows, and every row is in its part', async () => {
     const source = stored('a', 'BF16', [10, 33]); // 66 bytes a row: 3 rows a part
-    const { parts, shape } = (
-      await loadTensors(small(), await open(source), [matrix('a', 10, 33)], { visionLayers: 0 })
-    ).matrix('a');
+    const weights = await loadTensors(small(), await open(source), [matrix('a', 10, 33)], { visionLayers: 0 });
+    const { parts, shape } = weights.matrix('a');
+    const tensors = buffersOf(weights.matrix('a'));
     expect(shape).toEqual([10, 33]);
     expect(parts.map((p) => [p.label, ...p.shape])).toEqual([
       ['a[0:3]', 3, 33],
@@ -238,11 +239,11 @@ describe('a matrix larger than a binding', () => {
       ['a[9:10]', 1, 33],
     ]);
     const recorder = small().record('read');
-    const reads = parts.map((t) => recorder.read({ ...t, dtype: 'u32', shape: [t.storage.size / 4] }));
+    const reads = tensors.map((t) => recorder.read({ ...t, dtype: 'u32', shape: [t.storage.size / 4] }));
     await recorder.submit();
     const joined = reads.flatMap((r, i) => [...r.bytes!.subarray(0, parts[i].shape[0] * 66)]);
     expect(joined).toEqual([...source.data]);
-    small().destroy(...parts);
+    small().destroy(...tensors);
   });
 
   test('fails when not one row fits, and leaves nothing', async () => {

@@ -1,5 +1,8 @@
 import { describe, expect, it } from 'vitest';
-import type { DType } from '../../src/gpu/tensor.ts';
+import { f32 } from '../../src/gpu/formats/f32.ts';
+import type { Format } from '../../src/gpu/formats/format.ts';
+import { formats } from '../../src/gpu/formats/index.ts';
+import { buffersOf } from '../../src/gpu/weight.ts';
 import { headResult, headSum } from '../../src/kernels/head-result/head-result.ts';
 import {
   type HeadResultSizes,
@@ -8,32 +11,33 @@ import {
   headSumProblems,
 } from '../../src/kernels/head-result/problem.ts';
 import { useGpu } from '../gpu.ts';
-import { expectSolved, nmse, random, store, weightOf } from './check.ts';
+import { expectSolved, nmse, random, weightOf } from './check.ts';
 
 const gpu = useGpu();
 
-async function run({ queries, heads, headSize, dModel, parts = 1 }: HeadResultSizes, dtype: DType) {
+async function run({ queries, heads, headSize, dModel, parts = 1 }: HeadResultSizes, format: Format) {
   const z = random(queries * heads * headSize, 1);
   const values = random(dModel * heads * headSize, 2);
-  const weight = weightOf(gpu(), 'o_proj', [dModel, heads * headSize], dtype, values, parts);
+  const shape = [dModel, heads * headSize] as const;
+  const weight = weightOf(gpu(), 'o_proj', shape, format, values, parts);
   const recorder = gpu().record('head result');
   const input = recorder.input('z', 'f32', [queries, heads, headSize], z);
   const result = recorder.read(headResult(recorder, { z: input, weight, label: 'result' }));
   await recorder.submit();
-  gpu().destroy(...weight.parts);
-  return { z, w: store(values, dtype).values, result: result.f32 };
+  gpu().destroy(...buffersOf(weight));
+  return { z, w: format.unpack(format.pack(values, shape), shape), result: result.f32 };
 }
 
-describe.each(['f32', 'f16', 'bf16'] as const)('headResult %s', (dtype) => {
+describe.each(Object.values(formats))('headResult $name', (format) => {
   it.each([
     ...headResultSizes,
     { queries: 33, heads: 2, headSize: 72, dModel: 33, parts: 2 },
     { queries: 2, heads: 2, headSize: 128, dModel: 256, parts: 5 },
-  ])('%o', (sizes) => expectSolved(gpu(), headResultProblem(sizes, dtype)));
+  ])('%o', (sizes) => expectSolved(gpu(), headResultProblem(sizes, format)));
 
   it('sums over the heads to the product with the whole matrix', async () => {
     const [queries, heads, headSize, dModel] = [7, 6, 20, 45];
-    const { z, w, result } = await run({ queries, heads, headSize, dModel, parts: 2 }, dtype);
+    const { z, w, result } = await run({ queries, heads, headSize, dModel, parts: 2 }, format);
     const columns = heads * headSize;
     const sums = new Float64Array(queries * dModel);
     const product = new Float64Array(queries * dModel);
@@ -59,7 +63,7 @@ describe('headSum', () => {
 describe('headResult', () => {
   it('names what does not fit', () => {
     const recorder = gpu().record('misfits');
-    const weight = { label: 'o_proj', dtype: 'f32' as const, shape: [8, 10] as const, parts: [] };
+    const weight = { label: 'o_proj', format: f32, shape: [8, 10] as const, parts: [] };
     expect(() => headResult(recorder, { z: recorder.temp('z', 'f32', [2, 3, 4]), weight, label: 'r' })).toThrow(
       'o_proj: expected [?,12], got [8,10] (in headResult)',
     );

@@ -1,5 +1,8 @@
 import { describe, expect, it, type TestContext } from 'vitest';
-import type { Weight } from '../../src/gpu/tensor.ts';
+import { bf16 } from '../../src/gpu/formats/bf16.ts';
+import { f16 } from '../../src/gpu/formats/f16.ts';
+import { f32 } from '../../src/gpu/formats/f32.ts';
+import { buffersOf, makeWeight } from '../../src/gpu/weight.ts';
 import { activationNames } from '../../src/kernels/activation/activation.wgsl.ts';
 import { chooseMatmul, matmulObstacle } from '../../src/kernels/matmul/choose.ts';
 import { type MatmulVariant, matmul, matmulVariants } from '../../src/kernels/matmul/matmul.ts';
@@ -48,18 +51,18 @@ const sizes: Record<MatmulVariant, typeof anyRows> = {
 describe.each(matmulVariants)('matmul variant %s', (variant) => {
   it.for(sizes[variant])('[%i, %i] x [.., %i]', async ([m, k, n], context) => {
     skipUnlessPossible(context, variant, m, k, n);
-    await check({ m, k, n, dtype: 'f32', variant });
+    await check({ m, k, n, format: f32, variant });
   });
-  it.for(['f16', 'bf16'] as const)('%s weights', async (dtype, context) => {
+  it.for([f16, bf16])('$name weights', async (format, context) => {
     for (const [m, k, n] of variant === 'base' ? oddColumns : [[3, 132, 31]]) {
       skipUnlessPossible(context, variant, m, k, n);
-      await check({ m, k, n, dtype, variant });
+      await check({ m, k, n, format, variant });
     }
   });
   it('bias, activation, residual and weights in three parts', (context) => {
     skipUnlessPossible(context, variant, 3, 12, 38);
     return check({
-      ...{ m: 3, k: 12, n: 38, dtype: 'f32', variant },
+      ...{ m: 3, k: 12, n: 38, format: f32, variant },
       ...{ bias: true, residual: true, activation: 'silu', parts: 3 },
     });
   });
@@ -119,23 +122,23 @@ describe('chooseMatmul', () => {
 
 describe('matmul', () => {
   it.each(activationNames)('applies %s', (activation) =>
-    check({ m: 9, k: 7, n: 30, dtype: 'f32', activation, variant: 'base' }),
+    check({ m: 9, k: 7, n: 30, format: f32, activation, variant: 'base' }),
   );
-  it.each(oddColumns)('chooses for [%i, %i] x [.., %i]', (m, k, n) => check({ m, k, n, dtype: 'f16' }));
+  it.each(oddColumns)('chooses for [%i, %i] x [.., %i]', (m, k, n) => check({ m, k, n, format: f16 }));
 
   it('flattens leading dimensions', () => {
     const recorder = gpu().record('leading');
-    const weight = weightOf(gpu(), 'w', [6, 4], 'f32', random(24, 1));
+    const weight = weightOf(gpu(), 'w', [6, 4], f32, random(24, 1));
     const x = recorder.temp('x', 'f32', [2, 3, 4]);
     expect(matmul(recorder, { x, weight, label: 'y' }).shape).toEqual([6, 6]);
-    gpu().destroy(...weight.parts);
+    gpu().destroy(...buffersOf(weight));
   });
 
   it('names what does not fit', () => {
     const recorder = gpu().record('misfits');
     const tensor = (label: string, shape: number[]) => recorder.temp(label, 'f32', shape);
-    const part = tensor('w', [6, 4]);
-    const weight: Weight = { label: 'w', dtype: 'f32', shape: [6, 4], parts: [part] };
+    const weight = makeWeight({ label: 'w', format: f32, shape: [6, 4] }, (label) => tensor(label, [6, 4]));
+    const [part] = weight.parts;
     const x = tensor('x', [3, 4]);
     const attempt = (args: object) => () => matmul(recorder, { x, weight, label: 'y', ...args });
     expect(attempt({ x: tensor('x', [3, 5]) })).toThrow('x: expected [..., 4], the columns of w [6,4], got [3,5]');
@@ -143,7 +146,6 @@ describe('matmul', () => {
     expect(attempt({ residual: tensor('r', [6, 3]) })).toThrow('r: expected [3,6], got [6,3]');
     expect(attempt({ out: tensor('out', [3, 4]) })).toThrow('out: expected [3,6], got [3,4]');
     expect(attempt({ x: recorder.temp('x', 'f16', [3, 4]) })).toThrow('x: expected f32, got f16');
-    expect(attempt({ weight: { ...weight, dtype: 'u32' } })).toThrow('w: expected f32 or f16 or bf16, got u32');
     expect(attempt({ weight: { ...weight, parts: [part, part] } })).toThrow('w: its parts have 12 rows, expected 6');
   });
 });

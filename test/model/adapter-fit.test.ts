@@ -2,6 +2,7 @@ import { readFileSync } from 'node:fs';
 import { describe, expect, it } from 'vitest';
 import type { Capabilities } from '../../src/gpu/capabilities.ts';
 import { guaranteed } from '../../src/gpu/dry-gpu.ts';
+import { bf16 } from '../../src/gpu/formats/bf16.ts';
 import { parseConfig } from '../../src/model/families/index.ts';
 import { bindable, checkAdapter, showBytes } from '../../src/model/plan/adapter-fit.ts';
 import { dryModel, pricePrefill } from '../../src/model/plan/dry-run.ts';
@@ -19,9 +20,9 @@ interface Case {
 function check(name: string, { adapter, length = 4096, memory, image }: Case = {}): string[] {
   const config = parseConfig(JSON.parse(readFileSync(`test/fixtures/geometries/${name}.json`, 'utf8')));
   const capabilities = { ...guaranteed, ...adapter };
-  const weights = priceWeights(config, () => 'bf16', bindable(capabilities));
+  const weights = priceWeights(config, () => bf16, bindable(capabilities));
   const shape = image && config.vision!.imageShape(image, { json: {}, file: '' });
-  const price = pricePrefill(dryModel(config, 'bf16', capabilities), 128, shape);
+  const price = pricePrefill(dryModel(config, bf16, capabilities), 128, shape);
   const load = { weights, text: config.text, length, runs: [{ name: 'prompt', price }] };
   return checkAdapter(load, capabilities, memory).map(({ verdict, text }) => `${verdict}: ${text}`);
 }

@@ -1,5 +1,7 @@
 // A config.json may say anything: every setting that something is counted by has a bound, and is refused by name at once.
+
 import { describe, expect, it } from 'vitest';
+import { f32 } from '../../src/gpu/formats/f32.ts';
 import { ConfigError } from '../../src/model/errors.ts';
 import { parseConfig, parseDualConfig } from '../../src/model/families/index.ts';
 import { weightSpecs } from '../../src/model/load-model.ts';
@@ -51,7 +53,7 @@ describe('a config of settings that nothing has', () => {
           else {
             const config = parseConfig(changed, 'config.json');
             weightSpecs(config);
-            dryModel(config, 'f32');
+            dryModel(config, f32);
           }
           read++;
         } catch (e) {

@@ -3,8 +3,9 @@ import { openFolder } from '#platform';
 import { openCheckpoint } from '../../src/checkpoint/checkpoint-files.ts';
 import { loadTensors } from '../../src/checkpoint/load.ts';
 import { DryGpu } from '../../src/gpu/dry-gpu.ts';
+import { bf16 } from '../../src/gpu/formats/bf16.ts';
+import { type FormatName, formats } from '../../src/gpu/formats/index.ts';
 import { openGpu } from '../../src/gpu/gpu.ts';
-import type { DType } from '../../src/gpu/tensor.ts';
 import { parseConfig } from '../../src/model/families/index.ts';
 import type { Edit } from '../../src/model/interventions/edits.ts';
 import { KvCache } from '../../src/model/layers/kv-cache.ts';
@@ -18,7 +19,7 @@ import { fixturePath, modelInput, readJsonFixture, readTensors } from '../fixtur
 /** Edits that take other kernels than a run without them, or further ones. */
 const taken: Edit[] = ['pattern', 'result', 'scale'].map((hook) => ({ at: `*.hook_${hook}`, scale: 1 }));
 
-it.each<[string, DType, Edit[]]>([
+it.each<[string, FormatName, Edit[]]>([
   ['checkpoints/llava-bf16', 'bf16', []],
   ['families/onevision-f32', 'f32', []],
   ['families/onevision-f32', 'f32', taken],
@@ -33,10 +34,10 @@ it.each<[string, DType, Edit[]]>([
   try {
     const checkpoint = await openCheckpoint(await openFolder(fixturePath(name)));
     const loaded = await loadTensors(gpu, checkpoint, weightSpecs(config), { visionLayers: 0 });
-    expect(priceWeights(config, () => dtype).gpuBytes).toBe(loaded.bytes);
+    expect(priceWeights(config, () => formats[dtype]).gpuBytes).toBe(loaded.bytes);
 
     const real = new Model({ gpu, config, weights: modelWeights(config, loaded) });
-    const dry = dryModel(config, dtype, gpu.capabilities);
+    const dry = dryModel(config, formats[dtype], gpu.capabilities);
     const cacheFor = (model: Model) => new KvCache(model.gpu, config.text, input.inputIds.length);
     await real.with({ edits }).step([input], { cache: cacheFor(real) });
     expect(dry.with({ edits }).recorded([input], {}, cacheFor(dry)).price()).toBe(gpu.pool.bytes);
@@ -48,7 +49,7 @@ it.each<[string, DType, Edit[]]>([
 it('results above 1 GiB are refused unless somebody asks for as much', async () => {
   const config = parseConfig(readJsonFixture('geometries/Qwen--Qwen2-7B-Instruct.json'));
   const { nLayers, nHeads } = config.text;
-  const model = dryModel(config, 'bf16');
+  const model = dryModel(config, bf16);
   const pattern = { namesFilter: '*.hook_pattern' };
   const length = (bytes: number) => Math.floor(Math.sqrt(bytes / (4 * nLayers * nHeads)));
   const run = (count: number, bound = {}) =>

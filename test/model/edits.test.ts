@@ -1,6 +1,8 @@
 // Edits against what they must equal: other weights, other runs, arithmetic.
+
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
 import type { Tensor } from '../../src/gpu/tensor.ts';
+import { buffersOf } from '../../src/gpu/weight.ts';
 import type { TextConfig } from '../../src/model/config/text.ts';
 import { InputError } from '../../src/model/errors.ts';
 import { generate, PromptRun } from '../../src/model/generation/generate.ts';
@@ -52,7 +54,8 @@ describe.each([
     const plain = data(await run([]), 'logits');
     expect(relativeError(zeroed, plain)).toBeGreaterThan(1e-2);
     const { weight } = s.loaded.model.weights.decoder.blocks[layer].o;
-    const stored = await Promise.all(weight.parts.map(words));
+    const buffers = buffersOf(weight);
+    const stored = await Promise.all(buffers.map(words));
     const columns = nHeads * dHead;
     const cut = stored.map((bytes, part) => {
       const copy = bytes.slice();
@@ -62,10 +65,10 @@ describe.each([
       return copy;
     });
     try {
-      for (const [i, bytes] of cut.entries()) gpu().write(weight.parts[i], bytes);
+      for (const [i, bytes] of cut.entries()) gpu().write(buffers[i], bytes);
       expect(bits(data(await run([]), 'logits'))).toEqual(bits(zeroed));
     } finally {
-      for (const [i, bytes] of stored.entries()) gpu().write(weight.parts[i], bytes);
+      for (const [i, bytes] of stored.entries()) gpu().write(buffers[i], bytes);
     }
   });
 

@@ -3,11 +3,12 @@
 // compare with are transformers', made by test/reference/geometries.py.
 import { readdirSync, readFileSync } from 'node:fs';
 import { describe, expect, it } from 'vitest';
-import { bytesPerElement } from '../../src/gpu/tensor.ts';
+import { bf16 } from '../../src/gpu/formats/bf16.ts';
+import { formatBytes } from '../../src/gpu/formats/format.ts';
 import { parseConfig } from '../../src/model/families/index.ts';
 import { KvCache } from '../../src/model/layers/kv-cache.ts';
 import { dryModel, imageTokens, pricePrefill } from '../../src/model/plan/dry-run.ts';
-import { configDType, priceWeights } from '../../src/model/plan/price.ts';
+import { configFormat, priceWeights } from '../../src/model/plan/price.ts';
 
 const folder = 'test/fixtures/geometries';
 const json = (file: string) => JSON.parse(readFileSync(`${folder}/${file}`, 'utf8'));
@@ -29,10 +30,10 @@ const preprocessor = { json: { min_pixels: 3136, max_pixels: 12845056 }, file: '
 
 describe.each(names)('%s', (name) => {
   const config = parseConfig(json(`${name}.json`), name);
-  const dtype = configDType(json(`${name}.json`))!;
+  const format = configFormat(json(`${name}.json`))!;
 
   it("has the parameters that transformers' class has, part by part", () => {
-    const price = priceWeights(config, () => dtype);
+    const price = priceWeights(config, () => format);
     const { parts, unread, parameters } = expected[name];
     const read = Object.entries(parts).map(([part, n]) => [
       partNames[part as keyof typeof partNames],
@@ -41,14 +42,14 @@ describe.each(names)('%s', (name) => {
     const found = [...price.parts].map(([part, { parameters }]) => [part, parameters]);
     expect(Object.fromEntries(found)).toEqual(Object.fromEntries(read));
     expect(price.parameters).toBe(parameters - unread);
-    expect(price.storedBytes).toBe(price.parameters * bytesPerElement[dtype]);
+    expect(price.storedBytes).toBe(formatBytes(format, [1, price.parameters]));
     // Only vectors are widened, and they are few.
     expect(price.gpuBytes / price.storedBytes).toBeLessThan(1.002);
     expect(price.gpuBytes).toBeGreaterThan(price.storedBytes);
   });
 
   it('splits what a binding of 128 MiB does not hold, and nothing else', () => {
-    const price = priceWeights(config, () => dtype, 128 * mib);
+    const price = priceWeights(config, () => format, 128 * mib);
     for (const { name, bytes, shape, buffers } of price.tensors) {
       const rowBytes = bytes / shape[0];
       const perPart = Math.floor((128 * mib) / rowBytes);
@@ -67,7 +68,7 @@ describe.each(names)('%s', (name) => {
 
   it('records the prefill of an image and a text, every shape checked', () => {
     const image = config.vision?.imageShape({ height: 480, width: 640 }, preprocessor);
-    const price = pricePrefill(dryModel(config, dtype), 100, image);
+    const price = pricePrefill(dryModel(config, format), 100, image);
     const { dModel, dMlp, vocabSize } = config.text;
     expect(price.tokens).toBe(100 + (image ? imageTokens(config, image) : 0));
     expect(price.largest.bytes).toBeGreaterThanOrEqual(4 * price.tokens * dMlp);
@@ -83,7 +84,7 @@ describe.each(names)('%s', (name) => {
 describe('published figures', () => {
   const priced = (name: string) => {
     const config = parseConfig(json(`${name}.json`));
-    return { config, price: priceWeights(config, () => 'bf16', 128 * mib) };
+    return { config, price: priceWeights(config, () => bf16, 128 * mib) };
   };
 
   it.each([

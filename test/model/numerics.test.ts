@@ -9,7 +9,7 @@ import { requireJson } from '../../src/model/config/json.ts';
 import { parseConfig } from '../../src/model/families/index.ts';
 import { numericsVersion } from '../../src/model/numerics.ts';
 import { dryModel, recordStep } from '../../src/model/plan/dry-run.ts';
-import { storedDType } from '../../src/model/plan/price.ts';
+import { storedFormat } from '../../src/model/plan/price.ts';
 import { fixturePath, loadProcessor } from '../fixtures.ts';
 import { frames, picture } from './processor/pictures.ts';
 
@@ -55,9 +55,9 @@ describe(`what numericsVersion ${numericsVersion} stands for`, () => {
     ]);
 
     const config = parseConfig(await requireJson(folder, 'config.json'), name);
-    const dtype = storedDType(await openCheckpoint(folder));
+    const format = storedFormat(await openCheckpoint(folder));
     const texts = adapters.flatMap((adapter) => {
-      const model = dryModel(config, dtype, adapter);
+      const model = dryModel(config, format, adapter);
       const runs = [model.dispatches(inputs[0], { namesFilter: 'logits' }), recordStep(model, 20).recorded];
       return runs.flatMap((run) => [...listKernels(run).files.values()]);
     });

@@ -1,7 +1,9 @@
 // What is recorded without weights is what runs with them.
+
 import { expect, it, vi } from 'vitest';
 import { openFolder } from '#platform';
 import entropy from '../../docs/examples/kernels/entropy.ts';
+import { f16 } from '../../src/gpu/formats/f16.ts';
 import type { Recorder } from '../../src/gpu/recorder.ts';
 import { listKernels } from '../../src/kernels/custom/listing.ts';
 import { generate } from '../../src/model/generation/generate.ts';
@@ -18,20 +20,20 @@ it('records the dispatches of the model that is loaded, and what it submits', as
   const { model, destroy } = await loadModel(await openFolder(checkpoint), { gpu: gpu() });
   const [ran] = await recordersOf(() => model.runWithCache(input, options));
   destroy();
-  const dry = dryModel(model.config, 'f16', gpu().capabilities);
+  const dry = dryModel(model.config, f16, gpu().capabilities);
   const planned = listKernels(dry.dispatches(input, options));
   expect(planned).toEqual(listKernels(ran.recorded));
   expect(planned.files.size).toBeGreaterThan(8);
   expect(planned.dispatches.every(({ bindings }) => bindings.every(({ name }) => name))).toBe(true);
   // Weights split as they would be loaded.
-  const limited = dryModel(model.config, 'f16', { ...gpu().capabilities, maxStorageBufferBindingSize: 64 * 1024 });
+  const limited = dryModel(model.config, f16, { ...gpu().capabilities, maxStorageBufferBindingSize: 64 * 1024 });
   const parts = limited.dispatches(input, options).filter(({ label }) => label === 'embed_tokens');
   expect(parts.length).toBeGreaterThan(1);
 });
 
 it('records what a generated step runs', async () => {
   const { model, destroy } = await loadModel(await openFolder(checkpoint), { gpu: gpu() });
-  const dry = dryModel(model.config, 'f16', gpu().capabilities);
+  const dry = dryModel(model.config, f16, gpu().capabilities);
   for (const namesFilter of [undefined, 'blocks.2.attn.hook_pattern']) {
     const told = { maxNewTokens: 2, endTokens: new Set<number>(), namesFilter };
     const ids: number[] = [];

@@ -1,5 +1,7 @@
+import { declare } from '../../gpu/formats/format.ts';
 import { type Cost, type Recorder, read, readWrite } from '../../gpu/recorder.ts';
-import type { DType, Tensor } from '../../gpu/tensor.ts';
+import type { Tensor } from '../../gpu/tensor.ts';
+import type { StoredMatrix } from '../../gpu/weight.ts';
 import { foldWorkgroups } from '../vectors.ts';
 
 /**
@@ -14,10 +16,10 @@ export interface PerElement {
   readonly kernel: string;
   readonly label: string;
   /**
-   * Tensors by their name in the WGSL. f32 ones are `array<T>`, where T is f32 or, with `width` 4, vec4f; f16 and bf16 ones
-   * hold four numbers in a vec2u or, with `width` 1, two in a u32; u32 ones are `array<u32>`.
+   * By their name in the WGSL. Tensors are `array<T>`, where T is f32 or, with `width` 4, vec4f; those of u32 are `array<u32>`.
+   * A stored matrix `weight` is read by `weightAt(i) -> T`.
    */
-  readonly inputs: Readonly<Record<string, Tensor>>;
+  readonly inputs: Readonly<Record<string, Tensor | StoredMatrix>>;
   /** `array<T>` named `out`, f32. */
   readonly out: Tensor;
   /** Numbers that an invocation does: `widthOf` the rows it indexes. */
@@ -43,25 +45,22 @@ export const widthOf = (columns: number): Width => (columns % 4 === 0 ? 4 : 1);
 /** Invocations of a workgroup: a multiple of every subgroup size met, small enough for few elements to spread out. */
 const workgroup = 64;
 
-function elementType(dtype: DType, width: Width): string {
-  if (dtype === 'f32') return 'T';
-  return dtype !== 'u32' && width === 4 ? 'vec2u' : 'u32';
-}
-
 function perElementContract({ inputs, params, width, prelude = '' }: PerElement): string {
-  const names = Object.keys(inputs);
-  const bindings = names.map(
-    (name, b) =>
-      `@group(0) @binding(${b}) var<storage, read> ${name}: array<${elementType(inputs[name].dtype, width)}>;`,
-  );
+  const bindings: string[] = [];
+  const readers: string[] = [];
+  for (const [name, input] of Object.entries(inputs))
+    if ('format' in input) {
+      bindings.push(...input.format.bindings(bindings.length, name, width));
+      readers.push(input.format.reader(name, width));
+    } else bindings.push(declare(bindings.length, name, input.dtype === 'u32' ? 'u32' : 'T')); // u32: ids and indices
   const fields = ['count', ...Object.keys(params ?? {})];
   return /* wgsl */ `
 alias T = ${width === 4 ? 'vec4f' : 'f32'};
 ${bindings.join('\n')}
-@group(0) @binding(${names.length}) var<storage, read_write> out: array<T>;
+@group(0) @binding(${bindings.length}) var<storage, read_write> out: array<T>;
 struct Params { ${fields.map((f) => `${f}: u32`).join(', ')} }
-@group(0) @binding(${names.length + 1}) var<uniform> params: Params;
-${prelude}
+@group(0) @binding(${bindings.length + 1}) var<uniform> params: Params;
+${[...readers, prelude].join('\n')}
 `;
 }
 
@@ -86,7 +85,12 @@ export function perElement(rec: Recorder, op: PerElement): Tensor {
     kernel: op.kernel,
     label: op.label,
     code: perElementWgsl(op),
-    bindings: [...Object.values(op.inputs).map(read), readWrite(op.out)],
+    bindings: [
+      ...Object.values(op.inputs)
+        .flatMap((input) => ('format' in input ? input.buffers : input))
+        .map(read),
+      readWrite(op.out),
+    ],
     params: [invocations, ...Object.values(op.params ?? {})],
     workgroups: foldWorkgroups(Math.ceil(invocations / workgroup), rec.gpu.capabilities.maxWorkgroupsPerDimension),
     cost: op.cost,

@@ -1,4 +1,5 @@
-import type { WeightDType } from '../matmul/matmul.wgsl.ts';
+import type { Format } from '../../gpu/formats/format.ts';
+import { formats } from '../../gpu/formats/index.ts';
 import { type Problem, placeOf } from '../problem.ts';
 import { pseudoRandomWeight } from '../pseudo-random.ts';
 import { embedding } from './embedding.ts';
@@ -6,14 +7,14 @@ import { embedding } from './embedding.ts';
 export type EmbeddingSizes = readonly [count: number, vocabulary: number, columns: number, parts: number];
 
 /** Ids from both ends, and where there are more than two of them two that the table does not have. */
-export function embeddingProblem([count, vocabulary, columns, parts]: EmbeddingSizes, dtype: WeightDType): Problem {
-  const weight = pseudoRandomWeight([vocabulary, columns], dtype, parts);
+export function embeddingProblem([count, vocabulary, columns, parts]: EmbeddingSizes, format: Format): Problem {
+  const weight = pseudoRandomWeight([vocabulary, columns], format, parts);
   const ids = Uint32Array.from({ length: count }, (_, i) =>
     i % 2 ? vocabulary - 1 - ((i >> 1) % vocabulary) : i % vocabulary,
   );
   if (count > 2) ids.set([vocabulary, 0xffffffff], 1);
   return {
-    name: `${count} of [${vocabulary},${columns}] ${dtype} in ${parts} parts`,
+    name: `${count} of [${vocabulary},${columns}] ${format.name} in ${parts} parts`,
     shape: [count, columns],
     exact: true,
     prepare(make) {
@@ -23,7 +24,8 @@ export function embeddingProblem([count, vocabulary, columns, parts]: EmbeddingS
     expected: () => ({
       at(index) {
         const [row, column] = placeOf(index, columns);
-        return ids[row] < vocabulary ? weight.at(ids[row] * columns + column) : 0;
+        // as f32: what a format stands for may have more bits
+        return ids[row] < vocabulary ? Math.fround(weight.at(ids[row] * columns + column)) : 0;
       },
     }),
   };
@@ -37,5 +39,7 @@ const embeddingSizes: readonly EmbeddingSizes[] = [
   [9, 11, 65, 11],
 ];
 
-export const embeddingProblems = () =>
-  (['f32', 'f16', 'bf16'] as const).flatMap((dtype) => embeddingSizes.map((sizes) => embeddingProblem(sizes, dtype)));
+export const embeddingProblems = (of: readonly Format[] = Object.values(formats)) =>
+  of.flatMap((format) =>
+    embeddingSizes.filter(([, , columns]) => !format.obstacle(columns)).map((sizes) => embeddingProblem(sizes, format)),
+  );

@@ -1,22 +1,19 @@
+import { type Format, formatBytes } from '../../gpu/formats/format.ts';
 import { type Cost, type Recorder, read, readWrite } from '../../gpu/recorder.ts';
-import {
-  bytesPerElement,
-  type DType,
-  elementCount,
-  expectDType,
-  expectShape,
-  type Tensor,
-  type Weight,
-} from '../../gpu/tensor.ts';
+import { elementCount, expectDType, expectShape, type Tensor } from '../../gpu/tensor.ts';
+import type { Weight } from '../../gpu/weight.ts';
+import { cachedText } from '../cached-text.ts';
 import { perElement, widthOf } from '../elementwise/per-element.ts';
 import { vectorWidth } from '../vectors.ts';
 import { headResultContract, headResultWgsl, headSumBody, queriesPerThread } from './head-result.wgsl.ts';
+
+const text = cachedText(headResultWgsl);
 
 /**
  * What each head adds to the residual stream, hook_result: result[t, h, :] = W_O[:, h*D:(h+1)*D] · z[t, h, :].
  * Without bias: Σ_h result + b_O = hook_attn_out.
  * @param args.z [T, H, D] f32
- * @param args.weight W_O [dModel, H * D] in f32, f16 or bf16
+ * @param args.weight W_O [dModel, H * D]
  * @returns [T, H, dModel] f32
  * @throws ShapeError
  */
@@ -24,7 +21,6 @@ export function headResult(rec: Recorder, args: { z: Tensor; weight: Weight; lab
   const { z, weight, label } = args;
   const where = 'headResult';
   expectDType(where, z, 'f32');
-  expectDType(where, weight, 'f32', 'f16', 'bf16');
   expectShape(where, z, [-1, -1, -1]);
   const [queries, heads, headSize] = z.shape;
   expectShape(where, weight, [-1, heads * headSize]);
@@ -32,30 +28,30 @@ export function headResult(rec: Recorder, args: { z: Tensor; weight: Weight; lab
   const result = args.out ?? rec.temp(label, 'f32', [queries, heads, dModel]);
   expectDType(where, result, 'f32');
   expectShape(where, result, [queries, heads, dModel]);
-  const shape = { heads, headSize, dModel, dtype: weight.dtype, width: vectorWidth(headSize) };
-  const code = headResultWgsl(shape);
+  const shape = { heads, headSize, dModel, format: weight.format, width: vectorWidth(headSize) };
+  const code = text(shape);
   let firstRow = 0;
   for (const part of weight.parts) {
     const rows = part.shape[0];
     rec.dispatch({
-      kernel: `headResult ${weight.dtype}`,
+      kernel: `headResult ${weight.format.name}`,
       label,
       code,
-      bindings: [read(z), read(part), readWrite(result)],
+      bindings: [read(z), ...part.buffers.map(read), readWrite(result)],
       params: [queries, firstRow, rows],
       workgroups: [Math.ceil(rows / 64), Math.ceil(queries / queriesPerThread), heads],
-      cost: headResultCost(queries, heads, headSize, rows, weight.dtype),
+      cost: headResultCost(queries, heads, headSize, rows, weight.format),
       header: () => headResultContract(shape),
-      sizes: { queries, heads, headSize, dModel, dtype: weight.dtype },
+      sizes: { queries, heads, headSize, dModel, dtype: weight.format.name },
     });
     firstRow += rows;
   }
   return result;
 }
 
-const headResultCost = (queries: number, heads: number, headSize: number, rows: number, dtype: DType): Cost => ({
+const headResultCost = (queries: number, heads: number, headSize: number, rows: number, format: Format): Cost => ({
   flops: 2 * queries * heads * headSize * rows,
-  bytes: 4 * queries * heads * (headSize + rows) + bytesPerElement[dtype] * rows * heads * headSize,
+  bytes: 4 * queries * heads * (headSize + rows) + formatBytes(format, [rows, heads * headSize]),
 });
 
 /**

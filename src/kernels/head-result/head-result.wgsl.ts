@@ -1,4 +1,4 @@
-import type { DType } from '../../gpu/tensor.ts';
+import type { Format } from '../../gpu/formats/format.ts';
 import type { Width } from '../elementwise/per-element.ts';
 import { dotProduct, type VectorWidth, vectorType } from '../vectors.ts';
 
@@ -6,23 +6,9 @@ export interface HeadResultShape {
   readonly heads: number;
   readonly headSize: number;
   readonly dModel: number;
-  readonly dtype: DType;
+  /** Of the weight. */
+  readonly format: Format;
   readonly width: VectorWidth;
-}
-
-/** WGSL `weightAt(i)`: the i-th vector of `width` weights. */
-function weightLoader(dtype: DType, width: VectorWidth): string {
-  if (dtype === 'f32') return `fn weightAt(i: u32) -> Vector { return weight[i]; }`;
-  const pair = (word: string) =>
-    dtype === 'f16'
-      ? `unpack2x16float(${word})`
-      : `vec2f(bitcast<f32>(${word} << 16u), bitcast<f32>(${word} & 0xffff0000u))`;
-  const body = {
-    1: `let pair = ${pair('weight[i / 2u]')}; return select(pair.x, pair.y, (i & 1u) == 1u);`,
-    2: `let word = weight[i]; return ${pair('word')};`,
-    4: `let words = weight[i]; return vec4f(${pair('words.x')}, ${pair('words.y')});`,
-  }[width];
-  return `fn weightAt(i: u32) -> Vector { ${body} }`;
 }
 
 /** Queries of a thread: a vector of weights is loaded once for all of them. */
@@ -37,6 +23,9 @@ export const queriesPerThread = 4;
  */
 export function headResultWgsl(shape: HeadResultShape): string {
   const { width } = shape;
+  // Formats read four numbers or one.
+  const vectorAt = (i: string) =>
+    width === 2 ? `vec2f(weightAt(2u * ${i}), weightAt(2u * ${i} + 1u))` : `weightAt(${i})`;
   const each = (line: (i: number) => string) => Array.from({ length: queriesPerThread }, (_, i) => line(i)).join('\n');
   return /* wgsl */ `${headResultContract(shape)}
 @compute @workgroup_size(64) fn main(@builtin(global_invocation_id) id: vec3u) {
@@ -46,7 +35,7 @@ export function headResultWgsl(shape: HeadResultShape): string {
   if (row >= params.rows) { return; }
   ${each((i) => `let z${i} = (min(query + ${i}u, params.queries - 1u) * heads + head) * chunks; var sum${i} = Vector();`)}
   for (var c = 0u; c < chunks; c++) {
-    let w = weightAt((row * heads + head) * chunks + c);
+    let w = ${vectorAt('((row * heads + head) * chunks + c)')};
     ${each((i) => `sum${i} = fma(z[z${i} + c], w, sum${i});`)}
   }
   let column = params.firstRow + row;
@@ -54,20 +43,22 @@ export function headResultWgsl(shape: HeadResultShape): string {
 }`;
 }
 
-export function headResultContract({ heads, headSize, dModel, dtype, width }: HeadResultShape): string {
-  const stored = dtype === 'f32' ? vectorType(width) : width === 4 ? 'vec2u' : 'u32';
+export function headResultContract({ heads, headSize, dModel, format, width }: HeadResultShape): string {
+  const atOnce = width === 4 ? 4 : 1;
+  const weight = format.bindings(1, 'weight', atOnce);
+  const next = 1 + weight.length;
   return /* wgsl */ `
 alias Vector = ${vectorType(width)};
 struct Params { queries: u32, firstRow: u32, rows: u32 }
 @group(0) @binding(0) var<storage, read> z: array<Vector>;
-@group(0) @binding(1) var<storage, read> weight: array<${stored}>;
-@group(0) @binding(2) var<storage, read_write> result: array<f32>;
-@group(0) @binding(3) var<uniform> params: Params;
+${weight.join('\n')}
+@group(0) @binding(${next}) var<storage, read_write> result: array<f32>;
+@group(0) @binding(${next + 1}) var<uniform> params: Params;
 
 const heads = ${heads}u;
 const chunks = ${headSize / width}u;
 const dModel = ${dModel}u;
-${weightLoader(dtype, width)}
+${format.reader('weight', atOnce)}
 `;
 }
 

@@ -1,4 +1,5 @@
-import type { WeightDType } from '../matmul/matmul.wgsl.ts';
+import type { Format } from '../../gpu/formats/format.ts';
+import { formats } from '../../gpu/formats/index.ts';
 import { type Problem, placeOf } from '../problem.ts';
 import { pseudoRandom, pseudoRandomWeight } from '../pseudo-random.ts';
 import { headResult, headSum } from './head-result.ts';
@@ -13,12 +14,12 @@ export interface HeadResultSizes {
 
 export function headResultProblem(
   { queries, heads, headSize, dModel, parts = 1 }: HeadResultSizes,
-  dtype: WeightDType,
+  format: Format,
 ): Problem {
   const z = pseudoRandom(queries * heads * headSize, 1);
-  const weight = pseudoRandomWeight([dModel, heads * headSize], dtype, parts);
+  const weight = pseudoRandomWeight([dModel, heads * headSize], format, parts);
   return {
-    name: `${queries} queries, ${heads} heads of ${headSize}, ${dModel} wide, ${dtype} in ${parts} parts`,
+    name: `${queries} queries, ${heads} heads of ${headSize}, ${dModel} wide, ${format.name} in ${parts} parts`,
     shape: [queries, heads, dModel],
     prepare(make) {
       const args = { z: make('z', 'f32', [queries, heads, headSize], z), weight: weight.make(make), label: 'y' };
@@ -46,8 +47,12 @@ export const headResultSizes: readonly HeadResultSizes[] = [
   { queries: 17, heads: 4, headSize: 24, dModel: 97 },
 ];
 
-export const headResultProblems = () =>
-  (['f32', 'f16', 'bf16'] as const).flatMap((dtype) => headResultSizes.map((sizes) => headResultProblem(sizes, dtype)));
+export const headResultProblems = (of: readonly Format[] = Object.values(formats)) =>
+  of.flatMap((format) =>
+    headResultSizes
+      .filter(({ heads, headSize }) => !format.obstacle(heads * headSize))
+      .map((sizes) => headResultProblem(sizes, format)),
+  );
 
 export function headSumProblem(queries: number, heads: number, dModel: number, biased: boolean): Problem {
   const result = pseudoRandom(queries * heads * dModel, 1);

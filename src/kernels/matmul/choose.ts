@@ -1,5 +1,6 @@
 import type { Capabilities } from '../../gpu/capabilities.ts';
 import { ShapeError } from '../../gpu/errors.ts';
+import { cachedText } from '../cached-text.ts';
 import { baseThreads, matmulBaseWgsl } from './base.wgsl.ts';
 import type { MatmulTraits } from './matmul.wgsl.ts';
 import { type MatvecPlan, matvecWgsl } from './matvec.wgsl.ts';
@@ -75,20 +76,7 @@ function chooseVariant(problem: MatmulProblem, device: Device): MatmulVariant {
   return fits ? 'workgroup' : 'tile';
 }
 
-const texts = new Map<string, string>();
-
-/** The text is made once: a forward pass asks for it a hundred times. */
-export function matmulWgsl(traits: MatmulTraits, plan: MatmulPlan): string {
-  const key = JSON.stringify([traits, plan]);
-  let text = texts.get(key);
-  if (text === undefined) {
-    text = generate(traits, plan);
-    texts.set(key, text);
-  }
-  return text;
-}
-
-function generate(traits: MatmulTraits, plan: MatmulPlan): string {
+export const matmulWgsl = cachedText((traits: MatmulTraits, plan: MatmulPlan): string => {
   switch (plan.variant) {
     case 'base':
       return matmulBaseWgsl(traits);
@@ -102,7 +90,7 @@ function generate(traits: MatmulTraits, plan: MatmulPlan): string {
     case 'matvecSubgroup':
       return matvecWgsl(traits, plan);
   }
-}
+});
 
 /** Workgroups that cover y. */
 export function matmulWorkgroups(plan: MatmulPlan, { rows, n }: MatmulProblem): number {

@@ -1,6 +1,8 @@
 import { ShapeError } from '../../gpu/errors.ts';
+import { formatBytes } from '../../gpu/formats/format.ts';
 import { type Cost, type Recorder, read, readWrite } from '../../gpu/recorder.ts';
-import { bytesPerElement, elementCount, expectDType, expectShape, type Tensor, type Weight } from '../../gpu/tensor.ts';
+import { elementCount, expectDType, expectShape, type Tensor } from '../../gpu/tensor.ts';
+import type { Weight } from '../../gpu/weight.ts';
 import { type ActivationFunction, activationFlops } from '../activation/activation.wgsl.ts';
 import { foldWorkgroups } from '../vectors.ts';
 import { baseThreads } from './base.wgsl.ts';
@@ -12,7 +14,7 @@ import {
   matmulWgsl,
   matmulWorkgroups,
 } from './choose.ts';
-import { type MatmulTraits, matmulHeader, type WeightDType } from './matmul.wgsl.ts';
+import { type MatmulTraits, matmulHeader } from './matmul.wgsl.ts';
 
 export type { ActivationFunction } from '../activation/activation.wgsl.ts';
 export { type MatmulVariant, matmulVariants } from './choose.ts';
@@ -48,7 +50,6 @@ export function matmul(rec: Recorder, args: MatmulArgs): Tensor {
     throw new ShapeError(
       `${x.label}: expected [..., ${k}], the columns of ${weight.label} [${weight.shape}], got [${x.shape}] (in ${where})`,
     );
-  expectDType(where, weight, 'f32', 'f16', 'bf16');
   const rows = elementCount(x.shape.slice(0, -1));
   const y = args.out ?? rec.temp(label, 'f32', [rows, columns]);
   for (const [tensor, shape] of [
@@ -65,19 +66,19 @@ export function matmul(rec: Recorder, args: MatmulArgs): Tensor {
     expectShape(where, part, [-1, k]);
     const n = part.shape[0];
     const problem = { rows, n, k };
-    const traits = { dtype: weight.dtype as WeightDType, bias: !!bias, residual: !!residual, activation };
+    const traits = { format: weight.format, bias: !!bias, residual: !!residual, activation };
     const limit = rec.gpu.capabilities.maxWorkgroupsPerDimension;
     const plan = chooseMatmul(problem, rec.gpu.capabilities, args.variant);
     rec.dispatch({
-      kernel: `matmul.${planName(plan)} ${weight.dtype}`,
+      kernel: `matmul.${planName(plan)} ${weight.format.name}`,
       label,
       code: matmulWgsl(traits, plan),
-      bindings: [...[x, part, bias, residual].filter((t) => t !== undefined).map(read), readWrite(y)],
+      bindings: [...[x, ...part.buffers, bias, residual].filter((t) => t !== undefined).map(read), readWrite(y)],
       params: [rows, n, k, columns, firstColumn],
       workgroups: foldWorkgroups(matmulWorkgroups(plan, problem), limit),
       cost: matmulCost(problem, traits),
       header: () => matmulHeader(traits, k % 4 === 0 ? 4 : 1),
-      sizes: { rows, n, k, columns, dtype: weight.dtype, activation: activation ?? 'none' },
+      sizes: { rows, n, k, columns, dtype: weight.format.name, activation: activation ?? 'none' },
       plainWorkgroups: foldWorkgroups(Math.ceil((rows * n) / baseThreads), limit),
     });
     firstColumn += n;
@@ -91,10 +92,10 @@ const planName = (plan: MatmulPlan) =>
   plan.variant === 'base' ? 'base' : `${plan.variant}${plan.rows}x${plan.columns}`;
 
 /** Multiply-adds count two; each operand once through memory, weights as stored. */
-function matmulCost({ rows, n, k }: MatmulProblem, { dtype, bias, residual, activation }: MatmulTraits): Cost {
+function matmulCost({ rows, n, k }: MatmulProblem, { format, bias, residual, activation }: MatmulTraits): Cost {
   const perElement = (bias ? 1 : 0) + (residual ? 1 : 0) + (activation ? activationFlops[activation] : 0);
   return {
     flops: rows * n * (2 * k + perElement),
-    bytes: 4 * (rows * k + (bias ? n : 0) + (residual ? 2 : 1) * rows * n) + bytesPerElement[dtype] * n * k,
+    bytes: 4 * (rows * k + (bias ? n : 0) + (residual ? 2 : 1) * rows * n) + formatBytes(format, [n, k]),
   };
 }

@@ -1,13 +1,13 @@
+import type { Format } from '../../gpu/formats/format.ts';
 import { type ActivationFunction, activationWgsl } from '../activation/activation.wgsl.ts';
-
-export type WeightDType = 'f32' | 'f16' | 'bf16';
 
 /**
  * What becomes part of the WGSL text. Sizes are params instead: compiling takes longer than many a product (0.3 s on
  * SwiftShader), and so all layers of a model share a handful of pipelines.
  */
 export interface MatmulTraits {
-  readonly dtype: WeightDType;
+  /** Of the weight. */
+  readonly format: Format;
   readonly bias: boolean;
   readonly residual: boolean;
   readonly activation?: ActivationFunction;
@@ -17,12 +17,6 @@ export interface MatmulTraits {
 export const lines = (count: number, line: (i: number) => string, separator = '\n') =>
   Array.from({ length: count }, (_, i) => line(i)).join(separator);
 
-/** Two stored numbers of a u32, the first in its low half. */
-const unpackWgsl: Record<'f16' | 'bf16', string> = {
-  f16: 'fn unpack(w: u32) -> vec2f { return unpack2x16float(w); }',
-  bf16: 'fn unpack(w: u32) -> vec2f { return vec2f(bitcast<f32>(w << 16u), bitcast<f32>(w & 0xffff0000u)); }',
-};
-
 /**
  * Bindings, params and the epilogue that all variants share.
  * - vector 4: `xAt(i)` and `weightAt(i)` give the i-th four numbers; needs K to be a multiple of 4.
@@ -30,27 +24,23 @@ const unpackWgsl: Record<'f16' | 'bf16', string> = {
  * - `dotAdd(a, b, sum)`: the dot product of two vectors and the sum so far.
  * - `finish(row, weightRow, sum)`: takes a dot product to y; drops what lies outside of y.
  */
-export function matmulHeader({ dtype, bias, residual, activation }: MatmulTraits, vector: 1 | 4): string {
-  const f32 = dtype === 'f32';
+export function matmulHeader({ format, bias, residual, activation }: MatmulTraits, vector: 1 | 4): string {
   const numbers = vector === 4 ? 'vec4f' : 'f32';
-  const stored = f32 ? numbers : vector === 4 ? 'vec2u' : 'u32';
-  const four = 'let w = weight[i]; return vec4f(unpack(w.x), unpack(w.y));';
-  const one = 'let pair = unpack(weight[i >> 1u]); return select(pair.x, pair.y, (i & 1u) == 1u);';
-  let binding = 2;
+  const weight = format.bindings(1, 'weight', vector);
+  let binding = 1 + weight.length;
   const optional = (name: string, present: boolean) =>
     present ? `@group(0) @binding(${binding++}) var<storage, read> ${name}: array<f32>;\n` : '';
   return /* wgsl */ `
 @group(0) @binding(0) var<storage, read> x: array<${numbers}>;
-@group(0) @binding(1) var<storage, read> weight: array<${stored}>;
+${weight.join('\n')}
 ${optional('bias', bias)}${optional('residual', residual)}\
 @group(0) @binding(${binding++}) var<storage, read_write> y: array<f32>;
 // n: rows of this part of the weight; columns: of y, the rows of all parts
 struct Params { rows: u32, n: u32, k: u32, columns: u32, firstColumn: u32 }
 @group(0) @binding(${binding}) var<uniform> params: Params;
-${f32 ? '' : unpackWgsl[dtype]}
 ${activation ? activationWgsl(activation) : ''}
 fn xAt(i: u32) -> ${numbers} { return x[i]; }
-fn weightAt(i: u32) -> ${numbers} { ${f32 ? 'return weight[i];' : vector === 4 ? four : one} }
+${format.reader('weight', vector)}
 // dot() costs five instructions instead of four where it becomes a product, three multiply-adds and a sum (AMD GCN)
 fn dotAdd(a: vec4f, b: vec4f, sum: f32) -> f32 {
   return fma(a.x, b.x, fma(a.y, b.y, fma(a.z, b.z, fma(a.w, b.w, sum))));

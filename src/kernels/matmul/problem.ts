@@ -1,15 +1,17 @@
+import type { Format } from '../../gpu/formats/format.ts';
+import { formats } from '../../gpu/formats/index.ts';
 import type { ActivationFunction } from '../activation/activation.wgsl.ts';
 import { referenceActivation } from '../activation/reference.ts';
 import { type Problem, placeOf } from '../problem.ts';
 import { pseudoRandom, pseudoRandomWeight } from '../pseudo-random.ts';
 import { type MatmulVariant, matmul } from './matmul.ts';
-import type { WeightDType } from './matmul.wgsl.ts';
 
 export interface MatmulSizes {
   readonly m: number;
   readonly k: number;
   readonly n: number;
-  readonly dtype: WeightDType;
+  /** Of the weight. */
+  readonly format: Format;
   readonly bias?: boolean;
   readonly residual?: boolean;
   readonly activation?: ActivationFunction;
@@ -18,14 +20,14 @@ export interface MatmulSizes {
 
 /** x [m, k] times the transpose of a weight [n, k]. Sums have a standard deviation of about 1. */
 export function matmulProblem(sizes: MatmulSizes): Problem<MatmulVariant> {
-  const { m, k, n, dtype, parts = 1, activation } = sizes;
+  const { m, k, n, format, parts = 1, activation } = sizes;
   const x = pseudoRandom(m * k, 1).map((value) => value / Math.sqrt(k));
-  const weight = pseudoRandomWeight([n, k], dtype, parts);
+  const weight = pseudoRandomWeight([n, k], format, parts);
   const bias = sizes.bias ? pseudoRandom(n, 2) : undefined;
   const residual = sizes.residual ? pseudoRandom(m * n, 3) : undefined;
   const more = [parts > 1 && `${parts} parts`, bias && 'bias', activation, residual && 'residual'].filter(Boolean);
   return {
-    name: `[${m},${k}] x [${n},${k}] ${[dtype, ...more].join(', ')}`,
+    name: `[${m},${k}] x [${n},${k}] ${[format.name, ...more].join(', ')}`,
     shape: [m, n],
     prepare(make) {
       const args = {
@@ -49,12 +51,14 @@ export function matmulProblem(sizes: MatmulSizes): Problem<MatmulVariant> {
   };
 }
 
-export const matmulProblems = () =>
-  (['f32', 'f16', 'bf16'] as const).flatMap((dtype) =>
+export const matmulProblems = (of: readonly Format[] = Object.values(formats)) =>
+  of.flatMap((format) =>
     [
-      { m: 1, k: 64, n: 64, dtype },
-      { m: 7, k: 33, n: 129, dtype },
-      { m: 65, k: 32, n: 31, dtype, bias: true, residual: true, activation: 'gelu' as const },
-      { m: 3, k: 20, n: 259, dtype, parts: 3, bias: true },
-    ].map(matmulProblem),
+      { m: 1, k: 64, n: 64, format },
+      { m: 7, k: 33, n: 129, format },
+      { m: 65, k: 32, n: 31, format, bias: true, residual: true, activation: 'gelu' as const },
+      { m: 3, k: 20, n: 259, format, parts: 3, bias: true },
+    ]
+      .filter(({ k }) => !format.obstacle(k))
+      .map(matmulProblem),
   );

@@ -1,3 +1,5 @@
+import { f32 } from '../../gpu/formats/f32.ts';
+import { type Format, formatBytes } from '../../gpu/formats/format.ts';
 import type { Gpu } from '../../gpu/gpu.ts';
 import type { Tensor } from '../../gpu/tensor.ts';
 import type { TextConfig } from '../config/text.ts';
@@ -7,6 +9,8 @@ import type { TextConfig } from '../config/text.ts';
  * sequences of equal length.
  */
 export class KvCache {
+  /** What it holds. ADR 15 says what another format takes. */
+  static readonly format: Format = f32;
   readonly capacity: number;
   readonly batch: number;
   /** Per layer [batch * capacity, nKvHeads, dHead] f32. */
@@ -37,7 +41,7 @@ export class KvCache {
 
   /** Bytes on the GPU for a cache of this many positions of one sequence. */
   static price(config: TextConfig, capacity: number): number {
-    return 2 * 4 * config.nLayers * capacity * config.nKvHeads * config.dHead;
+    return 2 * config.nLayers * formatBytes(KvCache.format, [capacity, config.nKvHeads * config.dHead]);
   }
 
   destroy(): void {

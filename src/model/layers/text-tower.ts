@@ -1,5 +1,6 @@
 import type { Recorder } from '../../gpu/recorder.ts';
-import { rows, type Tensor, type Weight } from '../../gpu/tensor.ts';
+import { rows, type Tensor } from '../../gpu/tensor.ts';
+import type { Weight } from '../../gpu/weight.ts';
 import { gatherRows } from '../../kernels/elementwise/elementwise.ts';
 import { embedding } from '../../kernels/embedding/embedding.ts';
 import { visionEmbedding } from '../../kernels/vision-embedding/vision-embedding.ts';

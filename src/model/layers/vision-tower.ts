@@ -1,5 +1,6 @@
 import type { Recorder } from '../../gpu/recorder.ts';
-import type { Tensor, Weight } from '../../gpu/tensor.ts';
+import type { Tensor } from '../../gpu/tensor.ts';
+import type { Weight } from '../../gpu/weight.ts';
 import { concatColumns, gatherRows } from '../../kernels/elementwise/elementwise.ts';
 import { matmul } from '../../kernels/matmul/matmul.ts';
 import { patchify } from '../../kernels/patchify/patchify.ts';

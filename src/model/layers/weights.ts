@@ -1,4 +1,5 @@
-import type { Tensor, Weight } from '../../gpu/tensor.ts';
+import type { Tensor } from '../../gpu/tensor.ts';
+import type { Weight } from '../../gpu/weight.ts';
 import type { BlockShape } from '../config/block.ts';
 import type { TextConfig } from '../config/text.ts';
 

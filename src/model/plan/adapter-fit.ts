@@ -49,7 +49,7 @@ function checkWeights(tensors: readonly TensorPrice[], limit: number): Check[] {
   const groups = new Map<string, TensorPrice[]>();
   for (const tensor of tensors) {
     const name = tensor.name.replace(/(\.(?:layers|blocks))\.\d+\./, '$1.*.').replace(/\[\d\/\d\]$/, '');
-    if (tensor.buffers !== 1) groups.set(name, [...(groups.get(name) ?? []), tensor]);
+    if (tensor.parts !== 1) groups.set(name, [...(groups.get(name) ?? []), tensor]);
   }
   if (!groups.size) return [{ verdict: 'fits', text: 'every weight fits one binding' }];
   return [...groups].map(([name, [{ bytes, buffers, shape }, ...others]]): Check => {

@@ -2,8 +2,10 @@
 
 import type { Capabilities } from '../../gpu/capabilities.ts';
 import { DryGpu } from '../../gpu/dry-gpu.ts';
+import { type Format, matrixShape, rowsPerPart } from '../../gpu/formats/format.ts';
 import type { Recorder } from '../../gpu/recorder.ts';
-import { type DType, elementCount, splitRows } from '../../gpu/tensor.ts';
+import { elementCount } from '../../gpu/tensor.ts';
+import { makeMatrix, type StoredMatrix } from '../../gpu/weight.ts';
 import { InputError } from '../errors.ts';
 import type { Architecture, VisualShape } from '../families/family.ts';
 import type { ModelInput, Visual } from '../input.ts';
@@ -12,24 +14,30 @@ import type { WeightSource } from '../layers/weights.ts';
 import { Model } from '../model.ts';
 import { modelWeights } from '../run/forward.ts';
 import type { RunOptions } from '../run/run.ts';
-import type { DTypeOf } from './price.ts';
+import type { FormatOf } from './price.ts';
 
 /**
- * @param dtypeOf of the stored matrices, or one for all.
+ * @param formatOf of the stored matrices, or one for all.
  * @param like the adapter whose kernels are recorded, and whose bindings split the matrices.
  */
-export function dryModel(config: Architecture, dtypeOf: DType | DTypeOf, like?: Capabilities): Model {
+export function dryModel(config: Architecture, formatOf: Format | FormatOf, like?: Capabilities): Model {
   const gpu = new DryGpu(like);
   const { maxStorageBufferBindingSize, maxBufferSize } = gpu.capabilities;
   const limit = Math.min(maxStorageBufferBindingSize, like?.maxBufferSize ?? maxBufferSize);
   const source: WeightSource = {
-    matrix(name, [rows, ...rest], { of } = { index: 0, of: 1 }) {
-      const shape = [rows / of, elementCount(rest)] as const;
-      const dtype = typeof dtypeOf === 'string' ? dtypeOf : dtypeOf({ name });
-      const split = splitRows(shape, dtype, limit);
-      const ranges = split.length ? split : [[0, shape[0]]]; // what no binding holds is for `checkAdapter` to name
-      const parts = ranges.map(([start, end]) => gpu.tensor(name, dtype, [end - start, shape[1]]));
-      return { label: name, dtype, shape, parts };
+    matrix(name, [stored, ...rest], { of } = { index: 0, of: 1 }) {
+      const shape = matrixShape([stored / of, ...rest]);
+      const [rows, columns] = shape;
+      const format = typeof formatOf === 'function' ? formatOf({ name }) : formatOf;
+      const perPart = rowsPerPart(format, shape, limit) || Math.max(1, rows); // what no binding holds is for `checkAdapter` to name
+      const part = (count: number) =>
+        makeMatrix({ label: name, format, shape: [count, columns] }, (label, dtype, shape) =>
+          gpu.tensor(label, dtype, shape),
+        );
+      // Without memory equal parts need not be told apart.
+      const parts = Array<StoredMatrix>(Math.floor(rows / perPart)).fill(part(perPart));
+      if (rows % perPart) parts.push(part(rows % perPart));
+      return { label: name, format, shape, parts };
     },
     vector: (name, [rows, ...rest], { of } = { index: 0, of: 1 }) => gpu.tensor(name, 'f32', [rows / of, ...rest]),
   };

@@ -1,39 +1,42 @@
+import { bf16 } from '../../gpu/formats/bf16.ts';
+import { f16 } from '../../gpu/formats/f16.ts';
+import { f32 } from '../../gpu/formats/f32.ts';
+import type { Format } from '../../gpu/formats/format.ts';
 import { type Recorder, read, readWrite } from '../../gpu/recorder.ts';
 import type { Tensor } from '../../gpu/tensor.ts';
 import { matmulObstacle } from '../../kernels/matmul/choose.ts';
 import { type MatmulVariant, matmulVariants } from '../../kernels/matmul/matmul.ts';
-import type { WeightDType } from '../../kernels/matmul/matmul.wgsl.ts';
 import { matmulProblem } from '../../kernels/matmul/problem.ts';
 import { type BenchmarkGroup, groupOf, variantsOf } from './group.ts';
 
 /** The embedded checkpoint's sizes, the one that the literature of this repository quotes, and LLaVA-1.5-7B's. */
-const table: [m: number, k: number, n: number, dtypes: WeightDType[]][] = [
-  [60, 128, 128, ['f32', 'f16']],
-  [60, 128, 352, ['f32']],
-  [60, 352, 128, ['f32', 'f16']],
-  [80, 128, 800, ['f32']],
-  [256, 1024, 1024, ['f32', 'f16', 'bf16']],
-  [1, 1024, 1024, ['f32', 'f16', 'bf16']],
-  [1, 4096, 4096, ['f16']],
-  [1, 4096, 32064, ['f16']],
-  [640, 4096, 4096, ['f16', 'bf16']],
-  [640, 4096, 11008, ['f16']],
-  [577, 1024, 4096, ['f16']],
+const table: [m: number, k: number, n: number, formats: Format[]][] = [
+  [60, 128, 128, [f32, f16]],
+  [60, 128, 352, [f32]],
+  [60, 352, 128, [f32, f16]],
+  [80, 128, 800, [f32]],
+  [256, 1024, 1024, [f32, f16, bf16]],
+  [1, 1024, 1024, [f32, f16, bf16]],
+  [1, 4096, 4096, [f16]],
+  [1, 4096, 32064, [f16]],
+  [640, 4096, 4096, [f16, bf16]],
+  [640, 4096, 11008, [f16]],
+  [577, 1024, 4096, [f16]],
 ];
 
-export const matmulBenchmarks: BenchmarkGroup[] = table.flatMap(([m, k, n, dtypes]) =>
-  dtypes.map((dtype) =>
+export const matmulBenchmarks: BenchmarkGroup[] = table.flatMap(([m, k, n, formats]) =>
+  formats.map((format) =>
     groupOf<MatmulVariant>({
       op: 'matmul',
-      sizes: `[${m},${k}] x [${n},${k}] ${dtype}`,
+      sizes: `[${m},${k}] x [${n},${k}] ${format.name}`,
       flops: 2 * m * n * k,
-      problem: () => matmulProblem({ m, k, n, dtype }),
+      problem: () => matmulProblem({ m, k, n, format }),
       others(call, { capabilities }, [x, weight]) {
         const variants = matmulVariants.filter(
           (v) => v !== 'base' && !matmulObstacle(v, { rows: m, k, n }, capabilities),
         );
         return {
-          ...(dtype === 'f32' && k % 4 === 0 && m % 32 === 0 && n % 32 === 0
+          ...(format === f32 && k % 4 === 0 && m % 32 === 0 && n % 32 === 0
             ? { '4x4 reference': (rec, options) => runRegister4x4(rec, x, weight, options?.out) }
             : {}),
           ...variantsOf(call, variants),
@@ -46,7 +49,7 @@ export const matmulBenchmarks: BenchmarkGroup[] = table.flatMap(([m, k, n, dtype
 
 /**
  * What a default has to beat: a plain register tile of 4x4 for each thread, operands as vectors along K straight from storage,
- * sums as vectors, sizes known to the compiler. No edges: only for sizes that its tiles divide.
+ * sums as vectors, sizes known to the compiler. Weights are plain f32. No edges: only for sizes that its tiles divide.
  */
 function runRegister4x4(rec: Recorder, x: Tensor, weight: Tensor, out?: Tensor): Tensor {
   const [m, k] = x.shape;

@@ -1,3 +1,4 @@
+import { f16 } from '../../gpu/formats/f16.ts';
 import { argmaxProblem } from '../../kernels/argmax/problem.ts';
 import { attentionCase } from '../../kernels/attention/reference.ts';
 import { attentionPatternProblem, attentionScoresProblem } from '../../kernels/attention-pattern/problem.ts';
@@ -45,8 +46,8 @@ export const rowBenchmarks: BenchmarkGroup[] = [
   group('copyRows', '[640,32,128]', 640 * 4096, () =>
     copyRowsProblem([640, 32, 128], { batch: 1, capacity: 640, outRow: 0 }),
   ),
-  group('embedding', '80 of [762,128] f16', 80 * 128, () => embeddingProblem([80, 762, 128, 1], 'f16')),
-  group('embedding', '640 of [2048,4096] f16', 640 * 4096, () => embeddingProblem([640, 2048, 4096, 2], 'f16')),
+  group('embedding', '80 of [762,128] f16', 80 * 128, () => embeddingProblem([80, 762, 128, 1], f16)),
+  group('embedding', '640 of [2048,4096] f16', 640 * 4096, () => embeddingProblem([640, 2048, 4096, 2], f16)),
   group('argmax', '[1,762]', 762, () => argmaxProblem(1, 762)),
   group('argmax', '[1,32064]', 32064, () => argmaxProblem(1, 32064)),
   group('gatherRows', '600 of [640,4096]', 600 * 4096, () => gatherRowsProblem(640, 600, 4096)),
@@ -105,7 +106,7 @@ function attentionMatrices(sizes: Parameters<typeof attentionCase>[0]): Benchmar
 function headResult(sizes: HeadResultSizes): BenchmarkGroup {
   const { queries, heads, headSize, dModel } = sizes;
   const name = `${queries} queries, ${heads} heads of ${headSize}, ${dModel} wide, f16`;
-  return group('headResult', name, 2 * queries * heads * headSize * dModel, () => headResultProblem(sizes, 'f16'));
+  return group('headResult', name, 2 * queries * heads * headSize * dModel, () => headResultProblem(sizes, f16));
 }
 
 function group<Variant>(op: KernelOp, sizes: string, flops: number, problem: () => Problem<Variant>): BenchmarkGroup {

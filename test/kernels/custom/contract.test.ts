@@ -2,8 +2,11 @@
 import { readFileSync } from 'node:fs';
 import { describe, expect, it } from 'vitest';
 import type { Dispatch } from '../../../src/gpu/dispatch.ts';
+import type { Format } from '../../../src/gpu/formats/format.ts';
+import { formats } from '../../../src/gpu/formats/index.ts';
 import type { Recorder } from '../../../src/gpu/recorder.ts';
 import type { DType, Tensor } from '../../../src/gpu/tensor.ts';
+import { makeWeight } from '../../../src/gpu/weight.ts';
 import { argmax } from '../../../src/kernels/argmax/argmax.ts';
 import { attention, attentionVariants } from '../../../src/kernels/attention/attention.ts';
 import { attentionPattern, attentionScores } from '../../../src/kernels/attention-pattern/attention-pattern.ts';
@@ -88,13 +91,8 @@ const label = 'sample';
 const weightOf = (
   temp: Sample['record'] extends (rec: Recorder, temp: infer T) => void ? T : never,
   shape: [number, number],
-  dtype: DType,
-) => ({
-  label: 'w',
-  dtype,
-  shape,
-  parts: [temp(shape, dtype)],
-});
+  format: Format,
+) => makeWeight({ label: 'w', format, shape }, (_, dtype, shape) => temp([...shape], dtype));
 
 const samples: Record<string, Sample[]> = {
   attention: [
@@ -169,9 +167,10 @@ const samples: Record<string, Sample[]> = {
         void attentionValues(rec, { pattern: temp([12, 3, 5]), v: temp([14, 2, 8]), heads: 6, batch: 2, label }),
     },
   ],
-  headResult: (['f32', 'f16', 'bf16'] as const).map((dtype) => ({
+  headResult: Object.values(formats).map((format) => ({
     sizes: { ...heads, dModel: 70, partRows: 70 },
-    record: (rec, temp) => void headResult(rec, { z: temp([3, 6, 8]), weight: weightOf(temp, [70, 48], dtype), label }),
+    record: (rec, temp) =>
+      void headResult(rec, { z: temp([3, 6, 8]), weight: weightOf(temp, [70, 48], format), label }),
   })),
   headSum: [
     {
@@ -183,18 +182,18 @@ const samples: Record<string, Sample[]> = {
       record: (rec, temp) => void headSum(rec, { result: temp([3, 6, 7]), label }),
     },
   ],
-  matmul: (['f32', 'f16', 'bf16'] as const).flatMap((dtype) => [
+  matmul: Object.values(formats).flatMap((format) => [
     {
       sizes: { rows: 30, n: 10, k: 8, columns: 10 },
       record: (rec: Recorder, temp) =>
-        void matmul(rec, { x: temp([30, 8]), weight: weightOf(temp, [10, 8], dtype), label }),
+        void matmul(rec, { x: temp([30, 8]), weight: weightOf(temp, [10, 8], format), label }),
     } as Sample,
     {
       sizes: { rows: 3, n: 10, k: 7, columns: 10 },
       record: (rec: Recorder, temp) =>
         void matmul(rec, {
           x: temp([3, 7]),
-          weight: weightOf(temp, [10, 7], dtype),
+          weight: weightOf(temp, [10, 7], format),
           bias: temp([10]),
           residual: temp([3, 10]),
           label,
@@ -292,10 +291,10 @@ const samples: Record<string, Sample[]> = {
       record: (rec, temp) => void add(rec, { a: temp([31, 7]), b: temp([31, 7]), label }),
     },
   ],
-  embedding: (['f32', 'f16', 'bf16'] as const).map((dtype) => ({
+  embedding: Object.values(formats).map((format) => ({
     sizes: { ...matrix, partRows: 9 },
     record: (rec, temp) =>
-      void embedding(rec, { ids: temp([rows], 'u32'), weight: weightOf(temp, [9, columns], dtype), label }),
+      void embedding(rec, { ids: temp([rows], 'u32'), weight: weightOf(temp, [9, columns], format), label }),
   })),
   argmax: [{ sizes: matrix, record: (rec, temp) => void argmax(rec, { x: temp([rows, columns]), label }) }],
   gatherRows: [

@@ -1,0 +1,64 @@
+import { bytesPerElement, type DType, elementCount } from '../tensor.ts';
+
+/** Of a stored matrix; `columns` is the K of products, along which formats may have groups. */
+export type MatrixShape = readonly [rows: number, columns: number];
+
+/** A tensor of any rank as a matrix of its first dimension's rows. */
+export const matrixShape = ([rows, ...rest]: readonly number[]): MatrixShape => [rows, elementCount(rest)];
+
+/** One of the buffers that hold a matrix. */
+export interface FormatBuffer {
+  /** What it holds beside the numbers themselves, for labels: `scales`. */
+  readonly what?: string;
+  /** Packed numbers are `u32` words. */
+  readonly dtype: DType;
+  /** [rows of the matrix, …]: rows follow each other, and no row needs another one's data. */
+  readonly shape: readonly [rows: number, ...rest: number[]];
+}
+
+/**
+ * How a matrix is stored on the GPU. Arithmetic is always f32; a format is about memory only.
+ *
+ * Everything that knows a format is in its object: kernels put its WGSL into theirs, and loading, prices and problems ask it for
+ * its buffers. A new format is one file here and a line in the table (index.ts). ADR 15 says more.
+ *
+ * Its name is its only data, the rest are functions: kernels keep a WGSL text for each name (`cachedText`).
+ */
+export interface Format {
+  /** Unique. Kernels, profiles and prices show it. */
+  readonly name: string;
+  /** The buffers of a matrix, in the order of their bindings. */
+  buffers(shape: MatrixShape): readonly FormatBuffer[];
+  /** Why it cannot hold rows of so many columns, or undefined where it can. */
+  obstacle(columns: number): string | undefined;
+  /**
+   * WGSL that declares the buffers, one a binding from number `first` on; their variables begin with `name`.
+   * @param width how many numbers the text reads at once.
+   */
+  bindings(first: number, name: string, width: 1 | 4): readonly string[];
+  /**
+   * WGSL of the function `${name}At(i: u32)`, which reads those bindings: number i of the matrix as f32, or with width 4 the
+   * numbers 4 i to 4 i + 3 as vec4f, which are of one row. The matrix is row-major.
+   */
+  reader(name: string, width: 1 | 4): string;
+  /** The bytes of each buffer, padded to a multiple of 4, for the numbers of a matrix (row-major). */
+  pack(values: Float32Array | Float64Array, shape: MatrixShape): Uint8Array<ArrayBuffer>[];
+  /** The numbers that the bytes of the buffers stand for, exactly as the WGSL reads them before it rounds to f32. */
+  unpack(buffers: readonly Uint8Array[], shape: MatrixShape): Float64Array;
+}
+
+/** WGSL of one read-only binding. */
+export const declare = (binding: number, name: string, elements: string): string =>
+  `@group(0) @binding(${binding}) var<storage, read> ${name}: array<${elements}>;`;
+
+/** Bytes of a matrix, all buffers together, without what pads them. */
+export const formatBytes = (format: Format, shape: MatrixShape): number =>
+  format.buffers(shape).reduce((sum, { dtype, shape }) => sum + elementCount(shape) * bytesPerElement[dtype], 0);
+
+/** How many rows a part of a matrix may have, so that none of its buffers takes more than `limit` bytes; 0 where not even one. */
+export function rowsPerPart(format: Format, [rows, columns]: MatrixShape, limit: number): number {
+  const bytesOfRow = format
+    .buffers([1, columns])
+    .map(({ dtype, shape }) => elementCount(shape) * bytesPerElement[dtype]);
+  return Math.min(rows, Math.floor(limit / Math.max(...bytesOfRow)));
+}
