@@ -23,7 +23,7 @@ const slow = [
 function tierOf(file: string): 'unit' | 'slow' | 'gpu' | 'cli' | 'docs' | 'browser' {
   if (slow.includes(file)) return 'slow';
   if (file.startsWith('test/cli/')) return 'cli';
-  if (file === 'test/examples.test.ts') return 'docs';
+  if (/^test\/(examples|extending)\.test\.ts$/.test(file)) return 'docs';
   const text = readFileSync(file, 'utf8');
   if (text.includes('/chromium.ts')) return 'browser';
   return /\b(useGpu|openGpu|useAnalysed)\b|\/subject\.ts/.test(text) ? 'gpu' : 'unit';

@@ -15,8 +15,14 @@ const files = [
   ),
 ].filter((file) => /\.(ts|md|py|mjs)$/.test(file) && !file.includes('/fixtures/') && !others.test(file));
 
+/** Files that the examples of a page add. */
+const added = new Set(
+  Array.from(readFileSync('docs/extending.md', 'utf8').matchAll(/^~~~\w+ new (\S+)$/gm), ([, path]) => path),
+);
+
 /** A reference may start at the root, where it is said, or in a room of pages. */
 const found = (from: string, path: string) =>
+  (from === 'docs/extending.md' && added.has(path)) ||
   ['.', dirname(from), 'docs', 'docs/adr', 'test/reference'].some((base) => existsSync(join(base, path)));
 
 const pattern = /(?<![\w/.<{$*-])((?:\.{1,2}\/)*(?:[\w-]+\/)*[\w.-]+\.md)\b/g;

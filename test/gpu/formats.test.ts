@@ -84,7 +84,9 @@ describe.each([
   });
 });
 
-test.each(Object.values(formats))('$name pads an odd count of numbers to words, and reads from any byte', (format) => {
+const ofAnyK = Object.values(formats).filter((format) => !format.obstacle(1));
+
+test.each(ofAnyK)('$name pads an odd count of elements to words, and reads from any byte', (format) => {
   const shape = [3, 5] as const;
   const values = Float32Array.from({ length: 15 }, (_, i) => i / 4 - 2);
   const buffers = format.pack(values, shape);

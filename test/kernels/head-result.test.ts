@@ -28,7 +28,10 @@ async function run({ queries, heads, headSize, dModel, parts = 1 }: HeadResultSi
   return { z, w: format.unpack(format.pack(values, shape), shape), result: result.f32 };
 }
 
-describe.each(Object.values(formats))('headResult $name', (format) => {
+// Formats of groups solve problems of their own sizes: test/verify/check.test.ts.
+const ofAnyK = Object.values(formats).filter((format) => !format.obstacle(1));
+
+describe.each(ofAnyK)('headResult $name', (format) => {
   it.each([
     ...headResultSizes,
     { queries: 33, heads: 2, headSize: 72, dModel: 33, parts: 2 },

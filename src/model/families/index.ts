@@ -12,7 +12,16 @@ import { siglip } from './siglip.ts';
 import { textOnly } from './text-only.ts';
 
 /** Every generative family. */
-export const families: readonly Family[] = [llava, llavaNext, llavaOnevision, llavaOriginal, qwen2Vl, textOnly];
+export const families: readonly Family[] = [
+  // With pictures.
+  llava,
+  llavaNext,
+  llavaOnevision,
+  llavaOriginal,
+  qwen2Vl,
+  // Decoders alone.
+  textOnly,
+];
 
 /** Every family of two encoders. */
 export const dualFamilies: readonly DualFamily[] = [clip, siglip];
