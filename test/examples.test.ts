@@ -118,11 +118,14 @@ const findings: Record<string, (output: string) => void> = {
       'all outputs of heads and blocks read',
       'scores and patterns read',
       'hook_z times 1',
+      'hook_scale times 1',
     ])
       expect(output).toMatch(new RegExp(`${same} +bit for bit`));
     for (const near of [
       'hook_attn_scores times 1',
       'hook_pattern times 1',
+      'hook_result times 1',
+      'a last block of one position',
       'in a batch, or alone: hook_z',
       'runVariations, or',
     ])

@@ -38,6 +38,9 @@ report('hook_z times 1', await logits({}, [{ at: 'blocks.*.attn.hook_z', scale: 
 report('hook_attn_scores times 1', await logits({}, [{ at: 'blocks.*.attn.hook_attn_scores', scale: 1 }]), plain);
 report('hook_pattern times 1', await logits({}, [{ at: 'blocks.*.attn.hook_pattern', scale: 1 }]), plain);
 
+report('hook_result times 1', await logits({}, [{ at: 'blocks.*.attn.hook_result', scale: 1 }]), plain);
+report('hook_scale times 1', await logits({}, [{ at: 'blocks.*.hook_scale', scale: 1 }]), plain);
+
 // Read a residual stream and put it back: nothing is lost on the way to the host.
 const name = 'blocks.3.hook_resid_pre';
 const back: Edit = { at: name, set: (await vlm.runWithCache(one, { namesFilter: name })).get(name)!.data };
@@ -50,6 +53,12 @@ const [, varied] = await vlm.runVariations(one, [[], cut], last);
 report('runVariations, or runWithCache', varied.get('logits')!.data, await logits({}, cut));
 const everywhere = (await vlm.runWithCache(one, { namesFilter: 'logits' })).get('logits')!.data;
 report('posSlice -1, or all positions and then the last', plain, everywhere.subarray(-plain.length));
+const deepest = 'blocks.5.attn.hook_z';
+const [narrow, all] = [
+  await vlm.runWithCache(one, { namesFilter: deepest, posSlice: -1 }),
+  await vlm.runWithCache(one, { namesFilter: deepest }),
+];
+report('a last block of one position, or of all: hook_z', narrow.get(deepest)!.data, all.get(deepest)!.at(-1).data);
 report('an edit that matters: head 2.0 cut', await logits({}, cut), plain);
 
 // Positions count tokens after expansion: 36 for this picture.
