@@ -31,7 +31,7 @@ Examples:
   headlight bench --kernel mine.wgsl --filter 'heads of 16'
   headlight bench --kernel rms.wgsl --op rmsNorm
 
-A kernel of your own is first checked against float64 on awkward sizes, then takes turns with ours; a wrong one is not timed.
+A custom kernel is first checked against float64 on awkward sizes, then takes turns with ours; a wrong one is not timed.
 Its GFLOP/s and GB/s are of the work that ours counts.`,
     )
     .action(

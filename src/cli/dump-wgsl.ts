@@ -32,7 +32,7 @@ interface Options extends ModelOptions, KernelOptions {
 export const dumpWgslCommand: Register = (program, run) => {
   withKernelOptions(withCommonOptions(program.command('dump-wgsl')))
     .description(
-      'Write the WGSL that runs for a checkpoint on this adapter: a file for each text, and index.json with every dispatch. Reads headers only; nothing is loaded or run.',
+      'Write the WGSL that runs for a checkpoint on this adapter: a file for each WGSL source, and index.json with every dispatch. Reads headers only; nothing is loaded or run.',
     )
     .option('--out <dir>', 'a new or empty folder', 'wgsl')
     .option(

@@ -1,4 +1,4 @@
-// A kernel of the user's own, from a file.
+// A custom kernel, from a file.
 import { readFile } from 'node:fs/promises';
 import { basename, resolve } from 'node:path';
 import { pathToFileURL } from 'node:url';
@@ -16,13 +16,13 @@ export function withKernelOptions(command: Command): Command {
   return command
     .option(
       '--kernel <file>',
-      'a kernel of your own: a .wgsl text, or a module (.mjs, .js, .ts) that exports a table of kernels. A module is a program, and importing it RUNS it',
+      'a custom kernel: a .wgsl file, or a module (.mjs, .js, .ts) that exports a table of kernels. A module is a program, and importing it RUNS it',
     )
-    .option('--op <name>', `the operation of a .wgsl text, see ${documentation('kernels.md')} (default: attention)`);
+    .option('--op <name>', `the operation of a .wgsl file, see ${documentation('kernels.md')} (default: attention)`);
 }
 
 /**
- * What `--kernel` names: a WGSL text for the operation `op`, or a module whose default export is a table of kernels,
+ * What `--kernel` names: WGSL source for the operation `op`, or a module whose default export is a table of kernels,
  * `{ attention: { name, wgsl, … } }`. A module is a program: importing it runs it.
  * @throws UsageError naming the file and what is wrong with it.
  */

@@ -30,7 +30,7 @@ export async function submitOneByOne(encoding: Encoding): Promise<void> {
     for (const error of await waitForGpu(Promise.all(scopes))) if (error) throw new KernelError(title, error.message);
 }
 
-/** Prints each dispatch with its bindings, and each WGSL text where it first runs. */
+/** Prints each dispatch with its bindings, and each WGSL source where it first runs. */
 export function debugPrint({ label, commands }: Recording): void {
   const seen = new Set<string>();
   console.error(`[headlight] ${label}: ${commands.length} commands`);

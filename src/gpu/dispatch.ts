@@ -27,9 +27,9 @@ export interface Dispatch {
   readonly params?: readonly number[];
   readonly workgroups: Workgroups;
   readonly cost: Cost;
-  /** How `code` begins: the bindings, the params and what else a text that takes its place may use. */
+  /** How `code` begins: the bindings, the params and what else a custom kernel in its place may use. */
   readonly header?: () => string;
-  /** Sizes and kinds by name, for such a text: attention's `batch`, `queries`, `heads`, … */
+  /** Sizes and kinds by name, for such a kernel: attention's `batch`, `queries`, `heads`, … */
   readonly sizes?: Readonly<Record<string, number | string>>;
   /** Default workgroup counts of a custom kernel that gives none; default `workgroups`, which differ between our variants. */
   readonly plainWorkgroups?: Workgroups;

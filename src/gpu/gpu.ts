@@ -28,7 +28,7 @@ export async function openGpu(options: GpuOptions = {}): Promise<Gpu> {
   return new Gpu(device, adapter.info, options, true);
 }
 
-/** A device with its caches: pipelines by WGSL text, bind groups by what they bind, and buffers for temporaries. */
+/** A device with its caches: pipelines by WGSL source, bind groups by what they bind, and buffers for temporaries. */
 export class Gpu implements GpuContext {
   readonly device: GPUDevice;
   readonly capabilities: Capabilities;

@@ -5,15 +5,15 @@ export type Access = 'read' | 'read_write';
 /** What stands at a binding: a storage tensor, or the params. */
 export type Slot = Access | 'params';
 
-/** Where a text comes from that is not ours, so that its errors are told in its own lines. */
+/** Where WGSL source comes from that is not ours, so that its errors are told in its own lines. */
 export interface KernelSource {
-  /** Of what the compiler says of the whole text. */
+  /** Of what the compiler says of the whole source. */
   explain(messages: readonly Pick<GPUCompilationMessage, 'lineNum' | 'linePos' | 'message'>[]): KernelError;
   /** Of a pipeline that WebGPU refuses. */
   refuse(message: string): KernelError;
 }
 
-/** What determines a compute pipeline: the text, its entry point, and what is bound at 0, 1, … of group 0. */
+/** What determines a compute pipeline: the WGSL source, its entry point, and what is bound at 0, 1, … of group 0. */
 export interface PipelineKey {
   /** Names the kernel variant in errors, profiles and captures, for example `matmul.tile f16`. */
   readonly kernel: string;
@@ -21,7 +21,7 @@ export interface PipelineKey {
   readonly slots: readonly Slot[];
   /** Default `main`. */
   readonly entryPoint?: string;
-  /** Values of the text's `override` declarations. */
+  /** Values of the source's `override` declarations. */
   readonly constants?: Readonly<Record<string, number>>;
   readonly source?: KernelSource;
 }
@@ -65,7 +65,7 @@ export class PipelineCache {
   }
 
   get(key: PipelineKey): Promise<Pipeline> {
-    // By text first: a text that its kernel keeps has its hash already, while one put together here would be hashed each time.
+    // By source first: one that its kernel keeps has its hash already, while one put together here would be hashed each time.
     let ofText = this.#pipelines.get(key.code);
     if (!ofText) {
       ofText = new Map();

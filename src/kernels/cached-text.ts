@@ -1,6 +1,6 @@
 /**
- * A function that makes WGSL text, made to do so once for each list of arguments (plain values, and formats, which
- * their names tell apart): a forward pass asks for the same text in every layer, and a text that was seen before is also found
+ * A function that makes WGSL source, made to do so once for each list of arguments (plain values, and formats, which
+ * their names tell apart): a forward pass asks for the same source in every layer, and one that was seen before is also found
  * faster by the pipeline cache.
  */
 export function cachedText<Args extends unknown[]>(make: (...args: Args) => string): (...args: Args) => string {

@@ -6,7 +6,7 @@ import type { MakeTensor } from './pseudo-random.ts';
 
 /**
  * One call of an operation on data of its own, and what it gives in float64: what kernels are held against, ours in the tests,
- * the user's own in `checkKernels`, and both before a benchmark times them. Each operation's folder has those of its own.
+ * custom ones in `checkKernels`, and both before a benchmark times them. Each operation's folder has those of its own.
  */
 export interface Problem<Variant = never> {
   /** Its sizes and what is special, for example `[7,33] in 2 parts`. */

@@ -15,7 +15,7 @@ export const vectorType = (width: VectorWidth, scalar: 'f32' | 'u32' = 'f32'): s
 export const dotProduct = (width: VectorWidth, a: string, b: string): string =>
   width === 1 ? `${a} * ${b}` : `dot(${a}, ${b})`;
 
-/** WGSL `dotVector(a, b)`: the same as a function of `Vector`, for texts that are not made for one width. */
+/** WGSL `dotVector(a, b)`: the same as a function of `Vector`, for WGSL source that is not made for one width. */
 export const dotVectorWgsl = (width: VectorWidth): string =>
   `fn dotVector(a: Vector, b: Vector) -> f32 { return ${dotProduct(width, 'a', 'b')}; }`;
 

@@ -29,7 +29,7 @@ export interface BenchmarkRow {
   readonly milliseconds: number;
   readonly fastest: number;
   readonly slowest: number;
-  /** From the kernels' cost models; useful work and each operand once through memory. A kernel of the user's own counts as ours. */
+  /** From the kernels' cost models; useful work and each operand once through memory. A custom kernel counts as ours. */
   readonly gflops: number;
   readonly gbps: number;
   /** Time that the roofline allows / time taken. */
@@ -47,7 +47,7 @@ export interface BenchmarkResult {
   readonly rows: readonly BenchmarkRow[];
   /** Names of groups left out because they are too large for a software adapter. */
   readonly leftOut: readonly string[];
-  /** Names of groups left out because no kernel of the user's own has their mask. */
+  /** Names of groups left out because no custom kernel has their mask. */
   readonly notForKernel: readonly string[];
 }
 
@@ -56,7 +56,7 @@ export interface BenchmarkOptions {
   filter?: string;
   /** Rounds in which each candidate of a group has its turn. Default 7. */
   rounds?: number;
-  /** Kernels of the user's own: only the groups of their operations, ours by default beside theirs. Labels are not looked at. */
+  /** Custom kernels: only the groups of their operations, ours by default beside theirs. Labels are not looked at. */
   kernels?: Kernels;
   /** Default: all of `kernelBenchmarks`. */
   groups?: readonly BenchmarkGroup[];
@@ -124,7 +124,7 @@ export async function runKernelBenchmarks(gpu: Gpu, options: BenchmarkOptions = 
   return { adapter, software, roofline, rows, leftOut, notForKernel };
 }
 
-/** Of kernels of the user's own, those that can do a group; undefined where none has its operation. */
+/** Of custom kernels, those that can do a group; undefined where none has its operation. */
 function kernelsFor({ op, mask }: BenchmarkGroup, kernels: Kernels): readonly AttentionKernel[] | undefined {
   if (!op || !(op in kernels)) return undefined;
   return kernelsOf(kernels, op).filter((k) => !mask || (k.masks?.includes(mask) ?? true));

@@ -23,9 +23,9 @@ export interface CheckOptions {
 }
 
 /**
- * Runs kernels of the user's own on the problems that ours are tested with, and compares what they give with float64
+ * Runs custom kernels on the problems that ours are tested with, and compares what they give with float64
  * references: `checkKernels(gpu, { attention: mine })`. Labels are not looked at; of attention, the masks that a kernel says.
- * @throws KernelError for an operation that does not exist, and for a text that does not compile or fit
+ * @throws KernelError for an operation that does not exist, and for WGSL source that does not compile or fit
  */
 export async function checkKernels(gpu: Gpu, kernels: Kernels, options: CheckOptions = {}): Promise<CheckResult> {
   const { bound, onProgress } = options;

@@ -1,4 +1,4 @@
-// Kernels of the user's own in a whole model: extras under hook names, labels, batches, generation, errors before anything runs.
+// Custom kernels in a whole model: extras under hook names, labels, batches, generation, errors before anything runs.
 import { readFileSync } from 'node:fs';
 import { beforeAll, describe, expect, it } from 'vitest';
 import { openFolder } from '#platform';

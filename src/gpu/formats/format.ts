@@ -22,7 +22,7 @@ export interface FormatBuffer {
  * Everything that knows a format is in its object: kernels put its WGSL into theirs, and loading, prices and problems ask it for
  * its buffers. A new format is one file here and a line in the table (index.ts). ADR 15 says more.
  *
- * Its name is its only data, the rest are functions: kernels keep a WGSL text for each name (`cachedText`).
+ * Its name is its only data, the rest are functions: kernels keep WGSL source for each name (`cachedText`).
  */
 export interface Format {
   /** Unique. Kernels, profiles and prices show it. */
@@ -33,7 +33,7 @@ export interface Format {
   obstacle(columns: number): string | undefined;
   /**
    * WGSL that declares the buffers, one a binding from number `first` on; their variables begin with `name`.
-   * @param width how many numbers the text reads at once.
+   * @param width how many elements the kernel reads at once.
    */
   bindings(first: number, name: string, width: 1 | 4): readonly string[];
   /**

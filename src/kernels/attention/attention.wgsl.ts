@@ -58,7 +58,7 @@ import { intervalWgsl, lastBindings, type Mask, reachWgsl } from './mask.wgsl.ts
  * - quad with 8 keys a thread, with 8 threads, as 2x2 or 4x1 threads: within 20 % of each other, up to 3 times as long to compile.
  */
 
-/** What is fixed for a model, and therefore part of the WGSL text. */
+/** What is fixed for a model, and therefore part of the WGSL source. */
 export interface AttentionShape {
   readonly heads: number;
   readonly kvHeads: number;
@@ -87,7 +87,7 @@ ${dotVectorWgsl(width)}
 ${intervalWgsl(mask)}
 `;
 
-/** What the text of every variant begins with, and a user's own is put behind. */
+/** What the WGSL source of every variant begins with, and a custom kernel's is put behind. */
 export const attentionContract = (shape: AttentionShape) => /* wgsl */ `${attentionHeader(shape)}
 @group(0) @binding(0) var<storage, read> q: array<Vector>;
 @group(0) @binding(1) var<storage, read> k: array<Vector>;

@@ -1,5 +1,5 @@
 /**
- * Which keys a query sees: always an interval, never empty, and part of the WGSL text, so that nobody pays for the mask of
+ * Which keys a query sees: always an interval, never empty, and part of the WGSL source, so that nobody pays for the mask of
  * another. Without a name: the keys up to the query's position (all of them, with an offset past the last).
  *
  * window    the last `params.window` of those: sliding-window attention.

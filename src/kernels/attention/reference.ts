@@ -64,7 +64,7 @@ export interface AttentionRow {
   readonly scores: Float64Array;
 }
 
-/** What a kernel of the user's own computes in each row, where that is another thing than ours. */
+/** What a custom kernel computes in each row, where that is another thing than ours. */
 export interface AttentionReference {
   /** What each key weighs; z is the sum of the values by weight. Default: softmax of the scores. */
   readonly weights?: (row: AttentionRow) => ArrayLike<number>;

@@ -106,7 +106,7 @@ export function geometry(where: string, { q, k, causal, label, ...args }: QueryK
   };
 }
 
-/** For a kernel of the user's own: the sizes by name, and which keys a query sees. */
+/** For a custom kernel: the sizes by name, and which keys a query sees. */
 export const sizesOf = ({ batch, queries, heads, kvHeads, headSize, keys, keyRows, offset, mask }: Geometry) => ({
   batch,
   queries,

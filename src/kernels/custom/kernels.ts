@@ -6,24 +6,24 @@ import type { Tensor } from '../../gpu/tensor.ts';
 import type { AttentionReference } from '../attention/reference.ts';
 import { CustomSource } from './source.ts';
 
-/** A WGSL text of the user's own in the place of one of ours. docs/kernels.md says what it finds bound. */
+/** WGSL source in the place of ours. docs/kernels.md says what it finds bound. */
 export interface CustomKernel {
   /** Names it in errors, profiles and benchmarks: its file, for example `mine.wgsl`. */
   readonly name: string;
   /**
-   * The text, or a function that makes it for a dispatch. What our own text begins with (`Dispatch.header`: bindings, params,
+   * The source, or a function that makes it for a dispatch. What our own begins with (`Dispatch.header`: bindings, params,
    * constants) is put before it, unless it declares bindings itself.
    */
   readonly wgsl: string | ((ours: Dispatch) => string);
   /** Default `main`. */
   readonly entryPoint?: string;
-  /** Values of the text's `override` declarations. */
+  /** Values of the source's `override` declarations. */
   readonly constants?: Readonly<Record<string, number>>;
   /** Only dispatches with such labels, as globs: `blocks.3.attn.z`, `vision.*`. Default all. */
   readonly labels?: string | readonly string[];
   /** Default: what docs/kernels.md says of the operation. */
   readonly workgroups?: (ours: Dispatch) => Workgroups;
-  /** Numbers that the text reads besides, bound by these names after the params. They may differ from dispatch to dispatch. */
+  /** Elements that the kernel reads besides, bound by these names after the params. They may differ from dispatch to dispatch. */
   readonly inputs?: (ours: Dispatch) => Readonly<Record<string, Float32Array<ArrayBuffer>>>;
 }
 
@@ -182,7 +182,7 @@ export function checkKernelsUsed(
 
 const sources = new WeakMap<CustomKernel, CustomSource[]>();
 
-/** The whole text, put together once: a forward pass asks for it in every layer. */
+/** The whole source, put together once: a forward pass asks for it in every layer. */
 function sourceOf(op: string, kernel: CustomKernel, text: string, contract: string): CustomSource {
   let known = sources.get(kernel);
   if (!known) {

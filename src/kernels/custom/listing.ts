@@ -1,7 +1,7 @@
 import { type Dispatch, storagesOf } from '../../gpu/dispatch.ts';
 import { declarations } from './source.ts';
 
-/** Texts by file name, and which dispatch runs which: what `dump-wgsl` writes. */
+/** WGSL sources by file name, and which dispatch runs which: what `dump-wgsl` writes. */
 export interface KernelListing {
   readonly files: ReadonlyMap<string, string>;
   readonly dispatches: readonly ListedDispatch[];
@@ -16,7 +16,7 @@ export interface ListedDispatch {
   readonly workgroups: readonly number[];
   /** The words of the uniform, floats as their bits. */
   readonly params?: readonly number[];
-  /** In order; `name` is the variable's in the text. */
+  /** In order; `name` is the variable's in the source. */
   readonly bindings: readonly {
     readonly binding: number;
     readonly name?: string;
@@ -28,7 +28,7 @@ export interface ListedDispatch {
   readonly cost: Dispatch['cost'];
 }
 
-/** A file for each text, named after its kernel: `attention.quad.wgsl`, and `-2`, `-3` where a kernel has several. */
+/** A file for each WGSL source, named after its kernel: `attention.quad.wgsl`, and `-2`, `-3` where a kernel has several. */
 export function listKernels(recorded: readonly Dispatch[]): KernelListing {
   const fileOf = new Map<string, string>();
   const files = new Map<string, string>();

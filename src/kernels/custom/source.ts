@@ -9,14 +9,14 @@ interface Declaration {
 }
 
 /**
- * A text of the user's own behind the header of ours, and the way back from the lines of the whole to theirs.
+ * WGSL source of a custom kernel behind the header of ours, and the way back from the lines of the whole to its own.
  *
- * Directives (`enable subgroups;`) come first in WGSL: those at the start of the text go before the header.
+ * Directives (`enable subgroups;`) come first in WGSL: those at the start of the source go before the header.
  */
 export class CustomSource implements KernelSource {
   readonly kernel: { readonly name: string; readonly entryPoint?: string };
   readonly code: string;
-  /** What stands before the text, without its directives; empty where the text declares its own bindings. */
+  /** What stands before the source, without its directives; empty where it declares its own bindings. */
   readonly header: string;
   readonly text: string;
   /** The header of ours and what is bound besides. */
@@ -85,7 +85,7 @@ export class CustomSource implements KernelSource {
     return `${this.#op} kernel ${place}`;
   }
 
-  /** The line of the user's text, from 0, or undefined for one of the header. */
+  /** The line of the custom kernel's source, from 0, or undefined for one of the header. */
   #lineOf(lineNum: number): number | undefined {
     const at = lineNum - 1;
     if (at < this.#directives.length) return this.#directives[at];
@@ -98,7 +98,7 @@ export class CustomSource implements KernelSource {
 const withoutComments = (text: string) =>
   text.replace(/\/\/.*|\/\*[\s\S]*?\*\//g, (comment) => comment.replace(/.+/g, ' '));
 
-/** Storage and uniform variables of a text with their bindings. */
+/** Storage and uniform variables of WGSL source with their bindings. */
 export function declarations(text: string): Declaration[] {
   const pattern = /@group\s*\(\s*0\s*\)\s*@binding\s*\(\s*(\d+)\w?\s*\)\s*var\s*<\s*([^>]*?)\s*>\s*(\w+)/g;
   return [...withoutComments(text).matchAll(pattern)].map(([, binding, kind, name]) => ({
@@ -108,7 +108,7 @@ export function declarations(text: string): Declaration[] {
   }));
 }
 
-/** Lines of the directives that a text without comments begins with. */
+/** Lines of the directives that WGSL source without comments begins with. */
 function directiveLines(lines: readonly string[]): number[] {
   const found: number[] = [];
   for (const [i, line] of lines.entries()) {

@@ -33,7 +33,7 @@ export interface PerElement {
   /** Statements of invocation `i`, which are to write `out[i]` (or another element that is its own). */
   readonly body: string;
   readonly cost: Cost;
-  /** What the body has baked in and shapes do not say, for a kernel of the user's own. */
+  /** What the body has baked in and shapes do not say, for a custom kernel. */
   readonly sizes?: Readonly<Record<string, number | string>>;
 }
 

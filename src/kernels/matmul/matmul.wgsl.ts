@@ -2,7 +2,7 @@ import type { Format } from '../../gpu/formats/format.ts';
 import { type ActivationFunction, activationWgsl } from '../activation/activation.wgsl.ts';
 
 /**
- * What becomes part of the WGSL text. Sizes are params instead: compiling takes longer than many a product (0.3 s on
+ * What becomes part of the WGSL source. Sizes are params instead: compiling takes longer than many a product (0.3 s on
  * SwiftShader), and so all layers of a model share a handful of pipelines.
  */
 export interface MatmulTraits {

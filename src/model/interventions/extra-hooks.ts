@@ -3,8 +3,8 @@ import { InputError } from '../errors.ts';
 import type { HookPoint } from './hook-points.ts';
 
 /**
- * The hook points of a model that runs with these kernels: beside each `attn.hook_z`, what a kernel of the user's own gives
- * besides, under its name: `blocks.3.attn.hook_entropy`.
+ * The hook points of a model that runs with these custom kernels: beside each `attn.hook_z` the extras of its kernel, by name:
+ * `blocks.3.attn.hook_entropy`.
  */
 export function withExtras(points: readonly HookPoint[], kernels: Kernels | undefined): readonly HookPoint[] {
   if (!kernels?.attention) return points;

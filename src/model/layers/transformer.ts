@@ -64,7 +64,7 @@ export function block(
 
 /**
  * Layer norm where there is a bias, RMS norm where there is none, and its hooks.
- * @throws InputError where `hook_scale` is to be edited and a kernel of the user's own stands in the norm's place.
+ * @throws InputError where `hook_scale` is to be edited and a custom kernel stands in the norm's place.
  */
 export function norm(
   rec: Recorder,
@@ -176,7 +176,7 @@ function headResults(
   return edited ? results : undefined;
 }
 
-/** @throws InputError where an edit does without a kernel of ours that one of the user's own is to stand for. */
+/** @throws InputError where an edit does without a kernel of ours that a custom one is to stand for. */
 function expectOurs(rec: Recorder, kernel: string, label: string, hook: string): void {
   if (rec.replaces(kernel, label))
     throw new InputError(
@@ -190,7 +190,7 @@ function expectOurs(rec: Recorder, kernel: string, label: string, hook: string):
  *   sequence count (all by default); `start` is the position of each sequence's first row.
  * @param run its name is `blocks.3.attn`, that of the block and what the hooks' names begin with.
  * @returns [batch * queries, nHeads, dHead]
- * @throws InputError where scores or the pattern are to be edited and a kernel of the user's own stands in attention's place.
+ * @throws InputError where scores or the pattern are to be edited and a custom kernel stands in attention's place.
  */
 export function attend(
   rec: Recorder,

@@ -15,7 +15,7 @@ export interface BenchmarkGroup {
    * numbers, how many of these.
    */
   readonly flops: number;
-  /** What it measures, if kernels of the user's own can be measured beside it. */
+  /** What it measures, if custom kernels can be measured beside it. */
   readonly op?: KernelOp;
   /** Of attention: what such a kernel must have. */
   readonly mask?: AttentionMask;
