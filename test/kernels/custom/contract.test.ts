@@ -94,6 +94,9 @@ const weightOf = (
   format: Format,
 ) => makeWeight({ label: 'w', format, shape }, (_, dtype, shape) => temp([...shape], dtype));
 
+/** Of the others the page says in a sentence how they are bound. */
+const oneBuffer = Object.values(formats).filter((format) => format.buffers([32, 32]).length === 1);
+
 const samples: Record<string, Sample[]> = {
   attention: [
     ...attentionVariants.map(
@@ -167,7 +170,7 @@ const samples: Record<string, Sample[]> = {
         void attentionValues(rec, { pattern: temp([12, 3, 5]), v: temp([14, 2, 8]), heads: 6, batch: 2, label }),
     },
   ],
-  headResult: Object.values(formats).map((format) => ({
+  headResult: oneBuffer.map((format) => ({
     sizes: { ...heads, dModel: 70, partRows: 70 },
     record: (rec, temp) =>
       void headResult(rec, { z: temp([3, 6, 8]), weight: weightOf(temp, [70, 48], format), label }),
@@ -182,7 +185,7 @@ const samples: Record<string, Sample[]> = {
       record: (rec, temp) => void headSum(rec, { result: temp([3, 6, 7]), label }),
     },
   ],
-  matmul: Object.values(formats).flatMap((format) => [
+  matmul: oneBuffer.flatMap((format) => [
     {
       sizes: { rows: 30, n: 10, k: 8, columns: 10 },
       record: (rec: Recorder, temp) =>
@@ -291,7 +294,7 @@ const samples: Record<string, Sample[]> = {
       record: (rec, temp) => void add(rec, { a: temp([31, 7]), b: temp([31, 7]), label }),
     },
   ],
-  embedding: Object.values(formats).map((format) => ({
+  embedding: oneBuffer.map((format) => ({
     sizes: { ...matrix, partRows: 9 },
     record: (rec, temp) =>
       void embedding(rec, { ids: temp([rows], 'u32'), weight: weightOf(temp, [9, columns], format), label }),
