@@ -37,8 +37,8 @@ const tier = (name: ReturnType<typeof tierOf>) => ({
 
 export default defineConfig({
   // The source's own platform file, not the built one (package.json, "imports").
-  resolve: { conditions: ['development'] },
-  ssr: { resolve: { conditions: ['development'] } },
+  resolve: { conditions: ['headlight-source'] },
+  ssr: { resolve: { conditions: ['headlight-source'] } },
   test: {
     // Dawn and the Vulkan loader read the process environment, which worker threads only have a copy of.
     pool: 'forks',

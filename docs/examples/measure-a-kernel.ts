@@ -1,7 +1,7 @@
 // For a kernel engineer: run one kernel, check it against arithmetic in doubles, and see what a whole forward spends where.
-// Run: npx tsx -C development docs/examples/measure-a-kernel.ts
+// Run: npx tsx -C headlight-source docs/examples/measure-a-kernel.ts
 import { readFile } from 'node:fs/promises';
-import { openFolder, openGpu, Profiler, VisionLanguageModel } from '../../src/index.ts';
+import { openFolder, openGpu, Profiler, VisionLanguageModel } from 'headlight-vlm';
 import { matmul } from '../../src/kernels/matmul/matmul.ts';
 
 const gpu = await openGpu();

@@ -1,5 +1,5 @@
 // What generation_config.json may say: which of its settings are applied, which change no text, and which are refused.
-import { z } from 'zod';
+import * as z from 'zod';
 import { quoteValue } from '../../base/quote.ts';
 import { parse } from '../config/json.ts';
 import { ConfigError, InputError } from '../errors.ts';

@@ -1,4 +1,4 @@
-import { z } from 'zod';
+import * as z from 'zod';
 import { boundedCall } from '#platform';
 import { printableLine } from '../../base/printable.ts';
 import type { Folder } from '../../platform/types.ts';
