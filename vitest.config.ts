@@ -7,6 +7,8 @@ const all = readdirSync('test', { recursive: true, encoding: 'utf8' })
 
 /** Tests without a GPU that take seconds: time limits that pass, other programs, thousands of sizes; or that replace modules. */
 const slow = [
+  'api',
+  'bundles',
   'model/adapter-fit',
   'model/config-bounds',
   'model/geometries',

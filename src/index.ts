@@ -1,16 +1,22 @@
-// The package's main entry: models, GPU, hooks, edits, kernels, the types of data, errors.
+/**
+ * The package's main entry: models, GPU, hooks, edits, kernels, the types of data, errors.
+ * @module headlight-vlm
+ */
 export { decodeImage, decodeVideo, openFolder } from '#platform';
 export { type ErrorCode, errorCodes, HeadlightError } from './base/error.ts';
 export { type Head, headName } from './base/heads.ts';
 export { CheckpointError } from './checkpoint/errors.ts';
-export { writeSafetensors } from './checkpoint/safetensors-writer.ts';
+export type { MadeWith } from './checkpoint/made-with.ts';
+export { type StoredTensor, writeSafetensors } from './checkpoint/safetensors-writer.ts';
+export type { Capabilities } from './gpu/capabilities.ts';
 export type { Binding, Cost, Dispatch, Workgroups } from './gpu/dispatch.ts';
 export { DeviceLostError, GpuError, KernelError, ShapeError } from './gpu/errors.ts';
 export { type Gpu, type GpuOptions, openGpu } from './gpu/gpu.ts';
+export type { Access, KernelSource } from './gpu/pipeline-cache.ts';
 export { type ProfileRow, Profiler } from './gpu/profiler.ts';
 export type { Readback } from './gpu/readback.ts';
 export type { Recorder, RecorderOptions } from './gpu/recorder.ts';
-export type { DType, Tensor, Weight } from './gpu/tensor.ts';
+export type { DType, Storage, Tensor, Weight } from './gpu/tensor.ts';
 export { type AttentionReference, type AttentionRow, softmax } from './kernels/attention/reference.ts';
 export type {
   AttentionKernel,
@@ -20,7 +26,9 @@ export type {
   KernelOp,
   Kernels,
 } from './kernels/custom/kernels.ts';
-export type { TextConfig } from './model/config/text.ts';
+export type { RopeConfig, TextConfig } from './model/config/text.ts';
+export type { TextTowerConfig } from './model/config/text-tower.ts';
+export type { ViTConfig } from './model/config/vit.ts';
 export {
   DualEncoder,
   type DualInput,
@@ -37,11 +45,22 @@ export type { GenerationConfig } from './model/generation/generation-config.ts';
 export type { GenerationSettings } from './model/generation/generation-settings.ts';
 export type { ModelInput, Visual } from './model/input.ts';
 export type { Edit, EditPositions } from './model/interventions/edits.ts';
-export { type HookPoint, hookPoints, type NamesFilter, type RunSize } from './model/interventions/hook-points.ts';
+export {
+  type HookPoint,
+  hookPoints,
+  type NamesFilter,
+  type RunSize,
+} from './model/interventions/hook-points.ts';
 export type { PosSlice } from './model/interventions/positions.ts';
+export type { KvCache } from './model/layers/kv-cache.ts';
 export type { LoadModelOptions } from './model/load-model.ts';
-export { Model } from './model/model.ts';
-export type { Grid, PatchGrid, TokenGrid } from './model/processor/token-grids.ts';
+export { Model, type StepOptions, type StepResult } from './model/model.ts';
+export type { ChatTemplateOptions, ContentPart, Message } from './model/processor/chat-template.ts';
+export type { DualProcessor, TokenizedText } from './model/processor/dual-processor.ts';
+
+export type { Placeholder, PrepareOptions, Processor } from './model/processor/processor.ts';
+export type { Grid, PatchGrid, Planes, TokenGrid } from './model/processor/token-grids.ts';
+export type { Tokenizer } from './model/processor/tokenizer.ts';
 export type { Bound, BoundOptions } from './model/run/bound.ts';
 export type { Activation, ActivationCache, GpuActivations, RunOptions, RunPrice } from './model/run/run.ts';
 export {
@@ -53,5 +72,16 @@ export {
   VisionLanguageModel,
 } from './model/vision-language-model.ts';
 export { BoundError, FileError, ImageError, NoAdapterError, VideoError } from './platform/errors.ts';
-export type { Folder, FolderSource, ImageSource, RgbImage, VideoSource } from './platform/types.ts';
+export type {
+  DecodeOptions,
+  DecodeVideoOptions,
+  Folder,
+  FolderEntry,
+  FolderSource,
+  ImageSource,
+  RgbImage,
+  Video,
+  VideoInfo,
+  VideoSource,
+} from './platform/types.ts';
 export { type CheckOptions, type CheckResult, type CheckRow, checkKernels } from './verify/check.ts';

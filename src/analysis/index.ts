@@ -1,4 +1,7 @@
-// The package's entry `analysis`: what a model's activations say.
+/**
+ * The package's entry `analysis`: what a model's activations say.
+ * @module headlight-vlm/analysis
+ */
 export { type Ablation, type AblationOptions, ablate, ablateHeads, meanOutputs } from './ablation.ts';
 export {
   type AttentionMap,
@@ -7,6 +10,7 @@ export {
   attentionMaps,
 } from './attention-map.ts';
 export { type Attribution, type AttributionOptions, attributeLogit } from './attribution.ts';
+export type { LayerOptions } from './heads.ts';
 export { type Knockout, type KnockoutOptions, knockOutImages, type LayerWindow } from './knockout.ts';
 export { type LensOptions, type LensRow, type LensToken, logitLens } from './logit-lens.ts';
 export { type Pair, type Patching, patchHeads, patchResidual, type ResidualPatching } from './patching.ts';

@@ -1,8 +1,6 @@
 // The safetensors format: 8 bytes, the length N of the header as a little-endian u64; N bytes of JSON, which maps each
 // tensor's name to its dtype, shape and the two offsets of its bytes in what follows; then those bytes, every one of them
 // belonging to exactly one tensor. https://github.com/huggingface/safetensors#format
-//
-// Why not the npm package of that name: DESIGN.md, section 5.
 import { quote, showShape } from '../base/quote.ts';
 import { CheckpointError } from './errors.ts';
 import { JsonCursor } from './json-cursor.ts';

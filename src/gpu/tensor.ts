@@ -18,19 +18,22 @@ export interface Storage {
 
 /** A typed, shaped, labelled window onto a storage; row-major and contiguous. */
 export interface Tensor {
+  /** Names it in errors and captures. */
   readonly label: string;
   readonly dtype: DType;
   readonly shape: readonly number[];
+  /** The memory behind it, which other tensors may share. */
   readonly storage: Storage;
   /** Bytes from the start of the storage. */
   readonly offset: number;
 }
 
-/** A stored matrix [rows, columns], split by rows into parts where one binding cannot hold it (DESIGN.md, section 2). */
+/** A stored matrix [rows, columns], split by rows into parts where one binding cannot hold it. */
 export interface Weight {
   readonly label: string;
   readonly dtype: DType;
   readonly shape: readonly [rows: number, columns: number];
+  /** [rows of the part, columns] each, from the first row on. */
   readonly parts: readonly Tensor[];
 }
 

@@ -19,7 +19,7 @@ export async function expectSolved<Variant>(
   expect((await solve(gpu, problem, options)).failure, problem.name).toBeUndefined();
 }
 
-/** max |a-b| / max |b|, the measure of DESIGN.md section 4 for whole models. */
+/** max |a-b| / max |b|, the measure for whole models. */
 export function relativeError(actual: ArrayLike<number>, expected: ArrayLike<number>): number {
   if (actual.length !== expected.length) throw new Error(`${actual.length} numbers, expected ${expected.length}`);
   let difference = 0;

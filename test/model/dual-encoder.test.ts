@@ -1,4 +1,4 @@
-// CLIP and SigLIP against Hugging Face's transformers (test/reference/), on tiny random checkpoints: DESIGN.md, section 4.
+// CLIP and SigLIP against Hugging Face's transformers (test/reference/), on tiny random checkpoints.
 import { readFileSync } from 'node:fs';
 import { afterAll, beforeAll, describe, expect, it, vi } from 'vitest';
 import { decodeImage, openFolder } from '#platform';

@@ -1,4 +1,4 @@
-// The model against Hugging Face's transformers (test/reference/), on tiny random checkpoints: DESIGN.md, section 4.
+// The model against Hugging Face's transformers (test/reference/), on tiny random checkpoints.
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
 import { openFolder } from '#platform';
 import { generate } from '../../src/model/generation/generate.ts';

@@ -53,6 +53,7 @@ interface Towers {
 /** What the config.json of a CLIP or SigLIP describes. */
 export interface DualEncoderConfig extends Towers {
   readonly family: DualFamily;
+  /** Width of the space that images and texts share. */
   readonly embeddingSize: number;
 }
 

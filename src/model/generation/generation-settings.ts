@@ -46,6 +46,7 @@ const applied = z
   })
   .partial();
 
+/** What of generation_config.json changes the text, by transformers’ names. */
 export type GenerationSettings = Readonly<z.output<typeof applied>>;
 
 /** What transformers knows and what makes no other text of one sequence: caches, outputs, and what only beams read. */

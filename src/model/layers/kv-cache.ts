@@ -7,10 +7,12 @@ import type { TextConfig } from '../config/text.ts';
  * sequences of equal length.
  */
 export class KvCache {
+  /** Positions of each sequence that there is room for. */
   readonly capacity: number;
   readonly batch: number;
   /** Per layer [batch * capacity, nKvHeads, dHead] f32. */
   readonly keys: readonly Tensor[];
+  /** As `keys`. */
   readonly values: readonly Tensor[];
   /** Positions filled, in every sequence. */
   length = 0;
@@ -40,6 +42,7 @@ export class KvCache {
     return 2 * 4 * config.nLayers * capacity * config.nKvHeads * config.dHead;
   }
 
+  /** Frees its memory on the GPU. */
   destroy(): void {
     this.#gpu.destroy(...this.keys, ...this.values);
   }

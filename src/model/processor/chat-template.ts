@@ -20,6 +20,7 @@ export interface Message {
   readonly content: string | readonly ContentPart[];
 }
 
+/** How a conversation becomes one text. */
 export interface ChatTemplateOptions {
   /** End with what makes the assistant speak. True by default. */
   readonly addGenerationPrompt?: boolean;

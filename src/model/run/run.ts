@@ -4,6 +4,7 @@ import type { HookPoint, NamesFilter } from '../interventions/hook-points.ts';
 import type { PosSlice } from '../interventions/positions.ts';
 import { checkOptions } from '../options.ts';
 
+/** Which activations a run returns, and how far it goes. */
 export interface RunOptions {
   /** Hook points to return (docs/hooks.md): a glob, names, or a predicate; all by default. */
   readonly namesFilter?: NamesFilter;
@@ -13,16 +14,21 @@ export interface RunOptions {
   readonly stopAtLayer?: number;
 }
 
+/** One activation on the host. */
 export interface Activation {
+  /** Row-major in `shape`. */
   readonly data: Float32Array;
   readonly shape: readonly number[];
 }
 
+/** Activations by hook name. */
 export type ActivationCache = ReadonlyMap<string, Activation>;
 
 /** Activations in GPU memory, for kernels of the caller's own; theirs to free. */
 export interface GpuActivations {
+  /** By hook name. */
   readonly tensors: ReadonlyMap<string, Tensor>;
+  /** Frees all of them. */
   destroy(): void;
 }
 
@@ -33,6 +39,7 @@ export interface RunPrice {
   /** Bytes of buffers that it needs beside the weights and the results. */
   readonly arenaBytes: number;
   readonly dispatches: number;
+  /** Floating-point operations; a multiply-add counts as two. */
   readonly flops: number;
 }
 
