@@ -1,6 +1,7 @@
 import { waitForGpu } from '#platform';
 import { KernelError } from './errors.ts';
 
+/** How a kernel uses a storage tensor. */
 export type Access = 'read' | 'read_write';
 /** What stands at a binding: a storage tensor, or the params. */
 export type Slot = Access | 'params';

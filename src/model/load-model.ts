@@ -15,10 +15,13 @@ import type { WeightSource } from './layers/weights.ts';
 import { Model } from './model.ts';
 import { modelWeights } from './run/forward.ts';
 
+/** Where weights go, and who is told of it. */
 export interface LoadModelOptions {
+  /** Where the weights go. */
   readonly gpu: Gpu;
   /** Bytes on the GPU so far, and in the end. */
   readonly onProgress?: (loaded: number, total: number) => void;
+  /** Ends the loading; what was loaded is freed. */
   readonly signal?: AbortSignal;
   /** Told of what is odd and does no harm: tensors that the model has no use for. Default: the console. */
   readonly onWarning?: (message: string) => void;

@@ -41,6 +41,7 @@ export interface Prompt {
 
 /** A model's own view of an example, without having been shown any other. */
 export interface Answer {
+  /** What it says. */
   readonly text: string;
   /** Mean log probability of each label's tokens as the answer, in the order of the labels. */
   readonly labelScores: readonly number[];
@@ -48,6 +49,7 @@ export interface Answer {
   readonly headVectors: Float32Array;
 }
 
+/** How deep the model runs, and how a call is ended. */
 export interface HeadVectorOptions {
   /** The last layer to run; all by default. */
   readonly maxLayer?: number;
@@ -60,11 +62,15 @@ interface GenerationChanges {
   readonly generationConfig?: Readonly<Record<string, unknown>>;
 }
 
+/** What the model is asked for beside its head vectors. */
 export interface AnswerOptions extends GenerationChanges {
+  /** Tokens of the answer at most. */
   readonly maxNewTokens: number;
+  /** Texts whose likelihood as the answer is measured. */
   readonly labels: readonly string[];
 }
 
+/** How much text is generated, and how its tokens are chosen. */
 export interface TextOptions
   extends Omit<GenerateOptions, 'endTokens' | 'maxNewTokens' | 'settings'>,
     GenerationChanges {
@@ -116,6 +122,7 @@ interface CheckpointParts extends ModelParts {
  * It is what SAVs need of a model (`HeadVectorSource`).
  */
 export class VisionLanguageModel extends Model {
+  /** Prompts and pictures to what the model runs on. */
   readonly processor: Processor;
   /** Ties features and classifiers to this checkpoint (src/checkpoint/model-id.ts) and to what the model is bound to. */
   readonly modelId: string;
@@ -180,14 +187,17 @@ export class VisionLanguageModel extends Model {
     return this.generationConfig.endTokens;
   }
 
+  /** Decoder blocks. */
   get nLayers(): number {
     return this.config.text.nLayers;
   }
 
+  /** Query heads of a decoder block. */
   get nHeads(): number {
     return this.config.text.nHeads;
   }
 
+  /** Width of one head’s output. */
   get dHead(): number {
     return this.config.text.dHead;
   }

@@ -11,7 +11,7 @@
 //   products  F64 [heads, dHead, dHead]     sums of outer products, to compare by Gaussian only
 //   said, right  I32 [heads, classes]       leave-one-out votes and how many were right, for weighted votes only
 
-import { z } from 'zod';
+import * as z from 'zod';
 import { keysOf } from '../base/choices.ts';
 import { quote, showShape } from '../base/quote.ts';
 import { changedFiles } from '../checkpoint/made-with.ts';

@@ -37,6 +37,7 @@ export interface HeadVectorSource {
 export interface ShownExample {
   /** For errors. */
   source?: string;
+  /** Encoded files, in the order of the prompt. */
   images: Uint8Array[];
   /** For errors. */
   imageNames?: readonly string[];
@@ -59,7 +60,9 @@ export interface Example {
   readonly source: string;
   /** The text that follows the images. */
   readonly prompt: string;
+  /** Its pictures, by path or URL as the data has them. */
   readonly images: readonly string[];
+  /** Reads the pictures’ files. Throws for one that is not there. */
   loadImages(): Promise<Uint8Array[]>;
   /** Of rows that have videos. */
   loadVideos?(): Promise<VideoSource<Uint8Array>[]>;
@@ -88,6 +91,7 @@ export interface HeadFeatures {
   readonly contents?: readonly string[];
 }
 
+/** How deep the model runs, and where vectors are kept. */
 export interface ExtractOptions extends StoreOptions {
   /** Run only layers 0 … maxLayer. */
   maxLayer?: number;

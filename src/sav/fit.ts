@@ -21,6 +21,7 @@ import {
 } from './scoring.ts';
 import type { Vote } from './votes.ts';
 
+/** How heads are scored, chosen and made to vote. */
 export interface FitOptions {
   /**
    * Heads to select, or 'auto': the number of `ks` with the best leave-one-out accuracy. Default 'auto'; where heads are
@@ -62,6 +63,7 @@ export interface FitOptions {
   precision?: string;
 }
 
+/** A fitted classifier, and what its training examples say of it. */
 export interface Fit {
   readonly classifier: SavClassifier;
   /** Scores of all heads, for heat maps; also computed where the heads were given. */

@@ -12,7 +12,7 @@ export interface FormatBuffer {
   readonly what?: string;
   /** Packed numbers are `u32` words. */
   readonly dtype: DType;
-  /** [rows of the matrix, …]: rows follow each other, and no row needs another one's data. */
+  /** [rows of the matrix, …]. Rows follow each other, and no row needs another one's data. */
   readonly shape: readonly [rows: number, ...rest: number[]];
 }
 

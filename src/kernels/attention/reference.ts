@@ -55,7 +55,9 @@ export function sees(
 
 /** One query of one head, and the keys that the mask leaves it. */
 export interface AttentionRow {
+  /** Of all query heads, from 0. */
   readonly head: number;
+  /** Of its sequence’s queries in this run, from 0. */
   readonly query: number;
   /** Where the query stands in its sequence. */
   readonly position: number;
