@@ -19,6 +19,7 @@ import { Processor } from './processor/processor.ts';
 import { Activation } from './run/activations.ts';
 import { type Bound, boundId } from './run/bound.ts';
 import { splitHeadVectors } from './run/run.ts';
+import { precisionOf } from './weight-formats.ts';
 
 /** What a prompt is made of before the processor has seen it. */
 export interface Prompt {
@@ -112,6 +113,7 @@ function checkPrompt(prompt: Prompt): void {
 interface CheckpointParts extends ModelParts {
   readonly processor: Processor;
   readonly modelId: string;
+  readonly precision: string | undefined;
   readonly madeWith: MadeWith;
   readonly generationConfig: GenerationConfig;
   destroy(): void;
@@ -126,6 +128,8 @@ export class VisionLanguageModel extends Model {
   readonly processor: Processor;
   /** Ties features and classifiers to this checkpoint (src/checkpoint/model-id.ts) and to what the model is bound to. */
   readonly modelId: string;
+  /** The formats of the weights, where they are not as they are stored (`HeadVectorSource`). */
+  readonly precision: string | undefined;
   /** What head vectors depend on beside the weights: the processor's files, by name, and this code. */
   readonly madeWith: MadeWith;
   /** How the checkpoint wants its texts to be generated. */
@@ -136,6 +140,7 @@ export class VisionLanguageModel extends Model {
     super(parts, bound);
     this.processor = parts.processor;
     this.modelId = boundId(parts.modelId, this.bound);
+    this.precision = parts.precision;
     this.madeWith = parts.madeWith;
     this.generationConfig = parts.generationConfig;
     this.#destroy = parts.destroy;
@@ -151,7 +156,8 @@ export class VisionLanguageModel extends Model {
     source: FolderSource,
     options: Omit<LoadModelOptions, 'gpu'> & { readonly gpu?: Gpu } = {},
   ): Promise<VisionLanguageModel> {
-    checkOptions(options, ['gpu', 'onProgress', 'onWarning', 'signal'], 'load');
+    checkOptions(options, ['gpu', 'weights', 'onProgress', 'onWarning', 'signal'], 'load');
+    const precision = options.weights && precisionOf(options.weights);
     const folder = await openSource(source);
     await checkIsCheckpoint(folder);
     // What the checkpoint is comes before what its processor lacks.
@@ -170,7 +176,7 @@ export class VisionLanguageModel extends Model {
       };
       const { config, weights } = loaded.model;
       const madeWith = { numerics: numericsVersion, files: recording.files };
-      return new VisionLanguageModel({ ...loaded, gpu, config, weights, processor, madeWith, destroy });
+      return new VisionLanguageModel({ ...loaded, gpu, config, weights, processor, precision, madeWith, destroy });
     } catch (e) {
       dispose();
       throw e;

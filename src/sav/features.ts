@@ -77,6 +77,7 @@ export interface Example {
 /** Head vectors of a list of examples, from one model. */
 export interface HeadFeatures {
   readonly modelId: string;
+  readonly precision?: string;
   readonly madeWith?: MadeWith;
   /** Layers held: the model's, or maxLayer + 1. */
   readonly nLayers: number;
@@ -237,7 +238,8 @@ export async function extractFeatures(
   const vectors = found.map(({ values }) => values);
   const contents: string[] = [];
   for (const example of examples) contents.push(await contentOf(example));
-  return { modelId: source.modelId, madeWith: source.madeWith, ...shape, vectors, contents };
+  const { modelId, precision, madeWith } = source;
+  return { modelId, precision, madeWith, ...shape, vectors, contents };
 }
 
 function layerCount(source: HeadVectorSource, maxLayer: number | undefined): number {

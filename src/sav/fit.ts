@@ -60,7 +60,6 @@ export interface FitOptions {
   prompt?: string;
   /** Pictures of each example, where all have as many. */
   images?: number;
-  precision?: string;
 }
 
 /** A fitted classifier, and what its training examples say of it. */
@@ -153,7 +152,7 @@ export function fitClassifier(features: HeadFeatures, exampleLabels: readonly st
   const data = classifierOf(
     {
       modelId: features.modelId,
-      precision: options.precision,
+      precision: features.precision,
       madeWith: features.madeWith,
       nLayers: features.nLayers,
       nHeads: features.nHeads,
