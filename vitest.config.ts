@@ -7,6 +7,8 @@ const all = readdirSync('test', { recursive: true, encoding: 'utf8' })
 
 /** Tests without a GPU that take seconds: time limits that pass, other programs, thousands of sizes; or that replace modules. */
 const slow = [
+  'api',
+  'bundles',
   'model/adapter-fit',
   'model/config-bounds',
   'model/geometries',
@@ -37,8 +39,8 @@ const tier = (name: ReturnType<typeof tierOf>) => ({
 
 export default defineConfig({
   // The source's own platform file, not the built one (package.json, "imports").
-  resolve: { conditions: ['development'] },
-  ssr: { resolve: { conditions: ['development'] } },
+  resolve: { conditions: ['headlight-source'] },
+  ssr: { resolve: { conditions: ['headlight-source'] } },
   test: {
     // Dawn and the Vulkan loader read the process environment, which worker threads only have a copy of.
     pool: 'forks',

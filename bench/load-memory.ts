@@ -1,4 +1,4 @@
-// Peak host memory while a 2 GB checkpoint is loaded: npx tsx -C development bench/load-memory.ts [--json]
+// Peak host memory while a 2 GB checkpoint is loaded: npx tsx -C headlight-source bench/load-memory.ts [--json]
 //
 // The checkpoint is synthetic: five shards of f16 tensors, the largest 192 MiB, as sparse files in a temporary folder
 // (their bytes are zeros, which cost as much to load as any others).

@@ -6,11 +6,12 @@ import * as checkpoint from '../src/checkpoint/errors.ts';
 import { UsageError } from '../src/cli/context.ts';
 import * as gpu from '../src/gpu/errors.ts';
 import * as hub from '../src/hub/errors.ts';
-import * as api from '../src/index.ts';
+import * as core from '../src/index.ts';
 import * as model from '../src/model/errors.ts';
 import { JinjaError } from '../src/model/processor/jinja/values.ts';
 import * as platform from '../src/platform/errors.ts';
 import * as sav from '../src/sav/errors.ts';
+import * as savEntry from '../src/sav/index.ts';
 
 /** Files that may make plain errors: how many, and why nobody outside meets one. */
 const plain: Readonly<Record<string, readonly [count: number, why: string]>> = {
@@ -75,6 +76,8 @@ describe('errors', () => {
   it('are exported where a caller of the library can meet them', () => {
     const inside = ['DownloadError', 'HubError', 'JinjaError', 'UsageError']; // of the command line; of the template within
     const outside = Object.keys(classes).filter((name) => !inside.includes(name));
-    expect(Object.keys(api)).toEqual(expect.arrayContaining([...outside, 'HeadlightError', 'errorCodes']));
+    expect(Object.keys({ ...core, ...savEntry })).toEqual(
+      expect.arrayContaining([...outside, 'HeadlightError', 'errorCodes']),
+    );
   });
 });

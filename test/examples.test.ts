@@ -155,7 +155,13 @@ const outputs = new Map<string, string>();
 it.each(readdirSync('docs/examples').filter((file) => file.endsWith('.ts')))(
   'docs/examples/%s',
   async (file) => {
-    const { stdout } = await run(process.execPath, ['--import', 'tsx', '-C', 'development', `docs/examples/${file}`]);
+    const { stdout } = await run(process.execPath, [
+      '--import',
+      'tsx',
+      '-C',
+      'headlight-source',
+      `docs/examples/${file}`,
+    ]);
     outputs.set(file, stdout);
     findings[file](stdout);
   },

@@ -19,6 +19,7 @@ import type { Problem } from '../src/kernels/problem.ts';
 import { families, parseConfig } from '../src/model/families/index.ts';
 import { dryModel } from '../src/model/plan/dry-run.ts';
 import { VisionLanguageModel } from '../src/model/vision-language-model.ts';
+import type { WeightsChoice } from '../src/model/weight-formats.ts';
 import { parseClassifier } from '../src/sav/classifier-file.ts';
 import { Tally, type Vote } from '../src/sav/votes.ts';
 import { checkKernels } from '../src/verify/check.ts';
@@ -73,6 +74,21 @@ const proofs: Record<string, () => Promise<void>> = {
     const back = i8.unpack(i8.pack(values, [1, 64]), [1, 64]);
     for (const [i, x] of values.entries()) assert(Math.abs(back[i] - x) <= 40 / 127);
     assert.match(i8.obstacle(40) ?? '', /whole groups of 32/);
+    // A whole model whose decoder is stored so.
+    const prompt = { prompt: 'What is this?' };
+    const logits = async (decoder?: string) => {
+      const weights = { decoder } as WeightsChoice;
+      const model = await VisionLanguageModel.load(await openFolder('weights/tiny-llava'), { gpu, weights });
+      const cache = await model.runWithCache(await model.input(prompt), { namesFilter: 'logits', posSlice: -1 });
+      const { format } = model.weights.decoder.blocks[0].down.weight;
+      model.destroy();
+      return { name: format.name, data: cache.at('logits').data };
+    };
+    const [plain, stored] = [await logits(), await logits('i8')];
+    assert.equal(stored.name, 'i8');
+    const most = Math.max(...plain.data.map(Math.abs));
+    const error = Math.max(...plain.data.map((x, i) => Math.abs(x - stored.data[i]))) / most;
+    assert(error > 0 && error < 0.1, `${error}`);
   },
 
   async 'A model family'() {

@@ -145,7 +145,7 @@ describe('the source with all examples', () => {
   });
 
   it('works', async () => {
-    const { output } = await run(folder, '--import', 'tsx', '-C', 'development', 'test/extending-proof.ts');
+    const { output } = await run(folder, '--import', 'tsx', '-C', 'headlight-source', 'test/extending-proof.ts');
     expect(output.trim().split('\n')).toEqual(sections.map(({ title }) => `${title}: proven`));
   });
 });

@@ -1,16 +1,17 @@
 // Head vectors of the tasks that come with tiny-llava, and of queries that are far from every class of theirs: pictures of
 // one grey, of noise, and of the other tasks, each under the task's own question.
-import sharp from 'sharp';
-import { seeded } from '../../docs/examples/lib/scenes.ts';
+
+import { openFolder } from 'headlight-vlm';
 import {
   type Example,
   extractFeatures,
   type FeatureStore,
   type HeadFeatures,
   type HeadVectorSource,
-  openFolder,
   readExamples,
-} from '../../src/index.ts';
+} from 'headlight-vlm/sav';
+import sharp from 'sharp';
+import { seeded } from '../../docs/examples/lib/scenes.ts';
 
 export interface MeasuredTask {
   readonly name: string;

@@ -1,15 +1,8 @@
 // What confidence says of the tasks that come with tiny-llava: of right and wrong answers, and of queries that are far from
 // every class. The table of docs/confidence.md. Some minutes on a software adapter; a model's vectors are made once.
-// Run: npx tsx -C development bench/confidence/measure.ts [examples a label, 20]
-import {
-  fitClassifier,
-  type HeadFeatures,
-  openFolder,
-  openGpu,
-  type Prediction,
-  type SavClassifier,
-  VisionLanguageModel,
-} from '../../src/index.ts';
+// Run: npx tsx -C headlight-source bench/confidence/measure.ts [examples a label, 20]
+import { openFolder, openGpu, VisionLanguageModel } from 'headlight-vlm';
+import { fitClassifier, type HeadFeatures, type Prediction, type SavClassifier } from 'headlight-vlm/sav';
 import { type MeasuredTask, measuredTasks } from './far-queries.ts';
 
 const gpu = await openGpu();

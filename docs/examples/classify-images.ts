@@ -1,13 +1,7 @@
 // For someone with images and labels: a few-shot classifier from about 20 examples a class, and why it answers so.
-// Run: npx tsx -C development docs/examples/classify-images.ts
-import {
-  extractFeatures,
-  fitClassifier,
-  openFolder,
-  openGpu,
-  readExamples,
-  VisionLanguageModel,
-} from '../../src/index.ts';
+// Run: npx tsx -C headlight-source docs/examples/classify-images.ts
+import { openFolder, openGpu, VisionLanguageModel } from 'headlight-vlm';
+import { extractFeatures, fitClassifier, readExamples } from 'headlight-vlm/sav';
 
 const gpu = await openGpu();
 const model = await VisionLanguageModel.load(await openFolder('weights/tiny-llava'), { gpu });

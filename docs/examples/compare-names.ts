@@ -1,6 +1,6 @@
 // What names mean here, checked by arithmetic on one run (docs/recipes/compare-with-transformerlens.md).
-// Run: npx tsx -C development docs/examples/compare-names.ts
-import { openFolder, openGpu, VisionLanguageModel } from '../../src/index.ts';
+// Run: npx tsx -C headlight-source docs/examples/compare-names.ts
+import { openFolder, openGpu, VisionLanguageModel } from 'headlight-vlm';
 import { askColor } from './lib/answers.ts';
 import { seeded, someThings } from './lib/scenes.ts';
 

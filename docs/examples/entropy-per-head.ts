@@ -1,8 +1,8 @@
 // For a researcher: how spread out each head's attention is, from a kernel that returns it beside hook_z. No pattern reaches
 // memory: for 640 positions of LLaVA-1.5-7B the patterns would take 1.6 GiB, the entropies 2.5 MiB.
-// Run: npx tsx -C development docs/examples/entropy-per-head.ts
+// Run: npx tsx -C headlight-source docs/examples/entropy-per-head.ts
 import { readFile } from 'node:fs/promises';
-import { openFolder, openGpu, VisionLanguageModel } from '../../src/index.ts';
+import { openFolder, openGpu, VisionLanguageModel } from 'headlight-vlm';
 import kernels from './kernels/entropy.ts';
 
 const gpu = await openGpu();

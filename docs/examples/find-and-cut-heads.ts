@@ -1,16 +1,7 @@
 // Do the heads that SAVs choose for a task carry it? Cut them, and as many others, and count (docs/recipes/find-and-cut-heads.md).
-// Run: npx tsx -C development docs/examples/find-and-cut-heads.ts [questions of each kind] [random sets]
-import {
-  type Edit,
-  extractFeatures,
-  fitClassifier,
-  openFolder,
-  openGpu,
-  parity,
-  readExamples,
-  VisionLanguageModel,
-  wilsonInterval,
-} from '../../src/index.ts';
+// Run: npx tsx -C headlight-source docs/examples/find-and-cut-heads.ts [questions of each kind] [random sets]
+import { type Edit, openFolder, openGpu, VisionLanguageModel } from 'headlight-vlm';
+import { extractFeatures, fitClassifier, parity, readExamples, wilsonInterval } from 'headlight-vlm/sav';
 import { askColor, askShape, likeliest, logProbability, mean, type Query } from './lib/answers.ts';
 import { sample, seeded, someThings } from './lib/scenes.ts';
 

@@ -1,9 +1,9 @@
 // For a kernel engineer: run one kernel, check it against arithmetic in doubles, and see what a whole forward spends where.
-// Run: npx tsx -C development docs/examples/measure-a-kernel.ts
+// Run: npx tsx -C headlight-source docs/examples/measure-a-kernel.ts
 import { readFile } from 'node:fs/promises';
+import { openFolder, openGpu, Profiler, VisionLanguageModel } from 'headlight-vlm';
 import { f32 } from '../../src/gpu/formats/f32.ts';
 import { makeWeight } from '../../src/gpu/weight.ts';
-import { openFolder, openGpu, Profiler, VisionLanguageModel } from '../../src/index.ts';
 import { matmul } from '../../src/kernels/matmul/matmul.ts';
 
 const gpu = await openGpu();

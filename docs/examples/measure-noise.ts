@@ -1,6 +1,6 @@
 // How far numbers that should be equal are apart: what to compare a finding with (docs/recipes/gotchas.md).
-// Run: npx tsx -C development docs/examples/measure-noise.ts
-import { type Edit, openFolder, openGpu, type RunOptions, VisionLanguageModel } from '../../src/index.ts';
+// Run: npx tsx -C headlight-source docs/examples/measure-noise.ts
+import { type Edit, openFolder, openGpu, type RunOptions, VisionLanguageModel } from 'headlight-vlm';
 import { askColor, firstPatch } from './lib/answers.ts';
 import { seeded, someThings } from './lib/scenes.ts';
 

@@ -1,7 +1,7 @@
 // Two pictures that differ in the colour of one shape: where in the model does the answer change hands?
 // (docs/recipes/patch-between-two-images.md)
-// Run: npx tsx -C development docs/examples/patch-between-two-images.ts [pairs]
-import { type ActivationCache, type Edit, openFolder, openGpu, VisionLanguageModel } from '../../src/index.ts';
+// Run: npx tsx -C headlight-source docs/examples/patch-between-two-images.ts [pairs]
+import { type ActivationCache, type Edit, openFolder, openGpu, VisionLanguageModel } from 'headlight-vlm';
 import { ask, firstPatch, likeliest, mean, wordId } from './lib/answers.ts';
 import { colorNames, patchesOf, sample, seeded, someThings } from './lib/scenes.ts';
 

@@ -1,8 +1,8 @@
 // For a researcher: any activation by its TransformerLens name, and what two heads look at (docs/recipes/read-a-head.md).
-// Run: npx tsx -C development docs/examples/read-a-head.ts
+// Run: npx tsx -C headlight-source docs/examples/read-a-head.ts
 import { writeFile } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
-import { openFolder, openGpu, VisionLanguageModel, writeSafetensors } from '../../src/index.ts';
+import { openFolder, openGpu, VisionLanguageModel, writeSafetensors } from 'headlight-vlm';
 import { ask, askColor, askShape, firstPatch, mean, wordId } from './lib/answers.ts';
 import { patchesOf, seeded, someThings } from './lib/scenes.ts';
 

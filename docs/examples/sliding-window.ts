@@ -1,6 +1,6 @@
-// For a researcher: attention to the last 8 positions alone, in some layers, from a WGSL text of one's own.
-// Run: npx tsx -C development docs/examples/sliding-window.ts
-import { checkKernels, Model, openFolder, openGpu, VisionLanguageModel } from '../../src/index.ts';
+// For a researcher: attention to the last 8 positions alone, in some layers, from WGSL source of one's own.
+// Run: npx tsx -C headlight-source docs/examples/sliding-window.ts
+import { checkKernels, Model, openFolder, openGpu, VisionLanguageModel } from 'headlight-vlm';
 import { relativeDifference } from './kernels/compare.ts';
 import { slidingWindow } from './kernels/sliding-window.ts';
 

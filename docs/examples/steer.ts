@@ -1,7 +1,7 @@
 // A vector added to the residual stream changes the answer; attention cut between picture and text shows where the picture is
 // read (docs/recipes/steer.md).
-// Run: npx tsx -C development docs/examples/steer.ts [scenes of each colour]
-import { type Edit, openFolder, openGpu, VisionLanguageModel } from '../../src/index.ts';
+// Run: npx tsx -C headlight-source docs/examples/steer.ts [scenes of each colour]
+import { type Edit, openFolder, openGpu, VisionLanguageModel } from 'headlight-vlm';
 import { askColor, askShape, firstPatch, likeliest, mean, type Query, wordId } from './lib/answers.ts';
 import { colorNames, seeded, shapeNames, someThings, type Thing } from './lib/scenes.ts';
 

@@ -1,7 +1,7 @@
 // For a researcher: another softmax, here with a temperature for each head, without a new compilation when they change.
-// Run: npx tsx -C development docs/examples/temperature-per-head.ts
+// Run: npx tsx -C headlight-source docs/examples/temperature-per-head.ts
 import { readFile } from 'node:fs/promises';
-import { checkKernels, openFolder, openGpu, VisionLanguageModel } from '../../src/index.ts';
+import { checkKernels, openFolder, openGpu, VisionLanguageModel } from 'headlight-vlm';
 import { relativeDifference } from './kernels/compare.ts';
 import { temperatureSoftmax } from './kernels/temperature-softmax.ts';
 

@@ -10,6 +10,7 @@ import { checkFinite } from './finite.ts';
 import { checkHeads, type LayerOptions, layersAtOnce } from './heads.ts';
 import { type SweepOptions, sweepHeadVectors, sweepTarget, type Target } from './sweep.ts';
 
+/** Which heads are cut, where, and what takes the place of their outputs. */
 export interface AblationOptions extends SweepOptions {
   /** Each by itself; default: all. */
   readonly heads?: readonly Head[];
@@ -19,7 +20,9 @@ export interface AblationOptions extends SweepOptions {
   readonly positions?: EditPositions;
 }
 
+/** What an answer loses without each head. */
 export interface Ablation {
+  /** The heads that were cut, one at a time. */
   readonly heads: readonly Head[];
   /** The target with every head in its place, … */
   readonly baseline: number;
@@ -41,7 +44,10 @@ export function ablate(
   return { at: `blocks.${layer}.attn.hook_z`, heads: [head], positions, set };
 }
 
-/** @throws InputError for heads or tokens that are not there. */
+/**
+ * The target without each head, one at a time.
+ * @throws InputError for heads or tokens that are not there.
+ */
 export async function ablateHeads(
   model: Model,
   input: ModelInput,

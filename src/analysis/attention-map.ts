@@ -14,14 +14,19 @@ export interface AttentionMap extends Head {
   readonly share: number;
 }
 
+/** Where heads look in the pictures of a prompt, from one position. */
 export interface AttentionMaps {
   /** The position whose attention is shown. */
   readonly position: number;
+  /** The grids of all pictures, in the order of the prompt. */
   readonly grids: readonly PlacedGrid[];
+  /** A map for each head that was asked for, in that order. */
   readonly maps: readonly AttentionMap[];
 }
 
+/** Whose attention is shown. */
 export interface AttentionOptions {
+  /** Heads of the decoder. */
   readonly heads: readonly Head[];
   /** Whose attention; negative numbers count from the end. Default: the last position. */
   readonly position?: number;

@@ -8,6 +8,7 @@ import { checkFinite } from './finite.ts';
 import { resolvePosition } from './positions.ts';
 import { refuseEdits, tokenDirections } from './unembed.ts';
 
+/** Which logit is taken apart, and where. */
 export interface AttributionOptions {
   /** The token whose logit is taken apart, … */
   readonly token: number;
@@ -22,6 +23,7 @@ export interface AttributionOptions {
  * edits write into the residual stream.
  */
 export interface Attribution {
+  /** The position in the prompt whose logit it is. */
   readonly position: number;
   /** The token's own embedding (at an image position, the projected feature). */
   readonly embed: number;
@@ -31,12 +33,14 @@ export interface Attribution {
   readonly attentionBias: Float64Array;
   /** [layers], bias included. */
   readonly mlp: Float64Array;
+  /** The sum of all parts. */
   readonly total: number;
   /** What the model itself says. */
   readonly logit: number;
 }
 
 /**
+ * What every head, MLP and embedding adds to a logit, or to the difference of two.
  * @throws InputError for tokens or positions that are not there, and for edits of what the parts are held against; NotFiniteError
  *   where a part is not finite.
  */

@@ -17,6 +17,7 @@ export function checkHeads({ nLayers, nHeads }: Pick<TextConfig, 'nLayers' | 'nH
 export const layersOf = (heads: readonly Head[]): number[] =>
   [...new Set(heads.map(({ layer }) => layer))].sort((a, b) => a - b);
 
+/** How much of all layers is brought to the host at once. */
 export interface LayerOptions {
   /** Activations of all layers are brought home for as many layers at once as this holds; 256 MiB by default. */
   readonly maxBytes?: number;

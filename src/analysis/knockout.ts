@@ -8,6 +8,7 @@ import { checkOptions } from '../model/options.ts';
 import { visualPositions } from './positions.ts';
 import { type SweepOptions, sweepTarget, type Target } from './sweep.ts';
 
+/** Who no longer sees the pictures, and in how many layers at once. */
 export interface KnockoutOptions extends SweepOptions {
   /** Who no longer sees the pictures: the last position (default), or all text behind the first picture. */
   readonly queries?: 'last' | 'text';
@@ -15,14 +16,18 @@ export interface KnockoutOptions extends SweepOptions {
   readonly window?: number;
 }
 
+/** The target where some layers in a row are blinded. */
 export interface LayerWindow {
   /** The first layer that is blinded, and the first after it that is not. */
   readonly start: number;
   readonly end: number;
+  /** The target then. */
   readonly value: number;
 }
 
+/** What an answer loses when text cannot see the pictures. */
 export interface Knockout {
+  /** The target of the model as it is. */
   readonly baseline: number;
   /** One after the other, from layer 0 on, each a layer further up. */
   readonly windows: readonly LayerWindow[];
@@ -33,7 +38,10 @@ export interface Knockout {
 /** The most negative number: softmax makes 0 of it. */
 const hidden = -3.4028234e38;
 
-/** @throws InputError for a prompt without pictures, or a window of more layers than there are. */
+/**
+ * The target when text cannot see the pictures: in each window of layers, and in all layers.
+ * @throws InputError for a prompt without pictures, or a window of more layers than there are.
+ */
 export async function knockOutImages(
   model: Model,
   input: ModelInput,

@@ -10,6 +10,7 @@ import { checkFinite } from './finite.ts';
 import { checkTokens, rankOf, topK } from './rank.ts';
 import { refuseEdits, unembedRows } from './unembed.ts';
 
+/** Where the lens is held, and what is told of each place. */
 export interface LensOptions {
   /** Positions, image tokens included; default: the last. */
   readonly posSlice?: PosSlice;
@@ -19,12 +20,16 @@ export interface LensOptions {
   readonly k?: number;
   /** Tokens whose place is wanted in every row, whether or not they are likely. */
   readonly tokens?: readonly number[];
+  /** Told after each row: how many are done, of how many. */
   readonly onProgress?: (done: number, total: number) => void;
 }
 
+/** A token, and how likely a layer finds it. */
 export interface LensToken {
+  /** The token id. */
   readonly id: number;
   readonly logit: number;
+  /** Of all tokens, in [0, 1]. */
   readonly probability: number;
   /** 0 for the likeliest. */
   readonly rank: number;
@@ -34,6 +39,7 @@ export interface LensToken {
 export interface LensRow {
   readonly layer: number;
   readonly position: number;
+  /** The likeliest tokens, the likeliest first. */
   readonly top: readonly LensToken[];
   /** In the order of `options.tokens`. */
   readonly tokens: readonly LensToken[];
@@ -42,6 +48,7 @@ export interface LensRow {
 }
 
 /**
+ * What each layer would say next, by the model's final norm and unembedding.
  * @returns a row for each layer and position, layer by layer.
  * @throws InputError for positions, layers or tokens that are not there, and for edits of the final norm or the logits;
  *   NotFiniteError where a row or its logits are not finite.

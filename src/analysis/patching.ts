@@ -16,6 +16,7 @@ export interface Pair {
   readonly corrupted: ModelInput;
 }
 
+/** How far each patch brings the answer of the clean run back. */
 export interface Patching {
   /** The target in the two runs as they are. */
   readonly clean: number;
@@ -26,7 +27,9 @@ export interface Patching {
   readonly restored: Float64Array;
 }
 
+/** What patches of the residual stream bring back, by layer and position. */
 export interface ResidualPatching extends Patching {
+  /** The layers that were patched, one at a time. */
   readonly layers: readonly number[];
   /** `values` is [layers, positions]. */
   readonly positions: readonly number[];

@@ -12,11 +12,13 @@ import { checkFinite } from './finite.ts';
 import { type LayerOptions, layersAtOnce } from './heads.ts';
 import { type PictureGrid, type PlacedGrid, placedGrids, resolvePosition } from './positions.ts';
 
+/** How many layers attention is followed through, and how. */
 export interface RolloutOptions extends LayerOptions {
   /** The share of the identity in each layer; 0.5 by default, as published. */
   readonly residual?: number;
   /** Layers before this one; all by default. */
   readonly layers?: number;
+  /** Told after each run: how many layers are done, of how many. */
   readonly onProgress?: (done: number, total: number) => void;
 }
 
@@ -44,16 +46,21 @@ export function rollBack(
   return before;
 }
 
+/** What flows from places of the pictures, through several layers. */
 export interface Rollout<G> {
+  /** The grids of all pictures. */
   readonly grids: readonly G[];
   /** By grid: [rows, columns], shares of what arrives. */
   readonly values: readonly Float32Array[];
 }
 
+/** What flows from all positions of a prompt to one, through several layers. */
 export interface DecoderRollout extends Rollout<PlacedGrid> {
+  /** The position that it flows to. */
   readonly position: number;
   /** Over all positions; sums to 1. */
   readonly flow: Float64Array;
+  /** Of the flow, what comes from pictures, in [0, 1]. */
   readonly share: number;
 }
 

@@ -42,7 +42,9 @@ export function linearCka(a: readonly Float32Array[], b: readonly Float32Array[]
   });
 }
 
+/** What two selections of heads have in common. */
 export interface Overlap {
+  /** Heads that are in both, in the order of the first. */
   readonly shared: readonly Head[];
   /** Shared heads, of all that either has. */
   readonly jaccard: number;

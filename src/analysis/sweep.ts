@@ -13,6 +13,7 @@ import { checkTokens } from './rank.ts';
 
 /** A number that says how much the model is for an answer. */
 export interface Target {
+  /** The token id that the number is about. */
   readonly token: number;
   /** The logit less that of this token. */
   readonly against?: number;
@@ -20,7 +21,9 @@ export interface Target {
   readonly metric?: 'logit' | 'log-probability';
 }
 
+/** What every sweep of edited runs takes. */
 export interface SweepOptions {
+  /** Told after each run: how many are done, of how many. */
   readonly onProgress?: (done: number, total: number) => void;
 }
 

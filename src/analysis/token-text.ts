@@ -4,6 +4,7 @@ import { placedGrids } from './positions.ts';
 
 /** What is needed of a tokenizer. */
 export interface TokenDecoder {
+  /** The text of token ids; special tokens are left out by default. */
   decode(ids: ArrayLike<number>, options?: { skipSpecialTokens?: boolean }): string;
 }
 

@@ -20,6 +20,7 @@ export function refuseEdits(model: Model, behind: RegExp, what: string): void {
   }
 }
 
+/** How residual rows become logits. */
 export interface UnembedOptions {
   /** Apply the final norm first. Without it, rows are taken to be normalised already. */
   readonly norm: boolean;

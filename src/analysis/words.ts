@@ -14,15 +14,19 @@ import { finalNormWeight, unembedRows } from './unembed.ts';
 
 /** A head's output before W_O, [dHead]: at a position, or a mean over many. */
 export interface HeadOutput extends Head {
+  /** [dHead] f32. */
   readonly z: Float32Array;
 }
 
+/** A token, and how much a head writes for or against it. */
 export interface Word {
+  /** The token id. */
   readonly id: number;
   /** What the head adds to the token's logit, times the final norm's scale. */
   readonly value: number;
 }
 
+/** The tokens that a head writes for and against. */
 export interface HeadWords extends Head {
   /** The tokens that it makes likeliest, and those that it makes least likely. */
   readonly promoted: readonly Word[];

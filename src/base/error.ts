@@ -26,6 +26,7 @@ export const errorCodes = {
   video: 'a video that is damaged, too large or cannot be decoded here (VideoError)',
 } as const;
 
+/** The code of an error: a key of `errorCodes`. */
 export type ErrorCode = keyof typeof errorCodes;
 
 /** Every error that Headlight throws on purpose. */

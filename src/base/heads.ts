@@ -2,7 +2,9 @@
 
 /** An attention head of the decoder. */
 export interface Head {
+  /** From 0, in the order of the run. */
   readonly layer: number;
+  /** Within its layer, from 0: a query head. */
   readonly head: number;
 }
 

@@ -2,10 +2,13 @@ import type { TopLevelSpec } from 'vega-lite';
 import { greatest, least } from '../base/extremes.ts';
 import { everyNth, type Heading, literal, titleOf, toSvg } from './vega.ts';
 
+/** A table of numbers to be drawn as colours. */
 export interface HeatMap extends Heading {
   /** Row by row, [rows, columns]. */
   readonly values: ArrayLike<number>;
+  /** Labels from the top. */
   readonly rows: { readonly title: string; readonly labels: readonly string[] };
+  /** Labels from the left. */
   readonly columns: { readonly title: string; readonly labels: readonly string[] };
   /** What the colours mean. */
   readonly legend: string;

@@ -1,9 +1,12 @@
 import type { TopLevelSpec } from 'vega-lite';
 import { type Heading, titleOf, toSvg } from './vega.ts';
 
+/** A line over places in a row, such as layers. */
 export interface LineChart extends Heading {
   readonly x: { readonly title: string; readonly labels: readonly string[] };
+  /** The title of the vertical axis. */
   readonly y: string;
+  /** A number for each label of `x`. */
   readonly values: ArrayLike<number>;
   /** Horizontal lines to compare with. */
   readonly levels: readonly { readonly name: string; readonly value: number }[];

@@ -10,6 +10,7 @@ import { FONT, type Heading, wrap } from './vega.ts';
 /** One picture with weights over it. */
 export interface Panel {
   readonly title: string;
+  /** Where the weights lie, and the pixels beneath them. */
   readonly grid: { readonly rows: number; readonly columns: number; picture(): Planes };
   /** [rows, columns], none negative. Absent: the picture alone, in colour. */
   readonly values?: ArrayLike<number>;

@@ -2,8 +2,9 @@ import { waitForGpu } from '#platform';
 import { f32 } from '../gpu/formats/f32.ts';
 import { type Format, formatBytes, matrixShape, rowsPerPart } from '../gpu/formats/format.ts';
 import type { Gpu } from '../gpu/gpu.ts';
-import { type DType, rows as rowsOf, type Tensor } from '../gpu/tensor.ts';
-import { makeWeight, type StoredMatrix, type Weight } from '../gpu/weight.ts';
+import { type DType, elementCount, type Tensor } from '../gpu/tensor.ts';
+import { makeMatrix, makeWeight, type StoredMatrix, type Weight } from '../gpu/weight.ts';
+import { convert } from '../kernels/convert/convert.ts';
 import { batches, batchReader, type Checkpoint, type CheckpointTensor } from './checkpoint-files.ts';
 import { CheckpointError } from './errors.ts';
 import { checkSpecs, checkTied, type IgnoredTensor, specKey, type TensorSpec, type UnreadTensors } from './specs.ts';
@@ -89,8 +90,8 @@ export async function loadTensors(
       );
       for (const { spec, source } of batch) {
         const vector = vectors.get(specKey(spec));
-        const parts = vector ? [asMatrix(vector)] : matrices.get(specKey(spec))!.parts;
-        await upload.tensor(source, parts, read);
+        if (vector) await upload.vector(source, vector, read);
+        else await upload.matrix(source, matrices.get(specKey(spec))!.parts, read);
       }
     }
     await upload.finish();
@@ -142,14 +143,6 @@ function allocateMatrix(
   return makeWeight({ label: specKey(spec), format, shape, perPart }, make);
 }
 
-/** A vector or table as the matrix that it is on the GPU. */
-const asMatrix = (tensor: Tensor): StoredMatrix => ({
-  label: tensor.label,
-  format: f32,
-  shape: matrixShape(tensor.shape),
-  buffers: [tensor],
-});
-
 async function reportOutOfMemory(gpu: Gpu, checkpoint: Checkpoint, allocate: () => void): Promise<void> {
   gpu.device.pushErrorScope('out-of-memory');
   try {
@@ -183,7 +176,7 @@ class Upload {
   }
 
   /** `parts` follow each other in the file; `read` gives bytes [start, end) of it. */
-  async tensor(source: CheckpointTensor, parts: readonly StoredMatrix[], read: Read): Promise<void> {
+  async matrix(source: CheckpointTensor, parts: readonly StoredMatrix[], read: Read): Promise<void> {
     const stored = storedFormats[source.dtype]!;
     let start = source.start;
     for (const part of parts) {
@@ -191,6 +184,23 @@ class Upload {
       if (part.format === stored) await this.#asStored(part.buffers[0], start, end, read);
       else await this.#converted(part, stored, start, read);
       start = end;
+    }
+  }
+
+  /** Widened to f32 by the host: vectors and tables are small, and of any length. */
+  async vector(source: CheckpointTensor, vector: Tensor, read: Read): Promise<void> {
+    const stored = storedFormats[source.dtype]!;
+    if (stored === f32) return this.#asStored(vector, source.start, source.end, read);
+    const bytesEach = formatBytes(stored, [1, 1]);
+    const perChunk = chunkBytes / bytesEach;
+    const count = elementCount(source.shape);
+    for (let first = 0; first < count; first += perChunk) {
+      const chunk = [1, Math.min(perChunk, count - first)] as const;
+      const at = source.start + first * bytesEach;
+      const bytes = await this.#read(at, at + formatBytes(stored, chunk), read);
+      const [data] = f32.pack(stored.unpack([bytes], chunk), chunk);
+      await this.#write(vector, 4 * first, data);
+      this.#count(bytes);
     }
   }
 
@@ -203,18 +213,23 @@ class Upload {
     }
   }
 
-  /** Some rows at a time: a multiple of four, which take whole words in every buffer. */
-  async #converted({ format, shape, buffers }: StoredMatrix, stored: Format, start: number, read: Read): Promise<void> {
-    const [rows, columns] = shape;
+  /** Some rows at a time, converted on the GPU. */
+  async #converted(to: StoredMatrix, stored: Format, start: number, read: Read): Promise<void> {
+    const [rows, columns] = to.shape;
     const bytesOfRow = formatBytes(stored, [1, columns]);
     const perChunk = 4 * Math.max(1, Math.floor(chunkBytes / bytesOfRow / 4));
     for (let row = 0; row < rows; row += perChunk) {
       const chunk = [Math.min(perChunk, rows - row), columns] as const;
       const at = start + row * bytesOfRow;
       const bytes = await this.#read(at, at + formatBytes(stored, chunk), read);
-      const packed = format.pack(stored.unpack([bytes], chunk), chunk);
-      for (const [i, data] of packed.entries())
-        await this.#write(buffers[i], rowsOf(buffers[i], row, rows).offset, data);
+      const rec = this.#gpu.record('convert weights');
+      const label = `${to.label} rows`;
+      const data = bytes as Uint8Array<ArrayBuffer>;
+      const from = makeMatrix({ label, format: stored, shape: chunk }, (name, dtype, shape) =>
+        rec.input(name, dtype, shape, data),
+      );
+      convert(rec, { from, to, firstRow: row });
+      await rec.submit();
       this.#count(bytes);
     }
   }

@@ -3,6 +3,7 @@
 import type { Folder } from '../platform/types.ts';
 import { sha256Hex } from './sha256.ts';
 
+/** What head vectors and embeddings depend on beside the weights. */
 export interface MadeWith {
   /** Which numbers this code computes (`numericsVersion` of src/model/numerics.ts). */
   readonly numerics: number;

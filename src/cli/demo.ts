@@ -1,4 +1,4 @@
-import { z } from 'zod';
+import * as z from 'zod';
 import { openFolder } from '#platform';
 import { printableLine } from '../base/printable.ts';
 import { type ReportTask, renderReport } from '../charts/report/report.ts';

@@ -14,6 +14,7 @@ import { dryModel, recordStep } from '../model/plan/dry-run.ts';
 import { storedFormat } from '../model/plan/price.ts';
 import type { Size } from '../model/processor/anyres.ts';
 import { Processor } from '../model/processor/processor.ts';
+import type { WeightsChoice } from '../model/weight-formats.ts';
 import { writeWhole } from '../platform/node-write.ts';
 import type { Folder } from '../platform/types.ts';
 import type { Register } from './command.ts';
@@ -67,7 +68,7 @@ Examples:
         const folder = await openCheckpointFolder(options.model);
         const gpu = await announceGpu(context);
         try {
-          const model = (await recordable(folder, gpu.capabilities)).with({ kernels });
+          const model = (await recordable(folder, gpu.capabilities, options.weights)).with({ kernels });
           const input = tokens ? textOf(model, tokens) : await promptOf(model, folder, imageSize);
           const asked = { namesFilter: names, posSlice: -1 };
           const { files, dispatches } = listKernels(
@@ -102,11 +103,11 @@ Examples:
 };
 
 /** The model without its weights, of which the headers are read: their precision decides on kernels. */
-async function recordable(folder: Folder, capabilities: Capabilities): Promise<Model> {
+async function recordable(folder: Folder, capabilities: Capabilities, weights?: WeightsChoice): Promise<Model> {
   const { config } = await readConfig(folder);
   const checkpoint = await openCheckpoint(folder);
   checkSpecs(checkpoint, weightSpecs(config), unreadTensors(config));
-  return dryModel(config, storedFormat(checkpoint), capabilities);
+  return dryModel(config, storedFormat(checkpoint), capabilities, weights);
 }
 
 async function requireEmpty(folder: string): Promise<void> {

@@ -1,5 +1,5 @@
 import type { Command } from 'commander';
-import { z } from 'zod';
+import * as z from 'zod';
 import type { Edit } from '../model/interventions/edits.ts';
 import { UsageError } from './context.ts';
 import { readJsonFile } from './files.ts';

@@ -1,4 +1,4 @@
-import { z } from 'zod';
+import * as z from 'zod';
 import type { Register } from './command.ts';
 import { UsageError } from './context.ts';
 import { readJsonFile } from './files.ts';

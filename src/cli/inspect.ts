@@ -77,9 +77,9 @@ async function inspect(context: Context, options: InspectOptions): Promise<void>
   const stored = await storage(folder, config, json, options.dtype);
   const generation = describeGeneration(await readGenerationConfig(folder, json, config), text.vocabSize);
   const adapter = await adapterOf(context);
-  const weights = priceWeights(config, stored.formatOf, adapter && bindable(adapter));
+  const weights = priceWeights(config, stored.formatOf, adapter && bindable(adapter), options.weights);
 
-  const model = dryModel(config, stored.formatOf, adapter);
+  const model = dryModel(config, stored.formatOf, adapter, options.weights);
   const preprocessor = (await ProcessorFiles.read(folder)).imageIfThere;
   const images = config.vision ? (options.imageSize ?? [{ width: 640, height: 480 }]) : [];
   const shapes = images.map((size) => ({

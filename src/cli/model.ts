@@ -3,6 +3,7 @@ import type { Gpu } from '../gpu/gpu.ts';
 import { openCheckpointFolder } from '../hub/checkpoint-folder.ts';
 import type { Size } from '../model/processor/anyres.ts';
 import { VisionLanguageModel } from '../model/vision-language-model.ts';
+import { chosenFormats, type WeightsChoice } from '../model/weight-formats.ts';
 import type { Context } from './context.ts';
 import { openProfiler } from './profile.ts';
 
@@ -14,6 +15,7 @@ export interface CommonOptions {
 export interface ModelOptions extends CommonOptions {
   model?: string;
   profile?: boolean;
+  weights?: WeightsChoice;
 }
 
 /** The options that every command has. */
@@ -23,11 +25,30 @@ export const withOutputFlags = (command: Command): Command =>
 /** The same, for commands that read a checkpoint. */
 export const withCommonOptions = (command: Command): Command =>
   withOutputFlags(
-    command.option(
-      '--model <dir>',
-      'checkpoint folder, the hub id of a downloaded one, or tiny-llava, which comes with the package (default)',
-    ),
+    command
+      .option(
+        '--model <dir>',
+        'checkpoint folder, the hub id of a downloaded one, or tiny-llava, which comes with the package (default)',
+      )
+      .option(
+        '--weights <format>',
+        'keep matrices on the GPU as q8, q4 (decoder; the rest q8), f16, bf16 or f32, or by part: decoder=q4,tower=f16 (default: as stored)',
+        weightsChoice,
+      ),
   );
+
+/** For commander: a format for all matrices, or `part=format` for some parts. */
+function weightsChoice(text: string): WeightsChoice {
+  const choice = text.includes('=')
+    ? Object.fromEntries(text.split(',').map((each) => each.split('=').map((side) => side.trim())))
+    : text;
+  try {
+    chosenFormats(choice);
+    return choice;
+  } catch (e) {
+    throw new InvalidArgumentError((e as Error).message);
+  }
+}
 
 export async function announceGpu(context: Context): Promise<Gpu> {
   const gpu = await context.openGpu();
@@ -41,13 +62,17 @@ export async function announceGpu(context: Context): Promise<Gpu> {
 }
 
 /** Opens the GPU and loads the checkpoint, with progress. Ctrl-C ends what it runs. */
-export async function openModel(context: Context, { model, profile }: ModelOptions): Promise<VisionLanguageModel> {
+export async function openModel(
+  context: Context,
+  { model, profile, weights }: ModelOptions,
+): Promise<VisionLanguageModel> {
   const folder = await openCheckpointFolder(model);
   const gpu = await announceGpu(context);
   let progress: ReturnType<Context['progress']> | undefined;
   try {
     const loaded = await VisionLanguageModel.load(folder, {
       gpu,
+      weights,
       signal: context.signal,
       onWarning: (message) => context.note(message),
       onProgress: (done, total) => {

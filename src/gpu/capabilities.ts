@@ -10,7 +10,9 @@ export interface Capabilities {
   readonly subgroupMinSize: number;
   readonly subgroupMaxSize: number;
   readonly shaderF16: boolean;
+  /** Whether dispatches can be timed (WebGPU `timestamp-query`). */
   readonly timestamps: boolean;
+  /** Limits of the device; sizes in bytes. */
   readonly maxBufferSize: number;
   readonly maxStorageBufferBindingSize: number;
   readonly maxWorkgroupInvocations: number;

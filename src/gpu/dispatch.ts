@@ -3,10 +3,13 @@ import type { Tensor } from './tensor.ts';
 
 /** Work of one dispatch, from the kernel's cost model: what the profiler and the benchmarks divide by time. */
 export interface Cost {
+  /** Floating-point operations; a multiply-add counts as two. */
   readonly flops: number;
+  /** Bytes that must be read and written once. */
   readonly bytes: number;
 }
 
+/** A tensor that a dispatch binds, and how the kernel uses it. */
 export interface Binding {
   readonly tensor: Tensor;
   readonly access: Access;
@@ -15,17 +18,20 @@ export interface Binding {
 export const read = (tensor: Tensor): Binding => ({ tensor, access: 'read' });
 export const readWrite = (tensor: Tensor): Binding => ({ tensor, access: 'read_write' });
 
+/** One call of a kernel: its WGSL, what it binds, and how many workgroups run. */
 export interface Dispatch {
   /** The kernel and its variant, for example `matmul.tile f16`. */
   readonly kernel: string;
   /** What it is used for, for example `blocks.0.attn.q_proj`. */
   readonly label: string;
+  /** The WGSL source. */
   readonly code: string;
   /** Storage bindings 0, 1, … of group 0. */
   readonly bindings: readonly Binding[];
   /** At most 64 words, bound as `var<uniform>` after the storages; floats through `floatBits`. */
   readonly params?: readonly number[];
   readonly workgroups: Workgroups;
+  /** What it costs by the kernel’s cost model. */
   readonly cost: Cost;
   /** How `code` begins: the bindings, the params and what else a custom kernel in its place may use. */
   readonly header?: () => string;
@@ -43,6 +49,7 @@ export interface Dispatch {
   readonly source?: KernelSource;
 }
 
+/** Workgroups along x, y and z; 1 where absent. */
 export type Workgroups = readonly [x: number, y?: number, z?: number];
 
 /** All storage bindings of a dispatch, in their order. */

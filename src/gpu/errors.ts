@@ -10,6 +10,7 @@ export class GpuError extends HeadlightError {
 export class DeviceLostError extends GpuError {
   override name = 'DeviceLostError';
   override readonly code = 'device';
+  /** WebGPU’s word for why: `destroyed` or `unknown`. */
   readonly reason: string;
   constructor(reason: string, message: string) {
     super(
@@ -25,6 +26,7 @@ export class DeviceLostError extends GpuError {
 export class KernelError extends GpuError {
   override name = 'KernelError';
   override readonly code = 'kernel';
+  /** The kernel, run or tensor that it is about. */
   readonly kernel: string;
   constructor(kernel: string, message: string) {
     super(`${kernel}: ${message}`);

@@ -7,9 +7,11 @@ import { PipelineCache } from './pipeline-cache.ts';
 import { Recorder, type RecorderOptions } from './recorder.ts';
 import { byteSize, type DType, type Tensor } from './tensor.ts';
 
+/** Which device is opened. */
 export interface GpuOptions {
   /** Use this device instead of acquiring one; it is not destroyed by `dispose()`. */
   device?: GPUDevice;
+  /** As WebGPU’s `requestAdapter` takes it. */
   powerPreference?: GPUPowerPreference;
   /** Take a software adapter even where there is a GPU (tests, bug reports). */
   software?: boolean;
@@ -30,9 +32,13 @@ export async function openGpu(options: GpuOptions = {}): Promise<Gpu> {
 
 /** A device with its caches: pipelines by WGSL source, bind groups by what they bind, and buffers for temporaries. */
 export class Gpu implements GpuContext {
+  /** The WebGPU device: for work of the caller’s own. */
   readonly device: GPUDevice;
+  /** What the adapter and the device can do. */
   readonly capabilities: Capabilities;
+  /** Compiled kernels. */
   readonly pipelines: PipelineCache;
+  /** Buffers for temporaries. */
   readonly pool: BufferPool;
   #lost: DeviceLostError | undefined;
   #params: GPUBuffer | undefined;
@@ -123,6 +129,7 @@ export class Gpu implements GpuContext {
     }
   }
 
+  /** Frees the memory of tensors that `tensor` made. They can no longer be bound; a second call does nothing. */
   destroy(...tensors: Tensor[]): void {
     this.pipelines.forgetBindGroups();
     for (const t of tensors) {

@@ -1,6 +1,7 @@
 import { waitForGpu } from '#platform';
 import { KernelError } from './errors.ts';
 
+/** How a kernel uses a storage tensor. */
 export type Access = 'read' | 'read_write';
 /** What stands at a binding: a storage tensor, or the params. */
 export type Slot = Access | 'params';
@@ -40,8 +41,8 @@ export const paramsBytes = 256;
  * Compiles each distinct pipeline once, asynchronously, and keeps the bind groups.
  *
  * Binding contract of every kernel: storage tensors at `@group(0) @binding(0…)` in the order of the dispatch's bindings,
- * then, where the kernel has params, `var<uniform>` of at most 256 bytes at the next binding, then what a kernel of the
- * user's own has besides (src/kernels/custom/).
+ * then, where the kernel has params, `var<uniform>` of at most 256 bytes at the next binding, then what a custom
+ * kernel has besides (src/kernels/custom/).
  */
 export class PipelineCache {
   readonly #device: GPUDevice;

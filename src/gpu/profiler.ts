@@ -1,11 +1,15 @@
 import { waitForGpu } from '#platform';
 import type { GpuContext } from './context.ts';
 
+/** The time of one dispatch on the GPU, and its work. */
 export interface ProfileRow {
+  /** The kernel and its variant, for example `matmul.tile f16`. */
   readonly kernel: string;
+  /** What it is used for, for example `blocks.0.attn.q_proj`. */
   readonly label: string;
   /** GPU time in nanoseconds, from timestamps around the dispatch. */
   readonly nanoseconds: number;
+  /** Work by the kernel’s cost model. */
   readonly flops: number;
   readonly bytes: number;
 }
@@ -25,7 +29,9 @@ const queriesPerSet = 4096;
  * its own. Where the device has no timestamps it records nothing and costs nothing; `available` says so.
  */
 export class Profiler {
+  /** Whether the device has timestamps. */
   readonly available: boolean;
+  /** A row for each dispatch so far, in the order of the runs. */
   readonly rows: ProfileRow[] = [];
   readonly #gpu: GpuContext;
   #pending: TimedWork[] = [];

@@ -19,7 +19,9 @@ export function floatBits(x: number): number {
   return new Uint32Array(floatView.buffer)[0];
 }
 
+/** What a recorder does beside recording. */
 export interface RecorderOptions {
+  /** Times each dispatch. */
   profiler?: Profiler;
   /** Bind each storage to its end instead of the tensor's, so that a test sees writes past the end of an output. */
   bindToEnd?: boolean;
@@ -42,6 +44,7 @@ export interface Replacement {
  */
 export class Recorder {
   readonly gpu: GpuContext;
+  /** Names the run in errors and captures. */
   readonly label: string;
   readonly #profiler: Profiler | undefined;
   readonly #bindToEnd: boolean;
@@ -115,6 +118,10 @@ export class Recorder {
     return tensor;
   }
 
+  /**
+   * Records one call of a kernel, or of the custom kernel in its place. One of no workgroups is left out.
+   * @throws KernelError for a dispatch that this adapter cannot run.
+   */
   dispatch(ours: Dispatch): void {
     if (ours.workgroups.some((n) => n === 0)) return;
     const theirs = this.#replacement?.replace(this, ours);

@@ -21,9 +21,11 @@ export interface Storage {
 
 /** A typed, shaped, labelled window onto a storage; row-major and contiguous. */
 export interface Tensor {
+  /** Names it in errors and captures. */
   readonly label: string;
   readonly dtype: DType;
   readonly shape: readonly number[];
+  /** The memory behind it, which other tensors may share. */
   readonly storage: Storage;
   /** Bytes from the start of the storage. */
   readonly offset: number;

@@ -11,7 +11,7 @@ import { link, open, readFile, readlink, rename, rm, stat, utimes } from 'node:f
 import { hostname } from 'node:os';
 import { join } from 'node:path';
 import { setTimeout as sleep } from 'node:timers/promises';
-import { z } from 'zod';
+import * as z from 'zod';
 import { DownloadError } from './errors.ts';
 
 const lockFile = '.headlight-download.lock';

@@ -1,6 +1,6 @@
 import { readFile } from 'node:fs/promises';
 import { join } from 'node:path';
-import { z } from 'zod';
+import * as z from 'zod';
 import { checkName } from '../platform/file-name.ts';
 import { writeWhole } from '../platform/node-write.ts';
 import { DownloadError } from './errors.ts';

@@ -1,3 +1,4 @@
+import { ShapeError } from '../gpu/errors.ts';
 import type { Format, MatrixShape } from '../gpu/formats/format.ts';
 import { byteSize, type DType, type Tensor } from '../gpu/tensor.ts';
 import { makeWeight, type Weight } from '../gpu/weight.ts';
@@ -25,6 +26,8 @@ const mostDistinct = 2 ** 20;
 
 /** A stored matrix [rows, columns] in `parts` of about equal row counts. Its numbers are between 1 and 2, of both signs. */
 export function pseudoRandomWeight([rows, columns]: MatrixShape, format: Format, parts = 1): PseudoRandomWeight {
+  const obstacle = format.obstacle(columns);
+  if (obstacle) throw new ShapeError(`a weight [${rows},${columns}] of ${format.name}: ${obstacle}`);
   // Multiples of four rows of any format take whole words.
   const distinct = Math.min(rows, 4 * Math.ceil(mostDistinct / columns / 4));
   const values = pseudoRandom(distinct * columns, 7).map((x) => x + (x < 0 ? -1 : 1));

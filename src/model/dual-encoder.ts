@@ -39,18 +39,22 @@ export interface DualInput {
   readonly texts?: readonly ArrayLike<number>[];
 }
 
+/** What a run of both towers gives. */
 export interface DualOutput {
   /** One [embeddingSize] each, as the projections give them: not of unit length. */
   readonly imageEmbeddings: Float32Array[];
   readonly textEmbeddings: Float32Array[];
+  /** Those that were asked for, by name. */
   readonly activations: ActivationCache;
 }
 
+/** Which activations a run returns. */
 export interface DualRunOptions {
   /** Hook points of both towers to return, such as `text.blocks.*.attn.hook_z`. */
   readonly namesFilter?: NamesFilter;
 }
 
+/** How a call that embeds is ended. */
 export interface EmbedOptions {
   /** One more signal that ends it, beside those that the encoder is bound to. */
   readonly signal?: AbortSignal;
@@ -98,6 +102,7 @@ interface EncoderParts {
 export class DualEncoder {
   readonly gpu: Gpu;
   readonly config: DualEncoderConfig;
+  /** Images and texts to what the towers run on. */
   readonly processor: DualProcessor;
   /** What its runs are bound to (`with`). */
   readonly bound: Bound;
@@ -197,7 +202,11 @@ export class DualEncoder {
     });
   }
 
-  /** @returns [embeddingSize] for each text (HF `get_text_features`). @throws InputError for one too long, without `onCut`. */
+  /**
+   * Embeds texts (HF `get_text_features`).
+   * @returns [embeddingSize] for each, not of unit length.
+   * @throws InputError for one too long, without `onCut`.
+   */
   async textEmbeddings(
     texts: readonly string[],
     options: EmbedOptions & { onCut?: (tokens: number) => void } = {},

@@ -14,11 +14,17 @@ import { type GenerationConfig, generationConfig } from './generation/generation
 import type { WeightSource } from './layers/weights.ts';
 import { Model } from './model.ts';
 import { modelWeights } from './run/forward.ts';
+import { chosenFormat, type WeightsChoice } from './weight-formats.ts';
 
+/** Where weights go, and who is told of it. */
 export interface LoadModelOptions {
+  /** Where the weights go. */
   readonly gpu: Gpu;
-  /** Bytes on the GPU so far, and in the end. */
+  /** The formats that matrices are to have on the GPU. Default: as they are stored. */
+  readonly weights?: WeightsChoice;
+  /** Bytes of the checkpoint on the GPU so far, and in the end. */
   readonly onProgress?: (loaded: number, total: number) => void;
+  /** Ends the loading; what was loaded is freed. */
   readonly signal?: AbortSignal;
   /** Told of what is odd and does no harm: tensors that the model has no use for. Default: the console. */
   readonly onWarning?: (message: string) => void;
@@ -40,12 +46,14 @@ export interface LoadedModel {
  * @throws ConfigError for an architecture or setting that is not supported; CheckpointError for bad or missing tensors.
  */
 export async function loadModel(folder: Folder, options: LoadModelOptions, read?: ReadConfig): Promise<LoadedModel> {
-  const { gpu, onProgress, signal, onWarning = (message) => console.warn(message) } = options;
+  const { gpu, weights, onProgress, signal, onWarning = (message) => console.warn(message) } = options;
+  const formatOf = weights && chosenFormat(weights);
   const { json, config } = read ?? (await readConfig(folder));
   const generation = await readGenerationConfig(folder, json, config);
   const checkpoint = await openCheckpoint(folder);
   const loaded = await loadTensors(gpu, checkpoint, weightSpecs(config), {
     ...unreadTensors(config),
+    formatOf,
     onProgress: ({ loaded, total }) => onProgress?.(loaded, total),
     signal,
   });

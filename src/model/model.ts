@@ -22,11 +22,13 @@ import { eachVariation, variationBytes } from './run/variations.ts';
 
 /** A step of generation: run the inputs, put their keys and values in the cache, choose or return what comes next. */
 export interface StepOptions extends RunOptions {
+  /** Holds the positions so far; the step adds its own. */
   readonly cache: KvCache;
   /** Greedy: the next ids are chosen on the GPU and left in this u32[batch]; four bytes a sequence are read back. */
   readonly next?: Tensor;
 }
 
+/** What a step of generation gives. */
 export interface StepResult {
   readonly activations: ActivationCache;
   /** [batch, vocab] of the last position, without `next`. */
@@ -48,8 +50,11 @@ export interface ModelParts {
  *     pixels -> vision tower -> projector -> merged embeddings -> decoder blocks -> head outputs | logits
  */
 export class Model {
+  /** Where it runs. */
   readonly gpu: Gpu;
+  /** What config.json describes. */
   readonly config: Architecture;
+  /** The weights, on the GPU. */
   readonly weights: ModelWeights;
   /** The stages of its runs, as they are recorded. */
   readonly forward: Forward;

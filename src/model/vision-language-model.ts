@@ -19,6 +19,7 @@ import { Processor } from './processor/processor.ts';
 import { Activation } from './run/activations.ts';
 import { type Bound, boundId } from './run/bound.ts';
 import { splitHeadVectors } from './run/run.ts';
+import { precisionOf } from './weight-formats.ts';
 
 /** What a prompt is made of before the processor has seen it. */
 export interface Prompt {
@@ -41,6 +42,7 @@ export interface Prompt {
 
 /** A model's own view of an example, without having been shown any other. */
 export interface Answer {
+  /** What it says. */
   readonly text: string;
   /** Mean log probability of each label's tokens as the answer, in the order of the labels. */
   readonly labelScores: readonly number[];
@@ -48,6 +50,7 @@ export interface Answer {
   readonly headVectors: Float32Array;
 }
 
+/** How deep the model runs, and how a call is ended. */
 export interface HeadVectorOptions {
   /** The last layer to run; all by default. */
   readonly maxLayer?: number;
@@ -60,11 +63,15 @@ interface GenerationChanges {
   readonly generationConfig?: Readonly<Record<string, unknown>>;
 }
 
+/** What the model is asked for beside its head vectors. */
 export interface AnswerOptions extends GenerationChanges {
+  /** Tokens of the answer at most. */
   readonly maxNewTokens: number;
+  /** Texts whose likelihood as the answer is measured. */
   readonly labels: readonly string[];
 }
 
+/** How much text is generated, and how its tokens are chosen. */
 export interface TextOptions
   extends Omit<GenerateOptions, 'endTokens' | 'maxNewTokens' | 'settings'>,
     GenerationChanges {
@@ -106,6 +113,7 @@ function checkPrompt(prompt: Prompt): void {
 interface CheckpointParts extends ModelParts {
   readonly processor: Processor;
   readonly modelId: string;
+  readonly precision: string | undefined;
   readonly madeWith: MadeWith;
   readonly generationConfig: GenerationConfig;
   destroy(): void;
@@ -116,9 +124,12 @@ interface CheckpointParts extends ModelParts {
  * It is what SAVs need of a model (`HeadVectorSource`).
  */
 export class VisionLanguageModel extends Model {
+  /** Prompts and pictures to what the model runs on. */
   readonly processor: Processor;
   /** Ties features and classifiers to this checkpoint (src/checkpoint/model-id.ts) and to what the model is bound to. */
   readonly modelId: string;
+  /** The formats of the weights, where they are not as they are stored (`HeadVectorSource`). */
+  readonly precision: string | undefined;
   /** What head vectors depend on beside the weights: the processor's files, by name, and this code. */
   readonly madeWith: MadeWith;
   /** How the checkpoint wants its texts to be generated. */
@@ -129,6 +140,7 @@ export class VisionLanguageModel extends Model {
     super(parts, bound);
     this.processor = parts.processor;
     this.modelId = boundId(parts.modelId, this.bound);
+    this.precision = parts.precision;
     this.madeWith = parts.madeWith;
     this.generationConfig = parts.generationConfig;
     this.#destroy = parts.destroy;
@@ -144,7 +156,8 @@ export class VisionLanguageModel extends Model {
     source: FolderSource,
     options: Omit<LoadModelOptions, 'gpu'> & { readonly gpu?: Gpu } = {},
   ): Promise<VisionLanguageModel> {
-    checkOptions(options, ['gpu', 'onProgress', 'onWarning', 'signal'], 'load');
+    checkOptions(options, ['gpu', 'weights', 'onProgress', 'onWarning', 'signal'], 'load');
+    const precision = options.weights && precisionOf(options.weights);
     const folder = await openSource(source);
     await checkIsCheckpoint(folder);
     // What the checkpoint is comes before what its processor lacks.
@@ -163,7 +176,7 @@ export class VisionLanguageModel extends Model {
       };
       const { config, weights } = loaded.model;
       const madeWith = { numerics: numericsVersion, files: recording.files };
-      return new VisionLanguageModel({ ...loaded, gpu, config, weights, processor, madeWith, destroy });
+      return new VisionLanguageModel({ ...loaded, gpu, config, weights, processor, precision, madeWith, destroy });
     } catch (e) {
       dispose();
       throw e;
@@ -180,14 +193,17 @@ export class VisionLanguageModel extends Model {
     return this.generationConfig.endTokens;
   }
 
+  /** Decoder blocks. */
   get nLayers(): number {
     return this.config.text.nLayers;
   }
 
+  /** Query heads of a decoder block. */
   get nHeads(): number {
     return this.config.text.nHeads;
   }
 
+  /** Width of one head’s output. */
   get dHead(): number {
     return this.config.text.dHead;
   }

@@ -61,6 +61,7 @@ export type ImageSource =
   | RgbImage
   | { readonly width: number; readonly height: number; readonly data: Uint8ClampedArray };
 
+/** How large a picture may be. */
 export interface DecodeOptions {
   /** Images of more pixels are refused; 64 Mpixel by default. */
   readonly maxPixels?: number;
@@ -80,6 +81,7 @@ export interface Video {
   readonly fps?: number;
 }
 
+/** Which frames of a video are taken, and how much they may be. */
 export interface DecodeVideoOptions {
   /** Which frames to take, by their index from 0; one may be taken twice. */
   sample(info: VideoInfo): readonly number[];

@@ -6,6 +6,7 @@
 // does: p is the probability that an example of the training set, left out, lies as far from the class that it is given.
 import { studentTail } from './student.ts';
 
+/** What turns the lead of a vote into a confidence. */
 export interface Calibration {
   readonly slope: number;
   readonly intercept: number;

@@ -16,10 +16,12 @@ export interface SelectedHead extends Head {
 
 /** Everything a classifier is. Arrays over heads follow `heads`; arrays over classes follow `labels`. */
 export interface ClassifierData {
+  /** Hash of the model that it was fitted on. */
   readonly modelId: string;
   readonly precision?: string;
   /** The processor's files and the code that the training vectors were made with. */
   readonly madeWith?: MadeWith;
+  /** Sizes of the model. */
   readonly nLayers: number;
   readonly nHeads: number;
   readonly dHead: number;
@@ -32,12 +34,15 @@ export interface ClassifierData {
   readonly scoring: Scoring;
   readonly vote: Vote;
   readonly compare: Compare;
+  /** Best head first. */
   readonly heads: readonly SelectedHead[];
   /** Training examples when the heads were chosen. */
   readonly nExamples: number;
   /** Examples added or removed since; the choice of heads does not know of them. */
   readonly changes: number;
+  /** The classes. */
   readonly labels: readonly string[];
+  /** Training examples of each class. */
   readonly counts: readonly number[];
   /** Sums of vectors, [heads, classes, dHead]. */
   readonly sums: Float64Array;
@@ -46,6 +51,7 @@ export interface ClassifierData {
   /** Leave-one-out votes for a class, and how many of them were right: [heads, classes]; only for weighted votes. */
   readonly said?: Int32Array;
   readonly right?: Int32Array;
+  /** What turns a vote into a confidence; absent where there was no leave-one-out. */
   readonly calibration?: Calibration;
   /** Leave-one-out accuracy on the training examples, choice of heads and of their number included. */
   readonly leaveOneOutAccuracy?: number;

@@ -11,7 +11,7 @@
 //   products  F64 [heads, dHead, dHead]     sums of outer products, to compare by Gaussian only
 //   said, right  I32 [heads, classes]       leave-one-out votes and how many were right, for weighted votes only
 
-import { z } from 'zod';
+import * as z from 'zod';
 import { keysOf } from '../base/choices.ts';
 import { quote, showShape } from '../base/quote.ts';
 import { changedFiles } from '../checkpoint/made-with.ts';
@@ -216,7 +216,15 @@ export function checkModel({ data }: SavClassifier, name: string, model: ModelOf
 }
 
 /** What a user should know of a classifier that is used all the same; undefined where there is nothing. */
-export function doubtsAbout({ data }: SavClassifier, name: string, model: ModelOfHeads): string | undefined {
+export function doubtsAbout(
+  { data }: SavClassifier,
+  name: string,
+  model: ModelOfHeads & Pick<HeadVectorSource, 'precision'>,
+): string | undefined {
+  if (data.precision !== model.precision) {
+    const said = (precision = 'as stored') => quote(precision);
+    return `${name}: was fitted on weights ${said(data.precision)}, the model in use has them ${said(model.precision)}: answers may differ from what fit has measured; use --weights as then, or fit again`;
+  }
   if (!model.madeWith || data.madeWith?.numerics === model.madeWith.numerics) return undefined;
   return data.madeWith
     ? `${name}: was fitted by a version of Headlight that computes other numbers (${data.madeWith.numerics}, this one ${model.madeWith.numerics}): answers may differ from what fit has measured; fit again`

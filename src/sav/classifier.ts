@@ -17,6 +17,7 @@ import { sameVectors } from './same-vectors.ts';
 import { gatherHead } from './scoring.ts';
 import { reliability, Tally } from './votes.ts';
 
+/** Among which labels a query is classified, and when it gets none. */
 export interface ClassifyOptions {
   /** Labels among which the vote runs. Default: all. */
   candidates?: readonly string[];
@@ -30,6 +31,7 @@ export interface HeadVote extends Head {
   readonly scores: readonly number[];
 }
 
+/** What a classifier says of a query. */
 export interface Prediction {
   /** The winner of the vote, or null where it is refused. */
   readonly label: string | null;
@@ -51,6 +53,7 @@ export interface Prediction {
 
 /** Classifies head vectors. Immutable: adding and removing examples returns another classifier. */
 export class SavClassifier {
+  /** All that it is, as plain data. */
   readonly data: ClassifierData;
   /** [heads, classes, dHead] */
   private readonly centroids: Float64Array;
@@ -140,7 +143,10 @@ export class SavClassifier {
     return total / (heads.length * dHead);
   }
 
-  /** @throws InputError where a refusal is asked for that is no share; ClassifierError where nothing was measured for it. */
+  /**
+   * Checks that queries can be refused as asked.
+   * @throws InputError where a refusal is asked for that is no share; ClassifierError where nothing was measured for it.
+   */
   checkRefusal(asked?: Refusal): void {
     this.refusalFor(asked);
   }

@@ -30,6 +30,7 @@ export interface QuestionOptions {
   onNotice?: (message: string) => void;
 }
 
+/** What a data file may have, and where its pictures are. */
 export interface ReadOptions extends QuestionOptions {
   /** 'optional' for queries, whose answers nobody may know yet. Default: 'required'. */
   labels?: 'required' | 'optional';

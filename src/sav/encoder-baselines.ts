@@ -39,18 +39,23 @@ export interface EncoderPredictions {
   readonly name: string;
   /** What the few-shot vectors are made of. */
   readonly features: 'image' | 'image and text';
+  /** The text that stood for a label, with `{label}` in it. */
   readonly labelPrompt: string;
+  /** A label for each test row, by the two methods. */
   readonly zeroShot: readonly string[];
   readonly nearestCentroid: readonly string[];
 }
 
+/** How an encoder is asked, and where its embeddings are kept. */
 export interface EncoderOptions {
   readonly name: string;
   /** The text that stands for a label, with `{label}` in it. */
   readonly labelPrompt?: string;
   readonly store?: FeatureStore;
   readonly signal?: AbortSignal;
+  /** Told after each embedding: how many are done, of how many. */
   readonly onProgress?: (done: number, total: number) => void;
+  /** Told what the user should see, such as texts that were cut. */
   readonly onNotice?: (message: string) => void;
 }
 

@@ -9,6 +9,7 @@ import type { HeadFeatures } from './features.ts';
 import { defaultKs, type Fit, type FitOptions, fitClassifier, parity } from './fit.ts';
 import { type Evaluation, evaluate, matchLabel } from './metrics.ts';
 
+/** Head vectors with their labels. */
 export interface LabelledFeatures {
   readonly features: HeadFeatures;
   readonly labels: readonly string[];
@@ -16,6 +17,7 @@ export interface LabelledFeatures {
   readonly candidates?: readonly (readonly string[] | undefined)[];
 }
 
+/** How a task is fitted, and which baselines stand beside it. */
 export interface ExperimentOptions extends Omit<FitOptions, 'ranking' | 'candidates'> {
   /** The model's own free-text answers to the test rows. */
   zeroShotAnswers?: readonly string[];
@@ -27,9 +29,12 @@ export interface ExperimentOptions extends Omit<FitOptions, 'ranking' | 'candida
   randomDraws?: number;
 }
 
+/** A task from beginning to end: the classifier, its test results, and the baselines. */
 export interface Experiment {
   readonly fit: Fit;
+  /** One for each test row. */
   readonly predictions: readonly Prediction[];
+  /** How well they agree with the test labels. */
   readonly evaluation: Evaluation;
   /** The same vote among all heads. */
   readonly allHeads: Evaluation;
@@ -47,6 +52,7 @@ export interface Experiment {
   readonly byK: readonly { k: number; accuracy: number }[];
 }
 
+/** How well CLIP or SigLIP do on the test rows. */
 export interface EncoderResult extends Pick<EncoderPredictions, 'name' | 'features' | 'labelPrompt'> {
   readonly zeroShot: Evaluation;
   readonly nearestCentroid: Evaluation;

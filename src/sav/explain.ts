@@ -10,11 +10,14 @@ import { groupExamples } from './groups.ts';
 import { looVotes } from './leave-one-out.ts';
 import { checkLabelCount, dot, firstMaximum, gatherHead, MIN_NORM } from './scoring.ts';
 
+/** One head’s part in a prediction. */
 export interface HeadExplanation extends Head {
   /** Training examples that the head got right when it was chosen, of `nExamples`. */
   readonly correct: number;
   readonly nExamples: number;
+  /** Its mean margin on the training examples. */
   readonly margin: number;
+  /** The label that it votes for. */
   readonly vote: string;
   /** The voted label's score less the best other's, on this query; below 0 where candidates excluded the best. */
   readonly lead: number;

@@ -9,7 +9,9 @@ import { sha256 } from '../checkpoint/sha256.ts';
 
 /** Where entries are kept. `put` must replace as a whole (write beside, then rename): a reader never sees half of one. */
 export interface FeatureStore {
+  /** The entry under a key; undefined where there is none. */
   get(key: string): Promise<Uint8Array | undefined>;
+  /** Keeps an entry, in the place of one that is there. */
   put(key: string, bytes: Uint8Array): Promise<void>;
 }
 
@@ -37,12 +39,15 @@ async function keepEntry(
 
 /** A store that lasts as long as the process. */
 export class MemoryFeatureStore implements FeatureStore {
+  /** What is kept, by key. */
   readonly entries = new Map<string, Uint8Array>();
 
+  /** See `FeatureStore`. */
   async get(key: string): Promise<Uint8Array | undefined> {
     return this.entries.get(key);
   }
 
+  /** See `FeatureStore`. */
   async put(key: string, bytes: Uint8Array): Promise<void> {
     this.entries.set(key, bytes);
   }
@@ -66,7 +71,9 @@ export interface Kept<T> {
 
 /** Where values are kept, and who is told of what happens. */
 export interface StoreOptions {
+  /** Where values are kept; nowhere by default. */
   readonly store?: FeatureStore;
+  /** Ends the work; what is done is kept. */
   readonly signal?: AbortSignal;
   /** After each item: how many are done, of how many, and how many of them came from the store. */
   readonly onProgress?: (done: number, total: number, cached: number) => void;

@@ -37,6 +37,7 @@ export interface HeadVectorSource {
 export interface ShownExample {
   /** For errors. */
   source?: string;
+  /** Encoded files, in the order of the prompt. */
   images: Uint8Array[];
   /** For errors. */
   imageNames?: readonly string[];
@@ -59,7 +60,9 @@ export interface Example {
   readonly source: string;
   /** The text that follows the images. */
   readonly prompt: string;
+  /** Its pictures, by path or URL as the data has them. */
   readonly images: readonly string[];
+  /** Reads the pictures’ files. Throws for one that is not there. */
   loadImages(): Promise<Uint8Array[]>;
   /** Of rows that have videos. */
   loadVideos?(): Promise<VideoSource<Uint8Array>[]>;
@@ -74,6 +77,7 @@ export interface Example {
 /** Head vectors of a list of examples, from one model. */
 export interface HeadFeatures {
   readonly modelId: string;
+  readonly precision?: string;
   readonly madeWith?: MadeWith;
   /** Layers held: the model's, or maxLayer + 1. */
   readonly nLayers: number;
@@ -88,6 +92,7 @@ export interface HeadFeatures {
   readonly contents?: readonly string[];
 }
 
+/** How deep the model runs, and where vectors are kept. */
 export interface ExtractOptions extends StoreOptions {
   /** Run only layers 0 … maxLayer. */
   maxLayer?: number;
@@ -233,7 +238,8 @@ export async function extractFeatures(
   const vectors = found.map(({ values }) => values);
   const contents: string[] = [];
   for (const example of examples) contents.push(await contentOf(example));
-  return { modelId: source.modelId, madeWith: source.madeWith, ...shape, vectors, contents };
+  const { modelId, precision, madeWith } = source;
+  return { modelId, precision, madeWith, ...shape, vectors, contents };
 }
 
 function layerCount(source: HeadVectorSource, maxLayer: number | undefined): number {

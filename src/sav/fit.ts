@@ -21,6 +21,7 @@ import {
 } from './scoring.ts';
 import type { Vote } from './votes.ts';
 
+/** How heads are scored, chosen and made to vote. */
 export interface FitOptions {
   /**
    * Heads to select, or 'auto': the number of `ks` with the best leave-one-out accuracy. Default 'auto'; where heads are
@@ -59,9 +60,9 @@ export interface FitOptions {
   prompt?: string;
   /** Pictures of each example, where all have as many. */
   images?: number;
-  precision?: string;
 }
 
+/** A fitted classifier, and what its training examples say of it. */
 export interface Fit {
   readonly classifier: SavClassifier;
   /** Scores of all heads, for heat maps; also computed where the heads were given. */
@@ -151,7 +152,7 @@ export function fitClassifier(features: HeadFeatures, exampleLabels: readonly st
   const data = classifierOf(
     {
       modelId: features.modelId,
-      precision: options.precision,
+      precision: features.precision,
       madeWith: features.madeWith,
       nLayers: features.nLayers,
       nHeads: features.nHeads,

@@ -5,13 +5,17 @@ import { DataError } from './errors.ts';
 
 /** How well predictions agree with the truth. */
 export interface Evaluation {
+  /** Rows. */
   readonly n: number;
+  /** Rows whose prediction is right. */
   readonly correct: number;
+  /** correct / n, in [0, 1]. */
   readonly accuracy: number;
   /** 95 % Wilson score interval of the accuracy. */
   readonly interval: readonly [number, number];
   /** Accuracy of always giving the most frequent label of these rows. */
   readonly chance: number;
+  /** The classes, in the order of `confusion` and `recall`. */
   readonly labels: readonly string[];
   /**
    * Rows: true label; columns: predicted label, and last, where there are any, answers that are no label at all
@@ -23,6 +27,7 @@ export interface Evaluation {
 }
 
 /**
+ * Holds predictions against the truth.
  * @param actual true labels
  * @param predicted one per row; text that is no label counts as wrong
  * @param labels order of the classes; a true label that is missing here is added at the end
@@ -74,6 +79,7 @@ export interface Selection {
 }
 
 /**
+ * Holds labels and refusals against the truth.
  * @param actual true labels; those that are not among `labels` are of outsiders
  * @param answers what each row got
  */

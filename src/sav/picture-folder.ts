@@ -7,6 +7,7 @@ import { DataError } from './errors.ts';
 import type { Example } from './features.ts';
 import { type ExampleFolder, folderOfExamples, isPictureName, readPlace } from './picture-files.ts';
 
+/** Whether a folder has classes, and what is asked of its pictures. */
 export interface PictureFolderOptions extends QuestionOptions {
   /** 'required': the folder's subfolders are the classes. 'optional': all pictures in it are queries. Default: 'required'. */
   labels?: 'required' | 'optional';

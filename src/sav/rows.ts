@@ -1,6 +1,6 @@
 // Rows of a task's file, JSON Lines or CSV, hostile until checked: what they hold, not yet what it means.
 
-import { z } from 'zod';
+import * as z from 'zod';
 import { quote, quoteValue } from '../base/quote.ts';
 import { csvRows } from './csv.ts';
 import { DataError } from './errors.ts';

@@ -15,6 +15,7 @@ export interface Task {
   readonly test: readonly Example[];
 }
 
+/** What `runTask` has found: the comparison, and what it was made from. */
 export interface TaskResult {
   readonly task: Task;
   readonly experiment: Experiment;

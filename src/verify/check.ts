@@ -3,7 +3,9 @@ import { checkKernelNames, type KernelOp, type Kernels, kernelsOf } from '../ker
 import { problems } from './problems.ts';
 import { type Solution, solve } from './solve.ts';
 
+/** One problem, and how far a kernel’s answer is from float64. */
 export interface CheckRow extends Solution {
+  /** The operation that the kernel takes the place of. */
   readonly op: string;
   /** The kernel's name. */
   readonly kernel: string;
@@ -11,14 +13,18 @@ export interface CheckRow extends Solution {
   readonly problem: string;
 }
 
+/** What a check has found. */
 export interface CheckResult {
+  /** Whether every row passes. */
   readonly passed: boolean;
   readonly rows: readonly CheckRow[];
 }
 
+/** When a kernel passes. */
 export interface CheckOptions {
   /** NMSE up to which a kernel passes. Default 1e-7, ours. Of operations that only move numbers it is 0. */
   readonly bound?: number;
+  /** Told of each problem before it is solved. */
   readonly onProgress?: (problem: string) => void;
 }
 

@@ -174,7 +174,7 @@ describe('readData', () => {
       console.log(rows.map(({ source, label }) => source + ' ' + label).join());
       process.exit();`;
     const file = await write('script.mts', script.replaceAll("'./src", `'${process.cwd()}/src`));
-    const run = promisify(execFile)('node', ['--import', 'tsx', '-C', 'development', file]);
+    const run = promisify(execFile)('node', ['--import', 'tsx', '-C', 'headlight-source', file]);
     run.child.stdin!.end('image;label\ntest/fixtures/images/scene.png;x\n');
     expect((await run).stdout).toBe('standard input:2 x\n');
   });

@@ -334,7 +334,7 @@ describe('processes', () => {
           '--import',
           import.meta.resolve('tsx'),
           '-C',
-          'development',
+          'headlight-source',
           join(repository, 'src/cli/main.ts'),
           'download',
           hub.repo,

@@ -387,7 +387,7 @@ describe('the command', () => {
   const start = (args: string[], then: Parameters<typeof execFile>[3]) =>
     execFile(
       process.execPath,
-      ['--import', import.meta.resolve('tsx'), '-C', 'development', join(repository, 'src/cli/main.ts'), ...args],
+      ['--import', import.meta.resolve('tsx'), '-C', 'headlight-source', join(repository, 'src/cli/main.ts'), ...args],
       { cwd: folder, env: { ...process.env, ...env() } },
       then,
     );

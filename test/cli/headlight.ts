@@ -4,7 +4,7 @@ import { runProgram } from '../../src/cli/program.ts';
 import { openGpu } from '../../src/gpu/gpu.ts';
 import { sharedDevice } from '../gpu.ts';
 
-const command = ['--import', 'tsx', '-C', 'development', 'src/cli/main.ts'];
+const command = ['--import', 'tsx', '-C', 'headlight-source', 'src/cli/main.ts'];
 
 export interface Outcome {
   readonly code: number;

@@ -62,7 +62,7 @@ describe('text from outside', () => {
 });
 
 describe('streams that fail', () => {
-  const command = `"${process.execPath}" --import tsx -C development src/cli/main.ts`;
+  const command = `"${process.execPath}" --import tsx -C headlight-source src/cli/main.ts`;
   /** A line of bash, in which H is the command line: its exit code and what it said. */
   const bash = (line: string) =>
     new Promise<{ code: number; stdout: string; stderr: string }>((done) => {
@@ -109,7 +109,7 @@ it('unpacks the software adapter where it may, or says that it may nowhere', asy
   const run = (temporary: string) =>
     new Promise<{ code: number; stdout: string; stderr: string }>((done) => {
       const set = `data:text/javascript,process.env.TMPDIR=${JSON.stringify(temporary)}`;
-      const args = ['--import', 'tsx', '--import', set, '-C', 'development', 'src/cli/main.ts', 'doctor'];
+      const args = ['--import', 'tsx', '--import', set, '-C', 'headlight-source', 'src/cli/main.ts', 'doctor'];
       const env = {
         ...process.env,
         HOME: '/dev/null',

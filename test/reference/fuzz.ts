@@ -1,5 +1,5 @@
 // Ours on the checkpoints of fuzz.py, from picture files and prompts to logits and greedy ids:
-// npx tsx -C development test/reference/fuzz.ts FOLDER [part of a checkpoint's name]
+// npx tsx -C headlight-source test/reference/fuzz.ts FOLDER [part of a checkpoint's name]
 import { readdirSync, readFileSync } from 'node:fs';
 import { resolve } from 'node:path';
 import { openFolder } from '#platform';

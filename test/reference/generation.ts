@@ -1,4 +1,4 @@
-// Ours on the cases that generation.py wrote into a folder: npx tsx -C development test/reference/generation.ts FOLDER
+// Ours on the cases that generation.py wrote into a folder: npx tsx -C headlight-source test/reference/generation.ts FOLDER
 import { readFileSync } from 'node:fs';
 import { resolve } from 'node:path';
 import { openFolder } from '#platform';

@@ -45,7 +45,7 @@ const load = (bytes: Uint8Array, of = model) => decodeClassifier(bytes, 'c.safet
 describe('classifier file', () => {
   it.each<FitOptions>([
     {},
-    { vote: 'soft', prompt: 'What?', promptSet: 'pets', precision: 'f16' },
+    { vote: 'soft', prompt: 'What?', promptSet: 'pets' },
     { vote: 'weighted', scoring: 'train' },
     { compare: 'gaussian', vote: 'soft' },
     { calibrate: false },

@@ -1,4 +1,4 @@
-import type { ActivationCache } from '../../../src/index.ts';
+import type { ActivationCache } from 'headlight-vlm';
 
 /** max |a - b| / max |b| over all activations of two runs. */
 export function relativeDifference(a: ActivationCache, b: ActivationCache): number {

@@ -1,6 +1,6 @@
 // The description of entropy.wgsl: `headlight bench --kernel docs/examples/kernels/entropy.ts` takes it too.
 import { readFile } from 'node:fs/promises';
-import type { Kernels } from '../../../src/index.ts';
+import type { Kernels } from 'headlight-vlm';
 
 const wgsl = await readFile(new URL('./entropy.wgsl', import.meta.url), 'utf8');
 

@@ -1,6 +1,6 @@
 // The description of sliding-window.wgsl: `headlight bench --kernel docs/examples/kernels/sliding-window.ts` takes it too.
 import { readFile } from 'node:fs/promises';
-import { type Kernels, softmax } from '../../../src/index.ts';
+import { type Kernels, softmax } from 'headlight-vlm';
 
 const wgsl = await readFile(new URL('./sliding-window.wgsl', import.meta.url), 'utf8');
 

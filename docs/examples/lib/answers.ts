@@ -1,6 +1,6 @@
 // What the examples ask the model, and how they read its answers. Colours and shapes are one token each, so the likeliest
 // next token is the whole answer.
-import type { Activation, ModelInput, VisionLanguageModel } from '../../../src/index.ts';
+import type { Activation, ModelInput, VisionLanguageModel } from 'headlight-vlm';
 import { draw, type Scene, type Thing } from './scenes.ts';
 
 export interface Query {

@@ -11,6 +11,7 @@ import { html, type Markup, trusted } from './markup.ts';
 import { queryCard, type ReportQuery } from './query-card.ts';
 import { style } from './style.ts';
 
+/** A task of the report: its experiment, and queries to look at. */
 export interface ReportTask {
   readonly name: string;
   readonly description?: string;
@@ -21,6 +22,7 @@ export interface ReportTask {
   readonly warnings?: readonly string[];
 }
 
+/** What a report says: its heading, facts about the run, and the tasks. */
 export interface Report {
   readonly title: string;
   readonly introduction?: string;

@@ -12,7 +12,7 @@ export interface FormatBuffer {
   readonly what?: string;
   /** Packed numbers are `u32` words. */
   readonly dtype: DType;
-  /** [rows of the matrix, …]: rows follow each other, and no row needs another one's data. */
+  /** [rows of the matrix, …]. Rows follow each other, and no row needs another one's data. */
   readonly shape: readonly [rows: number, ...rest: number[]];
 }
 
@@ -41,11 +41,30 @@ export interface Format {
    * numbers 4 i to 4 i + 3 as vec4f, which are of one row. The matrix is row-major.
    */
   reader(name: string, width: 1 | 4): string;
+  /** How kernels write it; absent in a format that the host alone packs. */
+  readonly writer?: FormatWriter;
   /** The bytes of each buffer, padded to a multiple of 4, for the numbers of a matrix (row-major). */
   pack(values: Float32Array | Float64Array, shape: MatrixShape): Uint8Array<ArrayBuffer>[];
   /** The numbers that the bytes of the buffers stand for, exactly as the WGSL reads them before it rounds to f32. */
   unpack(buffers: readonly Uint8Array[], shape: MatrixShape): Float64Array;
 }
+
+/** WGSL that stores numbers in a format's buffers. */
+export interface FormatWriter {
+  /** How many numbers are stored at once, a multiple of 4: they take whole words of every buffer. */
+  readonly unit: number;
+  /** As `Format.bindings`, to be written. */
+  bindings(first: number, name: string): readonly string[];
+  /**
+   * The function `${name}Store(u: u32, v: ptr<function, array<vec4f, ${unit} / 4>>)`, which stores numbers u * unit and so on. Of the
+   * last unit, which may be a part, it writes nothing behind the buffers' end.
+   */
+  store(name: string): string;
+}
+
+/** WGSL of one binding that is written. */
+export const declareOut = (binding: number, name: string, elements: string): string =>
+  `@group(0) @binding(${binding}) var<storage, read_write> ${name}: array<${elements}>;`;
 
 /** WGSL of one read-only binding. */
 export const declare = (binding: number, name: string, elements: string): string =>

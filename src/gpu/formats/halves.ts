@@ -1,12 +1,16 @@
 // What the formats of 16 bits have in common: two numbers in a u32, the first in its low half.
 import type { DType } from '../tensor.ts';
-import { declare, type Format } from './format.ts';
+import { declare, declareOut, type Format } from './format.ts';
 
-/** @param pair WGSL of a `vec2f`, the two numbers of the u32 `word`. */
+/**
+ * @param pair WGSL of a `vec2f`, the two numbers of the u32 `word`.
+ * @param word WGSL of the u32 of a `vec2f`, rounded to the nearest.
+ */
 export function halfFormat(
   name: Extract<DType, 'f16' | 'bf16'>,
   exponentBits: number,
   pair: (word: string) => string,
+  word: (pair: string) => string,
 ): Format {
   const { encode, widen } = codec(exponentBits);
   return {
@@ -18,6 +22,12 @@ export function halfFormat(
       width === 4
         ? `fn ${of}At(i: u32) -> vec4f { let w = ${of}[i]; return vec4f(${pair('w.x')}, ${pair('w.y')}); }`
         : `fn ${of}At(i: u32) -> f32 { let w = ${of}[i >> 1u]; let pair = ${pair('w')}; return select(pair.x, pair.y, (i & 1u) == 1u); }`,
+    writer: {
+      unit: 4,
+      bindings: (first, of) => [declareOut(first, of, 'vec2u')],
+      store: (of) =>
+        `fn ${of}Store(u: u32, v: ptr<function, array<vec4f, 1>>) { let x = (*v)[0]; ${of}[u] = vec2u(${word('x.xy')}, ${word('x.zw')}); }`,
+    },
     pack(values) {
       const halves = new Uint16Array(Math.ceil(values.length / 2) * 2);
       for (let i = 0; i < values.length; i++) halves[i] = encode(values[i]);
@@ -32,7 +42,7 @@ const double = new Float64Array(1);
 const doubleWords = new Uint32Array(double.buffer);
 
 /** IEEE floating-point numbers of 16 bits with so many for the exponent. */
-function codec(exponentBits: number) {
+export function codec(exponentBits: number) {
   const mantissaBits = 15 - exponentBits;
   const one = 2 ** mantissaBits;
   const bias = 2 ** (exponentBits - 1) - 1;

@@ -1,4 +1,4 @@
-/** Attention in float64: what the kernels are compared with, ours in the tests and the user's own in `checkKernels`. */
+/** Attention in float64: what the kernels are compared with, ours in the tests and custom ones in `checkKernels`. */
 
 export interface Case {
   batch: number;
@@ -55,7 +55,9 @@ export function sees(
 
 /** One query of one head, and the keys that the mask leaves it. */
 export interface AttentionRow {
+  /** Of all query heads, from 0. */
   readonly head: number;
+  /** Of its sequence’s queries in this run, from 0. */
   readonly query: number;
   /** Where the query stands in its sequence. */
   readonly position: number;

@@ -31,6 +31,7 @@ const attentionMasks = ['full', 'causal', 'window', 'segments'] as const;
 /** Which keys a query sees: all, those up to its own position, the last `params.window` of these, or those of its segment. */
 export type AttentionMask = (typeof attentionMasks)[number];
 
+/** A kernel in the place of our attention. */
 export interface AttentionKernel extends CustomKernel {
   /** What it can do; a run that needs another is refused. Default all. */
   readonly masks?: readonly AttentionMask[];
@@ -43,6 +44,7 @@ export interface AttentionKernel extends CustomKernel {
   readonly reference?: AttentionReference;
 }
 
+/** The sizes that extra outputs of an attention kernel may depend on. */
 export interface HeadSizes {
   readonly heads: number;
   readonly headSize: number;
@@ -75,6 +77,7 @@ export const kernelOps = [
   'patchify',
   'visionEmbedding',
 ] as const;
+/** An operation whose kernels can be replaced. */
 export type KernelOp = (typeof kernelOps)[number];
 
 type OneOrMore<T> = T | readonly T[];

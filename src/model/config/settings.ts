@@ -1,5 +1,5 @@
 // What all parts of config.json are read with.
-import { z } from 'zod';
+import * as z from 'zod';
 import { quoteValue } from '../../base/quote.ts';
 import type { ActivationFunction } from '../../kernels/activation/activation.wgsl.ts';
 import { ConfigError } from '../errors.ts';

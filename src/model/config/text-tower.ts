@@ -1,4 +1,4 @@
-import { z } from 'zod';
+import * as z from 'zod';
 import type { BlockShape } from './block.ts';
 import { count, epsilon, headCount, layerCount, type Settings, tokenId } from './settings.ts';
 

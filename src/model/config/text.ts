@@ -1,4 +1,4 @@
-import { z } from 'zod';
+import * as z from 'zod';
 import { quoteValue } from '../../base/quote.ts';
 import type { BlockShape } from './block.ts';
 import { count, epsilon, headCount, layerCount, type Settings } from './settings.ts';
@@ -20,9 +20,13 @@ export type RopeConfig =
 export interface TextConfig extends BlockShape {
   /** HF's model_type: llama, mistral, qwen2, qwen2_vl_text, … */
   readonly modelType: string;
+  /** Decoder blocks. */
   readonly nLayers: number;
+  /** Rows of the embedding, those of no token included. */
   readonly vocabSize: number;
+  /** Tokens of the longest sequence. */
   readonly maxPositions: number;
+  /** Rotary positions: their base, and how they are scaled. */
   readonly rope: RopeConfig;
   /** Qwen2-VL: how many of a head's frequencies turn with time, height and width. */
   readonly mropeSections?: readonly [time: number, height: number, width: number];
@@ -30,6 +34,7 @@ export interface TextConfig extends BlockShape {
   readonly qkvBias: boolean;
   readonly oBias: boolean;
   readonly mlpBias: boolean;
+  /** The unembedding is the embedding. */
   readonly tieWordEmbeddings: boolean;
   /** Keys that a query of each layer sees, its own included (HF `sliding_window`); undefined for all before it. */
   readonly windows: readonly (number | undefined)[];

@@ -1,4 +1,4 @@
-import { z } from 'zod';
+import * as z from 'zod';
 import { quoteValue } from '../../base/quote.ts';
 import type { BlockShape } from './block.ts';
 import { count, epsilon, headCount, imageSide, layerCount, type Settings } from './settings.ts';

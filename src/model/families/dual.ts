@@ -1,4 +1,4 @@
-import { z } from 'zod';
+import * as z from 'zod';
 import type { Recorder } from '../../gpu/recorder.ts';
 import type { Tensor } from '../../gpu/tensor.ts';
 import { Settings } from '../config/settings.ts';
@@ -53,6 +53,7 @@ interface Towers {
 /** What the config.json of a CLIP or SigLIP describes. */
 export interface DualEncoderConfig extends Towers {
   readonly family: DualFamily;
+  /** Width of the space that images and texts share. */
   readonly embeddingSize: number;
 }
 

@@ -17,6 +17,7 @@ export interface Family {
   /** Values of config.json's `model_type`. */
   readonly modelTypes: readonly string[];
   /**
+   * Reads a config.json of the family.
    * @param json config.json, parsed; @param file its name, for errors.
    * @throws ConfigError naming every setting that is wrong or not supported, all at once.
    */
@@ -25,6 +26,7 @@ export interface Family {
 
 /** What one config.json describes: a decoder, and in most families something that turns pictures into its embeddings. */
 export interface Architecture {
+  /** The name of the family, as `inspect` shows it. */
   readonly family: string;
   /** The class in transformers. */
   readonly className: string;

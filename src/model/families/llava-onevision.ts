@@ -1,4 +1,4 @@
-import { z } from 'zod';
+import * as z from 'zod';
 import { bilinearTaps } from '../../kernels/mix-rows/mix-rows.ts';
 import { parse } from '../config/json.ts';
 import { Settings } from '../config/settings.ts';

@@ -1,6 +1,6 @@
 // Checkpoints of the original LLaVA repositories (liuhaotian, lmms-lab): one flat config.json, in which the tower has a name
 // where the others have its settings.
-import { z } from 'zod';
+import * as z from 'zod';
 import { quoteValue } from '../../base/quote.ts';
 import { Settings } from '../config/settings.ts';
 import { parseText } from '../config/text.ts';

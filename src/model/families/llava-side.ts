@@ -1,6 +1,6 @@
 // What the LLaVA families share: a tower that sees square crops, a selection of its hidden states, a projector of two layers.
 // They differ in how a picture becomes crops and how the crops' features are packed into one row of tokens.
-import { z } from 'zod';
+import * as z from 'zod';
 import type { Recorder } from '../../gpu/recorder.ts';
 import type { Tensor } from '../../gpu/tensor.ts';
 import type { ActivationFunction } from '../../kernels/activation/activation.wgsl.ts';

@@ -1,4 +1,4 @@
-import { z } from 'zod';
+import * as z from 'zod';
 import { Settings } from '../config/settings.ts';
 import { parseText } from '../config/text.ts';
 import type { Family } from './family.ts';

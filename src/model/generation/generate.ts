@@ -14,6 +14,7 @@ import { largest, logSumExp, Sampler } from './sampling.ts';
 import { type ScoreProcessor, scoreProcessors } from './score-processors.ts';
 
 export interface ContinueOptions extends SamplingOptions {
+  /** Tokens at most. */
   readonly maxNewTokens: number;
   /** Ids that end the text: all of the checkpoint's (`generation_config.json`, `config.json`). They are not yielded. */
   readonly endTokens: ReadonlySet<number>;
@@ -27,6 +28,7 @@ export interface ContinueOptions extends SamplingOptions {
   readonly onActivations?: (activations: ActivationCache, position: number) => void;
 }
 
+/** How much text is generated, how its tokens are chosen, and what is returned of each step. */
 export interface GenerateOptions extends ContinueOptions, Pick<RunOptions, 'posSlice'> {}
 
 export interface PromptOptions extends Pick<RunOptions, 'namesFilter' | 'posSlice'> {

@@ -1,4 +1,4 @@
-import { z } from 'zod';
+import * as z from 'zod';
 import { parse } from '../config/json.ts';
 import { ConfigError } from '../errors.ts';
 import { type GenerationSettings, generationSettings } from './generation-settings.ts';

@@ -1,5 +1,5 @@
 // What generation_config.json may say: which of its settings are applied, which change no text, and which are refused.
-import { z } from 'zod';
+import * as z from 'zod';
 import { quoteValue } from '../../base/quote.ts';
 import { parse } from '../config/json.ts';
 import { ConfigError, InputError } from '../errors.ts';
@@ -46,6 +46,7 @@ const applied = z
   })
   .partial();
 
+/** What of generation_config.json changes the text, by transformers’ names. */
 export type GenerationSettings = Readonly<z.output<typeof applied>>;
 
 /** What transformers knows and what makes no other text of one sequence: caches, outputs, and what only beams read. */

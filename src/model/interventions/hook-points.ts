@@ -19,8 +19,11 @@ export interface RunSize {
   readonly texts?: number;
 }
 
+/** A place in a run whose activation can be read and changed. */
 export interface HookPoint {
+  /** TransformerLens’s name, for example `blocks.3.attn.hook_z`. */
   readonly name: string;
+  /** The activation’s shape in a run of this size. */
   readonly shape: (size: RunSize) => number[];
   /** The decoder block that must have run for it: -1 before the first, nLayers after the last. */
   readonly layer: number;

@@ -11,10 +11,12 @@ import type { TextConfig } from '../config/text.ts';
 export class KvCache {
   /** What it holds. ADR 15 says what another format takes. */
   static readonly format: Format = f32;
+  /** Positions of each sequence that there is room for. */
   readonly capacity: number;
   readonly batch: number;
   /** Per layer [batch * capacity, nKvHeads, dHead] f32. */
   readonly keys: readonly Tensor[];
+  /** As `keys`. */
   readonly values: readonly Tensor[];
   /** Positions filled, in every sequence. */
   length = 0;
@@ -44,6 +46,7 @@ export class KvCache {
     return 2 * config.nLayers * formatBytes(KvCache.format, [capacity, config.nKvHeads * config.dHead]);
   }
 
+  /** Frees its memory on the GPU. */
   destroy(): void {
     this.#gpu.destroy(...this.keys, ...this.values);
   }

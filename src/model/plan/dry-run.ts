@@ -14,21 +14,30 @@ import type { WeightSource } from '../layers/weights.ts';
 import { Model } from '../model.ts';
 import { modelWeights } from '../run/forward.ts';
 import type { RunOptions } from '../run/run.ts';
+import { chosenFormat, type WeightsChoice } from '../weight-formats.ts';
 import type { FormatOf } from './price.ts';
 
 /**
  * @param formatOf of the stored matrices, or one for all.
+ * @param choice the formats that matrices are to have on the GPU; default as they are stored.
  * @param like the adapter whose kernels are recorded, and whose bindings split the matrices.
  */
-export function dryModel(config: Architecture, formatOf: Format | FormatOf, like?: Capabilities): Model {
+export function dryModel(
+  config: Architecture,
+  formatOf: Format | FormatOf,
+  like?: Capabilities,
+  choice?: WeightsChoice,
+): Model {
+  const onGpu = choice && chosenFormat(choice);
   const gpu = new DryGpu(like);
   const { maxStorageBufferBindingSize, maxBufferSize } = gpu.capabilities;
   const limit = Math.min(maxStorageBufferBindingSize, like?.maxBufferSize ?? maxBufferSize);
   const source: WeightSource = {
-    matrix(name, [stored, ...rest], { of } = { index: 0, of: 1 }) {
-      const shape = matrixShape([stored / of, ...rest]);
+    matrix(name, [allRows, ...rest], { of } = { index: 0, of: 1 }) {
+      const shape = matrixShape([allRows / of, ...rest]);
       const [rows, columns] = shape;
-      const format = typeof formatOf === 'function' ? formatOf({ name }) : formatOf;
+      const stored = typeof formatOf === 'function' ? formatOf({ name }) : formatOf;
+      const format = onGpu?.({ name, shape }, stored) ?? stored;
       const perPart = rowsPerPart(format, shape, limit) || Math.max(1, rows); // what no binding holds is for `checkAdapter` to name
       const part = (count: number) =>
         makeMatrix({ label: name, format, shape: [count, columns] }, (label, dtype, shape) =>

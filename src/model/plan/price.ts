@@ -9,6 +9,7 @@ import { type Format, formatBytes, matrixShape, rowsPerPart } from '../../gpu/fo
 import { byteSize, elementCount } from '../../gpu/tensor.ts';
 import type { Architecture } from '../families/family.ts';
 import { weightSpecs } from '../load-model.ts';
+import { chosenFormat, partOf, type WeightPart, type WeightsChoice } from '../weight-formats.ts';
 
 export type ModelPart = 'vision tower' | 'projector' | 'embeddings' | 'decoder blocks' | 'LM head';
 
@@ -16,7 +17,7 @@ export interface Price {
   readonly parameters: number;
   /** In the checkpoint's files. */
   readonly storedBytes: number;
-  /** On the GPU, where matrices keep their format and vectors are widened to f32. */
+  /** On the GPU, where vectors are widened to f32. */
   readonly gpuBytes: number;
 }
 
@@ -40,13 +41,13 @@ export interface WeightsPrice extends Price {
   readonly tensors: readonly TensorPrice[];
 }
 
-const partsByName: readonly (readonly [RegExp, ModelPart])[] = [
-  [/^(vision_tower\.|visual\.(?!merger\.))/, 'vision tower'],
-  [/^(multi_modal_projector\.|visual\.merger\.|image_newline$)/, 'projector'],
-  [/^language_model\.embed_tokens\./, 'embeddings'],
-  [/^language_model\./, 'decoder blocks'],
-  [/^lm_head\./, 'LM head'],
-];
+const partNames: Readonly<Record<WeightPart, ModelPart>> = {
+  tower: 'vision tower',
+  projector: 'projector',
+  embeddings: 'embeddings',
+  decoder: 'decoder blocks',
+  head: 'LM head',
+};
 
 /** The format in which a tensor is stored. */
 export type FormatOf = (tensor: Pick<TensorSpec, 'name'>) => Format;
@@ -60,22 +61,25 @@ export const storedFormat =
 /**
  * The weights that a model of this config reads.
  * @param largest bytes of a buffer that the adapter binds at most.
+ * @param choice the formats that matrices are to have on the GPU; default as they are stored.
  */
 export function priceWeights(
   config: Architecture,
   formatOf: FormatOf,
   largest = Number.POSITIVE_INFINITY,
+  choice?: WeightsChoice,
 ): WeightsPrice {
+  const onGpu = choice && chosenFormat(choice);
   const parts = new Map<ModelPart, Price>();
   const dtypes = new Map<string, number>();
   const tensors: TensorPrice[] = [];
   let total: Price = { parameters: 0, storedBytes: 0, gpuBytes: 0 };
   for (const spec of weightSpecs(config)) {
     const stored = formatOf(spec);
-    const tensor = priceTensor(spec, stored, largest);
+    const tensor = priceTensor(spec, onGpu?.(spec, stored) ?? stored, largest);
     const parameters = elementCount(tensor.shape);
     const price = { parameters, storedBytes: formatBytes(stored, matrixShape(tensor.shape)), gpuBytes: tensor.bytes };
-    const part = partsByName.find(([pattern]) => pattern.test(spec.name))![1];
+    const part = partNames[partOf(spec.name)];
     parts.set(part, sum(parts.get(part), price));
     total = sum(total, price);
     dtypes.set(stored.name, (dtypes.get(stored.name) ?? 0) + parameters);
@@ -84,10 +88,10 @@ export function priceWeights(
   return { ...total, parts, dtypes, tensors };
 }
 
-function priceTensor(spec: TensorSpec, stored: Format, largest: number): TensorPrice {
+function priceTensor(spec: TensorSpec, chosen: Format, largest: number): TensorPrice {
   const [rows, ...rest] = spec.shape;
   const shape = [rows / (spec.part?.of ?? 1), ...rest];
-  const format = spec.role === 'matrix' ? stored : f32;
+  const format = spec.role === 'matrix' ? chosen : f32;
   const buffers = format.buffers(matrixShape(shape));
   const bytes = buffers.reduce((sum, { dtype, shape }) => sum + byteSize(dtype, shape), 0);
   const unsplit = bytes > largest ? 0 : 1; // vectors are never split

@@ -1,4 +1,4 @@
-import { z } from 'zod';
+import * as z from 'zod';
 import { boundedCall } from '#platform';
 import { printableLine } from '../../base/printable.ts';
 import type { Folder } from '../../platform/types.ts';
@@ -20,6 +20,7 @@ export interface Message {
   readonly content: string | readonly ContentPart[];
 }
 
+/** How a conversation becomes one text. */
 export interface ChatTemplateOptions {
   /** End with what makes the assistant speak. True by default. */
   readonly addGenerationPrompt?: boolean;

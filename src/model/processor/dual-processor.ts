@@ -7,6 +7,7 @@ import { checkTextLength } from './text-length.ts';
 import { Tokenizer } from './tokenizer.ts';
 import { ProcessorFiles } from './visual-processor.ts';
 
+/** A text as the text tower takes it. */
 export interface TokenizedText {
   readonly ids: readonly number[];
   /** Tokens that the text had beyond what the tower takes; they were cut off, as was asked for. */
@@ -54,11 +55,13 @@ export class DualProcessor {
     return new DualProcessor(await Tokenizer.load(folder), images, config);
   }
 
+  /** A picture as the image tower takes it: resized, cropped, normalised. */
   image(image: RgbImage): Visual {
     return { kind: 'image', ...processImage(image, this.imageConfig) };
   }
 
   /**
+   * The token ids of a text, filled up where the family does that.
    * @param truncate cut a text that is longer than the tower's positions, or than what the tokenizer says a text is, before
    *   its last token, as HF does with `truncation=True`.
    * @throws InputError for such a text otherwise, and for one of more than 100,000 characters (128 for each position, if

@@ -1,4 +1,4 @@
-import { z } from 'zod';
+import * as z from 'zod';
 import type { RgbImage } from '../../platform/types.ts';
 import { parse } from '../config/json.ts';
 import { InputError } from '../errors.ts';

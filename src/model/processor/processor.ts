@@ -7,6 +7,7 @@ import { checkTextLength } from './text-length.ts';
 import { Tokenizer } from './tokenizer.ts';
 import { type Processing, ProcessorFiles, type VisualProcessor } from './visual-processor.ts';
 
+/** A prompt, and the pictures that belong into it. */
 export interface PrepareOptions {
   /** With a placeholder (such as `<image>`) where each image and each video belongs. */
   readonly prompt: string;

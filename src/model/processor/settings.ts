@@ -1,5 +1,5 @@
 // What preprocessor_config.json, video_preprocessor_config.json and their nested forms may say, as far as kinds share it.
-import { z } from 'zod';
+import * as z from 'zod';
 import { quoteValue } from '../../base/quote.ts';
 import { ConfigError } from '../errors.ts';
 import type { Colour, Scaling } from './pixels.ts';

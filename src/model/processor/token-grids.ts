@@ -14,6 +14,7 @@ export interface Grid {
   readonly label: string;
   readonly rows: number;
   readonly columns: number;
+  /** The pixels beneath the grid. */
   picture(): Planes;
 }
 

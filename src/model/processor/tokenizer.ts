@@ -1,4 +1,4 @@
-import { z } from 'zod';
+import * as z from 'zod';
 import { boundedCall } from '#platform';
 import { printableLine } from '../../base/printable.ts';
 import { BoundError } from '../../platform/errors.ts';
@@ -202,7 +202,7 @@ export class Tokenizer {
     return this.#hf.token_to_id(token);
   }
 
-  /** @throws ConfigError if there is no such token. */
+  /** The id of a token. @throws ConfigError if there is no such token. */
   requireId(token: string): number {
     const found = this.id(token);
     if (found === undefined) throw new ConfigError(`tokenizer.json: it has no token ${JSON.stringify(token)}`);

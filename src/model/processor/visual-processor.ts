@@ -1,4 +1,4 @@
-import { z } from 'zod';
+import * as z from 'zod';
 import type { Folder, RgbImage, Video, VideoInfo } from '../../platform/types.ts';
 import { parse, readJson } from '../config/json.ts';
 import { ConfigError } from '../errors.ts';

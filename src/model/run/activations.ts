@@ -39,7 +39,7 @@ export class Activation {
  * `at(name)` and what names a kind (`z(3)`) throw, and say what is there.
  */
 export class ActivationCache extends Map<string, Activation> {
-  /** @throws InputError for a name that the run was not asked for. */
+  /** The activation of a hook point. @throws InputError for a name that the run was not asked for. */
   at(name: string): Activation {
     const found = this.get(name);
     if (found) return found;

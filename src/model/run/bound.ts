@@ -31,7 +31,9 @@ export interface Bound {
   readonly kernels: Kernels;
   /** The custom kernels as a recorder takes them. */
   readonly replacement: Replacement | undefined;
+  /** A run whose results take more is refused. */
   readonly maxResultBytes: number;
+  /** Any of them ends a run. */
   readonly signals: readonly AbortSignal[];
   readonly profiler: Profiler | undefined;
   /** The model's hook points, and those that custom kernels add. */

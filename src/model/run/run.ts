@@ -5,6 +5,7 @@ import type { PosSlice } from '../interventions/positions.ts';
 import { checkOptions } from '../options.ts';
 import { Activation, ActivationCache } from './activations.ts';
 
+/** Which activations a run returns, and how far it goes. */
 export interface RunOptions {
   /** Hook points to return (docs/hooks.md): a glob, names, or a predicate; all by default. */
   readonly namesFilter?: NamesFilter;
@@ -16,7 +17,9 @@ export interface RunOptions {
 
 /** Activations in GPU memory, for kernels of the caller's own; theirs to free. */
 export interface GpuActivations {
+  /** By hook name. */
   readonly tensors: ReadonlyMap<string, Tensor>;
+  /** Frees all of them. */
   destroy(): void;
 }
 
@@ -27,6 +30,7 @@ export interface RunPrice {
   /** Bytes of buffers that it needs beside the weights and the results. */
   readonly arenaBytes: number;
   readonly dispatches: number;
+  /** Floating-point operations; a multiply-add counts as two. */
   readonly flops: number;
 }
 

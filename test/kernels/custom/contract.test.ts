@@ -88,13 +88,14 @@ const rows = 5;
 const columns = 12;
 const matrix = { rows, columns, width: 4 };
 const label = 'sample';
-/** Those that are bound as one tensor of the matrix's shape; formats of groups have buffers of their own shapes. */
-const bound = Object.values(formats).filter((format) => !format.obstacle(1));
 const weightOf = (
   temp: Sample['record'] extends (rec: Recorder, temp: infer T) => void ? T : never,
   shape: [number, number],
   format: Format,
 ) => makeWeight({ label: 'w', format, shape }, (_, dtype, shape) => temp([...shape], dtype));
+
+/** Of the others the page says in a sentence how they are bound. */
+const oneBuffer = Object.values(formats).filter((format) => format.buffers([32, 32]).length === 1);
 
 const samples: Record<string, Sample[]> = {
   attention: [
@@ -169,7 +170,7 @@ const samples: Record<string, Sample[]> = {
         void attentionValues(rec, { pattern: temp([12, 3, 5]), v: temp([14, 2, 8]), heads: 6, batch: 2, label }),
     },
   ],
-  headResult: bound.map((format) => ({
+  headResult: oneBuffer.map((format) => ({
     sizes: { ...heads, dModel: 70, partRows: 70 },
     record: (rec, temp) =>
       void headResult(rec, { z: temp([3, 6, 8]), weight: weightOf(temp, [70, 48], format), label }),
@@ -184,7 +185,7 @@ const samples: Record<string, Sample[]> = {
       record: (rec, temp) => void headSum(rec, { result: temp([3, 6, 7]), label }),
     },
   ],
-  matmul: bound.flatMap((format) => [
+  matmul: oneBuffer.flatMap((format) => [
     {
       sizes: { rows: 30, n: 10, k: 8, columns: 10 },
       record: (rec: Recorder, temp) =>
@@ -293,7 +294,7 @@ const samples: Record<string, Sample[]> = {
       record: (rec, temp) => void add(rec, { a: temp([31, 7]), b: temp([31, 7]), label }),
     },
   ],
-  embedding: bound.map((format) => ({
+  embedding: oneBuffer.map((format) => ({
     sizes: { ...matrix, partRows: 9 },
     record: (rec, temp) =>
       void embedding(rec, { ids: temp([rows], 'u32'), weight: weightOf(temp, [9, columns], format), label }),

@@ -1,0 +1,35 @@
+// What a page loads with each entry of the package: its size, and nothing that the entry is not about.
+import { readFileSync } from 'node:fs';
+import { beforeAll, describe, expect, it } from 'vitest';
+import { type Bundle, bundle, entries, page, rowOf } from '../tools/bundles.ts';
+
+/** Other entries' rooms and packages that must not be within an entry. */
+const foreign: Readonly<Record<string, RegExp>> = {
+  'headlight-vlm': /node_modules\/(vega|d3-)|src\/(analysis|charts|sav|hub|cli)\//,
+  'headlight-vlm/analysis': /node_modules\/(vega|d3-|zod|@huggingface)|src\/(charts|sav|hub|cli|checkpoint|platform)\//,
+  'headlight-vlm/charts': /node_modules\/(zod|@huggingface)|src\/(hub|cli|gpu|kernels)\//,
+  'headlight-vlm/sav': /node_modules\/(vega|d3-|@huggingface)|src\/(analysis|charts|hub|cli|gpu|kernels)\//,
+};
+const tolerance = 0.02;
+
+describe.each(entries)('%s, bundled for browsers', (entry) => {
+  let found: Bundle;
+  beforeAll(async () => {
+    found = await bundle(entry);
+  });
+
+  it('holds nothing of other entries, and nothing of Node', () => {
+    expect(found.files.length).toBeGreaterThan(5);
+    expect(found.files.filter((file) => foreign[entry].test(file))).toEqual([]);
+    expect(
+      found.files.filter((file) => /node_modules\/(sharp|webgpu|tar-fs)\/|src\/platform\/node/.test(file)),
+    ).toEqual([]);
+  });
+
+  it(`is as large as ${page} says; npm run sizes rewrites it`, () => {
+    const [, , size] = rowOf(entry).exec(readFileSync(page, 'utf8'))!;
+    expect(Math.abs(found.gzip / 1000 / Number(size) - 1), `${size} kB there, ${found.gzip} bytes found`).toBeLessThan(
+      tolerance,
+    );
+  });
+});
