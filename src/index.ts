@@ -12,6 +12,7 @@ export type { Capabilities } from './gpu/capabilities.ts';
 export type { Binding, Cost, Dispatch, Workgroups } from './gpu/dispatch.ts';
 export { DeviceLostError, GpuError, KernelError, ShapeError } from './gpu/errors.ts';
 export type { Format, FormatBuffer, FormatWriter, MatrixShape } from './gpu/formats/format.ts';
+export type { FormatName } from './gpu/formats/index.ts';
 export { type Gpu, type GpuOptions, openGpu } from './gpu/gpu.ts';
 export type { Access, KernelSource } from './gpu/pipeline-cache.ts';
 export { type ProfileRow, Profiler } from './gpu/profiler.ts';
@@ -73,6 +74,7 @@ export {
   type TextOptions,
   VisionLanguageModel,
 } from './model/vision-language-model.ts';
+export type { WeightPart, WeightsChoice } from './model/weight-formats.ts';
 export { BoundError, FileError, ImageError, NoAdapterError, VideoError } from './platform/errors.ts';
 export type {
   DecodeOptions,

@@ -6,16 +6,16 @@ import { type FormatName, formats } from '../gpu/formats/index.ts';
 import { InputError } from './errors.ts';
 
 /** The parts of a model whose formats are chosen apart, by the names of their tensors. */
-const parts = {
+const parts: Readonly<Record<WeightPart, RegExp>> = {
   tower: /^(vision_tower\.|visual\.(?!merger\.))/,
   projector: /^(multi_modal_projector\.|visual\.merger\.|image_newline$)/,
   embeddings: /^language_model\.embed_tokens\./,
   decoder: /^language_model\./,
   head: /^lm_head\./,
-} as const;
+};
 
 /** A part of a model that has weights of its own. Tied embeddings are the embeddings' part. */
-export type WeightPart = keyof typeof parts;
+export type WeightPart = 'tower' | 'projector' | 'embeddings' | 'decoder' | 'head';
 const weightParts = Object.keys(parts) as WeightPart[];
 
 /** The part that a tensor belongs to, by its canonical name. */

@@ -13,4 +13,5 @@ export const formats = {
   q8,
   q4,
 } satisfies Record<string, Format>;
+/** The name of a storage format. */
 export type FormatName = keyof typeof formats;
