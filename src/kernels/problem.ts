@@ -42,7 +42,7 @@ export const placeOf = (index: number, columns: number): [row: number, column: n
   index % columns,
 ];
 
-/** The numbers of one row, kept while its other numbers are asked for. */
+/** The elements of one row, kept while its other elements are asked for. */
 export function byRow(columns: number, rowOf: (row: number) => ArrayLike<number>): Expected['at'] {
   let known: { row: number; values: ArrayLike<number> } | undefined;
   return (index) => {

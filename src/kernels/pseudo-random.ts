@@ -24,7 +24,7 @@ export interface PseudoRandomWeight {
 /** Numbers of which the host packs the first so many; of larger matrices the rows repeat. */
 const mostDistinct = 2 ** 20;
 
-/** A stored matrix [rows, columns] in `parts` of about equal row counts. Its numbers are between 1 and 2, of both signs. */
+/** A stored matrix [rows, columns] in `parts` of about equal row counts. Its elements are between 1 and 2, of both signs. */
 export function pseudoRandomWeight([rows, columns]: MatrixShape, format: Format, parts = 1): PseudoRandomWeight {
   const obstacle = format.obstacle(columns);
   if (obstacle) throw new ShapeError(`a weight [${rows},${columns}] of ${format.name}: ${obstacle}`);

@@ -22,7 +22,7 @@ export interface CheckResult {
 
 /** When a kernel passes. */
 export interface CheckOptions {
-  /** NMSE up to which a kernel passes. Default 1e-7, ours. Of operations that only move numbers it is 0. */
+  /** NMSE up to which a kernel passes. Default 1e-7, ours. Of operations that only move elements it is 0. */
   readonly bound?: number;
   /** Told of each problem before it is solved. */
   readonly onProgress?: (problem: string) => void;

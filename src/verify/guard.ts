@@ -20,7 +20,7 @@ export interface Guarded {
   readonly unwritten: boolean;
 }
 
-/** Submits the run; what became of a guarded tensor. */
+/** Submits the run and checks the sentinels of a guarded tensor. */
 export async function runGuarded(recorder: Recorder, tensor: Tensor): Promise<Guarded> {
   const words = byteSize(tensor.dtype, tensor.shape) / 4;
   const all = recorder.read({ ...tensor, dtype: 'u32', shape: [words + guardWords] });

@@ -9,7 +9,7 @@ import { nmse } from './nmse.ts';
 export interface Solution {
   /** NMSE against the float64 reference, the largest of the output's and the extras'. */
   readonly error: number;
-  /** What is wrong: too large an error, numbers left unwritten, or writes past the output's end. */
+  /** What is wrong: too large an error, elements left unwritten, or writes past the output's end. */
   readonly failure?: string;
 }
 
@@ -55,7 +55,7 @@ export function failureOf({ overrun, unwritten }: Omit<Guarded, 'content'>, erro
 /** Larger numbers mark what is masked: as a share of their squares every error would vanish, so they are to be equal. */
 const mark = 1e30;
 
-/** NMSE of an output, or of so many of its numbers, the first and the last among them. */
+/** NMSE of an output, or of so many of its elements, the first and the last among them. */
 export function errorOf(out: ArrayLike<number>, expected: Expected['at'], samples = out.length): number {
   const count = Math.min(samples, out.length);
   const actual = new Float64Array(count);

@@ -1,6 +1,6 @@
 import { declare, declareOut, type Format } from './format.ts';
 
-/** Single precision: numbers as they are computed with. */
+/** Single precision: elements as they are computed with. */
 export const f32: Format = {
   name: 'f32',
   buffers: (shape) => [{ dtype: 'f32', shape }],

@@ -8,9 +8,9 @@ export const matrixShape = ([rows, ...rest]: readonly number[]): MatrixShape => 
 
 /** One of the buffers that hold a matrix. */
 export interface FormatBuffer {
-  /** What it holds beside the numbers themselves, for labels: `scales`. */
+  /** What it holds beside the elements themselves, for labels: `scales`. */
   readonly what?: string;
-  /** Packed numbers are `u32` words. */
+  /** Packed elements are `u32` words. */
   readonly dtype: DType;
   /** [rows of the matrix, …]. Rows follow each other, and no row needs another one's data. */
   readonly shape: readonly [rows: number, ...rest: number[]];
@@ -38,20 +38,20 @@ export interface Format {
   bindings(first: number, name: string, width: 1 | 4): readonly string[];
   /**
    * WGSL of the function `${name}At(i: u32)`, which reads those bindings: number i of the matrix as f32, or with width 4 the
-   * numbers 4 i to 4 i + 3 as vec4f, which are of one row. The matrix is row-major.
+   * elements 4 i to 4 i + 3 as vec4f, which are of one row. The matrix is row-major.
    */
   reader(name: string, width: 1 | 4): string;
   /** How kernels write it; absent in a format that the host alone packs. */
   readonly writer?: FormatWriter;
-  /** The bytes of each buffer, padded to a multiple of 4, for the numbers of a matrix (row-major). */
+  /** The bytes of each buffer, padded to a multiple of 4, for the elements of a matrix (row-major). */
   pack(values: Float32Array | Float64Array, shape: MatrixShape): Uint8Array<ArrayBuffer>[];
-  /** The numbers that the bytes of the buffers stand for, exactly as the WGSL reads them before it rounds to f32. */
+  /** The elements that the bytes of the buffers stand for, exactly as the WGSL reads them before it rounds to f32. */
   unpack(buffers: readonly Uint8Array[], shape: MatrixShape): Float64Array;
 }
 
-/** WGSL that stores numbers in a format's buffers. */
+/** WGSL that stores elements in a format's buffers. */
 export interface FormatWriter {
-  /** How many numbers are stored at once, a multiple of 4: they take whole words of every buffer. */
+  /** How many elements are stored at once, a multiple of 4: they take whole words of every buffer. */
   readonly unit: number;
   /** As `Format.bindings`, to be written. */
   bindings(first: number, name: string): readonly string[];

@@ -15,13 +15,13 @@ interface GroupFormat {
   readonly name: string;
   /** Of each number. */
   readonly bits: 4 | 8;
-  /** What is taken from a stored number: stored numbers are whole and not negative. */
+  /** What is taken from a stored number: stored elements are whole and not negative. */
   readonly zero: number;
   /** The largest number that can be stored, before `zero` is taken from it. */
   readonly most: number;
   /**
    * The scale of a group, before it is rounded to half precision.
-   * @param extreme of its numbers, the first of those that are farthest from 0.
+   * @param extreme of its elements, the first of those that are farthest from 0.
    */
   readonly scale: (extreme: number) => number;
   /** The same in WGSL. */
@@ -30,7 +30,7 @@ interface GroupFormat {
 
 /**
  * Numbers as (q - zero) * scale. Each q is the nearest one for the scale as it is stored, of two equally near the even one. A group that
- * holds NaN, infinity, or more than half precision can scale has an infinite scale: its numbers are then not finite, rather than wrong.
+ * holds NaN, infinity, or more than half precision can scale has an infinite scale: its elements are then not finite, rather than wrong.
  * One whose scale is below half precision's smallest, about 6e-8, becomes zeros.
  */
 export function groupFormat({ name, bits, zero, most, scale, scaleWgsl }: GroupFormat): Format {

@@ -3,7 +3,7 @@ import type { DType } from '../tensor.ts';
 import { declare, declareOut, type Format } from './format.ts';
 
 /**
- * @param pair WGSL of a `vec2f`, the two numbers of the u32 `word`.
+ * @param pair WGSL of a `vec2f`, the two elements of the u32 `word`.
  * @param word WGSL of the u32 of a `vec2f`, rounded to the nearest.
  */
 export function halfFormat(

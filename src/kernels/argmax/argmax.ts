@@ -21,9 +21,9 @@ export function chooseArgmax(
 }
 
 /**
- * The index of the largest number of each row: the next token of greedy decoding. Of equal numbers the first one counts,
+ * The index of the largest number of each row: the next token of greedy decoding. Of equal elements the first one counts,
  * -0 and +0 are equal, and NaN is larger than every number, all as in `torch.argmax`. Where the largest is NaN or infinite, the
- * index has `notFiniteFlag` set: nobody else sees the numbers.
+ * index has `notFiniteFlag` set: nobody else sees the elements.
  *
  * @param x [M, V] f32
  * @param variant use this one instead of `chooseArgmax`'s

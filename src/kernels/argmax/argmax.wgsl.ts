@@ -13,8 +13,8 @@ export interface ArgmaxVariant {
 /**
  * Index of the largest number of each row, one workgroup per row.
  *
- * Works on the numbers' bits as integers: what a float comparison does with NaN is left open by WGSL, and compilers drop
- * `x != x`. `order` maps the bits to unsigned integers that compare as the numbers do, -0 equal to +0 and NaN above all.
+ * Works on the elements' bits as integers: what a float comparison does with NaN is left open by WGSL, and compilers drop
+ * `x != x`. `order` maps the bits to unsigned integers that compare as the elements do, -0 equal to +0 and NaN above all.
  *
  * Variants: `workgroup`, the base, has a tree of log2(lanes) barriers; `subgroup`, a workgroup no larger than the smallest
  * subgroup and therefore one, has none. A row of logits is long and alone, so that a GPU wants the 256 lanes of the first;

@@ -3,7 +3,7 @@ import { pseudoRandom } from '../pseudo-random.ts';
 import { argmax } from './argmax.ts';
 import type { ArgmaxVariant } from './argmax.wgsl.ts';
 
-/** In every third row all numbers are below zero; in every other two the largest number stands once more, further on. */
+/** In every third row all elements are below zero; in every other two the largest number stands once more, further on. */
 export function argmaxProblem(rows: number, columns: number): Problem<ArgmaxVariant> {
   const x = pseudoRandom(rows * columns, 1).map((value, i) => (Math.floor(i / columns) % 3 === 1 ? value - 1 : value));
   const largest = Array.from({ length: rows }, (_, r) => {

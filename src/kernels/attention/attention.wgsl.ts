@@ -7,14 +7,14 @@ import { intervalWgsl, lastBindings, type Mask, reachWgsl } from './mask.wgsl.ts
  *
  * split  Few queries (decoding; the last position alone). A workgroup of 128 threads for one query of one head, 128 keys at a
  *        time. 8 neighbouring threads share a key, so that they read 8 neighbouring vectors; their parts of the dot products
- *        meet in workgroup memory. Then each thread has one vector of the head and every so-manieth value.
+ *        meet in workgroup memory. Then each thread has one vector of the head and every `groups`-th key's value.
  * tile   Many queries. A workgroup for 16 or 32 queries of one head. A thread scores 4 queries x 4 keys from registers (8
  *        vector loads for 16 dot products), then sums up 4 queries x up to 3 vectors of the head; in between, the weights pass
  *        through workgroup memory as vectors over queries. q, k and v are read from storage: neighbours hit the same lines.
  * quad   `tile` with one group of 4 threads: for software adapters, where a barrier costs each thread of the workgroup a
  *        switch of context, and compiling costs in proportion to its threads.
  *
- * None needs an optional feature. Head sizes: any; loads are of 4, 2 or 1 numbers, whichever divides the size.
+ * None needs an optional feature. Head sizes: any; loads are of 4, 2 or 1 elements, whichever divides the size.
  *
  * Machine code (bench/isa): registers / multiply-adds in the loop over the keys, of its instructions / workgroup memory. Where
  * the compiler left the inner loops rolled (around 100 multiply-adds), their other instructions weigh more than when it runs.

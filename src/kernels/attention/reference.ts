@@ -70,7 +70,7 @@ export interface AttentionRow {
 export interface AttentionReference {
   /** What each key weighs; z is the sum of the values by weight. Default: softmax of the scores. */
   readonly weights?: (row: AttentionRow) => ArrayLike<number>;
-  /** The numbers of each extra: all heads' in order are the query's. */
+  /** The elements of each extra: all heads' in order are the query's. */
   readonly extras?: Readonly<Record<string, (row: AttentionRow, weights: ArrayLike<number>) => readonly number[]>>;
 }
 
@@ -82,7 +82,7 @@ export function softmax(scores: Float64Array): Float64Array {
   return powers.map((power) => power / total);
 }
 
-/** z [headSize] of one query of one head of one sequence, and the numbers of its extras. */
+/** z [headSize] of one query of one head of one sequence, and the elements of its extras. */
 export function attentionRow(
   c: Case,
   { q, k, v }: Record<'q' | 'k' | 'v', Float32Array>,

@@ -4,7 +4,7 @@ import type { Format } from '../../gpu/formats/format.ts';
 export const convertThreads = 64;
 
 /**
- * A thread for each unit of the format that is written (64 numbers of q8 and q4): reads them, and stores them. It runs while a checkpoint
+ * A thread for each unit of the format that is written (64 elements of q8 and q4): reads them, and stores them. It runs while a checkpoint
  * is loaded, beside reading from a disk, which is slower than any GPU: one variant, for the rows of any matrix whose length is a
  * multiple of 4.
  * @param to one that has a writer.

@@ -12,7 +12,7 @@ export interface EditTraits {
 
 /**
  * A copy of x in which some rows and some columns are changed (for `perElement`). Not in place: a hook may read what was
- * there before, and WebGPU forbids reading and writing one buffer in a dispatch. Replaced numbers are not multiplied by 0:
+ * there before, and WebGPU forbids reading and writing one buffer in a dispatch. Replaced elements are not multiplied by 0:
  * NaN must not survive.
  * @param unit columns that one entry of `columns` stands for: those of a head.
  */

@@ -1,7 +1,7 @@
 import { type ActivationFunction, activationWgsl } from '../activation/activation.wgsl.ts';
 import type { Width } from './per-element.ts';
 
-/** Preludes and bodies for `perElement`. Lengths are those of rows, in numbers. */
+/** Preludes and bodies for `perElement`. Lengths are those of rows, in elements. */
 export const addBody = '  out[i] = a[i] + b[i];';
 
 export const activationBody = (name: ActivationFunction, width: Width) => ({

@@ -78,7 +78,7 @@ ${op.body}
 }
 `;
 
-/** Records one dispatch over `count` numbers and returns `out`. */
+/** Records one dispatch over `count` elements and returns `out`. */
 export function perElement(rec: Recorder, op: PerElement): Tensor {
   const invocations = op.count / op.width;
   rec.dispatch({

@@ -19,7 +19,7 @@ export const lines = (count: number, line: (i: number) => string, separator = '\
 
 /**
  * Bindings, params and the epilogue that all variants share.
- * - vector 4: `xAt(i)` and `weightAt(i)` give the i-th four numbers; needs K to be a multiple of 4.
+ * - vector 4: `xAt(i)` and `weightAt(i)` give the i-th four elements; needs K to be a multiple of 4.
  * - vector 1: the i-th number, whatever K.
  * - `dotAdd(a, b, sum)`: the dot product of two vectors and the sum so far.
  * - `finish(row, weightRow, sum)`: takes a dot product to y; drops what lies outside of y.

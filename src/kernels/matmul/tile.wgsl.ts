@@ -12,7 +12,7 @@ const side = 8;
 export const tileExtent = ({ rows, columns }: TilePlan) => ({ rows: rows * side, columns: columns * side });
 
 /**
- * Variant `tile`: each thread a tile of y in registers, its operands four numbers along K straight from storage. No
+ * Variant `tile`: each thread a tile of y in registers, its operands four elements along K straight from storage. No
  * workgroup memory and no optional feature; K % 4 == 0. For devices without the workgroup memory or the subgroups that the
  * faster variants need.
  *

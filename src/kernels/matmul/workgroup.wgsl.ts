@@ -36,7 +36,7 @@ export const workgroupStorage = (plan: WorkgroupPlan) => {
  * For a block of 64x64 RADV's model gives 8x4 6 % more throughput than 4x4 with 256 threads; 8x8 gains nothing over 8x4 and
  * halves the waves, 4x8 takes 108 registers on navi31. `dot` instead of `dotAdd` costs 15 % on renoir. No GPU has run it yet.
  *
- * Rows of a block are padded by one vector: with the unpadded 16 numbers, threads that read neighbouring rows would meet in
+ * Rows of a block are padded by one vector: with the unpadded 16 elements, threads that read neighbouring rows would meet in
  * two of the 32 banks.
  */
 export function matmulWorkgroupWgsl(traits: MatmulTraits, plan: WorkgroupPlan): string {

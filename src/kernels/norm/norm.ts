@@ -32,7 +32,7 @@ export const normCost = (kind: NormKind, rows: number, columns: number): Cost =>
 /**
  * How to normalise rows of this length on a device: which variant, and how many lanes share a row.
  *
- * Lanes have four numbers or more each. Software adapters have no threads to fill and pay for barriers: few lanes. On a GPU a
+ * Lanes have four elements or more each. Software adapters have no threads to fill and pay for barriers: few lanes. On a GPU a
  * subgroup does rows of up to eight loads a lane and pass; longer ones it would leave waiting for memory, and 256 lanes take
  * them (not measured: no GPU here).
  */

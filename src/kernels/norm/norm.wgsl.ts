@@ -21,8 +21,8 @@ export interface NormShader {
 }
 
 /**
- * A workgroup per row and three passes over the row (two for RMS): the sum; the sums of the centred numbers and of their
- * squares; the output. The sum of the centred numbers is what rounding left in the mean: taking it off apart from the mean
+ * A workgroup per row and three passes over the row (two for RMS): the sum; the sums of the centred elements and of their
+ * squares; the output. The sum of the centred elements is what rounding left in the mean: taking it off apart from the mean
  * (whose own f32 could not hold it) keeps an NMSE of 1e-7 against float64 even where the mean is 10,000 times the spread.
  * The passes read the row again from the caches; keeping it in registers would need a shader per count of them.
  *

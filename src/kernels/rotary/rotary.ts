@@ -50,7 +50,7 @@ const rotaryCost = (length: number, heads: number, headSize: number): Cost => ({
 /**
  * Copies x [T, …] over the rows of `out` from `outRow` on, in each of `batch` sequences: appends values to their cache. It
  * is a kernel because a buffer copy would end the pass.
- * @throws ShapeError, also for rows of 16-bit numbers that do not fill words of 4 bytes
+ * @throws ShapeError, also for rows of 16-bit elements that do not fill words of 4 bytes
  */
 export function copyRows(
   rec: Recorder,

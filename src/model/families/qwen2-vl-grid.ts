@@ -87,7 +87,7 @@ function segments(bounds: readonly number[]): Segments {
   return { bounds: Uint32Array.from(bounds), pairs };
 }
 
-/** Of a permutation. */
+/** The inverse permutation. */
 export function inverse(order: Uint32Array): Uint32Array<ArrayBuffer> {
   const back = new Uint32Array(order.length);
   for (const [to, from] of order.entries()) back[from] = to;

@@ -176,7 +176,7 @@ function headResults(
   return edited ? results : undefined;
 }
 
-/** @throws InputError where an edit does without a kernel of ours that a custom one is to stand for. */
+/** Refuses an edit that bypasses a fused kernel which a custom one replaces. @throws InputError */
 function expectOurs(rec: Recorder, kernel: string, label: string, hook: string): void {
   if (rec.replaces(kernel, label))
     throw new InputError(

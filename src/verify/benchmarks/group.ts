@@ -12,7 +12,7 @@ export interface BenchmarkGroup {
   readonly name: string;
   /**
    * Floating-point operations, so that a software adapter can leave out what would take it minutes; of kernels that only move
-   * numbers, how many of these.
+   * elements, how many of these.
    */
   readonly flops: number;
   /** What it measures, if custom kernels can be measured beside it. */

@@ -8,7 +8,7 @@ export interface Roofline {
   readonly gbps: number;
 }
 
-/** Independent sums of four numbers in each thread, so that the latency of one multiply-add hides behind others. */
+/** Independent sums of four elements in each thread, so that the latency of one multiply-add hides behind others. */
 const sums = 8;
 const steps = 256;
 const multiplyAdd = /* wgsl */ `
