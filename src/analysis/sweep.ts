@@ -7,8 +7,8 @@ import type { Model } from '../model/model.ts';
 import { checkOptions } from '../model/options.ts';
 import type { ActivationCache } from '../model/run/activations.ts';
 import { throwIfAborted } from '../model/run/bound.ts';
+import { indexOfNotFinite } from '../model/run/not-finite.ts';
 import { splitHeadVectors } from '../model/run/run.ts';
-import { checkFinite } from './finite.ts';
 import { checkTokens } from './rank.ts';
 
 /** A number that says how much the model is for an answer. */
@@ -47,11 +47,15 @@ export async function sweepTarget(
 ): Promise<Float64Array> {
   checkOptions(options, ['onProgress'], 'sweepTarget');
   const found: number[] = [];
-  for await (const { cache, varied } of sweep(model, input, variations, 'logits', options)) {
-    const value = measure(cache.get('logits')!.data, target);
-    await checkFinite(varied(), input, 'the logits', [value]);
+  const read = ({ logits }: ActivationCache) => [measure(logits.data, target)];
+  for await (const [value] of sweep(
+    model,
+    input,
+    variations,
+    { namesFilter: 'logits', what: 'the logits', read },
+    options,
+  ))
     found.push(value);
-  }
   return Float64Array.from(found);
 }
 
@@ -65,27 +69,33 @@ export async function sweepHeadVectors(
   checkOptions(options, ['maxLayer', 'onProgress'], 'sweepHeadVectors');
   const { maxLayer = model.config.text.nLayers - 1 } = options;
   const found: Float32Array[] = [];
-  const names = Array.from({ length: maxLayer + 1 }, (_, layer) => `blocks.${layer}.attn.hook_z`);
-  for await (const { cache, varied } of sweep(model, input, variations, names, options)) {
-    const [vectors] = splitHeadVectors(cache, 1);
-    await checkFinite(varied(), input, 'the head vectors', vectors);
+  const namesFilter = Array.from({ length: maxLayer + 1 }, (_, layer) => `blocks.${layer}.attn.hook_z`);
+  const read = (cache: ActivationCache) => splitHeadVectors(cache, 1)[0];
+  for await (const vectors of sweep(model, input, variations, { namesFilter, what: 'the head vectors', read }, options))
     found.push(vectors);
-  }
   return found;
 }
 
-/** Some activations at the last position under each list of edits, and the model that such a run alone would be of. */
-async function* sweep(
+/** What is read of each run: of which hook points, what it is called in errors, and how. */
+interface Reading<T> {
+  readonly namesFilter: string | string[];
+  readonly what: string;
+  readonly read: (cache: ActivationCache) => T;
+}
+
+/** The reading at the last position under each list of edits. @throws NotFiniteError where it is not finite. */
+async function* sweep<T extends ArrayLike<number>>(
   model: Model,
   input: ModelInput,
   variations: readonly (readonly Edit[])[],
-  namesFilter: string | string[],
+  { namesFilter, what, read }: Reading<T>,
   { onProgress }: SweepOptions,
-): AsyncGenerator<{ cache: ActivationCache; varied: () => Model }, void> {
+): AsyncGenerator<T, void> {
   let done = 0;
   for await (const cache of model.eachVariation(input, variations, { namesFilter, posSlice: -1 })) {
-    const edits = variations[done];
-    yield { cache, varied: () => model.with({ edits }) };
+    const values = read(cache);
+    if (indexOfNotFinite(values) >= 0) throw await model.with({ edits: variations[done] }).notFinite(what, input);
+    yield values;
     onProgress?.(++done, variations.length);
     throwIfAborted(model.bound);
   }

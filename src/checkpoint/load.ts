@@ -71,8 +71,9 @@ export async function loadTensors(
     return tensor;
   };
   const destroy = () => gpu.destroy(...tensors);
+  const bytes = () => tensors.reduce((sum, tensor) => sum + tensor.storage.size, 0);
   try {
-    await reportOutOfMemory(gpu, checkpoint, () => {
+    await reportOutOfMemory(gpu, checkpoint, bytes, () => {
       for (const { spec, source } of jobs)
         if (spec.role === 'matrix') matrices.set(specKey(spec), allocateMatrix(gpu, spec, source, options, make));
         else vectors.set(specKey(spec), make(specKey(spec), 'f32', source.shape)); // widened: read number by number
@@ -109,7 +110,7 @@ export async function loadTensors(
     matrix: (name, _, part) => find(matrices, 'matrix', specKey({ name, part })),
     vector: (name, _, part) => find(vectors, 'vector', specKey({ name, part })),
     ignored,
-    bytes: tensors.reduce((sum, tensor) => sum + tensor.storage.size, 0),
+    bytes: bytes(),
     destroy,
   };
 }
@@ -143,7 +144,12 @@ function allocateMatrix(
   return makeWeight({ label: specKey(spec), format, shape, perPart }, make);
 }
 
-async function reportOutOfMemory(gpu: Gpu, checkpoint: Checkpoint, allocate: () => void): Promise<void> {
+async function reportOutOfMemory(
+  gpu: Gpu,
+  { folder }: Checkpoint,
+  bytes: () => number,
+  allocate: () => void,
+): Promise<void> {
   gpu.device.pushErrorScope('out-of-memory');
   try {
     allocate();
@@ -152,7 +158,7 @@ async function reportOutOfMemory(gpu: Gpu, checkpoint: Checkpoint, allocate: () 
     if (error)
       // biome-ignore lint/correctness/noUnsafeFinally: the lack of memory is the cause of whatever else was thrown
       throw new CheckpointError(
-        `${checkpoint.folder.location}: the GPU has not the memory for ${(checkpoint.bytes / 2 ** 30).toFixed(1)} GiB of weights: ${error.message}`,
+        `${folder.location}: the GPU has not the memory for ${(bytes() / 2 ** 30).toFixed(1)} GiB of weights: ${error.message}`,
       );
   }
 }

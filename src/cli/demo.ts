@@ -10,7 +10,7 @@ import { UsageError } from './context.ts';
 import { common, headCount } from './data.ts';
 import { runTaskHere, summaryCells, summaryHeader, summaryJson } from './experiments.ts';
 import { outputFile } from './files.ts';
-import { type ModelOptions, openModel, withCommonOptions } from './model.ts';
+import { type ModelOptions, modelName, openModel, withCommonOptions } from './model.ts';
 import { embeddedCheckpoint, version } from './package-info.ts';
 import { reportTask } from './report-task.ts';
 import { table } from './table.ts';
@@ -72,7 +72,7 @@ Examples:
           facts: [
             {
               name: 'model',
-              value: `${options.model ?? 'tiny-llava (embedded)'}, ${model.nLayers} layers x ${model.nHeads} heads`,
+              value: `${modelName(options, model)}, ${model.nLayers} layers x ${model.nHeads} heads`,
             },
             { name: 'adapter', value: `${capabilities.description}${capabilities.software ? ' (software)' : ''}` },
             {

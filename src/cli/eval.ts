@@ -30,7 +30,7 @@ import { openEncoders, runEncoder } from './encoder.ts';
 import { runTaskHere, summaryJson } from './experiments.ts';
 import { outputFile } from './files.ts';
 import { labelsCsv } from './labels-output.ts';
-import { collect, type ModelOptions, openModel, withCommonOptions } from './model.ts';
+import { collect, type ModelOptions, modelName, openModel, withCommonOptions } from './model.ts';
 import { describeSelection, type RefusalOptions, refusalOf, withRefusalOptions } from './open-set.ts';
 import { reportTask } from './report-task.ts';
 import { table } from './table.ts';
@@ -137,7 +137,7 @@ Examples:
         }
         if (options.report) {
           const facts = [
-            { name: 'model', value: options.model ?? 'tiny-llava (embedded)' },
+            { name: 'model', value: modelName(options, model) },
             { name: 'data', value: `${options.train}, ${options.test}` },
           ];
           await writeWhole(

@@ -67,7 +67,11 @@ export const inspectCommand: Register = (program, run) => {
 async function inspect(context: Context, options: InspectOptions): Promise<void> {
   const folder = await openCheckpointFolder(options.model);
   const json = await requireJson(folder, 'config.json');
-  if (isDual(json)) return inspectEncoder(context, folder, json, options);
+  if (isDual(json)) {
+    if (options.weights)
+      throw new UsageError('--weights is of models that generate; an encoder’s stay as they are stored');
+    return inspectEncoder(context, folder, json, options);
+  }
   const config = parseConfig(json, `${folder.location}/config.json`);
   const { text } = config;
   const length = options.length ?? text.maxPositions;

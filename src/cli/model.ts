@@ -86,6 +86,10 @@ export async function openModel(
   }
 }
 
+/** What a report calls the model. */
+export const modelName = ({ model }: ModelOptions, { precision }: VisionLanguageModel): string =>
+  `${model ?? 'tiny-llava (embedded)'}${precision ? `, weights ${precision}` : ''}`;
+
 /** For commander: gathers an option that may be given several times. */
 export const collect = (value: string, values: string[] = []): string[] => [...values, value];
 

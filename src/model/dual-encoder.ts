@@ -84,6 +84,8 @@ interface EncoderParts {
   readonly config: DualEncoderConfig;
   readonly processor: DualProcessor;
   readonly weights: DualWeights;
+  /** Those of both towers, without what custom kernels add. */
+  readonly hookPoints: readonly HookPoint[];
   readonly modelId: string;
   readonly madeWith: MadeWith;
   readonly logitScale: number;
@@ -115,7 +117,7 @@ export class DualEncoder {
   readonly logitBias: number;
   readonly #parts: EncoderParts;
 
-  private constructor(parts: EncoderParts, bound = unbound(dualHookPoints(parts.config))) {
+  private constructor(parts: EncoderParts, bound = unbound(parts.hookPoints)) {
     this.#parts = parts;
     this.gpu = parts.gpu;
     this.config = parts.config;
@@ -151,6 +153,7 @@ export class DualEncoder {
       await rec.submit();
       return new DualEncoder({
         ...{ gpu, config, processor, weights },
+        hookPoints: dualHookPoints(config),
         modelId: await modelId(json, checkpoint),
         madeWith: { numerics: numericsVersion, files: recording.files },
         logitScale: Math.exp(scale.f32[0]),
@@ -168,7 +171,7 @@ export class DualEncoder {
    * all images' or texts' after one another; of `vision.head`, and in CLIP of `vision.ln_final`, an image is one row.
    */
   with(options: BoundOptions): DualEncoder {
-    return new DualEncoder(this.#parts, bind(dualHookPoints(this.config), this.bound, options));
+    return new DualEncoder(this.#parts, bind(this.#parts.hookPoints, this.bound, options));
   }
 
   /** Every hook point of both towers; those that custom kernels add are among them. */
@@ -272,8 +275,7 @@ export class DualEncoder {
 
   #notFinite(input: DualInput): Promise<Error> {
     const { images = [], texts = [] } = input;
-    const own = dualHookPoints(this.config);
-    const points = own.filter(({ name }) => (name.startsWith('text.') ? texts : images).length > 0);
+    const points = this.#parts.hookPoints.filter(({ name }) => (name.startsWith('text.') ? texts : images).length > 0);
     const unlimited = this.with({ maxResultBytes: Number.POSITIVE_INFINITY });
     return notFinite(
       'the embeddings',

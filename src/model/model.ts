@@ -9,7 +9,7 @@ import { InputError, type NotFiniteError } from './errors.ts';
 import type { Architecture } from './families/family.ts';
 import { checkIsInput, type ModelInput } from './input.ts';
 import type { Edit } from './interventions/edits.ts';
-import { type HookPoint, isOfVisuals, selectHooks } from './interventions/hook-points.ts';
+import { type HookPoint, hookKind, isOfVisuals, selectHooks } from './interventions/hook-points.ts';
 import { resolvePosSlice } from './interventions/positions.ts';
 import type { KvCache } from './layers/kv-cache.ts';
 import { Activation, ActivationCache } from './run/activations.ts';
@@ -42,6 +42,8 @@ export interface ModelParts {
   readonly gpu: Gpu;
   readonly config: Architecture;
   readonly weights: ModelWeights;
+  /** Made of config and weights, where it has been made. */
+  readonly forward?: Forward;
 }
 
 /**
@@ -64,11 +66,11 @@ export class Model {
 
   /** @param bound where it is not the model as it is: what `with` makes. */
   constructor(parts: ModelParts, bound?: Bound) {
-    this.parts = parts;
     this.gpu = parts.gpu;
     this.config = parts.config;
     this.weights = parts.weights;
-    this.forward = new Forward(parts.config, parts.weights);
+    this.forward = parts.forward ?? new Forward(parts.config, parts.weights);
+    this.parts = { ...parts, forward: this.forward };
     this.bound = bound ?? unbound(this.forward.hookPoints);
   }
 
@@ -358,10 +360,9 @@ export class Model {
 
   /** What a run would be that goes through all layers, with the same hook points of each. */
   #wholeRun(inputs: readonly ModelInput[], wanted: readonly HookPoint[]): readonly Dispatch[] {
-    const kindOf = (name: string) => name.replace(/\.\d+\./, '.*.');
-    const kinds = new Set(['logits', ...wanted.map(({ name }) => kindOf(name))]);
+    const kinds = new Set(['logits', ...wanted.map(({ name }) => hookKind(name))]);
     const unlimited = this.with({ maxResultBytes: Number.POSITIVE_INFINITY });
-    return unlimited.recorded(inputs, { namesFilter: (name) => kinds.has(kindOf(name)) }).recorded;
+    return unlimited.recorded(inputs, { namesFilter: (name) => kinds.has(hookKind(name)) }).recorded;
   }
 }
 

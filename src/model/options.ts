@@ -1,7 +1,7 @@
 import { InputError } from './errors.ts';
 
-/** What a model is bound to (`Model.with`), and no function takes. */
-const bound = ['edits', 'kernels', 'maxResultBytes', 'signal', 'profiler'];
+/** What a model can be bound to (`Model.with`), and no other function takes. */
+export const boundOptions: readonly string[] = ['edits', 'kernels', 'maxResultBytes', 'signal', 'profiler'];
 
 /**
  * Refuses options that a function does not have: a misspelt one must not look like one that does nothing.
@@ -11,7 +11,7 @@ export function checkOptions(options: object, known: readonly string[], where: s
   const plain = (name: string) => name.replaceAll('_', '').toLowerCase().replace(/s$/, '');
   for (const name of Object.keys(options)) {
     if (known.includes(name)) continue;
-    if (bound.includes(name))
+    if (boundOptions.includes(name))
       throw new InputError(`${where}: no option ${name}; bind the model to it, model.with({ ${name} })`);
     const meant = known.find((other) => plain(other) === plain(name));
     const instead = meant

@@ -126,20 +126,20 @@ interface CheckpointParts extends ModelParts {
 export class VisionLanguageModel extends Model {
   /** Prompts and pictures to what the model runs on. */
   readonly processor: Processor;
-  /** Ties features and classifiers to this checkpoint (src/checkpoint/model-id.ts) and to what the model is bound to. */
-  readonly modelId: string;
   /** The formats of the weights, where they are not as they are stored (`HeadVectorSource`). */
   readonly precision: string | undefined;
   /** What head vectors depend on beside the weights: the processor's files, by name, and this code. */
   readonly madeWith: MadeWith;
   /** How the checkpoint wants its texts to be generated. */
   readonly generationConfig: GenerationConfig;
+  readonly #checkpointId: string;
+  #modelId: string | undefined;
   readonly #destroy: () => void;
 
   protected constructor(parts: CheckpointParts, bound?: Bound) {
     super(parts, bound);
     this.processor = parts.processor;
-    this.modelId = boundId(parts.modelId, this.bound);
+    this.#checkpointId = parts.modelId;
     this.precision = parts.precision;
     this.madeWith = parts.madeWith;
     this.generationConfig = parts.generationConfig;
@@ -181,6 +181,12 @@ export class VisionLanguageModel extends Model {
       dispose();
       throw e;
     }
+  }
+
+  /** Ties features and classifiers to this checkpoint (src/checkpoint/model-id.ts) and to what the model is bound to. */
+  get modelId(): string {
+    this.#modelId ??= boundId(this.#checkpointId, this.bound);
+    return this.#modelId;
   }
 
   /** What last bits depend on: this adapter's kernels and the decoder of pictures (`HeadVectorSource`). */

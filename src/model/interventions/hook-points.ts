@@ -32,6 +32,9 @@ export interface HookPoint {
 /** Of the tower or the projector: what does not happen without a picture. */
 export const isOfVisuals = ({ name }: Pick<HookPoint, 'name'>): boolean => /^(vision|projector)\./.test(name);
 
+/** What hook points of all layers have in common: `blocks.*.attn.hook_z`. */
+export const hookKind = (name: string): string => name.replace(/\.\d+\./, '.*.');
+
 /** What an `Architecture` has hook points of. */
 interface Hooked {
   readonly text: TextConfig;

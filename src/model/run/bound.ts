@@ -8,7 +8,7 @@ import { InputError } from '../errors.ts';
 import { type Edit, EditPlan } from '../interventions/edits.ts';
 import { withExtras } from '../interventions/extra-hooks.ts';
 import type { HookPoint } from '../interventions/hook-points.ts';
-import { checkOptions } from '../options.ts';
+import { boundOptions, checkOptions } from '../options.ts';
 
 /** What a model can be bound to (`Model.with`). */
 export interface BoundOptions {
@@ -52,30 +52,27 @@ export const unbound = (points: readonly HookPoint[]): Bound => ({
   hookPoints: points,
 });
 
-const known = ['edits', 'kernels', 'maxResultBytes', 'signal', 'profiler'];
-
 /**
  * @param points of the model as it is.
  * @throws InputError for options that there are not, for edits that say nothing or too much or name no hook point, and for extras
  *   of kernels that have the name of a hook point; KernelError for operations or fields of kernels that there are not.
  */
 export function bind(points: readonly HookPoint[], bound: Bound, options: BoundOptions): Bound {
-  checkOptions(options, known, 'with');
+  checkOptions(options, boundOptions, 'with');
   const { maxResultBytes = bound.maxResultBytes, signal } = options;
   if (!(maxResultBytes >= 0)) throw new InputError(`maxResultBytes ${maxResultBytes}: give a number of bytes`);
   if (!Array.isArray(options.edits ?? [])) throw new InputError('edits are a list, [{ at, … }]');
   const edits = [...bound.edits, ...(options.edits ?? [])];
   const kernels = { ...bound.kernels, ...options.kernels };
-  const replaced = Object.keys(kernels).length > 0;
   return {
     edits,
-    plan: new EditPlan(points, edits),
+    plan: options.edits ? new EditPlan(points, edits) : bound.plan,
     kernels,
-    replacement: replaced ? replacementOf(kernels) : undefined,
+    replacement: options.kernels ? replacementOf(kernels) : bound.replacement,
     maxResultBytes,
     signals: signal ? [...bound.signals, signal] : bound.signals,
     profiler: options.profiler ?? bound.profiler,
-    hookPoints: withExtras(points, kernels),
+    hookPoints: options.kernels ? withExtras(points, kernels) : bound.hookPoints,
   };
 }
 

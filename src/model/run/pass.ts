@@ -3,6 +3,7 @@ import type { Gpu } from '../../gpu/gpu.ts';
 import type { Recorder } from '../../gpu/recorder.ts';
 import { elementCount } from '../../gpu/tensor.ts';
 import { InputError } from '../errors.ts';
+import { hookKind } from '../interventions/hook-points.ts';
 import { type HookRequest, Hooks } from '../interventions/hooks.ts';
 import { Activation, ActivationCache } from './activations.ts';
 import { type Bound, throwIfAborted } from './bound.ts';
@@ -52,7 +53,7 @@ export class Pass {
     const bytes = new Map<string, number>();
     for (const { results } of this.#hooks)
       for (const [name, { shape }] of results) {
-        const kind = name.replace(/\.\d+\./, '.*.');
+        const kind = hookKind(name);
         bytes.set(kind, (bytes.get(kind) ?? 0) + 4 * elementCount(shape));
       }
     const largest = [...bytes].sort(([, a], [, b]) => b - a).slice(0, 3);
