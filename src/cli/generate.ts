@@ -43,6 +43,7 @@ Examples:
   headlight generate --image a.jpg --prompt 'What is this?' --edits edits.json   # [{"at": "blocks.3.attn.hook_z", "heads": [5], "set": 0}]
   headlight generate --image a.jpg --prompt 'What is this?' --generation-config mine.json   # {"repetition_penalty": 1.2, "do_sample": null}
   headlight generate --image a.jpg --prompt 'What is this?' --kernel window.wgsl   # your attention in every layer, in every step
+  headlight generate --image a.jpg --prompt 'What is this?' --model ~/models/llava-1.5-7b-hf --weights q4   # 4 GiB instead of 13
   headlight generate --image a.jpg --raw-prompt --prompt $'USER: <image>\\nWhat is this? ASSISTANT:' --json`,
     )
     .action(

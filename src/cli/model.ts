@@ -39,9 +39,11 @@ export const withCommonOptions = (command: Command): Command =>
 
 /** For commander: a format for all matrices, or `part=format` for some parts. */
 function weightsChoice(text: string): WeightsChoice {
-  const choice = text.includes('=')
-    ? Object.fromEntries(text.split(',').map((each) => each.split('=').map((side) => side.trim())))
-    : text;
+  const pairs = text.split(',').map((each) => each.split('=').map((side) => side.trim()));
+  const [half] = pairs.find((pair) => pair.length !== 2) ?? [];
+  if (half !== undefined && /[=,]/.test(text))
+    throw new InvalidArgumentError(`Give part=format, such as decoder=q4, not ${half}.`);
+  const choice = (half ?? Object.fromEntries(pairs)) as WeightsChoice;
   try {
     chosenFormats(choice);
     return choice;
