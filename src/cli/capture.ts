@@ -7,6 +7,7 @@ import type { Register } from './command.ts';
 import { outputFile } from './files.ts';
 import { reportProfile, withProfileOption } from './profile.ts';
 import { openPrompt, type PromptOptions, withPromptOptions } from './prompt.ts';
+import { RunProgress } from './run-progress.ts';
 
 interface Options extends PromptOptions {
   names: string[];
@@ -43,7 +44,14 @@ In Python: safetensors.numpy.load_file('z.safetensors')['blocks.0.attn.hook_z']`
         const { model, input } = await openPrompt(context, options);
         const hooks = options.names.filter((name) => name !== 'pixel_values');
         const which = { namesFilter: hooks, posSlice: options.pos };
-        const found = new Map<string, Activation>(hooks.length ? await model.runWithCache(input, which) : []);
+        const progress = new RunProgress(context, 'running the prompt');
+        const found = new Map<string, Activation>();
+        try {
+          const watched = model.with({ onProgress: progress.update });
+          if (hooks.length) for (const [name, each] of await watched.runWithCache(input, which)) found.set(name, each);
+        } finally {
+          progress.stop();
+        }
         if (hooks.length < options.names.length) found.set('pixel_values', model.pixelValues(input));
         context.signal.throwIfAborted();
         const tensors = [...found].map(([name, { data, shape }]) => tensorOf(name, shape, data));

@@ -5,6 +5,7 @@ import { readJsonFile } from './files.ts';
 import { integer, number } from './model.ts';
 import { reportProfile, withProfileOption } from './profile.ts';
 import { openPrompt, type PromptOptions, withPromptOptions } from './prompt.ts';
+import { RunProgress } from './run-progress.ts';
 
 interface Options extends PromptOptions {
   maxNewTokens?: number;
@@ -53,15 +54,24 @@ Examples:
         const { maxNewTokens, temperature, topP, topK, seed } = options;
         const sampling = { maxNewTokens, temperature, topP, topK, seed };
         let text = '';
+        const progress = new RunProgress(context, 'reading the prompt');
         const ids: number[] = [];
         const started = performance.now();
-        for await (const piece of model.generate(input, {
+        const pieces = model.with({ onProgress: progress.update }).generate(input, {
           ...sampling,
           generationConfig,
-          onToken: (id) => ids.push(id),
-        })) {
-          text += piece;
-          context.printPart(piece);
+          onToken(id) {
+            progress.stop();
+            ids.push(id);
+          },
+        });
+        try {
+          for await (const piece of pieces) {
+            text += piece;
+            context.printPart(piece);
+          }
+        } finally {
+          progress.stop();
         }
         context.print('');
         const seconds = (performance.now() - started) / 1000;

@@ -1,17 +1,20 @@
 /**
- * The arena: buffers for a recorder's temporaries. A run takes what its memory plan asks for and gives everything back at
- * its end, so that the next run of the same shape gets the same buffers and therefore the same cached bind groups.
+ * Buffers of one kind: the arena holds those for a recorder's temporaries, another pool those for params. A run takes what its memory
+ * plan asks for and gives everything back at its end, so that the next run of the same shape gets the same buffers and therefore the
+ * same cached bind groups.
  *
  * Separate buffers rather than one big one with offsets: WebGPU refuses a dispatch that reads and writes one buffer through
  * two bindings, however far apart.
  */
 export class BufferPool {
   readonly #device: GPUDevice;
+  readonly #kind: 'arena' | 'params';
   #free: GPUBuffer[] = [];
   #bytes = 0;
 
-  constructor(device: GPUDevice) {
+  constructor(device: GPUDevice, kind: 'arena' | 'params') {
     this.#device = device;
+    this.#kind = kind;
   }
 
   /** Bytes that the pool holds, in use or not. */
@@ -25,8 +28,9 @@ export class BufferPool {
     if (free) return free;
     const rounded = roundedSize(size);
     this.#bytes += rounded;
-    const usage = GPUBufferUsage.STORAGE | GPUBufferUsage.COPY_SRC | GPUBufferUsage.COPY_DST;
-    return this.#device.createBuffer({ label: `arena ${rounded}`, size: rounded, usage });
+    const { STORAGE, COPY_SRC, COPY_DST, UNIFORM } = GPUBufferUsage;
+    const usage = this.#kind === 'params' ? UNIFORM | COPY_DST : STORAGE | COPY_SRC | COPY_DST;
+    return this.#device.createBuffer({ label: `${this.#kind} ${rounded}`, size: rounded, usage });
   }
 
   give(buffer: GPUBuffer): void {

@@ -1,5 +1,6 @@
 import type { BufferPool } from './buffer-pool.ts';
 import type { Capabilities } from './capabilities.ts';
+import type { Pace } from './pace.ts';
 import type { PipelineCache } from './pipeline-cache.ts';
 
 /** What recording, running and timing commands needs of a GPU. */
@@ -7,11 +8,14 @@ export interface GpuContext {
   readonly device: GPUDevice;
   readonly capabilities: Capabilities;
   readonly pipelines: PipelineCache;
+  /** The arena: buffers for temporaries. */
   readonly pool: BufferPool;
+  /** Buffers for the params of a run's dispatches. */
+  readonly paramsPool: BufferPool;
+  /** How much one submission holds. */
+  readonly pace: Pace;
   /** Throws DeviceLostError once the device is gone. */
   assertAlive(): void;
-  /** The buffer from which dispatches of one submission read their params; uploads are ordered with submissions. */
-  paramsBuffer(size: number): GPUBuffer;
   /** See `Gpu.explain`. */
   explain(error: unknown): Promise<unknown>;
 }

@@ -6,17 +6,21 @@ export class GpuError extends HeadlightError {
   readonly code: ErrorCode = 'gpu';
 }
 
+/** A submission that has taken so long when the device is lost, in milliseconds, is the likely cause. */
+const patience = 1000;
+
 /** The device was lost (driver reset, out of memory, `destroy()`): everything on it is gone, open a new `Gpu`. */
 export class DeviceLostError extends GpuError {
   override name = 'DeviceLostError';
   override readonly code = 'device';
   /** WebGPU’s word for why: `destroyed` or `unknown`. */
   readonly reason: string;
-  constructor(reason: string, message: string) {
+  /** @param busyMs how long the GPU had worked on one submission, in milliseconds. */
+  constructor(reason: string, message: string, busyMs = 0) {
     super(
       reason === 'destroyed'
         ? `the GPU device was destroyed: ${message || 'dispose() was called'}; open a new one with openGpu()`
-        : `the GPU device was lost (${reason}): ${message || 'the driver gave no reason'}; open a new one with openGpu()`,
+        : `the GPU device was lost (${reason}${busyMs < patience ? '' : `, ${(busyMs / 1000).toFixed(1)} s into one submission`}): ${message || 'the driver gave no reason'}; ${busyMs < patience ? '' : 'drivers reset a GPU that works on one submission for too long: run less at once (a shorter prompt, fewer or smaller pictures), or give openGpu a smaller submissionMs; '}open a new one with openGpu()`,
     );
     this.reason = reason;
   }

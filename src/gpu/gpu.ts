@@ -3,6 +3,7 @@ import { BufferPool } from './buffer-pool.ts';
 import { type Capabilities, describeDevice, deviceDescriptor } from './capabilities.ts';
 import type { GpuContext } from './context.ts';
 import { DeviceLostError, GpuError, ShapeError } from './errors.ts';
+import { Pace } from './pace.ts';
 import { PipelineCache } from './pipeline-cache.ts';
 import { Recorder, type RecorderOptions } from './recorder.ts';
 import { byteSize, type DType, type Tensor } from './tensor.ts';
@@ -17,6 +18,8 @@ export interface GpuOptions {
   software?: boolean;
   /** Lower limit in bytes than the device's, so that small weights are split as big ones would be. */
   maxStorageBufferBindingSize?: number;
+  /** How long one submission should keep the GPU busy, in milliseconds; a longer run is submitted in pieces. 100 by default. */
+  submissionMs?: number;
 }
 
 /**
@@ -38,20 +41,27 @@ export class Gpu implements GpuContext {
   readonly capabilities: Capabilities;
   /** Compiled kernels. */
   readonly pipelines: PipelineCache;
-  /** Buffers for temporaries. */
+  /** The arena: buffers for temporaries. */
   readonly pool: BufferPool;
+  /** Buffers for the params of a run's dispatches. */
+  readonly paramsPool: BufferPool;
+  /** How much one submission holds. */
+  readonly pace: Pace;
   #lost: DeviceLostError | undefined;
-  #params: GPUBuffer | undefined;
   readonly #ownsDevice: boolean;
 
   constructor(device: GPUDevice, info: GPUAdapterInfo, options: GpuOptions, ownsDevice: boolean) {
+    const { submissionMs = 100 } = options;
+    if (!(submissionMs > 0)) throw new GpuError(`submissionMs ${submissionMs}: give a number of milliseconds above 0`);
     this.device = device;
     this.capabilities = describeDevice(device, info, options);
     this.pipelines = new PipelineCache(device);
-    this.pool = new BufferPool(device);
+    this.pool = new BufferPool(device, 'arena');
+    this.paramsPool = new BufferPool(device, 'params');
+    this.pace = new Pace(submissionMs);
     this.#ownsDevice = ownsDevice;
     void device.lost.then((info) => {
-      this.#lost = new DeviceLostError(info.reason, info.message);
+      this.#lost = new DeviceLostError(info.reason, info.message, this.pace.busyMs);
     });
   }
 
@@ -73,17 +83,6 @@ export class Gpu implements GpuContext {
   record(label: string, options: RecorderOptions = {}): Recorder {
     this.assertAlive();
     return new Recorder(this, label, options);
-  }
-
-  /** The buffer from which dispatches of one submission read their params; uploads are ordered with submissions. */
-  paramsBuffer(size: number): GPUBuffer {
-    if (!this.#params || this.#params.size < size)
-      this.#params = this.device.createBuffer({
-        label: 'params',
-        size: Math.max(65536, 2 ** Math.ceil(Math.log2(size))),
-        usage: GPUBufferUsage.UNIFORM | GPUBufferUsage.COPY_DST,
-      });
-    return this.#params;
   }
 
   /** A persistent tensor with a buffer of its own, zeroed, optionally filled. Free it with `destroy`. */
@@ -142,6 +141,7 @@ export class Gpu implements GpuContext {
   /** Frees everything; a device that the caller passed in stays theirs. */
   dispose(): void {
     this.pool.destroy();
+    this.paramsPool.destroy();
     if (this.#ownsDevice) this.device.destroy();
   }
 }

@@ -1,13 +1,14 @@
 import { roundedSize, takeBestFit } from './buffer-pool.ts';
 import { checkDispatch } from './check-dispatch.ts';
+import type { Command } from './command.ts';
 import type { GpuContext } from './context.ts';
 import type { Cost, Dispatch } from './dispatch.ts';
 import { KernelError, ShapeError } from './errors.ts';
 import { assignSlots, lifetimes } from './memory-plan.ts';
 import type { Profiler } from './profiler.ts';
 import { Readback } from './readback.ts';
-import { type Command, type Recording, usesOf } from './recording.ts';
-import { submit } from './submit.ts';
+import { type Recording, usesOf } from './recording.ts';
+import { submit, type Watch } from './submit.ts';
 import { byteSize, type DType, type Storage, type Tensor } from './tensor.ts';
 
 export { type Binding, type Cost, type Dispatch, read, readWrite, type Workgroups } from './dispatch.ts';
@@ -20,7 +21,7 @@ export function floatBits(x: number): number {
 }
 
 /** What a recorder does beside recording. */
-export interface RecorderOptions {
+export interface RecorderOptions extends Watch {
   /** Times each dispatch. */
   profiler?: Profiler;
   /** Bind each storage to its end instead of the tensor's, so that a test sees writes past the end of an output. */
@@ -38,7 +39,7 @@ export interface Replacement {
 }
 
 /**
- * Records one phase (a prefill, a decode step, an image) and runs it as one submission.
+ * Records one phase (a prefill, a decode step, an image) and runs it, in one submission where it is short.
  *
  * Temporaries have no memory while recording: `submit()` plans their lives and gives them some (submit.ts).
  */
@@ -49,6 +50,7 @@ export class Recorder {
   readonly #profiler: Profiler | undefined;
   readonly #bindToEnd: boolean;
   readonly #replacement: Replacement | undefined;
+  readonly #watch: Watch;
   readonly #extras = new Map<string, ReadonlyMap<string, Tensor>>();
   readonly #commands: Command[] = [];
   readonly #temporaries = new Set<Storage>();
@@ -62,6 +64,7 @@ export class Recorder {
     this.#profiler = options.profiler;
     this.#bindToEnd = options.bindToEnd ?? false;
     this.#replacement = options.replacement;
+    this.#watch = options;
   }
 
   /** Dispatches recorded so far: what a run costs in launches. */
@@ -171,13 +174,14 @@ export class Recorder {
   /**
    * Runs what was recorded, once.
    * @throws KernelError naming the kernel that does not compile or the command that WebGPU refused.
+   * @throws the reason of a signal that is aborted between two of its submissions.
    * @throws DeviceLostError
    */
   async submit(): Promise<void> {
     if (this.#submitted) throw new KernelError(this.label, 'submitted twice; record a new run');
     this.#submitted = true;
     try {
-      await submit(this.#recording);
+      await submit(this.#recording, this.#watch);
     } catch (error) {
       throw await this.gpu.explain(error);
     }

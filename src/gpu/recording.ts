@@ -1,16 +1,11 @@
 // What a recorder has recorded: commands and the tensors that live with them.
+import { type Command, tensorsOf } from './command.ts';
 import type { GpuContext } from './context.ts';
-import { type Dispatch, storagesOf } from './dispatch.ts';
 import type { Use } from './memory-plan.ts';
 import type { Profiler } from './profiler.ts';
-import type { Readback } from './readback.ts';
 import type { Storage, Tensor } from './tensor.ts';
 
-export type Command =
-  | { readonly dispatch: Dispatch }
-  | { readonly copy: { readonly from: Tensor; readonly to: Tensor } }
-  | { readonly readback: Readback };
-
+/** Commands in the order in which they run, and what they run on. */
 export interface Recording {
   readonly gpu: GpuContext;
   readonly label: string;
@@ -31,9 +26,4 @@ export function* usesOf({ inputs, commands, temporaries }: Recording): Generator
   for (const { tensor } of inputs) yield { storage: tensor.storage, index: -1 };
   for (const [index, command] of commands.entries())
     for (const { storage } of tensorsOf(command)) if (temporaries.has(storage)) yield { storage, index };
-}
-
-function tensorsOf(command: Command): readonly Tensor[] {
-  if ('dispatch' in command) return storagesOf(command.dispatch).map((b) => b.tensor);
-  return 'copy' in command ? [command.copy.from, command.copy.to] : [command.readback.tensor];
 }

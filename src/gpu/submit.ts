@@ -1,87 +1,123 @@
-// Runs a recording: memory, pipelines, one submission, read-backs.
+// Runs a recording: memory, pipelines, submissions, read-backs.
 import { debugLevel, waitForGpu } from '#platform';
-import { takeBestFit } from './buffer-pool.ts';
-import { debugPrint, submitOneByOne } from './debug.ts';
+import { labelOf, workOfAll } from './command.ts';
+import { debugPrint } from './debug.ts';
 import type { Dispatch } from './dispatch.ts';
-import { type Encoding, encodeCommands, paramsOf } from './encode.ts';
+import { type Encoding, encodeCommands } from './encode.ts';
 import { KernelError } from './errors.ts';
-import { assignSlots, lifetimes } from './memory-plan.ts';
 import type { Pipeline, PipelineCache, Slot } from './pipeline-cache.ts';
-import { type Recording, usesOf } from './recording.ts';
+import type { Recording } from './recording.ts';
+import { RunMemory } from './run-memory.ts';
 import { byteSize } from './tensor.ts';
+
+/** Who watches a run. */
+export interface Watch {
+  /** Any of them ends the run before its next submission, with the signal's reason. */
+  readonly signals?: readonly AbortSignal[];
+  /** Of a run that takes several submissions: told after each but the last how much work is done, and how much there is. */
+  readonly onProgress?: (done: number, total: number) => void;
+}
+
+/** Submissions that the GPU has at a time: while it works on one, the next one waits for it. */
+const atOnce = 2;
 
 /**
  * Compiles what is not compiled yet (all at once, asynchronously), gives temporaries memory from the arena, encodes, submits, and
- * brings read-backs home through one staging buffer.
- * @throws KernelError naming the kernel that does not compile or the command that WebGPU refused; DeviceLostError.
+ * brings read-backs home through one staging buffer. A run that would keep the GPU busy for long takes several submissions (`Pace`),
+ * which changes nothing that it computes. With HEADLIGHT_DEBUG each command is a submission, so that an error names it.
+ * @throws KernelError naming the kernel that does not compile or the command that WebGPU refused; the reason of a signal that is
+ * aborted; DeviceLostError.
  */
-export async function submit(recording: Recording): Promise<void> {
-  const { gpu, label, commands, inputs, temporaries, readbackBytes, profiler } = recording;
-  const debug = debugLevel();
+export async function submit(recording: Recording, watch: Watch): Promise<void> {
+  const { gpu, commands, profiler } = recording;
   gpu.assertAlive();
-  if (debug >= 2) debugPrint(recording);
+  if (debugLevel() >= 2) debugPrint(recording);
   const pipelines = await Promise.all(
     commands.map((c) => ('dispatch' in c ? pipelineOf(gpu.pipelines, c.dispatch) : undefined)),
   );
   gpu.assertAlive();
-
-  const { device, pool } = gpu;
-  device.pushErrorScope('out-of-memory');
-  device.pushErrorScope('validation');
-  const taken = new Set<GPUBuffer>();
-  const free: GPUBuffer[] = [];
-  const take = (size: number): GPUBuffer => {
-    const buffer = takeBestFit(free, size) ?? pool.take(size);
-    taken.add(buffer);
-    return buffer;
-  };
-  let staging: GPUBuffer | undefined;
-  let eachRefused: Promise<void> | undefined;
-  let errors: Promise<GPUError | null>[];
+  const memory = new RunMemory(recording);
   try {
-    const buffers = assignSlots(lifetimes(usesOf(recording)), take, (buffer) => free.push(buffer));
-    for (const [storage, buffer] of buffers) storage.buffer = buffer;
-    const words = paramsOf(recording);
-    const params = words.length ? gpu.paramsBuffer(words.byteLength) : undefined;
-    if (params) device.queue.writeBuffer(params, 0, words);
-    for (const { tensor, data } of inputs)
-      if (tensor.storage.buffer) device.queue.writeBuffer(tensor.storage.buffer, 0, data);
-    if (readbackBytes)
-      staging = device.createBuffer({
-        label: `${label} read-back`,
-        size: readbackBytes,
-        usage: GPUBufferUsage.MAP_READ | GPUBufferUsage.COPY_DST,
-      });
-    const encoding: Encoding = { recording, pipelines, params, staging };
-    if (debug) eachRefused = submitOneByOne(encoding);
-    else {
-      const encoder = device.createCommandEncoder({ label });
-      encodeCommands(encoder, encoding, [0, commands.length], 0);
-      profiler?.resolve(encoder);
-      device.queue.submit([encoder.finish()]);
-    }
+    await run(recording, pipelines, memory, watch);
+    if (memory.staging) fill(recording, memory.staging.getMappedRange());
   } finally {
-    // Also where a tensor had been destroyed: the next run finds the arena and the error scopes as they were.
-    errors = [device.popErrorScope(), device.popErrorScope()];
-    // Later submissions run after this one, so the arena's buffers can be handed out again at once.
-    for (const storage of temporaries) storage.buffer = undefined;
-    for (const buffer of taken) pool.give(buffer);
-  }
-  const mapped = staging?.mapAsync(GPUMapMode.READ);
-  mapped?.catch(() => {}); // reported through the error scopes or as a lost device, with a name
-  try {
-    await eachRefused;
-    for (const error of await waitForGpu(Promise.all(errors))) if (error) throw new KernelError(label, error.message);
-    if (mapped) await waitForGpu(mapped).catch((e: Error) => refuse(label, e));
-    if (staging) fill(recording, staging.getMappedRange());
-  } finally {
-    staging?.destroy();
+    // Also where a tensor had been destroyed: the next run finds the arena as it was.
+    memory.giveBack();
+    memory.destroyStaging();
   }
   await profiler?.collect();
 }
 
-function refuse(label: string, { message }: Error): never {
-  throw new KernelError(label, `read-back failed: ${message}`);
+async function run(
+  recording: Recording,
+  pipelines: Encoding['pipelines'],
+  memory: RunMemory,
+  { signals = [], onProgress }: Watch,
+): Promise<void> {
+  const { gpu, label, commands, profiler } = recording;
+  const { device, pace } = gpu;
+  const debug = debugLevel();
+  const hasMemory = checked(device, label, () => memory.take());
+  const encoding: Encoding = { recording, pipelines, params: memory.params, staging: memory.staging };
+  const total = workOfAll(commands);
+  const running: Submission[] = [];
+  let [withParams, done] = [0, 0];
+  for (let start = 0, end: number; start < commands.length; start = end) {
+    if (start) for (const signal of signals) signal.throwIfAborted();
+    end = debug ? start + 1 : pace.end(commands, start);
+    const last = end === commands.length;
+    const accepted = checked(device, debug ? labelOf(commands[start]) : label, () => {
+      const encoder = device.createCommandEncoder({ label });
+      withParams = encodeCommands(encoder, encoding, [start, end], withParams);
+      if (last) profiler?.resolve(encoder);
+      device.queue.submit([encoder.finish()]);
+    });
+    if (last) memory.giveBack();
+    const finished = last ? memory.staging?.mapAsync(GPUMapMode.READ) : device.queue.onSubmittedWorkDone();
+    const work = workOfAll(commands.slice(start, end));
+    running.push({ label, work, accepted, finished: finished && pace.time(work, finished) });
+    if (last || running.length < atOnce) continue;
+    const first = running.shift()!;
+    await settled(first);
+    done += first.work;
+    onProgress?.(done, total);
+  }
+  await waitForGpu(hasMemory);
+  for (const submission of running) await settled(submission);
+}
+
+interface Submission {
+  readonly label: string;
+  readonly work: number;
+  readonly accepted: Promise<void>;
+  /** Nobody waits for the end of a run that reads nothing back. */
+  readonly finished: Promise<void> | undefined;
+}
+
+async function settled({ label, accepted, finished }: Submission): Promise<void> {
+  await waitForGpu(accepted);
+  if (finished)
+    await waitForGpu(finished).catch(({ message }: Error) => {
+      throw new KernelError(label, `read-back failed: ${message}`);
+    });
+}
+
+/** Does something within error scopes. @returns when WebGPU has said that it takes it; KernelError where it refuses. */
+function checked(device: GPUDevice, title: string, work: () => void): Promise<void> {
+  device.pushErrorScope('out-of-memory');
+  device.pushErrorScope('validation');
+  let errors: Promise<(GPUError | null)[]>;
+  try {
+    work();
+  } finally {
+    errors = Promise.all([device.popErrorScope(), device.popErrorScope()]);
+    errors.catch(() => {}); // of a lost device, which is told by itself
+  }
+  const accepted = errors.then((found) => {
+    for (const error of found) if (error) throw new KernelError(title, error.message);
+  });
+  accepted.catch(() => {}); // thrown where it is waited for, if nothing else is thrown before
+  return accepted;
 }
 
 function fill({ commands }: Recording, all: ArrayBuffer): void {

@@ -1,7 +1,14 @@
 import { InputError } from './errors.ts';
 
 /** What a model can be bound to (`Model.with`), and no other function takes. */
-export const boundOptions: readonly string[] = ['edits', 'kernels', 'maxResultBytes', 'signal', 'profiler'];
+export const boundOptions: readonly string[] = [
+  'edits',
+  'kernels',
+  'maxResultBytes',
+  'signal',
+  'onProgress',
+  'profiler',
+];
 
 /**
  * Refuses options that a function does not have: a misspelt one must not look like one that does nothing.

@@ -183,6 +183,102 @@ describe('Recorder', () => {
     }
   });
 
+  describe('in several submissions', () => {
+    /** A Gpu on the same device that submits each command by itself. */
+    const careful = () => openGpu({ device: gpu().device, submissionMs: 1e-9 });
+    const chain = (recorder: Recorder) => {
+      let x = input(recorder);
+      for (let i = 1; i <= 10; i++) x = add(recorder, x, 0.1 * i);
+      return recorder.read(x);
+    };
+
+    it('gives the same bits, and tells how far it is', async () => {
+      const whole = gpu().record('whole');
+      const expected = chain(whole);
+      const submits = vi.spyOn(gpu().device.queue, 'submit');
+      await whole.submit();
+      expect(submits).toHaveBeenCalledTimes(1);
+      const other = await careful();
+      for (let run = 0; run < 2; run++) {
+        submits.mockClear();
+        const shares: number[] = [];
+        const recorder = other.record('pieces', { onProgress: (done, total) => shares.push(done / total) });
+        const found = chain(recorder);
+        await recorder.submit();
+        expect(submits).toHaveBeenCalledTimes(11); // ten dispatches, a read-back
+        expect(found.f32).toEqual(expected.f32);
+        expect(shares).toHaveLength(9);
+        expect(shares).toEqual([...shares].sort((a, b) => a - b));
+        expect(shares[0] > 0 && shares[8] < 1).toBe(true);
+      }
+      submits.mockRestore();
+      other.dispose();
+    });
+
+    it('keeps runs apart that overlap: each has its own params and memory', async () => {
+      const other = await careful();
+      const runs = [1, 20, 300].map((amount) => {
+        const recorder = other.record(`adds ${amount}`);
+        let x = input(recorder);
+        for (let i = 0; i < 8; i++) x = add(recorder, x, amount);
+        const found = recorder.read(x);
+        return recorder.submit().then(() => found.f32[1]);
+      });
+      expect(await Promise.all(runs)).toEqual([9, 161, 2401]);
+      other.dispose();
+    });
+
+    it('ends between two of them when a signal is aborted, and leaves memory as it was', async () => {
+      const other = await careful();
+      const submits = vi.spyOn(gpu().device.queue, 'submit');
+      const run = async (abort: boolean) => {
+        const controller = new AbortController();
+        const recorder = other.record('aborted', {
+          signals: [new AbortController().signal, controller.signal],
+          onProgress: () => abort && controller.abort(new Error('enough')),
+        });
+        const found = chain(recorder);
+        await recorder.submit();
+        return found.f32[0];
+      };
+      await run(false);
+      const bytes = other.pool.bytes + other.paramsPool.bytes;
+      submits.mockClear();
+      await expect(run(true)).rejects.toThrow(/^enough$/);
+      expect(submits.mock.calls.length).toBeLessThan(5);
+      expect(await run(false)).toBeCloseTo(5.5, 5);
+      expect(other.pool.bytes + other.paramsPool.bytes).toBe(bytes);
+      submits.mockRestore();
+      other.dispose();
+    });
+
+    it('stops at a command that WebGPU refuses', async () => {
+      const other = await careful();
+      const both = other.tensor('both', 'f32', [n]);
+      const recorder = other.record('aliased');
+      const submits = vi.spyOn(gpu().device.queue, 'submit');
+      recorder.dispatch({
+        kernel: 'test.add',
+        label: 'in place',
+        code: addCode,
+        bindings: [read(both), readWrite(both)],
+        params: [n, 0],
+        workgroups: [1],
+        cost: { flops: 0, bytes: 0 },
+      });
+      chain(recorder);
+      await expect(recorder.submit()).rejects.toThrow(/both/);
+      expect(submits.mock.calls.length).toBeLessThan(4);
+      submits.mockRestore();
+      other.destroy(both);
+      other.dispose();
+    });
+
+    it.each([0, -1, Number.NaN])('refuses %d milliseconds', async (submissionMs) => {
+      await expect(openGpu({ device: gpu().device, submissionMs })).rejects.toThrow(/^submissionMs .*: give a number/);
+    });
+  });
+
   it('times each dispatch where the device has timestamps, and changes no result', async () => {
     const profiler = new Profiler(gpu());
     const recorder = gpu().record('profiled', { profiler });

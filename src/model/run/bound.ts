@@ -18,8 +18,10 @@ export interface BoundOptions {
   readonly kernels?: Kernels;
   /** Refuse a run whose results take more bytes than this; 1 GiB by default. */
   readonly maxResultBytes?: number;
-  /** Ends a run, with the signal's reason, before its next submission. Signals that the model is bound to stay. */
+  /** Ends a run, with the signal's reason, before its next submission; a long run takes several. Signals that the model is bound to stay. */
   readonly signal?: AbortSignal;
+  /** Of a run that takes several submissions: told after each but the last how much work is done, and how much there is. */
+  readonly onProgress?: (done: number, total: number) => void;
   /** Times every dispatch, of one run after another: runs that overlap must not share one. */
   readonly profiler?: Profiler;
 }
@@ -35,6 +37,7 @@ export interface Bound {
   readonly maxResultBytes: number;
   /** Any of them ends a run. */
   readonly signals: readonly AbortSignal[];
+  readonly onProgress: BoundOptions['onProgress'];
   readonly profiler: Profiler | undefined;
   /** The model's hook points, and those that custom kernels add. */
   readonly hookPoints: readonly HookPoint[];
@@ -48,6 +51,7 @@ export const unbound = (points: readonly HookPoint[]): Bound => ({
   replacement: undefined,
   maxResultBytes: 2 ** 30,
   signals: [],
+  onProgress: undefined,
   profiler: undefined,
   hookPoints: points,
 });
@@ -71,6 +75,7 @@ export function bind(points: readonly HookPoint[], bound: Bound, options: BoundO
     replacement: options.kernels ? replacementOf(kernels) : bound.replacement,
     maxResultBytes,
     signals: signal ? [...bound.signals, signal] : bound.signals,
+    onProgress: options.onProgress ?? bound.onProgress,
     profiler: options.profiler ?? bound.profiler,
     hookPoints: options.kernels ? withExtras(points, kernels) : bound.hookPoints,
   };

@@ -23,7 +23,8 @@ export class Pass {
   /** @throws the reason of a signal that is aborted. */
   constructor({ gpu, bound }: Runner, label: string, { keep }: Pick<HookRequest, 'keep'> = {}) {
     throwIfAborted(bound);
-    this.rec = gpu.record(label, { profiler: bound.profiler, replacement: bound.replacement });
+    const { profiler, replacement, signals, onProgress } = bound;
+    this.rec = gpu.record(label, { profiler, replacement, signals, onProgress });
     this.#bound = bound;
     this.#keep = keep;
   }
