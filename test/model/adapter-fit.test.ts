@@ -15,14 +15,15 @@ interface Case {
   length?: number;
   memory?: number;
   image?: { width: number; height: number };
+  textTokens?: number;
 }
 
-function check(name: string, { adapter, length = 4096, memory, image }: Case = {}): string[] {
+function check(name: string, { adapter, length = 4096, memory, image, textTokens = 128 }: Case = {}): string[] {
   const config = parseConfig(JSON.parse(readFileSync(`test/fixtures/geometries/${name}.json`, 'utf8')));
   const capabilities = { ...guaranteed, ...adapter };
   const weights = priceWeights(config, () => bf16, bindable(capabilities));
   const shape = image && config.vision!.imageShape(image, { json: {}, file: '' });
-  const price = pricePrefill(dryModel(config, bf16, capabilities), 128, shape);
+  const price = pricePrefill(dryModel(config, bf16, capabilities), textTokens, shape);
   const load = { weights, text: config.text, length, runs: [{ name: 'prompt', price }] };
   return checkAdapter(load, capabilities, memory).map(({ verdict, text }) => `${verdict}: ${text}`);
 }
@@ -61,10 +62,15 @@ describe('checkAdapter', () => {
   });
 
   it('names activations that no binding holds, and what to do', () => {
-    const wide = check('llava-hf--llava-onevision-qwen2-7b-ov-hf', { image: { width: 1920, height: 1080 } });
-    // 128 MiB / (4 bytes x 18944)
+    const onevision = 'llava-hf--llava-onevision-qwen2-7b-ov-hf';
+    const wide = check(onevision, { image: { width: 1920, height: 1080 } });
     expect(wide.find((line) => line.startsWith('too large'))).toBe(
-      'too large: prompt: largest activation blocks.0.mlp.gate_proj (534.5 MiB): more than the 128 MiB that this adapter binds; keep the prompt within 1771 tokens: fewer or smaller images, shorter text',
+      'too large: prompt: largest activation projector.linear_1 (159.5 MiB): more than the 128 MiB that this adapter binds; use a smaller image',
+    );
+    // 128 MiB / (4 bytes x 3584): the MLP, which is wider, runs in chunks
+    const long = check(onevision, { textTokens: 12_000, length: 12_000 });
+    expect(long.find((line) => line.startsWith('too large'))).toBe(
+      'too large: prompt: largest activation embed_tokens (164.1 MiB): more than the 128 MiB that this adapter binds; keep the prompt within 9362 tokens: fewer or smaller images, shorter text',
     );
     const tower = check('Qwen--Qwen2-VL-2B-Instruct', {
       image: { width: 900, height: 1100 },

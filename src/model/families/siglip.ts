@@ -5,7 +5,9 @@ import type { ViTConfig } from '../config/vit.ts';
 import { tokensPerCrop } from '../config/vit.ts';
 import { InputError } from '../errors.ts';
 import type { HookPoint } from '../interventions/hook-points.ts';
-import { attend, mlpHidden, norm, projectOnto } from '../layers/transformer.ts';
+import { mlpHidden } from '../layers/mlp.ts';
+import { projectOnto } from '../layers/project-onto.ts';
+import { attend, norm } from '../layers/transformer.ts';
 import { type Linear, layerNorm, linear, type WeightSource } from '../layers/weights.ts';
 import type { DualFamily } from './dual.ts';
 

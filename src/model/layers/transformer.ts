@@ -3,7 +3,6 @@ import { isBindable, reshape, type Tensor } from '../../gpu/tensor.ts';
 import { attention } from '../../kernels/attention/attention.ts';
 import { attentionPattern, attentionScores } from '../../kernels/attention-pattern/attention-pattern.ts';
 import { attentionValues } from '../../kernels/attention-values/attention-values.ts';
-import { activation, add, gatedActivation } from '../../kernels/elementwise/elementwise.ts';
 import { headResult, headSum } from '../../kernels/head-result/head-result.ts';
 import { matmul } from '../../kernels/matmul/matmul.ts';
 import { layerNorm, normScale, rmsNorm } from '../../kernels/norm/norm.ts';
@@ -11,6 +10,8 @@ import { copyRows, rotaryEmbedding } from '../../kernels/rotary/rotary.ts';
 import type { BlockShape } from '../config/block.ts';
 import { InputError } from '../errors.ts';
 import type { Site } from '../interventions/hooks.ts';
+import { mlp } from './mlp.ts';
+import { projectOnto } from './project-onto.ts';
 import type { BlockWeights, Norm } from './weights.ts';
 
 /** Which keys a query sees. */
@@ -57,9 +58,8 @@ export function block(
   const attn = { x: flat, ...w.o, residual: x, label: `${name}.attn.o_proj` };
   const sum = results && headSum(rec, { result: results, bias: w.o.bias, label: attn.label });
   const mid = site.pass(`${name}.hook_resid_mid`, projectOnto(rec, attn, `${name}.hook_attn_out`, site, sum));
-  const post = mlpHidden(rec, w, shape, norm(rec, w.ln2, shape, mid, `${name}.ln2`, site), `${name}.mlp`, site);
-  const mlp = { x: post, ...w.down, residual: mid, label: `${name}.mlp.down_proj` };
-  return site.pass(`${name}.hook_resid_post`, projectOnto(rec, mlp, `${name}.hook_mlp_out`, site));
+  const normed = norm(rec, w.ln2, shape, mid, `${name}.ln2`, site);
+  return site.pass(`${name}.hook_resid_post`, mlp(rec, w, shape, { x: normed, residual: mid }, name, site));
 }
 
 /**
@@ -88,27 +88,6 @@ export function norm(
     ? layerNorm(rec, { x, weight, bias, scales, eps, label: name })
     : rmsNorm(rec, { x, weight, scales, eps, label: name });
   return site?.pass(`${name}.hook_normalized`, normed) ?? normed;
-}
-
-/** What goes into the MLP's last projection, [rows, dMlp]. */
-export function mlpHidden(
-  rec: Recorder,
-  { gate, up }: Pick<BlockWeights, 'gate' | 'up'>,
-  { act }: Pick<BlockShape, 'act'>,
-  x: Tensor,
-  name: string,
-  site: Site,
-): Tensor {
-  let post: Tensor;
-  if (gate) {
-    const gated = site.pass(`${name}.hook_pre`, matmul(rec, { x, ...gate, label: `${name}.gate_proj` }));
-    const linear = site.pass(`${name}.hook_pre_linear`, matmul(rec, { x, ...up, label: `${name}.up_proj` }));
-    post = gatedActivation(rec, { gate: gated, up: linear, activation: act, label: `${name}.act` });
-  } else if (site.touches(`${name}.hook_pre`)) {
-    const pre = site.pass(`${name}.hook_pre`, matmul(rec, { x, ...up, label: `${name}.up_proj` }));
-    post = activation(rec, { x: pre, activation: act, label: `${name}.act` });
-  } else post = matmul(rec, { x, ...up, activation: act, label: `${name}.up_proj` });
-  return site.pass(`${name}.hook_post`, post);
 }
 
 /**
@@ -222,23 +201,6 @@ export function attend(
   z = site.pass(`${name}.hook_z`, z, narrow);
   for (const [extra, tensor] of rec.extras(`${name}.z`)) site.pass(`${name}.hook_${extra}`, tensor, narrow);
   return z;
-}
-
-/**
- * residual + (x · Wᵀ + bias) in one pass, or in two where somebody wants to see or change what is added.
- * @param sum what is added, where it is there already.
- */
-export function projectOnto(
-  rec: Recorder,
-  args: Parameters<typeof matmul>[1] & { residual: Tensor },
-  hook: string,
-  site: Site,
-  sum?: Tensor,
-): Tensor {
-  if (!sum && !site.touches(hook)) return matmul(rec, args);
-  const { residual, ...rest } = args;
-  const added = site.pass(hook, sum ?? matmul(rec, rest));
-  return add(rec, { a: residual, b: added, label: `${args.label} + residual` });
 }
 
 /** A view that starts at a multiple of 256 bytes as it is, any other one copied: WebGPU binds no other offsets. */

@@ -76,9 +76,9 @@ function checkCache(text: TextConfig, length: number, limit: number): Check {
 function checkRun(name: string, { tokens, largest }: RunPrice, limit: number): Check {
   const what = `${name}: largest activation ${largest.label} (${showBytes(largest.bytes)})`;
   if (largest.bytes <= limit) return { verdict: 'fits', text: what };
-  const advice = largest.label.startsWith('blocks.')
-    ? `keep the prompt within ${Math.floor((limit * tokens) / largest.bytes)} tokens: fewer or smaller images, shorter text`
-    : 'use a smaller image';
+  const advice = /^(vision|projector)\./.test(largest.label)
+    ? 'use a smaller image'
+    : `keep the prompt within ${Math.floor((limit * tokens) / largest.bytes)} tokens: fewer or smaller images, shorter text`;
   return {
     verdict: 'too large',
     text: `${what}: more than the ${showBytes(limit)} that this adapter binds; ${advice}`,
