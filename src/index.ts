@@ -46,7 +46,7 @@ export { dualFamilies, families, parseConfig, parseDualConfig } from './model/fa
 export type { GenerateOptions } from './model/generation/generate.ts';
 export type { GenerationConfig } from './model/generation/generation-config.ts';
 export type { GenerationSettings } from './model/generation/generation-settings.ts';
-export type { ModelInput, Visual } from './model/input.ts';
+export type { InputShape, ModelInput, Visual, VisualShape } from './model/input.ts';
 export type { Edit, EditPositions } from './model/interventions/edits.ts';
 export {
   type HookPoint,
@@ -60,7 +60,7 @@ export type { LoadModelOptions } from './model/load-model.ts';
 export { Model, type StepOptions, type StepResult } from './model/model.ts';
 export type { ChatTemplateOptions, ContentPart, Message } from './model/processor/chat-template.ts';
 export type { DualProcessor, TokenizedText } from './model/processor/dual-processor.ts';
-export type { Placeholder, PrepareOptions, Processor } from './model/processor/processor.ts';
+export type { Placeholder, PrepareOptions, Processor, ShapeOptions } from './model/processor/processor.ts';
 export type { Grid, PatchGrid, Planes, TokenGrid } from './model/processor/token-grids.ts';
 export type { Tokenizer } from './model/processor/tokenizer.ts';
 export { Activation, ActivationCache } from './model/run/activations.ts';
@@ -83,6 +83,7 @@ export type {
   FolderEntry,
   FolderSource,
   ImageSource,
+  PixelSize,
   RgbImage,
   Video,
   VideoInfo,

@@ -2,7 +2,7 @@ import { type Command, InvalidArgumentError } from 'commander';
 import { readFileBytes } from '#platform';
 import { writeWhole } from '../platform/node-write.ts';
 import { describeAge, parseClassifier } from '../sav/classifier-file.ts';
-import { examplesAtOnce, extractFeatures } from '../sav/features.ts';
+import { eachFeature } from '../sav/features.ts';
 import type { Register } from './command.ts';
 import { UsageError } from './context.ts';
 import { dataKinds, featureStore, withDataOptions } from './data.ts';
@@ -76,20 +76,23 @@ Examples:
     // On a terminal the lines say how far it is, and a bar would write over them.
     const progress = columns ? undefined : context.progress('classifying', examples.length);
     try {
-      const atOnce = examplesAtOnce(model);
-      for (let at = 0; at < examples.length; at += atOnce) {
-        const part = examples.slice(at, at + atOnce);
-        const { vectors } = await extractFeatures(model, part, {
-          maxLayer: classifier.maxLayer,
-          store,
-          signal: context.signal,
-          onNotice: (message) => context.note(message),
-        });
-        for (const [i, example] of part.entries()) {
-          const prediction = classifier.classify(vectors[i], { candidates: example.candidates, refusal });
-          print({ example, prediction }, at + i === 0);
+      const ready = new Map<number, Labelled>(); // whose lines wait for those before them
+      let printed = 0;
+      const found = eachFeature(model, examples, {
+        maxLayer: classifier.maxLayer,
+        store,
+        signal: context.signal,
+        onNotice: (message) => context.note(message),
+        onProgress: (done) => progress?.update(done),
+      });
+      for await (const [i, vectors] of found) {
+        const example = examples[i];
+        const { candidates } = example;
+        ready.set(i, { example, prediction: classifier.classify(vectors, { candidates, refusal }) });
+        for (let row = ready.get(printed); row; row = ready.get(printed)) {
+          ready.delete(printed);
+          print(row, printed++ === 0);
         }
-        progress?.update(at + part.length);
       }
     } finally {
       progress?.stop();

@@ -189,18 +189,24 @@ export class DualEncoder {
     return this.config.embeddingSize;
   }
 
+  /** An image in any form as the image tower takes it: decoded, resized, cropped, normalised. `name` is for errors. */
+  async image(source: ImageSource, name?: string): Promise<Visual> {
+    return this.processor.image(await decodeImage(source, name));
+  }
+
   /**
-   * Embeddings of images in any form (files' bytes, Blobs, paths, URLs, pixels), in as few runs as this adapter can bind.
+   * Embeddings of images in any form (files' bytes, Blobs, paths, URLs, pixels, or what `image` has made of them), in as few
+   * runs as this adapter can bind.
    * @returns [embeddingSize] for each (HF `get_image_features`).
    */
-  async imageEmbeddings(files: readonly ImageSource[], options: EmbedOptions = {}): Promise<Float32Array[]> {
+  async imageEmbeddings(files: readonly (ImageSource | Visual)[], options: EmbedOptions = {}): Promise<Float32Array[]> {
     const encoder = this.#embedder(options, [], 'imageEmbeddings');
     const { vision } = this.config;
     const widest = Math.max(vision.dMlp, vision.dModel, 3 * vision.patchSize ** 2);
     return encoder.#inRuns(files, tokensPerCrop(vision) * widest, async (batch, first) => {
       const images: Visual[] = [];
       for (const [i, source] of batch.entries())
-        images.push(this.processor.image(await decodeImage(source, `image ${first + i + 1}`)));
+        images.push(isVisual(source) ? source : await this.image(source, `image ${first + i + 1}`));
       return (await encoder.run({ images })).imageEmbeddings;
     });
   }
@@ -346,6 +352,9 @@ export class DualEncoder {
     }
   }
 }
+
+const isVisual = (image: ImageSource | Visual): image is Visual =>
+  Object(image) === image && 'kind' in (image as object);
 
 function unit(vector: Float32Array): Float64Array {
   const norm = Math.sqrt(vector.reduce((sum, value) => sum + value * value, 0));

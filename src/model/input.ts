@@ -32,6 +32,15 @@ export interface Visual {
   readonly secondsPerPatch?: number;
 }
 
+/** A visual that has no pixels yet. */
+export type VisualShape = Omit<Visual, 'pixels'>;
+
+/** A `ModelInput` whose pictures are not decoded yet: how many tokens and pixel values it has is known. */
+export interface InputShape {
+  readonly inputIds: ArrayLike<number>;
+  readonly visuals: readonly VisualShape[];
+}
+
 /** The order in which HF's models see them, and therefore the order of crops and patches in hooks of the tower. */
 export function imagesFirst<T extends Pick<Visual, 'kind'>>(visuals: readonly T[]): T[] {
   const of = (kind: Visual['kind']) => visuals.filter((visual) => visual.kind === kind);

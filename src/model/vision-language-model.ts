@@ -1,21 +1,21 @@
-import { decodeImage, decodeVideo, openSource } from '#platform';
+import { decodeImage, decodeVideo, imageSize, openSource } from '#platform';
 import { greatest } from '../base/extremes.ts';
 import { type MadeWith, RecordingFolder } from '../checkpoint/made-with.ts';
 import { checkIsCheckpoint } from '../checkpoint/not-a-checkpoint.ts';
 import { type Gpu, openGpu } from '../gpu/gpu.ts';
-import type { FolderSource, ImageSource, RgbImage, Video, VideoSource } from '../platform/types.ts';
+import type { FolderSource, ImageSource, PixelSize, RgbImage, Video, VideoSource } from '../platform/types.ts';
 import { InputError } from './errors.ts';
 import { readConfig } from './families/read-config.ts';
 import { type GenerateOptions, generate, PromptRun } from './generation/generate.ts';
 import type { GenerationConfig } from './generation/generation-config.ts';
 import type { GenerationSettings } from './generation/generation-settings.ts';
-import { checkIsInput, imagesFirst, type ModelInput, type Visual } from './input.ts';
+import { checkIsInput, type InputShape, imagesFirst, type ModelInput, type Visual } from './input.ts';
 import { type LoadModelOptions, loadModel } from './load-model.ts';
 import { Model, type ModelParts } from './model.ts';
 import { environmentOf, numericsVersion } from './numerics.ts';
 import { checkOptions } from './options.ts';
 import { contentParts } from './processor/content-parts.ts';
-import { Processor } from './processor/processor.ts';
+import { type PrepareOptions, Processor } from './processor/processor.ts';
 import { Activation } from './run/activations.ts';
 import { type Bound, boundId } from './run/bound.ts';
 import { splitHeadVectors } from './run/run.ts';
@@ -217,26 +217,39 @@ export class VisionLanguageModel extends Model {
   /** Decodes the pictures, wraps and tokenises the prompt. Throws where pictures and their marks do not match. */
   async input(prompt: Prompt): Promise<ModelInput> {
     checkPrompt(prompt);
-    try {
-      return await this.#prepare(prompt);
-    } catch (e) {
-      if (prompt.source === undefined) throw e;
-      throw new InputError(`${prompt.source}: ${(e as Error).message}`, { cause: e });
-    }
+    return named(prompt, async () => {
+      const { images = [], videos = [] } = prompt;
+      // One after the other: decoded, a picture may take 192 MiB, of which little is left when the processor has seen it.
+      const pictures: { images: Visual[]; videos: Video[] } = { images: [], videos: [] };
+      for (const [i, source] of images.entries()) {
+        const image = await decodeImage(source, nameOfImage(prompt, i));
+        pictures.images.push(this.processor.show(image, images.length));
+      }
+      for (const [i, video] of videos.entries()) pictures.videos.push(await this.#decodeVideo(video, `video ${i + 1}`));
+      return this.processor.prepare({ ...this.#text(prompt), ...pictures });
+    });
   }
 
-  async #prepare({ images = [], imageNames, videos = [], prompt, raw }: Prompt): Promise<ModelInput> {
-    // One after the other: decoded, a picture may take 192 MiB, of which little is left when the processor has seen it.
-    const pictures: { images: Visual[]; videos: Video[] } = { images: [], videos: [] };
-    for (const [i, source] of images.entries()) {
-      const image = await decodeImage(source, imageNames?.[i] ?? labelOf(source, `image ${i + 1}`));
-      pictures.images.push(this.processor.show(image, images.length));
-    }
-    for (const [i, video] of videos.entries()) pictures.videos.push(await this.#decodeVideo(video, `video ${i + 1}`));
-    // A raw prompt is tokenised as HF's `processor(text=…)` does it, which always adds the tokenizer's own tokens.
-    if (raw) return this.processor.prepare({ prompt, ...pictures, addSpecialTokens: true });
-    const text = this.processor.chat(contentParts(prompt, images.length, videos.length));
-    return this.processor.prepare({ prompt: text, ...pictures });
+  /**
+   * What `input` gives, without the pixels: of the pictures, headers are read, and nothing is decoded. So the tokens that a
+   * prompt takes are known before.
+   * @returns undefined for a prompt with videos, whose frames are not known before.
+   */
+  async inputShape(prompt: Prompt): Promise<InputShape | undefined> {
+    checkPrompt(prompt);
+    if (prompt.videos?.length) return undefined;
+    return named(prompt, async () => {
+      const images: PixelSize[] = [];
+      for (const [i, source] of (prompt.images ?? []).entries())
+        images.push(await imageSize(source, nameOfImage(prompt, i)));
+      return this.processor.shape({ ...this.#text(prompt), images });
+    });
+  }
+
+  /** A raw prompt is tokenised as HF's `processor(text=…)` does it, which always adds the tokenizer's own tokens. */
+  #text({ prompt, raw, images = [], videos = [] }: Prompt): Pick<PrepareOptions, 'prompt' | 'addSpecialTokens'> {
+    if (raw) return { prompt, addSpecialTokens: true };
+    return { prompt: this.processor.chat(contentParts(prompt, images.length, videos.length)) };
   }
 
   async #decodeVideo(video: VideoSource, numbered: string): Promise<Video> {
@@ -324,13 +337,16 @@ export class VisionLanguageModel extends Model {
   }
 
   /** `hook_z` at the last prompt token, [layers, nHeads, dHead] (`HeadVectorSource`). */
-  async headVectors(example: Prompt, options: HeadVectorOptions = {}): Promise<Float32Array> {
+  async headVectors(example: Prompt | ModelInput, options: HeadVectorOptions = {}): Promise<Float32Array> {
     return (await this.headVectorsOf([example], options))[0];
   }
 
-  /** The same for several examples; those whose prompts have the same number of tokens run together. */
+  /**
+   * The same for several examples; those whose prompts have the same number of tokens run together.
+   * @param examples or what `input` has made of them.
+   */
   async headVectorsOf(
-    examples: readonly Prompt[],
+    examples: readonly (Prompt | ModelInput)[],
     { signal, ...options }: HeadVectorOptions = {},
   ): Promise<Float32Array[]> {
     checkOptions(options, ['maxLayer'], 'headVectors');
@@ -342,10 +358,11 @@ export class VisionLanguageModel extends Model {
    * What the model itself makes of examples, from one pass over each prompt: the greedy answer, how likely it finds each
    * of some labels as an answer, and the head vectors. The answer is greedy also where generation_config.json samples, so
    * that it is the same each time; what else that asks for holds. Likelihoods are the model's own, whatever it asks for.
+   * @param examples or what `input` has made of them.
    * @throws ConfigError as `generate`
    */
   async answers(
-    examples: readonly Prompt[],
+    examples: readonly (Prompt | ModelInput)[],
     { maxNewTokens, labels, generationConfig, ...others }: AnswerOptions,
   ): Promise<Answer[]> {
     checkOptions(others, [], 'answers');
@@ -386,14 +403,14 @@ export class VisionLanguageModel extends Model {
    * results in order.
    */
   async #byLength<T>(
-    examples: readonly Prompt[],
+    examples: readonly (Prompt | ModelInput)[],
     run: (inputs: readonly ModelInput[]) => Promise<readonly T[]>,
   ): Promise<T[]> {
     const results: T[] = [];
     let groups = new Map<number, { i: number; input: ModelInput }[]>();
     let waiting = 0;
     for (const [i, example] of examples.entries()) {
-      const input = await this.input(example);
+      const input = isInput(example) ? example : await this.input(example);
       const { length } = input.inputIds;
       groups.set(length, [...(groups.get(length) ?? []), { i, input }]);
       waiting += input.visuals.reduce((sum, { pixels }) => sum + pixels.byteLength, 0);
@@ -419,9 +436,25 @@ export class VisionLanguageModel extends Model {
 /** Decoded frames of one video, as of a file (`DecodeVideoOptions.maxBytes`). */
 const maxFrameBytes = 2 ** 30;
 
-/** A picture that has a name of its own is called by it in errors. */
-const labelOf = (source: ImageSource, numbered: string) =>
-  typeof source === 'string' || source instanceof URL || source instanceof File ? undefined : numbered;
+const isInput = (example: Prompt | ModelInput): example is ModelInput =>
+  Object(example) === example && 'inputIds' in example;
+
+/** What a picture is called in errors: undefined where it has a name of its own. */
+function nameOfImage({ images = [], imageNames }: Prompt, i: number): string | undefined {
+  const source = images[i];
+  const hasName = typeof source === 'string' || source instanceof URL || source instanceof File;
+  return imageNames?.[i] ?? (hasName ? undefined : `image ${i + 1}`);
+}
+
+/** An error says where the prompt stands. */
+async function named<T>({ source }: Prompt, work: () => Promise<T>): Promise<T> {
+  try {
+    return await work();
+  } catch (e) {
+    if (source === undefined) throw e;
+    throw new InputError(`${source}: ${(e as Error).message}`, { cause: e });
+  }
+}
 
 /** Pixel values that wait for their run at most: examples beyond them are decoded when these have run. */
 const maxWaitingBytes = 2 ** 29;

@@ -13,7 +13,7 @@ const bgr888: Layout = [[16, 8], [8, 8], [0, 8]]; // biome-ignore format: a tabl
  * @throws ImageError for a compressed, truncated or damaged file, or more than `maxPixels`.
  */
 export function decodeBmp(bytes: Uint8Array, label: string, maxPixels: number): RgbImage {
-  const { width, height, bits, data, fromTop, palette, layout } = readHeader(bytes, label);
+  const { width, height, bits, data, fromTop, palette, layout } = readBmp(bytes, label);
   checkSize({ width, height }, label, maxPixels);
   const stride = Math.ceil((width * bits) / 32) * 4;
   // PIL needs no padding after the last row.
@@ -41,7 +41,8 @@ export function decodeBmp(bytes: Uint8Array, label: string, maxPixels: number): 
   return { width, height, data: out };
 }
 
-function readHeader(bytes: Uint8Array, label: string) {
+/** What a BMP says of its pixels. @throws ImageError for a compressed, truncated or damaged header. */
+export function readBmp(bytes: Uint8Array, label: string) {
   if (bytes.length < 26) throw truncated(label);
   const view = new DataView(bytes.buffer, bytes.byteOffset, bytes.byteLength);
   const headerSize = view.getUint32(14, true);

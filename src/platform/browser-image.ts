@@ -1,9 +1,9 @@
-import { decodeBytes } from './decode-image.ts';
+import { decodeBytes, sizeOfBytes } from './decode-image.ts';
 import type { EncodedImage } from './encoded-image.ts';
 import { ImageError } from './errors.ts';
 import { fetchImage } from './fetch-image.ts';
 import { dropAlpha, type ImageSource, resolveImage } from './image-source.ts';
-import type { DecodeOptions, RgbImage } from './types.ts';
+import type { DecodeOptions, PixelSize, RgbImage } from './types.ts';
 
 /**
  * Decodes a PNG, JPEG, WebP, GIF, BMP or AVIF (of several pictures the first) to RGB, to the same pixels as in Node (of an
@@ -14,11 +14,20 @@ import type { DecodeOptions, RgbImage } from './types.ts';
  * @throws ImageError for a corrupt or unsupported file, or more than `maxPixels`; FileError for one that cannot be fetched.
  */
 export async function decodeImage(source: ImageSource, label?: string, options: DecodeOptions = {}): Promise<RgbImage> {
-  const fetchAt = (location: string | URL, name: string) =>
-    fetchImage(new URL(location, self.location.href).href, name);
   const found = await resolveImage(source, label, fetchAt);
   return 'pixels' in found ? found.pixels : decodeBytes(found.bytes, found.label, decodeByBitmap, options);
 }
+
+/**
+ * The size of what `decodeImage` gives, from the file's header: nothing is decoded.
+ * @throws ImageError, FileError as `decodeImage`, as far as can be said without pixels.
+ */
+export async function imageSize(source: ImageSource, label?: string): Promise<PixelSize> {
+  const found = await resolveImage(source, label, fetchAt);
+  return 'pixels' in found ? found.pixels : sizeOfBytes(found.bytes, found.label);
+}
+
+const fetchAt = (location: string | URL, name: string) => fetchImage(new URL(location, self.location.href).href, name);
 
 async function decodeByBitmap(image: EncodedImage, label: string): Promise<RgbImage> {
   if (image.format === 'tiff')

@@ -1,4 +1,4 @@
-import type { RgbImage } from './types.ts';
+import type { PixelSize, RgbImage } from './types.ts';
 
 /** Bytes of a value of each TIFF type (TIFF 6.0, section 2; 13 and 16 are later). */
 const typeSizes: Record<number, number> = {
@@ -110,6 +110,10 @@ function xmpOrientation(xmp: Uint8Array): number | undefined {
   return match ? Number(match[1]) : undefined;
 }
 
+/** The size of a picture that has been turned so. */
+export const turnedSize = ({ width, height }: PixelSize, orientation: number): PixelSize =>
+  orientation >= 5 ? { width: height, height: width } : { width, height };
+
 /** Turns a picture as its orientation (1 to 8) says; PIL's `ImageOps.exif_transpose`. */
 export function orient(image: RgbImage, orientation: number): RgbImage {
   if (orientation === 1) return image;
@@ -117,7 +121,7 @@ export function orient(image: RgbImage, orientation: number): RgbImage {
   const transposed = orientation >= 5;
   const flipX = orientation === 2 || orientation === 3 || orientation === 7 || orientation === 8;
   const flipY = orientation === 3 || orientation === 4 || orientation === 6 || orientation === 7;
-  const turned = { width: transposed ? height : width, height: transposed ? width : height };
+  const turned = turnedSize(image, orientation);
   const out = new Uint8Array(data.length);
   let o = 0;
   for (let y = 0; y < turned.height; y++) {

@@ -23,11 +23,7 @@ interface Frame {
  * @throws ImageError for a truncated or damaged file, or more than `maxPixels`.
  */
 export function decodeGif(bytes: Uint8Array, label: string, maxPixels: number): RgbImage {
-  if (bytes.length < 14) throw truncated(label);
-  const view = new DataView(bytes.buffer, bytes.byteOffset, bytes.byteLength);
-  const frame = firstFrame(bytes, view, label);
-  const width = Math.max(view.getUint16(6, true), frame.left + frame.width);
-  const height = Math.max(view.getUint16(8, true), frame.top + frame.height);
+  const { width, height, frame } = readGif(bytes, label);
   checkSize({ width, height }, label, maxPixels);
   const indices = unpack(bytes, frame, label);
 
@@ -47,6 +43,16 @@ export function decodeGif(bytes: Uint8Array, label: string, maxPixels: number): 
     for (let x = 0, at = ((frame.top + row) * width + frame.left) * 3; x < frame.width; x++, at += 3)
       paint(indices[i++], at);
   return { width, height, data };
+}
+
+/** The size of a GIF's screen, and its first picture. @throws ImageError for a file that is damaged or cut short before it. */
+export function readGif(bytes: Uint8Array, label: string) {
+  if (bytes.length < 14) throw truncated(label);
+  const view = new DataView(bytes.buffer, bytes.byteOffset, bytes.byteLength);
+  const frame = firstFrame(bytes, view, label);
+  const width = Math.max(view.getUint16(6, true), frame.left + frame.width);
+  const height = Math.max(view.getUint16(8, true), frame.top + frame.height);
+  return { width, height, frame };
 }
 
 function firstFrame(bytes: Uint8Array, view: DataView, label: string): Frame {

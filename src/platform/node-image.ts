@@ -1,9 +1,9 @@
-import { decodeBytes } from './decode-image.ts';
+import { decodeBytes, sizeOfBytes } from './decode-image.ts';
 import type { EncodedImage } from './encoded-image.ts';
 import { ImageError } from './errors.ts';
 import { type ImageSource, resolveImage } from './image-source.ts';
 import { readImageFile } from './node-files.ts';
-import type { DecodeOptions, RgbImage } from './types.ts';
+import type { DecodeOptions, PixelSize, RgbImage } from './types.ts';
 
 /**
  * Decodes a picture to RGB as transformers' `load_image` does (PIL's `exif_transpose`, then `convert('RGB')`): turned upright,
@@ -16,6 +16,15 @@ import type { DecodeOptions, RgbImage } from './types.ts';
 export async function decodeImage(source: ImageSource, label?: string, options: DecodeOptions = {}): Promise<RgbImage> {
   const found = await resolveImage(source, label, readImageFile);
   return 'pixels' in found ? found.pixels : decodeBytes(found.bytes, found.label, decodeWithSharp, options);
+}
+
+/**
+ * The size of what `decodeImage` gives, from the file's header: nothing is decoded.
+ * @throws ImageError, FileError as `decodeImage`, as far as can be said without pixels.
+ */
+export async function imageSize(source: ImageSource, label?: string): Promise<PixelSize> {
+  const found = await resolveImage(source, label, readImageFile);
+  return 'pixels' in found ? found.pixels : sizeOfBytes(found.bytes, found.label);
 }
 
 /** What decodes pictures here, with its version: another one may give other last bits of a JPEG. */

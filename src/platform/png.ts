@@ -45,10 +45,7 @@ interface Pass {
  * @throws ImageError for a truncated or damaged file, or more than `maxPixels`.
  */
 export async function decodePng(bytes: Uint8Array, label: string, maxPixels = defaultMaxPixels): Promise<RgbImage> {
-  if (bytes.length < 33) throw truncated(label);
-  const view = new DataView(bytes.buffer, bytes.byteOffset, bytes.byteLength);
-  checkSize({ width: view.getUint32(16), height: view.getUint32(20) }, label, maxPixels);
-  const { header, palette, metadata, compressed } = readChunks(bytes, label);
+  const { header, palette, metadata, compressed } = readChunks(bytes, label, maxPixels);
   const bits = header.depth * samplesPerPixel[header.colour];
   const passes = header.interlaced
     ? adam7.map(([x0, dx, y0, dy]) => pass(header, x0, dx, y0, dy)).filter((p) => p.columns > 0 && p.rows > 0)
@@ -77,13 +74,21 @@ export async function decodePng(bytes: Uint8Array, label: string, maxPixels = de
   return orient(image, orientationOf(await metadata.sources()));
 }
 
+/** The size of what a PNG decodes to, and how it is to be turned then. @throws ImageError as `decodePng`, but for pixels. */
+export async function readPng(bytes: Uint8Array, label: string, maxPixels: number) {
+  const { header, metadata } = readChunks(bytes, label, maxPixels);
+  return { width: header.width, height: header.height, orientation: orientationOf(await metadata.sources()) };
+}
+
 function pass({ width, height }: Header, x0: number, dx: number, y0: number, dy: number): Pass {
   return { columns: Math.ceil((width - x0) / dx), rows: Math.ceil((height - y0) / dy), x0, dx, y0, dy };
 }
 
-function readChunks(bytes: Uint8Array, label: string) {
+function readChunks(bytes: Uint8Array, label: string, maxPixels: number) {
+  if (bytes.length < 33) throw truncated(label);
   const damaged = (what: string) => new ImageError(`${label}: damaged PNG, ${what}`);
   const view = new DataView(bytes.buffer, bytes.byteOffset, bytes.byteLength);
+  checkSize({ width: view.getUint32(16), height: view.getUint32(20) }, label, maxPixels);
   let header: Header | undefined;
   let palette: Uint8Array | undefined;
   const metadata = new PngMetadata(label);

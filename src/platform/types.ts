@@ -39,10 +39,14 @@ export interface Folder {
  */
 export type FolderSource = string | URL | Iterable<File> | Folder;
 
-/** A decoded picture, as PIL's `convert('RGB')` gives it. */
-export interface RgbImage {
+/** Of a picture, in pixels. */
+export interface PixelSize {
   readonly width: number;
   readonly height: number;
+}
+
+/** A decoded picture, as PIL's `convert('RGB')` gives it. */
+export interface RgbImage extends PixelSize {
   /** RGB, 8 bits each, row by row from the top: width * height * 3 bytes. */
   readonly data: Uint8Array;
 }

@@ -1,8 +1,10 @@
 // What a model says to queries without examples, and how that is kept in a feature cache.
 import { sha256Hex } from '../checkpoint/sha256.ts';
+import type { ModelInput } from '../model/input.ts';
 import type { Answer, VisionLanguageModel } from '../model/vision-language-model.ts';
 import { decodeEntry, type EntryShape, encodeEntry, type StoreOptions, throughStore } from './feature-cache.ts';
-import { type Example, ExamplesOnce, examplesAtOnce, type HeadVectorSource } from './features.ts';
+import { type Example, ExampleFiles, examplesAtOnce, type HeadVectorSource } from './features.ts';
+import { runBatches } from './feed.ts';
 
 /** Longest answer that can still be a label; greedy text beyond it would not match anyway. */
 const maxNewTokens = 12;
@@ -18,23 +20,28 @@ export async function readAnswers(
   labels: readonly string[],
   options: StoreOptions = {},
 ): Promise<Answer[]> {
-  const once = new ExamplesOnce(examples);
-  return throughStore(
+  const files = new ExampleFiles(model, examples);
+  const name = (i: number) => examples[i].source;
+  const answers: Answer[] = [];
+  const found = throughStore(
     examples.length,
     {
-      atOnce: examplesAtOnce(model),
-      key: async (i) => answerKey(model, await once.key(model, i), labels),
-      drop: (i) => once.drop(i),
+      key: async (i) => answerKey(model, await files.key(i), labels),
+      plan: (i, missing) => files.plan(i, missing),
       decode: (bytes) => decodeAnswer(bytes, model),
       encode: (answer) => encodeAnswer(answer, model),
-      compute: async (indices) => {
-        const shown = await Promise.all(indices.map((i) => once.take(i)));
-        return model.answers(shown, { maxNewTokens, labels });
-      },
-      again: (i) => `${examples[i].source} is answered again`,
+      compute: (missing) =>
+        runBatches(files.batches(missing, examplesAtOnce(model)), {
+          prepare: (i) => files.prepare(i) as Promise<ModelInput>,
+          run: (inputs) => model.answers(inputs, { maxNewTokens, labels }),
+          ...{ name, signal: options.signal },
+        }),
+      again: (i) => `${name(i)} is answered again`,
     },
     options,
   );
+  for await (const [i, answer] of found) answers[i] = answer;
+  return answers;
 }
 
 /** What an answer depends on: what head vectors do, and how texts are generated and labels scored. */

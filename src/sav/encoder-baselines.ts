@@ -11,7 +11,6 @@ import {
   extractFeatures,
   type HeadFeatures,
   type HeadVectorSource,
-  type ShownExample,
 } from './features.ts';
 
 /** What these baselines need of a dual encoder. */
@@ -24,8 +23,10 @@ export interface EmbeddingSource {
   environment?(): Promise<string>;
   /** Numbers of an embedding, the same for images and texts. */
   readonly embeddingSize: number;
-  /** One for each encoded image file. */
-  imageEmbeddings(files: readonly Uint8Array[], options?: { signal?: AbortSignal }): Promise<Float32Array[]>;
+  /** One for each encoded image file, or for what `image` has made of it. */
+  imageEmbeddings(images: readonly unknown[], options?: { signal?: AbortSignal }): Promise<Float32Array[]>;
+  /** Decodes and resizes an image file, while the encoder runs others. `name` is for errors. */
+  image?(file: Uint8Array, name?: string): Promise<unknown>;
   /** One for each text. `onCut` allows a text that is too long to be cut, and is told by how many tokens. */
   textEmbeddings(
     texts: readonly string[],
@@ -113,9 +114,10 @@ export function rowEmbeddings(
   { withText, onCut }: { withText: boolean; onCut?: (tokens: number) => void },
 ): HeadVectorSource {
   const { modelId, madeWith, embeddingSize } = source;
-  const of = async (examples: readonly ShownExample[], { signal }: { signal?: AbortSignal } = {}) => {
-    const files = examples.flatMap(({ images }) => images);
-    const images = (files.length ? await source.imageEmbeddings(files, { signal }) : []).map(unit).values();
+  const of = async (given: readonly unknown[], { signal }: { signal?: AbortSignal } = {}) => {
+    const examples = given as readonly RowInput[];
+    const shown = examples.flatMap(({ images }) => images);
+    const images = (shown.length ? await source.imageEmbeddings(shown, { signal }) : []).map(unit).values();
     const prompts = examples.map(({ prompt }) => prompt);
     const texts = withText ? (await source.textEmbeddings(prompts, { signal, onCut })).map(unit) : [];
     return examples.map((example, i) => {
@@ -140,7 +142,19 @@ export function rowEmbeddings(
     dHead: embeddingSize,
     headVectors: async (example, options) => (await of([example], options))[0],
     headVectorsOf: of,
+    async input({ prompt, images, imageNames }): Promise<RowInput> {
+      if (!source.image) return { prompt, images };
+      const shown: unknown[] = [];
+      for (const [i, file] of images.entries()) shown.push(await source.image(file, imageNames?.[i]));
+      return { prompt, images: shown };
+    },
   };
+}
+
+/** A row, its images as `imageEmbeddings` takes them. */
+interface RowInput {
+  readonly prompt: string;
+  readonly images: readonly unknown[];
 }
 
 /** The label whose text is nearest to the row's image, or to its own text where it has no image. */

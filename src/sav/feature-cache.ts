@@ -55,16 +55,14 @@ export class MemoryFeatureStore implements FeatureStore {
 
 /** Something that is computed once and then kept. */
 export interface Kept<T> {
-  /** Items to compute at once. */
-  readonly atOnce: number;
   /** Everything that the value of an item depends on. */
   key(index: number): Promise<string>;
   decode(bytes: Uint8Array): Promise<T | { problem: string }>;
   encode(value: T): Promise<Uint8Array>;
-  /** Told of an item that the store has, whose value is not computed. */
-  drop?(index: number): void;
-  /** Values of some items, in their order. */
-  compute(indices: readonly number[]): Promise<readonly T[]>;
+  /** Told of each item, after its key: whether its value is to be computed. */
+  plan(index: number, missing: boolean): Promise<void> | void;
+  /** Values of some items, each as soon as it is there, in any order. */
+  compute(indices: readonly number[]): AsyncIterable<readonly [index: number, value: T]>;
   /** What is done again where an entry is bad, for the notice: `train.jsonl:3 is computed again`. */
   again(index: number): string;
 }
@@ -81,42 +79,38 @@ export interface StoreOptions {
   readonly onNotice?: (message: string) => void;
 }
 
-/** Values of `count` items: those that the store has are taken from it, the others computed, in batches, and kept in it. */
-export async function throughStore<T extends object>(
+/**
+ * Values of `count` items: first those that the store has, then the others, which are computed and kept in it, each as soon as it
+ * is there.
+ */
+export async function* throughStore<T extends object>(
   count: number,
   kept: Kept<T>,
   { store, signal, onProgress, onNotice }: StoreOptions,
-): Promise<T[]> {
-  const values: T[] = [];
-  const missing: { index: number; key: string | undefined }[] = [];
+): AsyncGenerator<readonly [index: number, value: T]> {
+  const keys = new Map<number, string | undefined>(); // of what is missing
   let [done, cached] = [0, 0];
-  const compute = async () => {
-    signal?.throwIfAborted();
-    const batch = missing.splice(0);
-    const computed = await kept.compute(batch.map(({ index }) => index));
-    for (const [i, { index, key }] of batch.entries()) {
-      if (store && key) await keepEntry(store, key, await kept.encode(computed[i]), onNotice);
-      values[index] = computed[i];
-      onProgress?.(++done, count, cached);
-    }
-  };
   for (let index = 0; index < count; index++) {
     signal?.throwIfAborted();
     const key = store && (await kept.key(index));
     const bytes = store && key ? await store.get(key) : undefined;
     const entry = bytes && (await kept.decode(bytes));
-    if (entry && !('problem' in entry)) {
-      values[index] = entry;
-      kept.drop?.(index);
+    const found = entry && !('problem' in entry) ? entry : undefined;
+    await kept.plan(index, !found);
+    if (found) {
       onProgress?.(++done, count, ++cached);
+      yield [index, found];
       continue;
     }
     if (entry) onNotice?.(`feature cache entry ${key} ${(entry as { problem: string }).problem}; ${kept.again(index)}`);
-    missing.push({ index, key });
-    if (missing.length === kept.atOnce) await compute();
+    keys.set(index, key);
   }
-  if (missing.length) await compute();
-  return values;
+  for await (const [index, value] of kept.compute([...keys.keys()])) {
+    const key = keys.get(index);
+    if (store && key) await keepEntry(store, key, await kept.encode(value), onNotice);
+    onProgress?.(++done, count, cached);
+    yield [index, value];
+  }
 }
 
 export interface EntryShape {

@@ -5,8 +5,10 @@ import { fileSha256 } from '#platform';
 import type { MadeWith } from '../checkpoint/made-with.ts';
 import { sha256Hex } from '../checkpoint/sha256.ts';
 import { InputError, NotFiniteError } from '../model/errors.ts';
+import type { InputShape } from '../model/input.ts';
 import type { VideoSource } from '../platform/types.ts';
 import { decodeEntry, encodeEntry, type StoreOptions, throughStore } from './feature-cache.ts';
+import { batchesOf, type InputSize, runBatches } from './feed.ts';
 
 /** What SAVs need of a model: `hook_z` at the last prompt token, for one example. */
 export interface HeadVectorSource {
@@ -26,11 +28,21 @@ export interface HeadVectorSource {
    * followed by `prompt`, or where it marks them by `<image>` and `<video>`, wrapped in the checkpoint's chat template up to and including the generation prompt.
    */
   headVectors(example: ShownExample, options?: { maxLayer?: number; signal?: AbortSignal }): Promise<Float32Array>;
-  /** The same for several examples at once, where the model is faster that way. */
+  /**
+   * The same for several examples at once, where the model is faster that way.
+   * @param examples or what `input` has made of each.
+   */
   headVectorsOf?(
-    examples: readonly ShownExample[],
+    examples: readonly unknown[],
     options?: { maxLayer?: number; signal?: AbortSignal },
   ): Promise<Float32Array[]>;
+  /** What `headVectorsOf` takes in the place of an example, its pictures decoded: made while the model runs others. */
+  input?(example: ShownExample): Promise<unknown>;
+  /**
+   * How many tokens and pixel values that will have, known before: prompts of equally many tokens run together. Without it, or
+   * where it is not known, examples run together as they stand in the list.
+   */
+  inputShape?(example: ShownExample): Promise<InputShape | undefined>;
 }
 
 /** What the model is shown of an example. */
@@ -98,7 +110,13 @@ export interface ExtractOptions extends StoreOptions {
   maxLayer?: number;
 }
 
-const identities = new WeakMap<Example, Promise<{ input: string; content: string }>>();
+/** Hashes that an example is known by, once it has been read. */
+interface Identity {
+  readonly input: string;
+  readonly content: string;
+}
+
+const identities = new WeakMap<Example, Identity>();
 
 /**
  * SHA-256 of what the model is shown: the prompt and the bytes of each image and video, not the file names. Two rows with one
@@ -109,65 +127,111 @@ export const fingerprint = async (example: Example): Promise<string> => (await i
 /** The same of the pictures and videos alone; of the prompt, where there are none. */
 export const contentOf = async (example: Example): Promise<string> => (await identify(example)).content;
 
-/**
- * Examples whose files are read once for a store: for the key that their bytes are a part of, and, where the store has no value
- * under it, for the value that is computed from the same bytes.
- */
-export class ExamplesOnce {
-  readonly #examples: readonly Example[];
-  /** Read for the key, and not computed yet. */
-  readonly #read = new Map<number, ShownExample>();
+/** Bytes of files that wait for their turn at most, after their keys are known; others are read once more. */
+const maxHeldBytes = 2 ** 26;
 
-  constructor(examples: readonly Example[]) {
+/**
+ * The files of a list of examples, read no oftener than memory allows: for the key that their bytes are a part of, for the size
+ * of what the model is to be shown, and for that itself.
+ */
+export class ExampleFiles {
+  readonly #source: HeadVectorSource;
+  readonly #examples: readonly Example[];
+  readonly #maxLayer: number | undefined;
+  /** Read, and not shown to the model yet. */
+  readonly #held = new Map<number, ShownExample>();
+  readonly #sizes = new Map<number, InputSize>();
+  #heldBytes = 0;
+
+  constructor(source: HeadVectorSource, examples: readonly Example[], maxLayer?: number) {
+    this.#source = source;
     this.#examples = examples;
+    this.#maxLayer = maxLayer;
   }
 
   /** `featureKey` of an example. */
-  async key(source: HeadVectorSource, index: number, maxLayer?: number): Promise<string> {
+  async key(index: number): Promise<string> {
     const example = this.#examples[index];
-    if (!identities.has(example)) this.#read.set(index, await this.#show(example));
-    return featureKey(source, example, maxLayer);
+    if (!identities.has(example)) await this.#read(index);
+    return featureKey(this.#source, example, this.#maxLayer);
   }
 
-  /** What the model is shown of an example, once. */
-  async take(index: number): Promise<ShownExample> {
-    const shown = this.#read.get(index) ?? (await this.#show(this.#examples[index]));
-    this.#read.delete(index);
-    return shown;
+  /** Measures an example that is to be computed, and keeps its bytes where there is room; forgets those of another. */
+  async plan(index: number, missing: boolean): Promise<void> {
+    if (missing && this.#source.inputShape) {
+      const shown = this.#held.get(index) ?? (await this.#read(index));
+      const shape = await this.#source.inputShape(shown);
+      if (shape)
+        this.#sizes.set(index, {
+          tokens: shape.inputIds.length,
+          bytes: shape.visuals.reduce((sum, visual) => sum + 4 * visual.shape.reduce((n, size) => n * size, 1), 0),
+        });
+    }
+    if (!missing || this.#heldBytes > maxHeldBytes) this.#release(index);
   }
 
-  /** Forgets the bytes of an example that is not computed. */
-  drop(index: number): void {
-    this.#read.delete(index);
+  /**
+   * Batches of what was planned.
+   * @param atOnce examples of one batch at most.
+   */
+  batches(indices: readonly number[], atOnce: number): number[][] {
+    return batchesOf(indices, (index) => this.#sizes.get(index), atOnce);
   }
 
-  /** After which the example is known by these bytes: its files need not be read again for `fingerprint`. */
-  async #show(example: Example): Promise<ShownExample> {
+  /** What the model is shown of an example, decoded where the source does that apart. Once: the files are forgotten then. */
+  async prepare(index: number): Promise<unknown> {
+    const shown = this.#held.get(index) ?? (await this.#read(index));
+    this.#release(index);
+    return this.#source.input ? this.#source.input(shown) : shown;
+  }
+
+  /** After which the example is known by these bytes. @throws InputError where they are others than those that it was known by. */
+  async #read(index: number): Promise<ShownExample> {
+    const example = this.#examples[index];
     const shown = await show(example);
-    await identify(example, () => shown);
+    const own = await identityOf(example, shown);
+    const known = identities.get(example);
+    if (known && known.input !== own.input)
+      throw new InputError(`${example.source}: its files have changed since they were read first; read the data again`);
+    identities.set(example, own);
+    this.#held.set(index, shown);
+    this.#heldBytes += bytesOf(shown);
     return shown;
+  }
+
+  #release(index: number): void {
+    const shown = this.#held.get(index);
+    if (!shown) return;
+    this.#held.delete(index);
+    this.#heldBytes -= bytesOf(shown);
   }
 }
 
-function identify(
-  example: Example,
-  read: () => ShownExample | Promise<ShownExample> = () => show(example),
-): Promise<{ input: string; content: string }> {
-  let known = identities.get(example);
-  if (!known) {
-    known = Promise.resolve(read()).then(async ({ images, videos }) => {
-      const hash = (files: readonly (string | Uint8Array)[]) =>
-        Promise.all(files.map((file) => (typeof file === 'string' ? fileSha256(file) : sha256Hex(file))));
-      const clip = async (video: VideoSource<Uint8Array>) =>
-        'file' in video ? hash([video.file]) : { frames: await hash(video.frames), fps: video.fps };
-      const clips = await Promise.all((videos ?? []).map(clip));
-      const seen = [await hash(images), ...(clips.length ? [clips] : [])];
-      const input = await sha256Hex(JSON.stringify([example.prompt, ...seen]));
-      return { input, content: images.length + clips.length ? await sha256Hex(JSON.stringify(seen)) : input };
-    });
-    identities.set(example, known);
-  }
-  return known;
+/** Of the files of an example that are in memory. */
+function bytesOf({ images, videos = [] }: ShownExample): number {
+  const clips = videos.flatMap((video): readonly (string | Uint8Array)[] =>
+    'file' in video ? [video.file] : video.frames,
+  );
+  return [...images, ...clips].reduce((sum, file) => sum + (typeof file === 'string' ? 0 : file.length), 0);
+}
+
+async function identify(example: Example): Promise<Identity> {
+  const known = identities.get(example);
+  if (known) return known;
+  const identity = await identityOf(example, await show(example));
+  identities.set(example, identity);
+  return identity;
+}
+
+async function identityOf({ prompt }: Example, { images, videos = [] }: ShownExample): Promise<Identity> {
+  const hash = (files: readonly (string | Uint8Array)[]) =>
+    Promise.all(files.map((file) => (typeof file === 'string' ? fileSha256(file) : sha256Hex(file))));
+  const clip = async (video: VideoSource<Uint8Array>) =>
+    'file' in video ? hash([video.file]) : { frames: await hash(video.frames), fps: video.fps };
+  const clips = await Promise.all(videos.map(clip));
+  const seen = [await hash(images), ...(clips.length ? [clips] : [])];
+  const input = await sha256Hex(JSON.stringify([prompt, ...seen]));
+  return { input, content: images.length + clips.length ? await sha256Hex(JSON.stringify(seen)) : input };
 }
 
 /** An example whose source is its only picture needs no other name. */
@@ -210,36 +274,53 @@ export async function extractFeatures(
   examples: readonly Example[],
   options: ExtractOptions = {},
 ): Promise<HeadFeatures> {
+  const { nHeads, dHead, modelId, precision, madeWith } = source;
+  const nLayers = layerCount(source, options.maxLayer);
+  const vectors: Float32Array[] = [];
+  for await (const [index, values] of eachFeature(source, examples, options)) vectors[index] = values;
+  const contents: string[] = [];
+  for (const example of examples) contents.push(await contentOf(example));
+  return { modelId, precision, madeWith, nLayers, nHeads, dHead, vectors, contents };
+}
+
+/**
+ * The same, an example at a time, as soon as it is there: what the store has, then what is computed, in batches of prompts of
+ * one length over the whole list.
+ * @throws as `extractFeatures`
+ */
+export async function* eachFeature(
+  source: HeadVectorSource,
+  examples: readonly Example[],
+  options: ExtractOptions = {},
+): AsyncGenerator<readonly [index: number, values: Float32Array]> {
   const { maxLayer, signal } = options;
-  const nLayers = layerCount(source, maxLayer);
-  const shape = { nLayers, nHeads: source.nHeads, dHead: source.dHead };
-  const once = new ExamplesOnce(examples);
-  const compute = async (indices: readonly number[]) => {
-    const shown = await Promise.all(indices.map((index) => once.take(index)));
-    const computed = source.headVectorsOf
-      ? await source.headVectorsOf(shown, { maxLayer, signal })
-      : [await source.headVectors(shown[0], { maxLayer, signal })];
-    for (const [i, index] of indices.entries()) checkVectors(computed[i], shape, examples[index].source);
-    return computed.map((values) => ({ values }));
-  };
-  const found = await throughStore(
+  const shape = { nLayers: layerCount(source, maxLayer), nHeads: source.nHeads, dHead: source.dHead };
+  const files = new ExampleFiles(source, examples, maxLayer);
+  const name = (index: number) => examples[index].source;
+  const found = throughStore(
     examples.length,
     {
-      atOnce: source.headVectorsOf ? examplesAtOnce(source) : 1,
-      key: (index) => once.key(source, index, maxLayer),
-      drop: (index) => once.drop(index),
+      key: (index) => files.key(index),
+      plan: (index, missing) => files.plan(index, missing),
       decode: (bytes) => decodeEntry(bytes, shape),
       encode: ({ values }) => encodeEntry(values, shape),
-      compute,
-      again: (index) => `${examples[index].source} is computed again`,
+      compute: (missing) =>
+        runBatches(files.batches(missing, source.headVectorsOf ? examplesAtOnce(source) : 1), {
+          prepare: (index) => files.prepare(index),
+          run: async (inputs) => {
+            const vectors = source.headVectorsOf
+              ? await source.headVectorsOf(inputs, { maxLayer, signal })
+              : [await source.headVectors(inputs[0] as ShownExample, { maxLayer, signal })];
+            return vectors.map((values) => ({ values }));
+          },
+          check: (index, { values }) => checkVectors(values, shape, name(index)),
+          ...{ name, signal },
+        }),
+      again: (index) => `${name(index)} is computed again`,
     },
     options,
   );
-  const vectors = found.map(({ values }) => values);
-  const contents: string[] = [];
-  for (const example of examples) contents.push(await contentOf(example));
-  const { modelId, precision, madeWith } = source;
-  return { modelId, precision, madeWith, ...shape, vectors, contents };
+  for await (const [index, { values }] of found) yield [index, values];
 }
 
 function layerCount(source: HeadVectorSource, maxLayer: number | undefined): number {

@@ -337,6 +337,21 @@ describe('commands on the embedded checkpoint', () => {
       expect(line.votes.warm + line.votes.cool).toBe(5);
     }
 
+    // Prompts of other lengths run apart; lines come in the order of the rows.
+    const rows = (await readFile(test, 'utf8'))
+      .trim()
+      .split('\n')
+      .map((line, i) => {
+        const { image } = JSON.parse(line);
+        return JSON.stringify({ image, question: `Which${' colors'.repeat(1 + (i % 2))} are warm?` });
+      });
+    const mixed = join(folder, 'mixed.jsonl');
+    await writeFile(mixed, rows.join('\n'));
+    const found = await headlight('classify', '--classifier', out, '--data', mixed, '--csv');
+    expect(found.code, found.stderr).toBe(0);
+    const named = found.stdout.trim().split('\n').slice(1);
+    expect(named.map((line) => line.split(',')[0])).toEqual(rows.map((row) => JSON.parse(row).image));
+
     const transfer = join(folder, 'transfer.safetensors');
     const moved = await headlight(
       'fit',

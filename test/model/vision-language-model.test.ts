@@ -1,9 +1,13 @@
 import { readFileSync } from 'node:fs';
-import { afterAll, beforeAll, describe, expect, it } from 'vitest';
+import { afterAll, beforeAll, describe, expect, it, vi } from 'vitest';
 import { openFolder } from '#platform';
 import type { Visual } from '../../src/model/input.ts';
+import { Model } from '../../src/model/model.ts';
 import { contentParts } from '../../src/model/processor/content-parts.ts';
 import { VisionLanguageModel } from '../../src/model/vision-language-model.ts';
+import { readAnswers } from '../../src/sav/answers.ts';
+import { MemoryFeatureStore } from '../../src/sav/feature-cache.ts';
+import { extractFeatures } from '../../src/sav/features.ts';
 import { fixturePath, readJsonFixture, readTensors } from '../fixtures.ts';
 import { useGpu } from '../gpu.ts';
 import { relativeError } from '../kernels/check.ts';
@@ -60,6 +64,80 @@ it('gives several examples their own vectors and answers, whatever their lengths
   }
   expect(inputs.scene.generated_text.startsWith(answers[0].text)).toBe(true);
   expect(inputs.wide.generated_text.startsWith(answers[1].text)).toBe(true);
+});
+
+it('knows the tokens and pixel values of a prompt before it decodes pictures', async () => {
+  for (const name of Object.keys(inputs)) {
+    const prompt = { images: imagesOf(name), prompt: 'What is it?' };
+    const { inputIds, visuals } = await model.input(prompt);
+    const shapes = visuals.map(({ pixels: _, ...shape }) => shape);
+    expect(await model.inputShape(prompt)).toEqual({ inputIds, visuals: shapes });
+  }
+  expect(await model.inputShape({ prompt: 'x', videos: [{ frames: [] }] })).toBeUndefined();
+  const damaged = { source: 'rows.jsonl:3', prompt: 'x', images: [new Uint8Array(30)], imageNames: ['a.png'] };
+  await expect(model.inputShape(damaged)).rejects.toThrow('rows.jsonl:3: a.png: not a PNG');
+});
+
+describe('a data set of prompts of several lengths', () => {
+  const [scene, wide] = [imagesOf('scene'), imagesOf('wide')];
+  const rows = Array.from({ length: 40 }, (_, i) => ({
+    source: `row ${i}`,
+    prompt: `What is it${' now'.repeat(i % 3)}?`,
+    images: ['x.png'],
+    // Bytes behind a PNG's end: each row is one by itself.
+    loadImages: async () => (i % 2 ? scene : wide).map((bytes) => Uint8Array.of(...bytes, i)),
+  }));
+  /** Runs, by how many prompts each has. */
+  const runsOf = async (work: () => Promise<unknown>) => {
+    const runs = vi.spyOn(Model.prototype, 'headVectorsAtEnd');
+    await work();
+    const sizes = runs.mock.calls.map(([given]) => given.length);
+    runs.mockRestore();
+    return sizes;
+  };
+
+  it('runs those of one length together, wherever they stand, to the vectors of each alone', async () => {
+    let found: Float32Array[] = [];
+    const runs = await runsOf(async () => {
+      found = [...(await extractFeatures(model, rows)).vectors];
+    });
+    expect(runs).toEqual([14, 13, 13]);
+    for (const i of [0, 1, 2, 20, 39]) {
+      const alone = await model.headVectors({ images: await rows[i].loadImages(), prompt: rows[i].prompt });
+      expect(relativeError(found[i], alone)).toBeLessThan(1e-5);
+    }
+  });
+
+  it('is the same to the last bit where it was stopped in between', async () => {
+    const [whole, stopped] = [new MemoryFeatureStore(), new MemoryFeatureStore()];
+    const all = await extractFeatures(model, rows, { store: whole });
+    const stop = new AbortController();
+    const onProgress = (done: number) => {
+      if (done === 1) stop.abort();
+    };
+    await expect(extractFeatures(model, rows, { store: stopped, signal: stop.signal, onProgress })).rejects.toThrow(
+      'abort',
+    );
+    expect(stopped.entries.size).toBe(14);
+    const runs = await runsOf(async () => {
+      expect((await extractFeatures(model, rows, { store: stopped })).vectors).toEqual(all.vectors);
+    });
+    expect(runs).toEqual([13, 13]);
+    expect(stopped.entries).toEqual(whole.entries);
+  });
+
+  it('is answered in the same batches', async () => {
+    const answers = vi.spyOn(model, 'answers');
+    const found = await readAnswers(model, rows.slice(0, 9), ['yes', 'no']);
+    expect(answers.mock.calls.map(([given]) => given.length)).toEqual([3, 3, 3]);
+    answers.mockRestore();
+    const [alone] = await model.answers([{ images: await rows[4].loadImages(), prompt: rows[4].prompt }], {
+      maxNewTokens: 12,
+      labels: ['yes', 'no'],
+    });
+    expect(found[4].text).toBe(alone.text);
+    expect(relativeError(found[4].headVectors, alone.headVectors)).toBeLessThan(1e-5);
+  });
 });
 
 describe('the parts of a prompt', () => {

@@ -3,7 +3,7 @@ import { readFileSync } from 'node:fs';
 import { crc32, deflateSync } from 'node:zlib';
 import fc from 'fast-check';
 import { describe, expect, test } from 'vitest';
-import { decodeImage } from '#platform';
+import { decodeImage, imageSize } from '#platform';
 import { fixturePath, readJsonFixture, readTensors } from '../fixtures.ts';
 
 interface Picture {
@@ -31,6 +31,7 @@ describe('pixels are those of transformers load_image', () => {
   test.each(Object.entries(pictures))('%s', async (file, { width, height, sha256: expected }) => {
     const image = await decodeImage(read(`processor/${file}`), file);
     expect([image.width, image.height]).toEqual([width, height]);
+    expect(await imageSize(read(`processor/${file}`), file)).toEqual({ width, height });
     expect(sha256(image.data)).toBe(expected);
   });
 
@@ -39,6 +40,7 @@ describe('pixels are those of transformers load_image', () => {
     const file = name.replace('decoded/', '');
     const image = await decodeImage(read(`images/${file}`), file);
     expect([image.height, image.width, 3]).toEqual(shape);
+    expect(await imageSize(read(`images/${file}`))).toEqual({ width: image.width, height: image.height });
     expect(Array.from(image.data)).toEqual(Array.from(data));
   });
 });
@@ -46,6 +48,15 @@ describe('pixels are those of transformers load_image', () => {
 describe('refuses', () => {
   const photo = read('images/photo.jpg');
   const scene = read('images/scene.png');
+
+  test('too many pixels, where only the size is asked for too', async () => {
+    const header = scene.slice();
+    new DataView(header.buffer).setUint32(16, 70000);
+    await expect(imageSize(header, 'wide.png')).rejects.toThrow('wide.png: 70000x40 pixels; 65535 on a side');
+    await expect(imageSize(photo.slice(0, -2), 'a.jpg')).rejects.toThrow('a.jpg: the image file is truncated');
+    await expect(imageSize(new Uint8Array(9), 'x.bin')).rejects.toThrow('x.bin: not a PNG');
+    expect(await imageSize({ width: 2, height: 1, data: new Uint8Array(6) })).toMatchObject({ width: 2, height: 1 });
+  });
 
   test('too many pixels, before decoding', async () => {
     await expect(decodeImage(scene, 'scene.png', { maxPixels: 100 })).rejects.toThrow(

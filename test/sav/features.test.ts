@@ -1,8 +1,25 @@
 import { describe, expect, it } from 'vitest';
 import type { VideoSource } from '../../src/platform/types.ts';
 import { decodeEntry, encodeEntry, MemoryFeatureStore } from '../../src/sav/feature-cache.ts';
-import { extractFeatures, featureKey, show } from '../../src/sav/features.ts';
+import { extractFeatures, featureKey, type ShownExample, show } from '../../src/sav/features.ts';
 import { example, FakeModel } from './synthetic.ts';
+
+/** One that runs several examples at once, where their prompts are of one length. */
+class BatchModel extends FakeModel {
+  readonly runs: number[] = [];
+
+  async headVectorsOf(shown: readonly ShownExample[], options: { maxLayer?: number } = {}): Promise<Float32Array[]> {
+    this.runs.push(shown.length);
+    expect(new Set(shown.map(({ prompt }) => prompt.length)).size).toBe(1);
+    return Promise.all(shown.map((each) => this.headVectors(each, options)));
+  }
+
+  input?(shown: ShownExample): Promise<ShownExample>;
+
+  async inputShape({ prompt }: ShownExample) {
+    return { inputIds: Array.from(prompt, () => 1), visuals: [] };
+  }
+}
 
 const image = Uint8Array.of(1, 2, 3);
 const examples = [example('one', { 'a.png': image }), example('two', { 'a.png': image })];
@@ -49,6 +66,76 @@ describe('extractFeatures', () => {
     if (!store) return;
     await extractFeatures(new FakeModel(), [read('one'), read('two'), read('three')], { store });
     expect(reads).toEqual(['one', 'two', 'one', 'two', 'three']);
+  });
+
+  it('runs prompts of one length together, over the whole list, and gives vectors in its order', async () => {
+    const model = new BatchModel();
+    const prompts = Array.from({ length: 60 }, (_, i) => 'x'.repeat(1 + (i % 3)));
+    const rows = prompts.map((prompt, i) => example(prompt, { 'a.png': Uint8Array.of(i) }));
+    const done: number[] = [];
+    const { vectors } = await extractFeatures(model, rows, { onProgress: (n) => done.push(n) });
+    expect(model.runs).toEqual(
+      Array(2)
+        .fill([16, 16, 16])
+        .flat()
+        .map((n, i) => (i < 3 ? n : 4)),
+    );
+    expect(vectors).toEqual((await extractFeatures(new FakeModel(), rows)).vectors);
+    expect(done).toEqual(prompts.map((_, i) => i + 1));
+  });
+
+  it('keeps and reports what is done of a list that fails or is stopped: the rest is all that is left', async () => {
+    const rows = Array.from({ length: 40 }, (_, i) => example(`x${i % 2 ? 'y' : ''}`, { 'a.png': Uint8Array.of(i) }));
+    const damaged = { ...rows[39], loadImages: async () => [Uint8Array.of(0)] };
+    const model = new BatchModel();
+    model.input = async (shown) => {
+      if (shown.images[0][0] === 0 && shown.prompt === 'xy') throw new Error(`${shown.source}: damaged`);
+      return shown;
+    };
+    const store = new MemoryFeatureStore();
+    const failing = extractFeatures(model, [...rows.slice(0, 39), damaged], { store });
+    await expect(failing).rejects.toThrow('memory:xy: damaged');
+    expect(store.entries.size).toBe(36);
+    expect(model.runs).toEqual([16, 16, 4]);
+
+    const stop = new AbortController();
+    const stopped = new MemoryFeatureStore();
+    const onProgress = (n: number) => {
+      if (n === 3) stop.abort();
+    };
+    const running = extractFeatures(new BatchModel(), rows, { store: stopped, signal: stop.signal, onProgress });
+    await expect(running).rejects.toThrow('abort');
+    expect(stopped.entries.size).toBe(16); // the batch that had run
+    const rest = new BatchModel();
+    await extractFeatures(rest, rows, { store: stopped });
+    expect(rest.runs).toEqual([16, 4, 4]);
+  });
+
+  it('reads files again that there is no memory for, and refuses them where they have changed', async () => {
+    const large = new Uint8Array(24 * 2 ** 20);
+    const reads: string[] = [];
+    const read = (source: string, changes = false) => ({
+      ...example(source, { 'a.png': large }),
+      loadImages: async () => {
+        const again = reads.includes(source);
+        reads.push(source);
+        return [again && changes ? Uint8Array.of(1) : large];
+      },
+    });
+    const model = new BatchModel();
+    await extractFeatures(
+      model,
+      ['a', 'b', 'c', 'd'].map((name) => read(name)),
+    );
+    expect(reads).toEqual(['a', 'b', 'c', 'd', 'c', 'd']);
+    expect(model.runs).toEqual([4]);
+    reads.length = 0;
+    await expect(
+      extractFeatures(
+        model,
+        ['a', 'b', 'c', 'd'].map((name) => read(name, name === 'd')),
+      ),
+    ).rejects.toThrow('memory:d: its files have changed since they were read first; read the data again');
   });
 
   it('keys depend on model, precision, layers, prompt and image content, and not on file names', async () => {

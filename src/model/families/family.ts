@@ -1,7 +1,7 @@
 import type { Recorder } from '../../gpu/recorder.ts';
 import type { Tensor } from '../../gpu/tensor.ts';
 import type { TextConfig } from '../config/text.ts';
-import type { ModelInput, Visual } from '../input.ts';
+import type { ModelInput, Visual, VisualShape } from '../input.ts';
 import type { HookPoint } from '../interventions/hook-points.ts';
 import type { Hooks } from '../interventions/hooks.ts';
 import type { WeightSource } from '../layers/weights.ts';
@@ -54,7 +54,7 @@ export interface VisionSide {
   rows(visual: Visual): number;
   readonly widest: number;
   /** Tokens that a visual stands for. @throws InputError for a visual of the wrong shape, or on a kind it does not take. */
-  tokens(visual: Visual): number;
+  tokens(visual: VisualShape): number;
   /** Where a visual's tokens stand in it: a grid for the image, one for its tiles, or one for each frame. */
   tokenGrids(visual: Visual): readonly TokenGrid[];
   /** Where the tower's patches stand, for each of `visuals` in the order in which the tower sees them. */
@@ -68,9 +68,6 @@ export interface VisionSide {
   /** Rotary positions of a prompt over time, height and width, [3][tokens], where they are not 0, 1, 2, … */
   positions?(input: ModelInput): readonly ArrayLike<number>[];
 }
-
-/** A visual that has no pixels yet. */
-export type VisualShape = Omit<Visual, 'pixels'>;
 
 /** Records the tower and the projector over some pictures. */
 export type VisualEncoder = (rec: Recorder, visuals: readonly Visual[], hooks: Hooks) => VisualRows;

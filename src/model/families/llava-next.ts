@@ -2,7 +2,7 @@ import type { Taps } from '../../kernels/mix-rows/bilinear.ts';
 import { Settings } from '../config/settings.ts';
 import { ConfigError, InputError } from '../errors.ts';
 import { type Size, selectBestResolution, unpadded } from '../processor/anyres.ts';
-import { parseTiling, pinpointsSchema, type TilingConfig, tileImage } from '../processor/tiles.ts';
+import { parseTiling, pinpointsSchema, type TilingConfig, tiledShape, tileImage } from '../processor/tiles.ts';
 import { cropGrid, type TokenGrid, tilePlanes } from '../processor/token-grids.ts';
 import type { VisualProcessor } from '../processor/visual-processor.ts';
 import type { Family } from './family.ts';
@@ -66,6 +66,11 @@ export const tiles = (config: TilingConfig): VisualProcessor => ({
     kind: 'image',
     ...tileImage(image, config),
     size: { height: image.height, width: image.width },
+  }),
+  imageShape: ({ height, width }) => ({
+    kind: 'image',
+    shape: tiledShape({ height, width }, config),
+    size: { height, width },
   }),
 });
 

@@ -6,7 +6,12 @@ import type { TextConfig } from '../config/text.ts';
 import { siglipSo400m384 } from '../config/vit.ts';
 import { InputError } from '../errors.ts';
 import { limited, type Size } from '../processor/anyres.ts';
-import { type ImageProcessorConfig, parseFrameProcessor, processFrames } from '../processor/image-processor.ts';
+import {
+  type ImageProcessorConfig,
+  parseFrameProcessor,
+  processedShape,
+  processFrames,
+} from '../processor/image-processor.ts';
 import { evenFrames, type FrameRate, uniformFrames } from '../processor/sample-frames.ts';
 import type { Settings as PreprocessorFile } from '../processor/settings.ts';
 import { gridPinpoints, parseTiling, pinpointsSchema, squareImage, type TilingConfig } from '../processor/tiles.ts';
@@ -121,6 +126,10 @@ export const tilesOrFrames = (
     among === 1
       ? tiles(config).image(image, among)
       : { kind: 'image', ...squareImage(image, config), size: { height: image.height, width: image.width } },
+  imageShape: (size, among) => ({
+    ...tiles(config).imageShape(size, among),
+    ...(among > 1 && { shape: processedShape(size, { ...config.each, padColour: config.padColour }) }),
+  }),
   video: ({ frames }) => ({ kind: 'video', ...processFrames(frames, frameConfig) }),
   sampleFrames: (info) => (rate ? evenFrames(info, rate) : uniformFrames(info, framesOfVideo)),
 });

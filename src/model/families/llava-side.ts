@@ -11,7 +11,7 @@ import { type Settings, tokenId } from '../config/settings.ts';
 import { parseText, type TextConfig } from '../config/text.ts';
 import { clipLarge336, parseViT, tokensPerCrop, type ViTConfig } from '../config/vit.ts';
 import { InputError } from '../errors.ts';
-import type { Visual } from '../input.ts';
+import type { Visual, VisualShape } from '../input.ts';
 import { type HookPoint, vitHookPoints } from '../interventions/hook-points.ts';
 import { checkCrops, stackCrops } from '../layers/crops.ts';
 import { projector } from '../layers/projector.ts';
@@ -143,12 +143,12 @@ export function llavaSide(
   const { tower, features, projectorAct, projectorBias } = config;
   const width = tower.dModel * features.layers.length;
   const perCrop = tokensPerCrop(tower) - (features.strategy === 'full' ? 0 : 1);
-  const packings = new WeakMap<Visual, Packing>();
+  const packings = new WeakMap<VisualShape, Packing>();
   /** Once for each visual: its tokens are counted, placed and packed by the same packing, a picture's of thousands of rows. */
-  const packingOf = (visual: Visual): Packing => {
+  const packingOf = (visual: VisualShape): Packing => {
     const known = packings.get(visual);
     if (known) return known;
-    const packing = pack(visual, perCrop);
+    const packing = pack(visual as Visual, perCrop); // pixels are needed only where its grids show them
     packings.set(visual, packing);
     return packing;
   };

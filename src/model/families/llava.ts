@@ -1,5 +1,10 @@
 import { Settings } from '../config/settings.ts';
-import { type ImageProcessorConfig, parseImageProcessor, processImage } from '../processor/image-processor.ts';
+import {
+  type ImageProcessorConfig,
+  parseImageProcessor,
+  processedShape,
+  processImage,
+} from '../processor/image-processor.ts';
 import { cropGrid } from '../processor/token-grids.ts';
 import type { VisualProcessor } from '../processor/visual-processor.ts';
 import type { Family } from './family.ts';
@@ -30,6 +35,7 @@ export const llava: Family = {
 /** One crop of each image (HF `LlavaProcessor`), … */
 export const oneCrop = (config: ImageProcessorConfig): VisualProcessor => ({
   image: (image) => ({ kind: 'image', ...processImage(image, config) }),
+  imageShape: (size) => ({ kind: 'image', shape: processedShape(size, config) }),
 });
 
 /** … and a token for each of its features. */

@@ -8,14 +8,14 @@ import { parse } from '../config/json.ts';
 import { count, epsilon, headCount, layerCount, Settings, tokenId } from '../config/settings.ts';
 import { parseText, type TextConfig } from '../config/text.ts';
 import { ConfigError, InputError } from '../errors.ts';
-import type { Visual } from '../input.ts';
+import type { Visual, VisualShape } from '../input.ts';
 import { blockHookPoints, type HookPoint } from '../interventions/hook-points.ts';
 import type { Hooks } from '../interventions/hooks.ts';
 import { projector } from '../layers/projector.ts';
 import { inverseFrequencies, ropeTable } from '../layers/rope.ts';
 import { block, type Mask, norm } from '../layers/transformer.ts';
 import { type BlockWeights, layerNorm, linear, rmsNorm, type WeightSource } from '../layers/weights.ts';
-import { parsePatching, patchFrames, patchImage, smartSize } from '../processor/patches.ts';
+import { parsePatching, patchedShape, patchFrames, patchImage } from '../processor/patches.ts';
 import { checkRate, type FrameSampling, sampleFrames } from '../processor/sample-frames.ts';
 import type { Processing, ProcessorFiles, VisualProcessor } from '../processor/visual-processor.ts';
 import type { Architecture, Family, VisionSide } from './family.ts';
@@ -198,6 +198,7 @@ function patches(files: ProcessorFiles, { tokensPerSecond }: QwenVisionConfig): 
   };
   return {
     image: (image) => ({ kind: 'image', ...patchImage(image, forImages) }),
+    imageShape: (size) => ({ kind: 'image', ...patchedShape(size, forImages) }),
     video({ frames, fps = 24 }) {
       // Only Qwen2.5-VL asks; 24 frames a second are what HF takes of frames that nobody knows the time of.
       if (tokensPerSecond !== undefined) checkRate(fps);
@@ -231,11 +232,9 @@ function visionSide(config: QwenVisionConfig, text: TextConfig, processing: Proc
         visuals.map((visual) => checkedGrid(config, visual)),
       ),
     imageShape(image, preprocessor) {
-      const { patchSize, mergeSize } = config;
-      const { minPixels, maxPixels, resize } = parsePatching(preprocessor, 'image');
-      const size = resize ? smartSize(image, patchSize * mergeSize, minPixels, maxPixels) : image;
-      const grid = [1, size.height / patchSize, size.width / patchSize] as const;
-      return { kind: 'image', shape: [elementCount(grid), patchWidth(config)], grid };
+      const { patchSize: patch, mergeSize: merge, temporalPatchSize: temporalPatch } = config;
+      const patching = { ...parsePatching(preprocessor, 'image'), patch, merge, temporalPatch };
+      return { kind: 'image', ...patchedShape(image, patching) };
     },
     positions: (input) => mropePositions(input, config),
     encoder(source) {
@@ -258,14 +257,15 @@ function visionSide(config: QwenVisionConfig, text: TextConfig, processing: Proc
 }
 
 /** @throws InputError where pixels and grid do not belong together. */
-function checkedGrid(config: QwenVisionConfig, { grid, shape, pixels }: Visual): Grid {
+function checkedGrid(config: QwenVisionConfig, { grid, shape, ...visual }: Visual | VisualShape): Grid {
   const width = patchWidth(config);
   const patches = grid && elementCount(grid);
+  const numbers = 'pixels' in visual ? visual.pixels.length : elementCount(shape);
   const whole =
     grid?.every((n) => Number.isInteger(n) && n >= 1) && !(grid[1] % config.mergeSize || grid[2] % config.mergeSize);
-  if (!grid || !whole || shape[0] !== patches || shape[1] !== width || pixels.length !== patches * width)
+  if (!grid || !whole || shape[0] !== patches || shape[1] !== width || numbers !== patches * width)
     throw new InputError(
-      `pixel values: [${shape}] of ${pixels.length} numbers with the grid [${grid}], expected [patches, ${width}] and a grid of as many, in squares of ${config.mergeSize}`,
+      `pixel values: [${shape}] of ${numbers} numbers with the grid [${grid}], expected [patches, ${width}] and a grid of as many, in squares of ${config.mergeSize}`,
     );
   return grid;
 }

@@ -7,8 +7,8 @@ import type { Recorder } from '../../gpu/recorder.ts';
 import { elementCount } from '../../gpu/tensor.ts';
 import { makeMatrix, type StoredMatrix } from '../../gpu/weight.ts';
 import { InputError } from '../errors.ts';
-import type { Architecture, VisualShape } from '../families/family.ts';
-import type { ModelInput, Visual } from '../input.ts';
+import type { Architecture } from '../families/family.ts';
+import type { ModelInput, Visual, VisualShape } from '../input.ts';
 import { KvCache } from '../layers/kv-cache.ts';
 import type { WeightSource } from '../layers/weights.ts';
 import { Model } from '../model.ts';
@@ -76,7 +76,7 @@ const blank = (shape: VisualShape): Visual => ({
 });
 
 /** Tokens that an image of this shape stands for. */
-export const imageTokens = ({ vision }: Architecture, shape: VisualShape): number => vision!.tokens(blank(shape));
+export const imageTokens = ({ vision }: Architecture, shape: VisualShape): number => vision!.tokens(shape);
 
 export interface RunPrice {
   /** Of the prompt, the image's included. */

@@ -121,6 +121,12 @@ export function processImage(image: RgbImage, config: ImageProcessorConfig): Cro
   return stack([cropImage(image, config)], imageTables(config));
 }
 
+/** What `processImage` gives, without the pixels. */
+export function processedShape(image: Size, config: ImageProcessorConfig): readonly number[] {
+  const { width, height } = config.crop ?? sizeBeforeCrop(image, config);
+  return [1, 3, height, width];
+}
+
 /** Frames of one size to [frames, 3, height, width]. */
 export function processFrames(frames: readonly RgbImage[], config: ImageProcessorConfig): Crops {
   commonSize(frames);
@@ -140,9 +146,7 @@ export function cropImage(
   largerHalf: 'before' | 'behind' = 'before',
 ): RgbImage {
   const { padColour: colour, filter, crop } = config;
-  const side = Math.max(image.width, image.height);
-  const from = colour ? { width: side, height: side } : { width: image.width, height: image.height };
-  const size = config.resize ? resizedSize(from, config.resize) : from;
+  const size = sizeBeforeCrop(image, config);
   const resized = (part?: Rectangle) =>
     colour ? resizePadded(image, colour, size, filter, part) : resize(image, size, filter, part);
   if (!crop) return resized();
@@ -150,4 +154,10 @@ export function cropImage(
   const cropped = { ...crop, data: new Uint8Array(crop.width * crop.height * 3) };
   paste(cropped, resized(part), left, top);
   return cropped;
+}
+
+function sizeBeforeCrop({ width, height }: Size, { padColour, resize: to }: ImageProcessorConfig): Size {
+  const side = Math.max(width, height);
+  const from = padColour ? { width: side, height: side } : { width, height };
+  return to ? resizedSize(from, to) : from;
 }

@@ -77,6 +77,15 @@ export function parsePatching({ json, file }: Settings, kind: 'image' | 'video')
   };
 }
 
+/** What `patchImage` gives, without the pixels. @throws InputError as it does. */
+export function patchedShape(image: Size, config: PatchingConfig): Omit<Patches, 'pixels'> {
+  const { patch, merge, temporalPatch, minPixels, maxPixels: most } = config;
+  const size = config.resize ? smartSize(image, patch * merge, minPixels, most) : image;
+  checkBlocks(size, patch * merge);
+  const grid = [1, size.height / patch, size.width / patch] as const;
+  return { grid, shape: [grid[1] * grid[2], 3 * temporalPatch * patch ** 2] };
+}
+
 /** An image to patches; it fills a temporal patch by itself. */
 export function patchImage(image: RgbImage, config: PatchingConfig): Patches {
   const sized = config.resize ? smartResize(image, config, config.maxPixels) : image;
@@ -131,13 +140,17 @@ export function smartSize({ height, width }: Size, factor: number, least: number
   return nearest;
 }
 
+function checkBlocks({ width, height }: Size, unit: number): void {
+  if (height % unit || width % unit)
+    throw new InputError(`an image of ${width}x${height} pixels is not made of blocks of ${unit}x${unit}; resize it`);
+}
+
 /** Patches in the order of merged blocks: over time, blocks row by row, the patches of a block row by row. */
 function patchify(frames: readonly RgbImage[], config: PatchingConfig, channels: ChannelTables): Patches {
   const { patch, merge, temporalPatch } = config;
   const { height, width } = commonSize(frames);
   const unit = patch * merge;
-  if (height % unit || width % unit)
-    throw new InputError(`an image of ${width}x${height} pixels is not made of blocks of ${unit}x${unit}; resize it`);
+  checkBlocks({ width, height }, unit);
   if (frames.length * height * width > maxPixels)
     throw new InputError(`${frames.length} frames of ${width}x${height} pixels are too many; take fewer`);
   const grid = [frames.length / temporalPatch, height / patch, width / patch] as const;

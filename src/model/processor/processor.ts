@@ -1,7 +1,7 @@
-import type { Folder, RgbImage, Video, VideoInfo } from '../../platform/types.ts';
+import type { Folder, PixelSize, RgbImage, Video, VideoInfo } from '../../platform/types.ts';
 import type { TextConfig } from '../config/text.ts';
 import { ConfigError, InputError } from '../errors.ts';
-import type { ModelInput, Visual } from '../input.ts';
+import type { InputShape, ModelInput, Visual, VisualShape } from '../input.ts';
 import { ChatTemplate, type ChatTemplateOptions, type ContentPart, type Message } from './chat-template.ts';
 import { checkTextLength } from './text-length.ts';
 import { Tokenizer } from './tokenizer.ts';
@@ -19,6 +19,11 @@ export interface PrepareOptions {
    * beginning-of-sequence token already (so does HF's `apply_chat_template`).
    */
   readonly addSpecialTokens?: boolean;
+}
+
+/** As `PrepareOptions`, with the sizes of images that are not decoded. */
+export interface ShapeOptions extends Pick<PrepareOptions, 'prompt' | 'addSpecialTokens'> {
+  readonly images?: readonly PixelSize[];
 }
 
 /** What stands for a picture in a prompt. */
@@ -41,7 +46,7 @@ export interface ProcessedModel {
     readonly imageTokenId: number;
     readonly videoTokenId?: number;
     /** Tokens that a visual stands for. */
-    tokens(visual: Visual): number;
+    tokens(visual: VisualShape): number;
   };
 }
 
@@ -181,19 +186,39 @@ export class Processor {
    *   than 128 characters for each of the model's positions (and more than 100,000).
    */
   prepare({ prompt, images = [], videos = [], addSpecialTokens }: PrepareOptions): ModelInput {
+    const left = { images: [...images], videos: [...videos] };
+    return this.#layOut({ prompt, images: images.length, videos: videos.length, addSpecialTokens }, (kind) =>
+      kind === 'image'
+        ? asVisual(left.images.shift()!, (image) => this.show(image, images.length))
+        : this.#visuals!.video!(left.videos.shift()!),
+    );
+  }
+
+  /**
+   * What `prepare` gives of a prompt and images of these sizes, without the pixels.
+   * @throws InputError as it does.
+   */
+  shape({ prompt, images = [], addSpecialTokens }: ShapeOptions): InputShape {
+    const left = [...images];
+    const visual = () => this.#visuals?.imageShape(left.shift()!, images.length) ?? this.#refuse('image');
+    return this.#layOut({ prompt, images: images.length, videos: 0, addSpecialTokens }, visual);
+  }
+
+  /** @param next the next visual of a kind, in the order of the prompt. */
+  #layOut<V extends VisualShape>(
+    given: { prompt: string; images: number; videos: number; addSpecialTokens?: boolean },
+    next: (kind: Visual['kind']) => V,
+  ): { inputIds: Int32Array; visuals: V[] } {
+    const { prompt, images, videos, addSpecialTokens } = given;
     this.#checkLength('the prompt', prompt.length);
     const pieces = split(prompt, [this.image?.text, this.video?.text]);
-    this.#checkCount(pieces, 'image', images.length);
-    this.#checkCount(pieces, 'video', videos.length);
-    const visuals: Visual[] = [];
+    this.#checkCount(pieces, 'image', images);
+    this.#checkCount(pieces, 'video', videos);
+    const visuals: V[] = [];
     let placeholders = 0;
-    const left = { images: [...images], videos: [...videos] };
     const expanded = pieces.map((piece) => {
       if (piece !== this.image?.text && piece !== this.video?.text) return piece;
-      const visual =
-        piece === this.image?.text
-          ? asVisual(left.images.shift()!, (image) => this.show(image, images.length))
-          : this.#visuals!.video!(left.videos.shift()!);
+      const visual = next(piece === this.image?.text ? 'image' : 'video');
       visuals.push(visual);
       const tokens = this.tokens(visual);
       placeholders += tokens;
@@ -211,7 +236,7 @@ export class Processor {
   }
 
   /** Tokens that a visual stands for in a prompt. */
-  tokens(visual: Visual): number {
+  tokens(visual: VisualShape): number {
     return this.#model.vision?.tokens(visual) ?? this.#refuse(visual.kind);
   }
 

@@ -156,6 +156,12 @@ export function tileImage(image: RgbImage, config: TilingConfig): Crops {
   );
 }
 
+/** What `tileImage` gives, without the pixels. */
+export function tiledShape(image: Size, { pinpoints, tile, side }: TilingConfig): readonly number[] {
+  const best = selectBestResolution(image, pinpoints);
+  return [1 + (best.height / tile) * (best.width / tile), 3, side, side];
+}
+
 /** The whole image padded to a square, and no tiles: what OneVision is shown of each of several images. */
 export function squareImage(image: RgbImage, { each, padColour }: TilingConfig): Crops {
   return stack([cropImage(image, { ...each, padColour })], imageTables(each));

@@ -1,8 +1,8 @@
 import * as z from 'zod';
-import type { Folder, RgbImage, Video, VideoInfo } from '../../platform/types.ts';
+import type { Folder, PixelSize, RgbImage, Video, VideoInfo } from '../../platform/types.ts';
 import { parse, readJson } from '../config/json.ts';
 import { ConfigError } from '../errors.ts';
-import type { Visual } from '../input.ts';
+import type { Visual, VisualShape } from '../input.ts';
 import type { Settings } from './settings.ts';
 import type { NewToken } from './tokenizer.ts';
 
@@ -23,6 +23,8 @@ export interface Processing {
 export interface VisualProcessor {
   /** @param among how many images the prompt has. */
   image(image: RgbImage, among: number): Visual;
+  /** What `image` gives of a picture of this size, without the pixels. @throws InputError as it does. */
+  imageShape(size: PixelSize, among: number): VisualShape;
   /** Absent where the family takes no videos. */
   video?(video: Video): Visual;
   /** Which frames of a video file to take. */

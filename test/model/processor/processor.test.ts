@@ -40,6 +40,11 @@ describe.each(withExpectations)('%s equals HF’s processor', (name) => {
     );
     const { inputIds, visuals } = processor.prepare({ prompt: entry.prompt, images, videos });
     expect(inputIds).toEqual(tensors.get(`${input}/input_ids`)!.data);
+    if (!videos.length) {
+      const sizes = images.map(({ width, height }) => ({ width, height }));
+      const shapes = visuals.map(({ pixels: _, ...shape }) => shape);
+      expect(processor.shape({ prompt: entry.prompt, images: sizes })).toEqual({ inputIds, visuals: shapes });
+    }
     for (const kind of ['image', 'video'] as const) {
       const own = visuals.filter((visual) => visual.kind === kind);
       const tokens = own.reduce((sum, visual) => sum + processor.tokens(visual), 0);
