@@ -123,6 +123,7 @@ describe('extractFeatures', () => {
       },
     });
     const model = new BatchModel();
+    model.headVectors = async () => new Float32Array(16);
     await extractFeatures(
       model,
       ['a', 'b', 'c', 'd'].map((name) => read(name)),
