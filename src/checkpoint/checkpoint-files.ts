@@ -1,26 +1,23 @@
 import { quote } from '../base/quote.ts';
 import type { Folder } from '../platform/types.ts';
+import type { CheckpointTensor, FileTensor, StoredAs } from './checkpoint-tensor.ts';
 import { CheckpointError } from './errors.ts';
 import { JsonCursor } from './json-cursor.ts';
 import { canonicalName, detectLayout, type NameLayout } from './names.ts';
 import { explainAbsence, indexFile, otherWeights, singleFile } from './not-a-checkpoint.ts';
-import { type FileRange, readHeader, type TensorInfo } from './safetensors.ts';
+import { findPacked, type PackedMatrix, packingKey } from './packed.ts';
+import { type FileRange, readHeader } from './safetensors.ts';
+import { storedFormats } from './stored-formats.ts';
 
 export const maxIndexBytes = 100_000_000;
-
-/** One tensor of a checkpoint. */
-export interface CheckpointTensor extends TensorInfo {
-  /** The file that holds it. `start` and `end` are offsets in this file. */
-  readonly file: string;
-  /** Its name in the one layout that the rest of the code knows (names.ts). */
-  readonly canonical: string;
-}
 
 /** An opened checkpoint: every header read and checked, no weight read yet. */
 export interface Checkpoint {
   readonly folder: Folder;
-  /** By canonical name. */
+  /** By canonical name; without those that packed matrices consist of. */
   readonly tensors: ReadonlyMap<string, CheckpointTensor>;
+  /** Matrices that `quantize` has stored, by canonical name. */
+  readonly packed: ReadonlyMap<string, PackedMatrix>;
   readonly layout: NameLayout | undefined;
   readonly files: readonly string[];
   /** Bytes of all tensors. */
@@ -29,34 +26,66 @@ export interface Checkpoint {
 
 /**
  * Opens `model.safetensors`, or else the shards that `model.safetensors.index.json` lists.
- * @throws CheckpointError for a folder without either, a bad header, or an index that does not fit its shards; where
- *   several things are wrong with the index, they are named all at once.
+ * @throws CheckpointError for a folder without either, a bad header, an index that does not fit its shards, or a packed matrix
+ *   that cannot be one; where several things are wrong with the index or the matrices, they are named all at once.
  */
 export async function openCheckpoint(folder: Folder): Promise<Checkpoint> {
-  const tensors = (await folder.has(singleFile))
-    ? await shardTensors(folder, singleFile)
+  const files = (await folder.has(singleFile))
+    ? [await openShard(folder, singleFile)]
     : (await folder.has(indexFile))
-      ? await indexedTensors(folder)
+      ? await indexedShards(folder)
       : await explainAbsence(folder);
+  const tensors = files.flatMap((file) => file.tensors);
 
   const layout = detectLayout(tensors.map((t) => t.name));
+  const versions = new Map(files.map(({ name, metadata }) => [name, metadata[packingKey]]));
+  const { packed, others, problems } = findPacked(tensors, (file) => versions.get(file));
+  if (problems.length > 0)
+    throw CheckpointError.ofProblems(
+      `${folder.location}: quantised matrices that cannot be read; write the folder again with headlight quantize`,
+      problems,
+    );
+  const canonical = (tensor: FileTensor): CheckpointTensor => ({
+    ...tensor,
+    canonical: canonicalName(tensor.name, layout),
+  });
   const byName = new Map<string, CheckpointTensor>();
-  for (const tensor of tensors) {
-    const canonical = canonicalName(tensor.name, layout);
-    const other = byName.get(canonical);
+  const packedByName = new Map<string, PackedMatrix>();
+  const names = new Map<string, FileTensor>();
+  const claim = (name: string, tensor: FileTensor) => {
+    const other = names.get(name);
     if (other)
       throw new CheckpointError(
-        `${folder.location}: ${quote(tensor.name)} (${tensor.file}) and ${quote(other.name)} (${other.file}) are two names of one tensor, ${quote(canonical)}; delete one`,
+        `${folder.location}: ${quote(tensor.name)} (${tensor.file}) and ${quote(other.name)} (${other.file}) are two names of one tensor, ${quote(name)}; delete one`,
       );
-    byName.set(canonical, { ...tensor, canonical });
+    names.set(name, tensor);
+  };
+  for (const tensor of others) {
+    const own = canonical(tensor);
+    claim(own.canonical, tensor);
+    byName.set(own.canonical, own);
+  }
+  for (const matrix of packed) {
+    const name = canonicalName(matrix.name, layout);
+    claim(name, matrix.buffers[0]);
+    packedByName.set(name, { ...matrix, buffers: matrix.buffers.map(canonical) });
   }
   return {
     folder,
     tensors: byName,
+    packed: packedByName,
     layout,
     files: [...new Set(tensors.map((t) => t.file))],
     bytes: tensors.reduce((total, t) => total + t.end - t.start, 0),
   };
+}
+
+/** How a tensor is stored, by its canonical name. */
+export function storedAs({ tensors, packed }: Checkpoint, name: string): StoredAs | undefined {
+  const tensor = tensors.get(name);
+  return tensor
+    ? { name: tensor.name, shape: tensor.shape, format: storedFormats[tensor.dtype], buffers: [tensor] }
+    : packed.get(name);
 }
 
 /** Whether a folder has weights, in this format or in one that `openCheckpoint` refuses with advice. */
@@ -118,32 +147,41 @@ export async function batchReader(
   return async (start, end) => bytes.subarray(start - first, end - first);
 }
 
-type FileTensor = TensorInfo & { readonly file: string };
-
-async function shardTensors(folder: Folder, file: string): Promise<FileTensor[]> {
-  const { tensors } = await readHeader(await openFile(folder, file));
-  return [...tensors.values()].map((info) => ({ ...info, file }));
+/** A file of weights, its header read. */
+interface Shard {
+  readonly name: string;
+  readonly tensors: readonly FileTensor[];
+  readonly metadata: Readonly<Record<string, string>>;
 }
 
-async function indexedTensors(folder: Folder): Promise<FileTensor[]> {
+async function openShard(folder: Folder, name: string): Promise<Shard> {
+  const { tensors, metadata } = await readHeader(await openFile(folder, name));
+  return { name, metadata, tensors: [...tensors.values()].map((info) => ({ ...info, file: name })) };
+}
+
+async function indexedShards(folder: Folder): Promise<Shard[]> {
   const weightMap = await readIndex(folder);
-  const shards = shardNames(weightMap, folder.location);
+  const names = shardNames(weightMap, folder.location);
   const missing: string[] = [];
-  for (const shard of shards) if (!(await folder.has(shard))) missing.push(shard);
+  for (const name of names) if (!(await folder.has(name))) missing.push(name);
   if (missing.length > 0)
     throw CheckpointError.ofProblems(
       `${folder.location}: ${indexFile} names shards that are missing; download`,
       missing,
     );
 
+  const shards: Shard[] = [];
   const found = new Map<string, FileTensor>();
   const problems: string[] = [];
-  for (const shard of shards)
-    for (const tensor of await shardTensors(folder, shard)) {
+  for (const name of names) {
+    const shard = await openShard(folder, name);
+    shards.push(shard);
+    for (const tensor of shard.tensors) {
       const other = found.get(tensor.name);
-      if (other) problems.push(`${quote(tensor.name)} is both in ${other.file} and in ${shard}`);
+      if (other) problems.push(`${quote(tensor.name)} is both in ${other.file} and in ${name}`);
       else found.set(tensor.name, tensor);
     }
+  }
   // What the index says of single tensors is not relied on, as in transformers: the shards say it themselves, and a tensor
   // that the model needs and no shard has is missed later.
   if (problems.length > 0)
@@ -151,7 +189,7 @@ async function indexedTensors(folder: Folder): Promise<FileTensor[]> {
       `${folder.location}: ${indexFile} does not fit the shards; download the checkpoint again`,
       problems,
     );
-  return [...found.values()];
+  return shards;
 }
 
 /** The index's `weight_map`: tensor name to shard. */

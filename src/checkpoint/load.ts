@@ -1,14 +1,14 @@
 import { waitForGpu } from '#platform';
 import { f32 } from '../gpu/formats/f32.ts';
-import { type Format, formatBytes, matrixShape, rowsPerPart } from '../gpu/formats/format.ts';
+import { bufferBytes, type Format, formatBytes, matrixShape, rowsPerPart } from '../gpu/formats/format.ts';
 import type { Gpu } from '../gpu/gpu.ts';
 import { type DType, elementCount, type Tensor } from '../gpu/tensor.ts';
 import { makeMatrix, makeWeight, type StoredMatrix, type Weight } from '../gpu/weight.ts';
 import { convert } from '../kernels/convert/convert.ts';
-import { batches, batchReader, type Checkpoint, type CheckpointTensor } from './checkpoint-files.ts';
+import { batches, batchReader, type Checkpoint, storedAs } from './checkpoint-files.ts';
+import type { CheckpointTensor, StoredAs } from './checkpoint-tensor.ts';
 import { CheckpointError } from './errors.ts';
 import { checkSpecs, checkTied, type IgnoredTensor, specKey, type TensorSpec, type UnreadTensors } from './specs.ts';
-import { storedFormats } from './stored-formats.ts';
 
 export type { TensorSpec } from './specs.ts';
 
@@ -19,7 +19,7 @@ export interface LoadProgress {
 }
 
 export interface LoadOptions extends UnreadTensors {
-  /** The format that a matrix is to have on the GPU. Default: as it is stored. One that cannot hold it is a ShapeError. */
+  /** The format that a matrix is to have on the GPU. Default: as it is stored; a packed one stays so. One that cannot hold it is a ShapeError. */
   formatOf?: (spec: TensorSpec, stored: Format) => Format;
   onProgress?: (progress: LoadProgress) => void;
   signal?: AbortSignal;
@@ -61,7 +61,10 @@ export async function loadTensors(
   const ignored = checkSpecs(checkpoint, specs, options);
   await checkTied(checkpoint, tied, signal);
 
-  const jobs = specs.map((spec) => ({ spec, source: partOf(spec, checkpoint.tensors.get(spec.name)!) }));
+  const jobs = specs.flatMap((spec): Job[] => {
+    const { format, buffers } = storedAs(checkpoint, spec.name)!;
+    return buffers.map((tensor, index) => ({ spec, stored: format!, index, source: partOf(spec, tensor) }));
+  });
   const matrices = new Map<string, Weight>();
   const vectors = new Map<string, Tensor>();
   const tensors: Tensor[] = [];
@@ -74,9 +77,12 @@ export async function loadTensors(
   const bytes = () => tensors.reduce((sum, tensor) => sum + tensor.storage.size, 0);
   try {
     await reportOutOfMemory(gpu, checkpoint, bytes, () => {
-      for (const { spec, source } of jobs)
-        if (spec.role === 'matrix') matrices.set(specKey(spec), allocateMatrix(gpu, spec, source, options, make));
-        else vectors.set(specKey(spec), make(specKey(spec), 'f32', source.shape)); // widened: read number by number
+      for (const spec of specs) {
+        const key = specKey(spec);
+        if (spec.role === 'matrix')
+          matrices.set(key, allocateMatrix(gpu, spec, storedAs(checkpoint, spec.name)!, options, make));
+        else vectors.set(key, make(key, 'f32', partShape(spec))); // widened: read number by number
+      }
     });
     const upload = new Upload(
       gpu,
@@ -89,10 +95,10 @@ export async function loadTensors(
         checkpoint.folder,
         batch.map((job) => job.source),
       );
-      for (const { spec, source } of batch) {
-        const vector = vectors.get(specKey(spec));
-        if (vector) await upload.vector(source, vector, read);
-        else await upload.matrix(source, matrices.get(specKey(spec))!.parts, read);
+      for (const job of batch) {
+        const vector = vectors.get(specKey(job.spec));
+        if (vector) await upload.vector(job, vector, read);
+        else await upload.matrix(job, matrices.get(specKey(job.spec))!.parts, read);
       }
     }
     await upload.finish();
@@ -115,6 +121,15 @@ export async function loadTensors(
   };
 }
 
+/** What is read from one place: a tensor, or one of the buffers of a packed matrix. */
+interface Job {
+  readonly spec: TensorSpec;
+  readonly stored: Format;
+  /** Which of the buffers of its format it is. */
+  readonly index: number;
+  readonly source: CheckpointTensor;
+}
+
 /** The rows of a stored tensor that a spec asks for, as a tensor of their own. Shapes were checked. */
 function partOf({ part }: TensorSpec, tensor: CheckpointTensor): CheckpointTensor {
   if (!part) return tensor;
@@ -124,22 +139,28 @@ function partOf({ part }: TensorSpec, tensor: CheckpointTensor): CheckpointTenso
   return { ...tensor, shape: [rows / part.of, ...rest], start, end: start + bytes };
 }
 
+const partShape = ({ shape: [rows, ...rest], part }: TensorSpec): number[] => [rows / (part?.of ?? 1), ...rest];
+
 type MakeTensor = (label: string, dtype: DType, shape: readonly number[]) => Tensor;
 
 function allocateMatrix(
   gpu: Gpu,
   spec: TensorSpec,
-  source: CheckpointTensor,
+  { name, format: stored, buffers }: StoredAs,
   { formatOf = (_, stored) => stored }: LoadOptions,
   make: MakeTensor,
 ): Weight {
-  const format = formatOf(spec, storedFormats[source.dtype]!);
-  const shape = matrixShape(source.shape);
+  const format = formatOf(spec, stored!);
+  if (format !== stored && buffers.length > 1)
+    throw new CheckpointError(
+      `${name}: stored as ${stored!.name}, and cannot become ${format.name} (${buffers[0].file})`,
+    );
+  const shape = matrixShape(partShape(spec));
   const limit = Math.min(gpu.capabilities.maxStorageBufferBindingSize, gpu.capabilities.maxBufferSize);
   const perPart = rowsPerPart(format, shape, limit);
   if (!perPart)
     throw new CheckpointError(
-      `${source.name}: one row of [${shape.join(', ')}] ${source.dtype} exceeds the ${limit} bytes that this adapter can bind`,
+      `${name}: one row of [${shape.join(', ')}] ${buffers[0].dtype} exceeds the ${limit} bytes that this adapter can bind`,
     );
   return makeWeight({ label: specKey(spec), format, shape, perPart }, make);
 }
@@ -182,20 +203,18 @@ class Upload {
   }
 
   /** `parts` follow each other in the file; `read` gives bytes [start, end) of it. */
-  async matrix(source: CheckpointTensor, parts: readonly StoredMatrix[], read: Read): Promise<void> {
-    const stored = storedFormats[source.dtype]!;
-    let start = source.start;
+  async matrix({ stored, index, source }: Job, parts: readonly StoredMatrix[], read: Read): Promise<void> {
+    let { start } = source;
     for (const part of parts) {
-      const end = start + formatBytes(stored, part.shape);
-      if (part.format === stored) await this.#asStored(part.buffers[0], start, end, read);
+      const end = start + bufferBytes(stored.buffers(part.shape)[index]);
+      if (part.format === stored) await this.#asStored(part.buffers[index], start, end, read);
       else await this.#converted(part, stored, start, read);
       start = end;
     }
   }
 
   /** Widened to f32 by the host: vectors and tables are small, and of any length. */
-  async vector(source: CheckpointTensor, vector: Tensor, read: Read): Promise<void> {
-    const stored = storedFormats[source.dtype]!;
+  async vector({ stored, source }: Job, vector: Tensor, read: Read): Promise<void> {
     if (stored === f32) return this.#asStored(vector, source.start, source.end, read);
     const bytesEach = formatBytes(stored, [1, 1]);
     const perChunk = chunkBytes / bytesEach;

@@ -1,5 +1,7 @@
 import { batches, batchReader, type Checkpoint } from './checkpoint-files.ts';
+import type { CheckpointTensor } from './checkpoint-tensor.ts';
 import { whyIgnorable } from './names.ts';
+import { isOurs } from './packed.ts';
 import { sha256Hex } from './sha256.ts';
 
 /** Tensors up to this size are hashed whole; of larger ones, `samples` stretches of `sampleBytes`. */
@@ -18,24 +20,60 @@ const bookkeeping = new Set(['_name_or_path', 'transformers_version', 'torch_dty
  * first to last byte. So it is the same for the same weights under other names or cut into other shards, differs between
  * finetunes (training moves nearly every number), dtypes and configurations, and reads some 50 MB of a 7B model rather
  * than 14 GB. It is no proof against an edit of single numbers inside a large tensor, by accident or malice: for that,
- * compare the files' own hashes.
+ * compare the files' own hashes. What `quantize` notes in config.json is left out: it names this id.
  *
  * @param config config.json, parsed.
  */
 export async function modelId(config: unknown, checkpoint: Checkpoint): Promise<string> {
-  const tensors = [...checkpoint.tensors.values()].filter((t) => !whyIgnorable(t.canonical));
-  const lines = new Map<string, string>();
+  const packed = [...checkpoint.packed.values()].flatMap(({ buffers }) => buffers);
+  const tensors = [...checkpoint.tensors.values(), ...packed].filter((t) => !whyIgnorable(t.canonical));
+  const id = new PassingId();
   for (const batch of batches(tensors, (t) => t, wholeBytes)) {
     const read = await batchReader(checkpoint.folder, batch);
-    for (const { canonical, dtype, shape, start, end } of batch) {
+    for (const tensor of batch) {
+      const { start, end } = tensor;
       const hashes: string[] = [];
       for (const [from, to] of sampledRanges(end - start))
         hashes.push(await sha256Hex(await read(start + from, start + to)));
-      lines.set(canonical, JSON.stringify([canonical, dtype, shape, hashes]));
+      id.add(tensor, hashes);
     }
   }
-  const inOrder = [...lines.keys()].sort().map((name) => lines.get(name));
-  return sha256Hex(new TextEncoder().encode([canonicalJson(config), ...inOrder].join('\n')));
+  return id.of(config);
+}
+
+type Identified = Pick<CheckpointTensor, 'canonical' | 'dtype' | 'shape'>;
+
+/** The same id, of tensors whose bytes pass by while they are written. */
+export class PassingId {
+  readonly #lines = new Map<string, string>();
+
+  /** @param hashes of `sampledRanges`, in their order. */
+  add({ canonical, dtype, shape }: Identified, hashes: readonly string[]): void {
+    this.#lines.set(canonical, JSON.stringify([canonical, dtype, shape, hashes]));
+  }
+
+  /** Passes the pieces of a tensor on, which are `size` bytes together, and keeps what is sampled of them until they are over. */
+  async *pass(tensor: Identified, size: number, pieces: AsyncIterable<Uint8Array>): AsyncGenerator<Uint8Array> {
+    const samples = sampledRanges(size).map(([from, to]) => ({ from, to, bytes: new Uint8Array(to - from) }));
+    let at = 0;
+    for await (const piece of pieces) {
+      for (const { from, to, bytes } of samples) {
+        const [first, last] = [Math.max(from, at), Math.min(to, at + piece.length)];
+        if (first < last) bytes.set(piece.subarray(first - at, last - at), first - from);
+      }
+      at += piece.length;
+      yield piece;
+    }
+    const hashes: string[] = [];
+    for (const { bytes } of samples) hashes.push(await sha256Hex(bytes));
+    this.add(tensor, hashes);
+  }
+
+  /** @param config config.json, parsed. */
+  of(config: unknown): Promise<string> {
+    const inOrder = [...this.#lines.keys()].sort().map((name) => this.#lines.get(name));
+    return sha256Hex(new TextEncoder().encode([canonicalJson(config), ...inOrder].join('\n')));
+  }
 }
 
 /** Which bytes of a tensor of `size` bytes are hashed. */
@@ -53,7 +91,7 @@ function canonicalJson(value: unknown): string {
     typeof v === 'object' && v !== null && !Array.isArray(v)
       ? Object.fromEntries(
           Object.entries(v)
-            .filter(([key]) => !bookkeeping.has(key))
+            .filter(([key, value]) => !bookkeeping.has(key) && !(key === 'quantization_config' && isOurs(value)))
             .sort(([a], [b]) => (a < b ? -1 : 1)),
         )
       : v,

@@ -1,10 +1,12 @@
 // What a model wants against what a checkpoint has: everything that does not fit, named at once.
 import { greatest } from '../base/extremes.ts';
 import { quote, showShape } from '../base/quote.ts';
-import { type Checkpoint, type CheckpointTensor, readRange } from './checkpoint-files.ts';
+import { matrixShape } from '../gpu/formats/format.ts';
+import { type Checkpoint, readRange, storedAs } from './checkpoint-files.ts';
+import type { CheckpointTensor } from './checkpoint-tensor.ts';
 import { CheckpointError } from './errors.ts';
 import { visionLayer, whyIgnorable } from './names.ts';
-import { storedFormats } from './stored-formats.ts';
+import { isPacked, storedFormats } from './stored-formats.ts';
 
 /** A tensor that a model needs. */
 export interface TensorSpec {
@@ -58,20 +60,26 @@ export function checkSpecs(
   { visionLayers, tied = {} }: UnreadTensors,
 ): IgnoredTensor[] {
   const problems: string[] = [];
-  for (const { name, shape } of specs) {
-    const tensor = checkpoint.tensors.get(name);
-    if (!tensor) {
+  for (const { name, shape, role } of specs) {
+    const stored = storedAs(checkpoint, name);
+    if (!stored) {
       problems.push(`${name}: expected ${showShape(shape)}, the checkpoint has no such tensor`);
       continue;
     }
-    if (tensor.shape.length !== shape.length || tensor.shape.some((d, i) => d !== shape[i]))
+    const { format, buffers } = stored;
+    const [{ dtype, file }] = buffers;
+    const isQuantised = format !== undefined && isPacked(format);
+    const expected = isQuantised ? matrixShape(shape) : shape;
+    if (stored.shape.length !== expected.length || stored.shape.some((d, i) => d !== expected[i]))
       problems.push(
-        `${tensor.name}: expected ${showShape(shape)}, the checkpoint has ${showShape(tensor.shape)} (${tensor.file})`,
+        `${stored.name}: expected ${showShape(expected)}, the checkpoint has ${showShape(stored.shape)} (${file})`,
       );
-    if (!storedFormats[tensor.dtype])
+    if (!format)
       problems.push(
-        `${tensor.name}: stored as ${tensor.dtype}; ${Object.keys(storedFormats).join(', ')} can be loaded: use the unquantised checkpoint (${tensor.file})`,
+        `${stored.name}: stored as ${dtype}; ${Object.keys(storedFormats).join(', ')} can be loaded: use the unquantised checkpoint (${file})`,
       );
+    if (isQuantised && role === 'vector')
+      problems.push(`${stored.name}: stored as ${format.name}, which is for matrices (${file})`);
   }
 
   const wanted = new Set(specs.map((spec) => spec.name));
@@ -80,14 +88,16 @@ export function checkSpecs(
     0,
   );
   const ignored: IgnoredTensor[] = [];
-  for (const tensor of checkpoint.tensors.values()) {
-    const { canonical } = tensor;
-    if (wanted.has(canonical)) continue;
+  const unread = [
+    ...[...checkpoint.tensors].map(([canonical, tensor]) => ({ canonical, tensors: [tensor] })),
+    ...[...checkpoint.packed].map(([canonical, { buffers }]) => ({ canonical, tensors: buffers })),
+  ].filter(({ canonical }) => !wanted.has(canonical));
+  for (const { canonical, tensors } of unread) {
     const why = Object.hasOwn(tied, canonical)
       ? `tied to ${tied[canonical]}`
       : whyIgnorable(canonical, { read, total: visionLayers });
-    if (why) ignored.push({ tensor, why });
-    else ignored.push({ tensor, why: 'unknown to the model', unknown: true });
+    for (const tensor of tensors)
+      ignored.push(why ? { tensor, why } : { tensor, why: 'unknown to the model', unknown: true });
   }
   const packed = [...checkpoint.tensors.values()].find(({ name }) => quantised.test(name));
   if (problems.length > 0 && packed)
@@ -120,18 +130,30 @@ export async function checkTied(
   signal?: AbortSignal,
 ): Promise<void> {
   for (const [name, source] of Object.entries(tied)) {
-    const [a, b] = [checkpoint.tensors.get(name), checkpoint.tensors.get(source)];
+    const [a, b] = [storedAs(checkpoint, name), storedAs(checkpoint, source)];
     if (!a || !b) continue;
     const differ = new CheckpointError(
-      `${a.name} (${a.file}) differs from ${b.name} (${b.file}), but config.json ties them; set tie_word_embeddings to false`,
+      `${a.name} (${a.buffers[0].file}) differs from ${b.name} (${b.buffers[0].file}), but config.json ties them; set tie_word_embeddings to false`,
     );
-    if (a.dtype !== b.dtype || a.end - a.start !== b.end - b.start) throw differ;
-    for (let at = 0; at < a.end - a.start; at += compareBytes) {
-      signal?.throwIfAborted();
-      const range = (t: CheckpointTensor) =>
-        readRange(checkpoint.folder, t.file, t.start + at, Math.min(t.end, t.start + at + compareBytes));
-      const [left, right] = [await range(a), await range(b)];
-      if (left.some((byte, i) => byte !== right[i])) throw differ;
-    }
+    if (a.format !== b.format) throw differ;
+    for (const [i, buffer] of a.buffers.entries())
+      if (!(await areEqual(checkpoint, buffer, b.buffers[i], signal))) throw differ;
   }
+}
+
+async function areEqual(
+  { folder }: Checkpoint,
+  a: CheckpointTensor,
+  b: CheckpointTensor,
+  signal?: AbortSignal,
+): Promise<boolean> {
+  if (a.dtype !== b.dtype || a.end - a.start !== b.end - b.start) return false;
+  for (let at = 0; at < a.end - a.start; at += compareBytes) {
+    signal?.throwIfAborted();
+    const range = (t: CheckpointTensor) =>
+      readRange(folder, t.file, t.start + at, Math.min(t.end, t.start + at + compareBytes));
+    const [left, right] = [await range(a), await range(b)];
+    if (left.some((byte, i) => byte !== right[i])) return false;
+  }
+  return true;
 }

@@ -38,7 +38,7 @@ export const withCommonOptions = (command: Command): Command =>
   );
 
 /** For commander: a format for all matrices, or `part=format` for some parts. */
-function weightsChoice(text: string): WeightsChoice {
+export function weightsChoice(text: string): WeightsChoice {
   const pairs = text.split(',').map((each) => each.split('=').map((side) => side.trim()));
   const [half] = pairs.find((pair) => pair.length !== 2) ?? [];
   if (half !== undefined && /[=,]/.test(text))

@@ -25,6 +25,7 @@ export const commands: Readonly<Record<string, () => Promise<Register>>> = {
   'dump-wgsl': async () => (await import('./dump-wgsl.ts')).dumpWgslCommand,
   doctor: async () => (await import('./doctor.ts')).doctorCommand,
   download: async () => (await import('./download.ts')).downloadCommand,
+  quantize: async () => (await import('./quantize.ts')).quantizeCommand,
 };
 
 /** Runs the command line `argv`, without Node's and the program's name: its exit code. Its output may still be on its way. */
@@ -84,7 +85,7 @@ export function report(e: unknown, debug: boolean, command?: Command): void {
 /** The library's messages begin with its own option where that is wrong: it is the command's flag that people have given. */
 function byFlag(message: string, command?: Command): string {
   const [, name] =
-    /^(maxLayer|maxNewTokens|temperature|topP|topK|seed|posSlice|position|window|residual|noneOfThese|abstain|head|k)(?=:? )/.exec(
+    /^(maxLayer|maxNewTokens|temperature|topP|topK|seed|posSlice|position|window|residual|noneOfThese|abstain|weights|head|k)(?=:? )/.exec(
       message,
     ) ?? [];
   const attributes = { posSlice: ['pos'], head: ['heads'], k: ['heads', 'select'] }[name] ?? [name];

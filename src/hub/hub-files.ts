@@ -1,23 +1,9 @@
 import { quote } from '../base/quote.ts';
 import { maxIndexBytes, parseIndex, shardNames } from '../checkpoint/checkpoint-files.ts';
 import { explainAbsence, indexFile, singleFile } from '../checkpoint/not-a-checkpoint.ts';
+import { settingsFiles } from '../checkpoint/settings-files.ts';
 import { HubError } from './errors.ts';
 import type { HubFile, HubSnapshot } from './hub.ts';
-
-/** What is read beside the weights. Of these a checkpoint has some, and config.json always. */
-const settings = [
-  'config.json',
-  'generation_config.json',
-  'preprocessor_config.json',
-  'video_preprocessor_config.json',
-  'processor_config.json',
-  'chat_template.json',
-  'chat_template.jinja',
-  'tokenizer.json',
-  'tokenizer_config.json',
-  'special_tokens_map.json',
-  'added_tokens.json',
-];
 
 /** The files that a checkpoint is loaded from. */
 export interface NeededFiles {
@@ -42,7 +28,7 @@ export async function neededFiles(snapshot: HubSnapshot): Promise<NeededFiles> {
     throw new HubError(`${location}: ${indexFile} has ${weights.size} bytes, more than any index of shards needs`);
   return {
     weights: checked(weights, location),
-    settings: settings.flatMap((name) => files.get(name) ?? []).map((file) => checked(file, location)),
+    settings: settingsFiles.flatMap((name) => files.get(name) ?? []).map((file) => checked(file, location)),
   };
 }
 

@@ -13,8 +13,9 @@ import { type ReadConfig, readConfig } from './families/read-config.ts';
 import { type GenerationConfig, generationConfig } from './generation/generation-config.ts';
 import type { WeightSource } from './layers/weights.ts';
 import { Model } from './model.ts';
+import { checkChoice, quantisationOf } from './quantisation.ts';
 import { modelWeights } from './run/forward.ts';
-import { chosenFormat, type WeightsChoice } from './weight-formats.ts';
+import { chosenFormat, precisionOf, type WeightsChoice } from './weight-formats.ts';
 
 /** Where weights go, and who is told of it. */
 export interface LoadModelOptions {
@@ -32,8 +33,10 @@ export interface LoadModelOptions {
 
 export interface LoadedModel {
   readonly model: Model;
-  /** Ties features and classifiers to this checkpoint (src/checkpoint/model-id.ts). */
+  /** Ties features and classifiers to this checkpoint (src/checkpoint/model-id.ts), or to the one that it was quantised from. */
   readonly modelId: string;
+  /** The formats of the weights, where they are not those of the checkpoint that `modelId` is of. */
+  readonly precision: string | undefined;
   /** What generation_config.json asks for, the ids that end a text among it. */
   readonly generationConfig: GenerationConfig;
   /** Frees the weights. */
@@ -43,12 +46,15 @@ export interface LoadedModel {
 /**
  * Loads a checkpoint's config and weights, of any family: what runs on token ids and pixel values.
  * @param read its config.json, where it has been read.
- * @throws ConfigError for an architecture or setting that is not supported; CheckpointError for bad or missing tensors.
+ * @throws ConfigError for an architecture or setting that is not supported; CheckpointError for bad or missing tensors; InputError for
+ *   `weights` that a quantised folder cannot have.
  */
 export async function loadModel(folder: Folder, options: LoadModelOptions, read?: ReadConfig): Promise<LoadedModel> {
   const { gpu, weights, onProgress, signal, onWarning = (message) => console.warn(message) } = options;
   const formatOf = weights && chosenFormat(weights);
   const { json, config } = read ?? (await readConfig(folder));
+  const made = quantisationOf(json, `${folder.location}/config.json`);
+  if (made && weights) checkChoice(made, weights, folder.location);
   const generation = await readGenerationConfig(folder, json, config);
   const checkpoint = await openCheckpoint(folder);
   const loaded = await loadTensors(gpu, checkpoint, weightSpecs(config), {
@@ -63,9 +69,13 @@ export async function loadModel(folder: Folder, options: LoadModelOptions, read?
       `${folder.location}: ${unused.length} ${unused.length === 1 ? 'tensor' : 'tensors'} that this model has no use for ${unused.length === 1 ? 'was' : 'were'} not loaded: ${unused.slice(0, 5).join(', ')}${unused.length > 5 ? ', …' : ''}`,
     );
   try {
+    const id = await modelId(json, checkpoint);
+    // Where the tensors are not those that were written with it, it says nothing about them.
+    const origin = made?.contents_id === id ? made : undefined;
     return {
       model: new Model({ gpu, config, weights: modelWeights(config, loaded) }),
-      modelId: await modelId(json, checkpoint),
+      modelId: origin?.model_id ?? id,
+      precision: precisionOf(origin?.weights, weights),
       generationConfig: generation,
       destroy: () => loaded.destroy(),
     };

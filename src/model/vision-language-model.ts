@@ -19,7 +19,6 @@ import { type PrepareOptions, Processor } from './processor/processor.ts';
 import { Activation } from './run/activations.ts';
 import { type Bound, boundId } from './run/bound.ts';
 import { splitHeadVectors } from './run/run.ts';
-import { precisionOf } from './weight-formats.ts';
 
 /** What a prompt is made of before the processor has seen it. */
 export interface Prompt {
@@ -157,7 +156,6 @@ export class VisionLanguageModel extends Model {
     options: Omit<LoadModelOptions, 'gpu'> & { readonly gpu?: Gpu } = {},
   ): Promise<VisionLanguageModel> {
     checkOptions(options, ['gpu', 'weights', 'onProgress', 'onWarning', 'signal'], 'load');
-    const precision = options.weights && precisionOf(options.weights);
     const folder = await openSource(source);
     await checkIsCheckpoint(folder);
     // What the checkpoint is comes before what its processor lacks.
@@ -176,7 +174,7 @@ export class VisionLanguageModel extends Model {
       };
       const { config, weights } = loaded.model;
       const madeWith = { numerics: numericsVersion, files: recording.files };
-      return new VisionLanguageModel({ ...loaded, gpu, config, weights, processor, precision, madeWith, destroy });
+      return new VisionLanguageModel({ ...loaded, gpu, config, weights, processor, madeWith, destroy });
     } catch (e) {
       dispose();
       throw e;

@@ -1,5 +1,6 @@
 // In which format each matrix of a model is kept on the GPU, where that is not the one it is stored in.
 import type { TensorSpec } from '../checkpoint/specs.ts';
+import { isPacked } from '../checkpoint/stored-formats.ts';
 import type { Format } from '../gpu/formats/format.ts';
 import { matrixShape } from '../gpu/formats/format.ts';
 import { type FormatName, formats } from '../gpu/formats/index.ts';
@@ -16,7 +17,7 @@ const parts: Readonly<Record<WeightPart, RegExp>> = {
 
 /** A part of a model that has weights of its own. Tied embeddings are the embeddings' part. */
 export type WeightPart = 'tower' | 'projector' | 'embeddings' | 'decoder' | 'head';
-const weightParts = Object.keys(parts) as WeightPart[];
+export const weightParts = Object.keys(parts) as WeightPart[];
 
 /** The part that a tensor belongs to, by its canonical name. */
 export const partOf = (name: string): WeightPart => weightParts.find((part) => parts[part].test(name))!;
@@ -49,7 +50,7 @@ export function chosenFormats(choice: WeightsChoice): ReadonlyMap<WeightPart, Fo
 
 /**
  * The format of each matrix. Those stay as they are stored that their format cannot take (K no multiple of 32 in q8 and q4), and the
- * tower's first layer.
+ * tower's first layer. The function throws InputError for a matrix that is stored in another packed format: what its numbers were is lost.
  */
 export function chosenFormat(
   choice: WeightsChoice,
@@ -59,13 +60,18 @@ export function chosenFormat(
     const format = chosen.get(partOf(name));
     const [, columns] = matrixShape(shape);
     const stays = !format || patchEmbedding.test(name) || columns % 4 !== 0 || format.obstacle(columns);
-    return stays ? stored : format;
+    if (stays || format === stored) return stored;
+    if (isPacked(stored))
+      throw new InputError(
+        `weights: ${name} is stored as ${stored.name} and cannot become ${format.name}; leave it as it is stored, or give the checkpoint that it was made from`,
+      );
+    return format;
   };
 }
 
-/** The choice as a text that tells models apart: what they compute is close, not the same (`HeadVectorSource.precision`). */
-export const precisionOf = (choice: WeightsChoice): string =>
-  [...chosenFormats(choice)]
-    .map(([part, { name }]) => `${part}=${name}`)
-    .sort()
-    .join(',');
+/** Choices as a text that tells models apart: what they compute is close, not the same (`HeadVectorSource.precision`). */
+export function precisionOf(...choices: (WeightsChoice | undefined)[]): string | undefined {
+  const chosen = new Map(choices.flatMap((choice) => (choice ? [...chosenFormats(choice)] : [])));
+  const texts = [...chosen].map(([part, { name }]) => `${part}=${name}`).sort();
+  return texts.length ? texts.join(',') : undefined;
+}

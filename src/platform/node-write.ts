@@ -1,6 +1,18 @@
 import { randomUUID } from 'node:crypto';
 import { constants, rmSync } from 'node:fs';
-import { access, type FileHandle, mkdir, open, readlink, realpath, rename, rm, stat } from 'node:fs/promises';
+import {
+  access,
+  type FileHandle,
+  mkdir,
+  open,
+  readlink,
+  realpath,
+  rename,
+  rm,
+  rmdir,
+  stat,
+  writeFile,
+} from 'node:fs/promises';
 import { dirname, join, resolve } from 'node:path';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { FileError } from './errors.ts';
@@ -8,7 +20,7 @@ import { FileError } from './errors.ts';
 /** What is written beside now: a second Ctrl-C ends the process at once, and must not leave it. */
 const unfinished = new Set<string>();
 process.on('exit', () => {
-  for (const path of unfinished) rmSync(path, { force: true });
+  for (const path of unfinished) rmSync(path, { force: true, recursive: true });
 });
 
 /**
@@ -56,6 +68,67 @@ export async function writeWhole(
   }
 }
 
+/** Writes a file of a folder, piece by piece. */
+export type WritePieces = (name: string, pieces: AsyncIterable<Uint8Array>) => Promise<void>;
+
+/**
+ * Writes a folder whole or not at all: beside, brought to the disk, then renamed. One that is there must be empty, or else it is
+ * replaced: then there is a moment without it, and never a mixture.
+ * @param fill writes the files.
+ * @throws FileError in one line where the system does not write; what `fill` throws.
+ */
+export async function writeFolder<T>(
+  folder: string,
+  fill: (write: WritePieces) => Promise<T>,
+  { replace = false }: { replace?: boolean } = {},
+): Promise<T> {
+  const name = `.headlight-${randomUUID()}`;
+  let beside: string | undefined;
+  try {
+    const target = await linkTarget(folder);
+    beside = join(dirname(target), `${name}.part`);
+    unfinished.add(beside);
+    await mkdir(beside, { recursive: true });
+    const result = await fill((file, pieces) => writeFileOf(join(beside!, file), pieces));
+    await syncFolder(beside);
+    if (replace) await replaceFolder(target, beside, join(dirname(target), `${name}.old`));
+    else {
+      await rmdir(target).catch(absent); // what is in it is not deleted
+      await rename(beside, target);
+    }
+    await syncFolder(dirname(target));
+    return result;
+  } catch (e) {
+    if (beside) await rm(beside, { force: true, recursive: true }).catch(() => {});
+    if (!(e as NodeJS.ErrnoException).syscall) throw e;
+    throw new FileError(`${folder}: cannot be written: ${writeProblem(e)}`, { cause: e });
+  } finally {
+    if (beside) unfinished.delete(beside);
+  }
+}
+
+async function writeFileOf(path: string, pieces: AsyncIterable<Uint8Array>): Promise<void> {
+  await mkdir(dirname(path), { recursive: true });
+  const handle = await open(path, 'wx');
+  try {
+    await writeFile(handle, pieces);
+    await handle.sync();
+  } finally {
+    await handle.close();
+  }
+}
+
+async function replaceFolder(target: string, by: string, old: string): Promise<void> {
+  const wasThere = await rename(target, old).then(() => true, absent);
+  try {
+    await rename(by, target);
+  } catch (e) {
+    if (wasThere) await rename(old, target);
+    throw e;
+  }
+  if (wasThere) await rm(old, { recursive: true });
+}
+
 /** Makes a rename last. Not every system can: Windows opens no folders, some network disks do not sync them. */
 export async function syncFolder(folder: string): Promise<void> {
   let handle: FileHandle | undefined;
@@ -76,6 +149,7 @@ const problems: Readonly<Record<string, string>> = {
   EACCES: 'this user may not write there; name another place',
   EPERM: 'this user may not write there; name another place',
   EROFS: 'it is on a file system that can only be read; name another place',
+  ENOTEMPTY: 'it is not empty any more; name another place',
   EISDIR: 'it is a folder; name the file to write',
   EEXIST: 'a part of its path is a file, not a folder; name another place',
   ENOTDIR: 'a part of its path is a file, not a folder; name another place',

@@ -62,13 +62,14 @@ const whole: Record<keyof typeof commands, string[]> = {
   'dump-wgsl': ['--out', join(folder, 'wgsl')],
   doctor: [],
   download: ['a/b'],
+  quantize: ['tiny-llava', '--out', out],
 };
 
 /** Command lines, with the exit code and what the line is to say. */
 const wrong: [string[], 1 | 2, RegExp][] = [
   ...Object.entries(whole).flatMap(([name, given]): [string[], 1 | 2, RegExp][] => [
     [[name, ...given, '--no-such-option'], 2, /unknown option '--no-such-option'/],
-    ['bench', 'doctor', 'download'].includes(name)
+    ['bench', 'doctor', 'download', 'quantize'].includes(name)
       ? [[name, ...given, '--model', 'nowhere'], 2, /unknown option '--model'/]
       : [
           [name, ...given, '--model', '/nowhere'],
@@ -119,6 +120,16 @@ const wrong: [string[], 1 | 2, RegExp][] = [
   [['dump-wgsl', '--tokens', '3', '--image-size', '1x1'], 2, /--image-size and --tokens are two kinds of prompt/],
   [['download', 'x'], 2, /x is no model's id/],
   [['download'], 2, /missing required argument 'hub-id'/],
+  [['quantize', '--out', out], 2, /missing required argument 'model'/],
+  [['quantize', 'tiny-llava'], 2, /required option '--out <dir>' not specified/],
+  [['quantize', 'tiny-llava', '--out', ''], 2, /--out: name the folder to write/],
+  [['quantize', '/nowhere', '--out', out], 1, /^headlight: \/nowhere/],
+  [['quantize', 'tiny-llava', '--out', rows], 2, /--out: .*rows\.jsonl is a file; name a folder/],
+  [['quantize', 'tiny-llava', '--out', folder], 2, /--out: .* is not empty; name another folder, or give --replace/],
+  [['quantize', 'tiny-llava', '--out', folder, '--replace'], 2, /--out: .* is not of quantize, and is not replaced/],
+  [['quantize', 'tiny-llava', '--out', 'weights/tiny-llava', '--replace'], 2, /is the checkpoint itself; name another/],
+  [['quantize', 'tiny-llava', '--out', out, '--weights', 'q5'], 2, /'--weights <format>' argument 'q5' is invalid/],
+  [['quantize', 'tiny-llava', '--out', out, '--weights', 'heads=q4'], 2, /weights: no part heads; there are tower/],
 ];
 
 describe('what is wrong on a command line', () => {

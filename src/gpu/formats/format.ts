@@ -70,14 +70,16 @@ export const declareOut = (binding: number, name: string, elements: string): str
 export const declare = (binding: number, name: string, elements: string): string =>
   `@group(0) @binding(${binding}) var<storage, read> ${name}: array<${elements}>;`;
 
-/** Bytes of a matrix, all buffers together, without what pads them. */
+/** Bytes of a buffer, without what pads it. */
+export const bufferBytes = ({ dtype, shape }: { readonly dtype: DType; readonly shape: readonly number[] }): number =>
+  elementCount(shape) * bytesPerElement[dtype];
+
+/** The same of a matrix, all buffers together. */
 export const formatBytes = (format: Format, shape: MatrixShape): number =>
-  format.buffers(shape).reduce((sum, { dtype, shape }) => sum + elementCount(shape) * bytesPerElement[dtype], 0);
+  format.buffers(shape).reduce((sum, buffer) => sum + bufferBytes(buffer), 0);
 
 /** How many rows a part of a matrix may have, so that none of its buffers takes more than `limit` bytes; 0 where not even one. */
 export function rowsPerPart(format: Format, [rows, columns]: MatrixShape, limit: number): number {
-  const bytesOfRow = format
-    .buffers([1, columns])
-    .map(({ dtype, shape }) => elementCount(shape) * bytesPerElement[dtype]);
+  const bytesOfRow = format.buffers([1, columns]).map(bufferBytes);
   return Math.min(rows, Math.floor(limit / Math.max(...bytesOfRow)));
 }

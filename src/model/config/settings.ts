@@ -1,6 +1,7 @@
 // What all parts of config.json are read with.
 import * as z from 'zod';
 import { quoteValue } from '../../base/quote.ts';
+import { isOurs } from '../../checkpoint/packed.ts';
 import type { ActivationFunction } from '../../kernels/activation/activation.wgsl.ts';
 import { ConfigError } from '../errors.ts';
 import { parse } from './json.ts';
@@ -60,7 +61,7 @@ export class Settings {
   }
 
   unquantised(config: { quantization_config?: unknown }, where: string): void {
-    if (config.quantization_config != null)
+    if (config.quantization_config != null && !isOurs(config.quantization_config))
       this.problem(`${where}quantization_config is not supported; use the F32, F16 or BF16 checkpoint`);
   }
 

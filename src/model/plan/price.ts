@@ -1,7 +1,6 @@
 // What a checkpoint takes, by its config.json alone or with its headers: nothing here needs a GPU or a weight.
-import type { Checkpoint } from '../../checkpoint/checkpoint-files.ts';
+import { type Checkpoint, storedAs } from '../../checkpoint/checkpoint-files.ts';
 import { specKey, type TensorSpec } from '../../checkpoint/specs.ts';
-import { storedFormats } from '../../checkpoint/stored-formats.ts';
 import { bf16 } from '../../gpu/formats/bf16.ts';
 import { f16 } from '../../gpu/formats/f16.ts';
 import { f32 } from '../../gpu/formats/f32.ts';
@@ -54,9 +53,9 @@ export type FormatOf = (tensor: Pick<TensorSpec, 'name'>) => Format;
 
 /** As the headers of a checkpoint's files say, which have been checked (`checkSpecs`). */
 export const storedFormat =
-  ({ tensors }: Checkpoint): FormatOf =>
+  (checkpoint: Checkpoint): FormatOf =>
   ({ name }) =>
-    storedFormats[tensors.get(name)!.dtype]!;
+    storedAs(checkpoint, name)!.format!;
 
 /**
  * The weights that a model of this config reads.
