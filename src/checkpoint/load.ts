@@ -139,7 +139,11 @@ function partOf({ part }: TensorSpec, tensor: CheckpointTensor): CheckpointTenso
   return { ...tensor, shape: [rows / part.of, ...rest], start, end: start + bytes };
 }
 
-const partShape = ({ shape: [rows, ...rest], part }: TensorSpec): number[] => [rows / (part?.of ?? 1), ...rest];
+function partShape({ shape, part }: TensorSpec): readonly number[] {
+  if (!part) return shape;
+  const [rows, ...rest] = shape;
+  return [rows / part.of, ...rest];
+}
 
 type MakeTensor = (label: string, dtype: DType, shape: readonly number[]) => Tensor;
 
@@ -255,6 +259,7 @@ class Upload {
       );
       convert(rec, { from, to, firstRow: row });
       await rec.submit();
+      await this.#sent(bytes);
       this.#count(bytes);
     }
   }
@@ -289,7 +294,12 @@ class Upload {
       padded.set(data);
       queue.writeBuffer(buffer, offset, padded);
     }
-    this.#inFlight += data.byteLength;
+    await this.#sent(data);
+  }
+
+  /** Waits where the queue holds enough: a GPU may be slower than a disk. */
+  async #sent({ byteLength }: Uint8Array): Promise<void> {
+    this.#inFlight += byteLength;
     if (this.#inFlight >= maxBytesInFlight) await this.finish();
   }
 

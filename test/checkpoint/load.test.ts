@@ -3,6 +3,7 @@ import { type Checkpoint, openCheckpoint } from '../../src/checkpoint/checkpoint
 import { CheckpointError } from '../../src/checkpoint/errors.ts';
 import { type LoadOptions, loadTensors, type TensorSpec } from '../../src/checkpoint/load.ts';
 import { type StoredTensor, tensorOf, writeSafetensors } from '../../src/checkpoint/safetensors-writer.ts';
+import { q8 } from '../../src/gpu/formats/q8.ts';
 import type { Tensor } from '../../src/gpu/tensor.ts';
 import { buffersOf } from '../../src/gpu/weight.ts';
 import { useGpu } from '../gpu.ts';
@@ -101,6 +102,13 @@ describe('loading', () => {
     weights.destroy();
   });
 
+  test('a vector without dimensions is one number', async () => {
+    const weights = await load(await open(tensorOf('scale', [], Float32Array.of(2))), [vector('scale')]);
+    expect(weights.vector('scale').shape).toEqual([]);
+    expect(new Float32Array((await contents(weights.vector('scale')))[0].buffer)).toEqual(Float32Array.of(2));
+    weights.destroy();
+  });
+
   test('vectors of any dtype become f32, an odd count of them too', async () => {
     const checkpoint = await open(
       { name: 'half', dtype: 'F16', shape: [3], data: new Uint8Array(Uint16Array.of(0x3c00, 0xc000, 0x0001).buffer) },
@@ -163,7 +171,7 @@ describe('loading', () => {
     weights.destroy();
   });
 
-  test('the queue never holds more than 16 MiB and a chunk', async () => {
+  test.each([undefined, q8])('the queue never holds more than 16 MiB and a chunk, in format %#', async (format) => {
     const { queue } = gpu().device;
     let held = 0;
     let most = 0;
@@ -179,7 +187,9 @@ describe('loading', () => {
       held = 0;
       return undefined;
     });
-    const weights = await load(await open(stored('a', 'F16', [3000, 4000])), [matrix('a', 3000, 4000)]); // 24 MB
+    const formatOf = format && (() => format);
+    const checkpoint = await open(stored('a', 'F16', [3000, 4000])); // 24 MB
+    const weights = await load(checkpoint, [matrix('a', 3000, 4000)], { formatOf });
     expect(held).toBe(0);
     expect(most).toBeGreaterThan(8 << 20);
     expect(most).toBeLessThanOrEqual(20 << 20);
