@@ -128,6 +128,16 @@ export class Gpu implements GpuContext {
     }
   }
 
+  /** Copies persistent tensors into others of the same byte sizes, after all that has been submitted. */
+  copy(copies: readonly { readonly from: Tensor; readonly to: Tensor }[]): void {
+    const encoder = this.device.createCommandEncoder({ label: 'copy' });
+    for (const { from, to } of copies) {
+      const size = byteSize(from.dtype, from.shape);
+      encoder.copyBufferToBuffer(from.storage.buffer!, from.offset, to.storage.buffer!, to.offset, size);
+    }
+    this.device.queue.submit([encoder.finish()]);
+  }
+
   /** Frees the memory of tensors that `tensor` made. They can no longer be bound; a second call does nothing. */
   destroy(...tensors: Tensor[]): void {
     this.pipelines.forgetBindGroups();

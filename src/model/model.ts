@@ -278,6 +278,7 @@ export class Model {
   #recordFrom(pass: Pass, tokens: Tensor, options: StepOptions): Tensor {
     const { cache, namesFilter = [] } = options;
     const { rec } = pass;
+    cache.reserve(cache.length + 1);
     const wanted = selectHooks(this.hookPoints, namesFilter).filter((point) => !isOfVisuals(point));
     const hooks = pass.hooks({
       names: new Set(wanted.map(({ name }) => name)),
@@ -336,6 +337,7 @@ export class Model {
     const generates = cache !== undefined;
     const extent = forward.extent(this.hookPoints, options, pictures, generates);
     const start = cache?.length ?? 0;
+    cache?.reserve(start + length);
     if (cache && !start) cache.promptLength = length;
     if (!start) forward.checkEdits(this.bound.edits, pictures); // what follows a prompt may go on from its pictures
     const hooks = pass.hooks({

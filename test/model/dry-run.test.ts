@@ -38,7 +38,7 @@ it.each<[string, FormatName, Edit[]]>([
 
     const real = new Model({ gpu, config, weights: modelWeights(config, loaded) });
     const dry = dryModel(config, formats[dtype], gpu.capabilities);
-    const cacheFor = (model: Model) => new KvCache(model.gpu, config.text, input.inputIds.length);
+    const cacheFor = (model: Model) => new KvCache(model.gpu, config.text, { capacity: input.inputIds.length });
     await real.with({ edits }).step([input], { cache: cacheFor(real) });
     expect(dry.with({ edits }).recorded([input], {}, cacheFor(dry)).price()).toBe(gpu.pool.bytes);
   } finally {

@@ -132,7 +132,7 @@ describe('PromptRun', () => {
   it('refuses prompts that its cache has no room for, or of other numbers than it has sequences', async () => {
     const { length } = input.inputIds;
     const step = async (positions: number, batch: number) => {
-      const cache = new KvCache(gpu(), model.config.text, positions, batch);
+      const cache = new KvCache(gpu(), model.config.text, { capacity: positions, batch });
       await model.step([input], { cache }).finally(() => cache.destroy());
     };
     await expect(step(length - 1, 1)).rejects.toThrow(`${length} positions do not fit the cache of ${length - 1}`);

@@ -32,7 +32,7 @@ export interface ContinueOptions extends SamplingOptions {
 export interface GenerateOptions extends ContinueOptions, Pick<RunOptions, 'posSlice'> {}
 
 export interface PromptOptions extends Pick<RunOptions, 'namesFilter' | 'posSlice'> {
-  /** Positions to keep room for after the prompt. */
+  /** Positions after the prompt at most. Memory is taken for them as they come. */
   readonly room: number;
   /**
    * Bring the logits of what comes next to the host, for sampling, for what generation_config.json makes of them
@@ -107,7 +107,7 @@ export class PromptRun {
     this.activations = first.activations;
   }
 
-  /** Runs the prompts, with a cache sized for them and `room` more positions. @throws InputError when that is too long. */
+  /** Runs the prompts, with a cache that may grow to them and `room` more positions. @throws InputError when that is too long. */
   static async start(model: Model, inputs: readonly ModelInput[], options: PromptOptions): Promise<PromptRun> {
     const { maxPositions } = model.config.text;
     const { room, namesFilter, posSlice } = options;
@@ -118,7 +118,10 @@ export class PromptRun {
       throw new InputError(
         `${length} prompt tokens and ${room} more exceed this model's ${maxPositions} positions: shorten the prompt, or ask for fewer tokens`,
       );
-    const cache = new KvCache(model.gpu, model.config.text, Math.max(1, length + room), Math.max(1, inputs.length));
+    const cache = new KvCache(model.gpu, model.config.text, {
+      capacity: length + room,
+      batch: Math.max(1, inputs.length),
+    });
     const tokens = model.gpu.tensor('tokens', 'u32', [cache.batch]);
     try {
       const next = options.logits ? undefined : tokens;

@@ -1,23 +1,23 @@
 import { f32 } from '../../gpu/formats/f32.ts';
 import { type Format, formatBytes } from '../../gpu/formats/format.ts';
 import type { Gpu } from '../../gpu/gpu.ts';
-import type { Tensor } from '../../gpu/tensor.ts';
+import { rows, type Tensor } from '../../gpu/tensor.ts';
 import type { TextConfig } from '../config/text.ts';
+import { InputError } from '../errors.ts';
+
+/** How many positions a cache grows by. */
+const step = 256;
 
 /**
- * Keys (after rotation) and values of the positions seen so far, preallocated for `capacity` positions of each of `batch`
- * sequences of equal length.
+ * Keys (after rotation) and values of the positions seen so far, of each of `batch` sequences of equal length. Memory for them is
+ * taken in steps of 256 positions, as they come: a run that ends early has not taken memory for what it could have made.
  */
 export class KvCache {
   /** What it holds. ADR 15 says what another format takes. */
   static readonly format: Format = f32;
-  /** Positions of each sequence that there is room for. */
+  /** Positions of each sequence that it may ever hold. */
   readonly capacity: number;
   readonly batch: number;
-  /** Per layer [batch * capacity, nKvHeads, dHead] f32. */
-  readonly keys: readonly Tensor[];
-  /** As `keys`. */
-  readonly values: readonly Tensor[];
   /** Positions filled, in every sequence. */
   length = 0;
   /** How many of them are the prompt's: what negative positions of edits count from. */
@@ -28,17 +28,63 @@ export class KvCache {
    */
   readonly shifts: readonly Int32Array[];
   readonly #gpu: Gpu;
+  readonly #config: TextConfig;
+  readonly #keys: Tensor[] = [];
+  readonly #values: Tensor[] = [];
+  #allocated = 0;
 
-  constructor(gpu: Gpu, config: TextConfig, capacity: number, batch = 1) {
+  constructor(gpu: Gpu, config: TextConfig, { capacity, batch = 1 }: { capacity: number; batch?: number }) {
     this.#gpu = gpu;
+    this.#config = config;
     this.capacity = capacity;
     this.batch = batch;
     this.shifts = [0, 1, 2].map(() => new Int32Array(batch));
-    const shape = [batch * capacity, config.nKvHeads, config.dHead];
-    const make = (what: string) =>
-      Array.from({ length: config.nLayers }, (_, l) => gpu.tensor(`blocks.${l} ${what} cache`, 'f32', shape));
-    this.keys = make('key');
-    this.values = make('value');
+  }
+
+  /** Positions of each sequence that there is memory for. */
+  get allocated(): number {
+    return this.#allocated;
+  }
+
+  /** Per layer [batch * allocated, nKvHeads, dHead] f32, until it grows. */
+  get keys(): readonly Tensor[] {
+    return this.#keys;
+  }
+
+  /** As `keys`. */
+  get values(): readonly Tensor[] {
+    return this.#values;
+  }
+
+  /**
+   * Takes memory for so many positions, where there is none yet, and copies what is filled. One layer after the other, so that only
+   * one of them is there twice.
+   * @throws InputError for more than `capacity`.
+   */
+  reserve(positions: number): void {
+    if (positions > this.capacity)
+      throw new InputError(`${positions} positions do not fit the cache of ${this.capacity}`);
+    if (positions <= this.#allocated) return;
+    const allocated = Math.min(this.capacity, Math.ceil(positions / step) * step);
+    for (let l = 0; l < this.#config.nLayers; l++) {
+      const [keys, values] = [this.#keys[l], this.#values[l]];
+      this.#keys[l] = this.#grown(keys, `blocks.${l} key cache`, allocated);
+      this.#values[l] = this.#grown(values, `blocks.${l} value cache`, allocated);
+      if (keys) this.#gpu.destroy(keys, values);
+    }
+    this.#allocated = allocated;
+  }
+
+  #grown(from: Tensor | undefined, label: string, allocated: number): Tensor {
+    const { nKvHeads, dHead } = this.#config;
+    const to = this.#gpu.tensor(label, 'f32', [this.batch * allocated, nKvHeads, dHead]);
+    const filled = (tensor: Tensor, sequence: number) => {
+      const start = (sequence * tensor.shape[0]) / this.batch;
+      return rows(tensor, start, start + this.length);
+    };
+    if (from && this.length)
+      this.#gpu.copy(Array.from({ length: this.batch }, (_, b) => ({ from: filled(from, b), to: filled(to, b) })));
+    return to;
   }
 
   /** Bytes on the GPU for a cache of this many positions of one sequence. */
@@ -48,6 +94,6 @@ export class KvCache {
 
   /** Frees its memory on the GPU. */
   destroy(): void {
-    this.#gpu.destroy(...this.keys, ...this.values);
+    this.#gpu.destroy(...this.#keys, ...this.#values);
   }
 }

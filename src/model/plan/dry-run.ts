@@ -62,7 +62,7 @@ export function recordStep(model: Model, before: number, options: RunOptions = {
   const { maxPositions } = model.config.text;
   if (before >= maxPositions)
     throw new InputError(`a token after ${before} positions: this model has ${maxPositions} in all`);
-  const cache = new KvCache(model.gpu, model.config.text, before + 1);
+  const cache = new KvCache(model.gpu, model.config.text, { capacity: before + 1 });
   cache.length = before;
   cache.promptLength = before;
   const next = model.gpu.tensor('tokens', 'u32', [1]);
@@ -102,7 +102,7 @@ export function pricePrefill(model: Model, textTokens: number, image?: VisualSha
     visuals: image ? [blank(image)] : [],
   };
   const tokens = input.inputIds.length;
-  const rec = model.recorded([input], {}, new KvCache(model.gpu, text, tokens));
+  const rec = model.recorded([input], {}, new KvCache(model.gpu, text, { capacity: tokens }));
   return {
     tokens,
     arenaBytes: rec.price(),

@@ -198,8 +198,6 @@ export class Forward {
     if (inputIds.length !== length)
       throw new InputError(`prompts of ${length} and ${inputIds.length} tokens cannot run as one batch`);
     const end = (cache?.length ?? 0) + length;
-    if (cache && end > cache.capacity)
-      throw new InputError(`${end} positions do not fit the cache of ${cache.capacity}`);
     if (end > text.maxPositions)
       throw new InputError(
         `${end} positions exceed this model's max_position_embeddings, ${text.maxPositions}: shorten the prompt`,

@@ -76,10 +76,11 @@ async function* eachTogether(
     Math.min(results, variationsAtOnce(text, maxStorageBufferBindingSize, length - first, length));
   const batches = batchesOf(variations, length, Math.min(range.start, length - 1), atOnce);
   const longest = batches.reduce((most, { first }) => Math.max(most, first), 0);
-  const prefix = new KvCache(gpu, text, Math.max(1, longest));
+  const prefix = new KvCache(gpu, text, { capacity: longest });
   const merged = gpu.tensor('merged', 'f32', [length, text.dModel]);
   try {
     const shared = { input, options, range, prefix, merged, recorded: [] };
+    prefix.reserve(longest);
     const { axes, before } = await runPrefix(model, shared, longest);
     for (const batch of batches)
       for (const own of await runSuffixes(model, shared, batch, axes)) yield new ActivationCache([...before, ...own]);
@@ -180,8 +181,9 @@ async function runSuffixes(
   const batch = variations.length;
   const [length] = merged.shape;
   const count = length - first;
-  const cache = new KvCache(gpu, text, length, batch);
+  const cache = new KvCache(gpu, text, { capacity: length, batch });
   try {
+    cache.reserve(length);
     const pass = new Pass(model, 'variations');
     const { rec } = pass;
     for (let l = 0; l < text.nLayers && first > 0; l++)
