@@ -55,7 +55,7 @@ export {
   type RunSize,
 } from './model/interventions/hook-points.ts';
 export type { PosSlice } from './model/interventions/positions.ts';
-export type { KvCache } from './model/layers/kv-cache.ts';
+export type { CacheFormat, KvCache } from './model/layers/kv-cache.ts';
 export type { LoadModelOptions } from './model/load-model.ts';
 export { Model, type StepOptions, type StepResult } from './model/model.ts';
 export type { ChatTemplateOptions, ContentPart, Message } from './model/processor/chat-template.ts';

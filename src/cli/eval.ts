@@ -30,7 +30,7 @@ import { openEncoders, runEncoder } from './encoder.ts';
 import { runTaskHere, summaryJson } from './experiments.ts';
 import { outputFile } from './files.ts';
 import { labelsCsv } from './labels-output.ts';
-import { collect, type ModelOptions, modelName, openModel, withCommonOptions } from './model.ts';
+import { collect, type ModelOptions, modelName, openModel, withCacheOption, withCommonOptions } from './model.ts';
 import { describeSelection, type RefusalOptions, refusalOf, withRefusalOptions } from './open-set.ts';
 import { reportTask } from './report-task.ts';
 import { table } from './table.ts';
@@ -51,7 +51,7 @@ interface Options extends ModelOptions, DataOptions, RefusalOptions {
 }
 
 export const evalCommand: Register = (program, run) => {
-  withRefusalOptions(withDataOptions(withCommonOptions(program.command('eval'))))
+  withCacheOption(withRefusalOptions(withDataOptions(withCommonOptions(program.command('eval')))))
     .description('Accuracy of SAVs on labelled queries, with a confusion matrix and baselines on the same data.')
     .requiredOption('--train <data>', `labelled examples: ${dataKinds}`)
     .requiredOption('--test <data>', 'labelled queries, the same')

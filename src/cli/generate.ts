@@ -2,7 +2,7 @@ import * as z from 'zod';
 import type { Register } from './command.ts';
 import { UsageError } from './context.ts';
 import { readJsonFile } from './files.ts';
-import { integer, number } from './model.ts';
+import { integer, number, withCacheOption } from './model.ts';
 import { reportProfile, withProfileOption } from './profile.ts';
 import { openPrompt, type PromptOptions, withPromptOptions } from './prompt.ts';
 import { RunProgress } from './run-progress.ts';
@@ -17,7 +17,7 @@ interface Options extends PromptOptions {
 }
 
 export const generateCommand: Register = (program, run) => {
-  withProfileOption(withPromptOptions(program.command('generate')))
+  withCacheOption(withProfileOption(withPromptOptions(program.command('generate'))))
     .description(
       'Answer a prompt about images and videos, streamed, as the checkpoint’s generation_config.json says: greedy, or sampled where that has do_sample (headlight inspect shows it). Options go before it.',
     )
@@ -45,6 +45,7 @@ Examples:
   headlight generate --image a.jpg --prompt 'What is this?' --generation-config mine.json   # {"repetition_penalty": 1.2, "do_sample": null}
   headlight generate --image a.jpg --prompt 'What is this?' --kernel window.wgsl   # your attention in every layer, in every step
   headlight generate --image a.jpg --prompt 'What is this?' --model ~/models/llava-1.5-7b-hf --weights q4   # 4 GiB instead of 13
+  headlight generate --image a.jpg --prompt 'What is this?' --kv-cache f32   # as exact as a run of the whole text
   headlight generate --image a.jpg --raw-prompt --prompt $'USER: <image>\\nWhat is this? ASSISTANT:' --json`,
     )
     .action(

@@ -14,7 +14,7 @@ import { isDual, parseConfig } from '../model/families/index.ts';
 import { describeGeneration } from '../model/generation/generation-report.ts';
 import type { VisualShape } from '../model/input.ts';
 import type { RunSize } from '../model/interventions/hook-points.ts';
-import { KvCache } from '../model/layers/kv-cache.ts';
+import { type CacheFormat, checkCacheFormat, KvCache } from '../model/layers/kv-cache.ts';
 import { readGenerationConfig, unreadTensors, weightSpecs } from '../model/load-model.ts';
 import { bindable, type Check, checkAdapter, showBytes } from '../model/plan/adapter-fit.ts';
 import { dryModel, imageTokens, pricePrefill, type RunPrice } from '../model/plan/dry-run.ts';
@@ -34,7 +34,7 @@ import type { Register } from './command.ts';
 import { type Context, UsageError } from './context.ts';
 import { inspectEncoder } from './inspect-encoder.ts';
 import { hookShapes, printHooks } from './inspect-hooks.ts';
-import { imageSize, integer, type ModelOptions, withCommonOptions } from './model.ts';
+import { imageSize, integer, type ModelOptions, withCacheOption, withCommonOptions } from './model.ts';
 
 interface InspectOptions extends ModelOptions {
   imageSize?: Size[];
@@ -45,7 +45,7 @@ interface InspectOptions extends ModelOptions {
 }
 
 export const inspectCommand: Register = (program, run) => {
-  withCommonOptions(program.command('inspect'))
+  withCacheOption(withCommonOptions(program.command('inspect')))
     .description(
       'What a checkpoint is and takes: architecture, parameters, memory, image tokens, and whether this adapter suffices.\nReads config.json and headers only; config.json alone will do.',
     )
@@ -71,10 +71,12 @@ async function inspect(context: Context, options: InspectOptions): Promise<void>
   if (isDual(json)) {
     if (options.weights)
       throw new UsageError('--weights is of models that generate; an encoder’s stay as they are stored');
+    if (options.kvCache) throw new UsageError('--kv-cache is of models that generate; an encoder has none');
     return inspectEncoder(context, folder, json, options);
   }
   const config = parseConfig(json, `${folder.location}/config.json`);
   const { text } = config;
+  if (options.kvCache) checkCacheFormat(options.kvCache, text);
   const length = options.length ?? text.maxPositions;
   if (length > text.maxPositions)
     throw new UsageError(`--length ${length}: this model has ${text.maxPositions} positions`);
@@ -84,7 +86,8 @@ async function inspect(context: Context, options: InspectOptions): Promise<void>
   const adapter = await adapterOf(context);
   const weights = priceWeights(config, stored.formatOf, adapter && bindable(adapter), options.weights);
 
-  const model = dryModel(config, stored.formatOf, adapter, options.weights);
+  const model = dryModel(config, stored.formatOf, adapter, options.weights, options.kvCache);
+  const { cacheFormat } = model;
   const preprocessor = (await ProcessorFiles.read(folder)).imageIfThere;
   const images = config.vision ? (options.imageSize ?? [{ width: 640, height: 480 }]) : [];
   const shapes = images.map((size) => ({
@@ -99,7 +102,7 @@ async function inspect(context: Context, options: InspectOptions): Promise<void>
   }
   // What a software adapter takes is the machine's own memory.
   const memory = adapter?.software ? totalmem() : undefined;
-  const checks = adapter && checkAdapter({ weights, text, length, runs }, adapter, memory);
+  const checks = adapter && checkAdapter({ weights, text, length, cacheFormat, runs }, adapter, memory);
 
   const rows: [string, string][] = [
     ['architecture', `${config.className} (${config.family})`],
@@ -119,7 +122,7 @@ async function inspect(context: Context, options: InspectOptions): Promise<void>
       `image of ${show(size)}`,
       `${imageTokens(config, shape)} tokens, shown as [${shape.shape.join(', ')}]`,
     ]),
-    ...cacheRows(config, length),
+    ...cacheRows(config, length, cacheFormat),
     ...runs.map(({ name, price }): [string, string] => ['prompt', runText(name, price)]),
     ['text', generation.text],
     ...adapterRows(adapter, checks),
@@ -136,7 +139,12 @@ async function inspect(context: Context, options: InspectOptions): Promise<void>
     dtypes: Object.fromEntries(weights.dtypes),
     bytes: stored.checkpoint?.bytes ?? weights.storedBytes,
     gpuBytes: weights.gpuBytes,
-    kvCache: { positions: length, bytesPerPosition: KvCache.price(text, 1), bytes: KvCache.price(text, length) },
+    kvCache: {
+      positions: length,
+      format: cacheFormat,
+      bytesPerPosition: KvCache.price(text, 1, cacheFormat),
+      bytes: KvCache.price(text, length, cacheFormat),
+    },
     images: shapes.map(({ size, shape }) => ({ ...size, tokens: imageTokens(config, shape), shape: shape.shape })),
     prompts: runs.map(({ name, price }) => ({ name, ...price })),
     generation,
@@ -204,8 +212,9 @@ function weightRows({ parts, dtypes, ...total }: WeightsPrice): [string, string]
   ];
 }
 
-function cacheRows({ text }: Architecture, length: number): [string, string][] {
-  const bytes = `${showBytes(KvCache.price(text, length))} at ${length} positions (${showBytes(KvCache.price(text, 1))} each, ${KvCache.format.name})`;
+function cacheRows({ text }: Architecture, length: number, format: CacheFormat): [string, string][] {
+  const bytesOf = (positions: number) => showBytes(KvCache.price(text, positions, format));
+  const bytes = `${bytesOf(length)} at ${length} positions (${bytesOf(1)} each, ${format})`;
   const slides = text.windows.some((window) => window !== undefined);
   return [['key/value cache', slides ? `${bytes}; sliding windows do not make it smaller` : bytes]];
 }

@@ -1,6 +1,7 @@
-import { type Command, InvalidArgumentError } from 'commander';
+import { type Command, InvalidArgumentError, Option } from 'commander';
 import type { Gpu } from '../gpu/gpu.ts';
 import { openCheckpointFolder } from '../hub/checkpoint-folder.ts';
+import { type CacheFormat, cacheFormats } from '../model/layers/kv-cache.ts';
 import type { Size } from '../model/processor/anyres.ts';
 import { VisionLanguageModel } from '../model/vision-language-model.ts';
 import { chosenFormats, type WeightsChoice } from '../model/weight-formats.ts';
@@ -16,6 +17,7 @@ export interface ModelOptions extends CommonOptions {
   model?: string;
   profile?: boolean;
   weights?: WeightsChoice;
+  kvCache?: CacheFormat;
 }
 
 /** The options that every command has. */
@@ -35,6 +37,15 @@ export const withCommonOptions = (command: Command): Command =>
         'keep matrices on the GPU as q8, q4 (decoder; the rest q8), f16, bf16 or f32, or by part: decoder=q4,tower=f16 (default: as stored)',
         weightsChoice,
       ),
+  );
+
+/** The option of commands that generate text, or price that. */
+export const withCacheOption = (command: Command): Command =>
+  command.addOption(
+    new Option(
+      '--kv-cache <format>',
+      'keep keys and values in this format while text is generated (default: f16, or f32 where the weights are f32)',
+    ).choices(cacheFormats),
   );
 
 /** For commander: a format for all matrices, or `part=format` for some parts. */
@@ -66,7 +77,7 @@ export async function announceGpu(context: Context): Promise<Gpu> {
 /** Opens the GPU and loads the checkpoint, with progress. Ctrl-C ends what it runs. */
 export async function openModel(
   context: Context,
-  { model, profile, weights }: ModelOptions,
+  { model, profile, weights, kvCache }: ModelOptions,
 ): Promise<VisionLanguageModel> {
   const folder = await openCheckpointFolder(model);
   const gpu = await announceGpu(context);
@@ -75,6 +86,7 @@ export async function openModel(
     const loaded = await VisionLanguageModel.load(folder, {
       gpu,
       weights,
+      kvCache,
       signal: context.signal,
       onWarning: (message) => context.note(message),
       onProgress: (done, total) => {

@@ -16,11 +16,11 @@ export interface Problem<Variant = never> {
   /** Of the output. */
   readonly shape: readonly number[];
   /** Of the output. Default f32. */
-  readonly dtype?: 'u32';
+  readonly dtype?: 'u32' | 'f16';
   /** The operation only moves numbers, or finds whole ones: they are to come out bit for bit. */
   readonly exact?: boolean;
   /** What is in the output before, where the operation leaves rows as they are. */
-  readonly before?: Float32Array<ArrayBuffer>;
+  readonly before?: Float32Array<ArrayBuffer> | Uint8Array<ArrayBuffer>;
   /** Makes the inputs, and gives the call on them. */
   prepare(make: MakeTensor): Call<Variant>;
   expected(reference?: AttentionReference): Expected;

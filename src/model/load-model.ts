@@ -11,6 +11,7 @@ import { readJson } from './config/json.ts';
 import type { Architecture } from './families/family.ts';
 import { type ReadConfig, readConfig } from './families/read-config.ts';
 import { type GenerationConfig, generationConfig } from './generation/generation-config.ts';
+import { type CacheFormat, checkCacheFormat } from './layers/kv-cache.ts';
 import type { WeightSource } from './layers/weights.ts';
 import { Model } from './model.ts';
 import { checkChoice, quantisationOf } from './quantisation.ts';
@@ -23,6 +24,8 @@ export interface LoadModelOptions {
   readonly gpu: Gpu;
   /** The formats that matrices are to have on the GPU. Default: as they are stored. */
   readonly weights?: WeightsChoice;
+  /** The format that keys and values are kept in while text is generated. Default: f16, or f32 where the weights are f32. */
+  readonly kvCache?: CacheFormat;
   /** Bytes of the checkpoint on the GPU so far, and in the end. */
   readonly onProgress?: (loaded: number, total: number) => void;
   /** Ends the loading; what was loaded is freed. */
@@ -50,11 +53,12 @@ export interface LoadedModel {
  *   `weights` that a quantised folder cannot have.
  */
 export async function loadModel(folder: Folder, options: LoadModelOptions, read?: ReadConfig): Promise<LoadedModel> {
-  const { gpu, weights, onProgress, signal, onWarning = (message) => console.warn(message) } = options;
+  const { gpu, weights, kvCache, onProgress, signal, onWarning = (message) => console.warn(message) } = options;
   const formatOf = weights && chosenFormat(weights);
   const { json, config } = read ?? (await readConfig(folder));
   const made = quantisationOf(json, `${folder.location}/config.json`);
   if (made && weights) checkChoice(made, weights, folder.location);
+  if (kvCache !== undefined) checkCacheFormat(kvCache, config.text);
   const generation = await readGenerationConfig(folder, json, config);
   const checkpoint = await openCheckpoint(folder);
   const loaded = await loadTensors(gpu, checkpoint, weightSpecs(config), {
@@ -73,7 +77,7 @@ export async function loadModel(folder: Folder, options: LoadModelOptions, read?
     // Where the tensors are not those that were written with it, it says nothing about them.
     const origin = made?.contents_id === id ? made : undefined;
     return {
-      model: new Model({ gpu, config, weights: modelWeights(config, loaded) }),
+      model: new Model({ gpu, config, weights: modelWeights(config, loaded), cacheFormat: kvCache }),
       modelId: origin?.model_id ?? id,
       precision: precisionOf(origin?.weights, weights),
       generationConfig: generation,

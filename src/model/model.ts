@@ -11,7 +11,7 @@ import { checkIsInput, type ModelInput } from './input.ts';
 import type { Edit } from './interventions/edits.ts';
 import { type HookPoint, hookKind, isOfVisuals, selectHooks } from './interventions/hook-points.ts';
 import { resolvePosSlice } from './interventions/positions.ts';
-import type { KvCache } from './layers/kv-cache.ts';
+import { type CacheFormat, defaultCacheFormat, type KvCache } from './layers/kv-cache.ts';
 import { Activation, ActivationCache } from './run/activations.ts';
 import { type Bound, type BoundOptions, bind, unbound } from './run/bound.ts';
 import { Forward, type ModelWeights } from './run/forward.ts';
@@ -42,6 +42,8 @@ export interface ModelParts {
   readonly gpu: Gpu;
   readonly config: Architecture;
   readonly weights: ModelWeights;
+  /** Of keys and values while it generates. Default: f16, or f32 where the weights are f32. */
+  readonly cacheFormat?: CacheFormat;
   /** Made of config and weights, where it has been made. */
   readonly forward?: Forward;
 }
@@ -58,6 +60,8 @@ export class Model {
   readonly config: Architecture;
   /** The weights, on the GPU. */
   readonly weights: ModelWeights;
+  /** The format that keys and values are kept in while it generates. */
+  readonly cacheFormat: CacheFormat;
   /** The stages of its runs, as they are recorded. */
   readonly forward: Forward;
   /** What its runs are bound to (`with`). */
@@ -69,6 +73,8 @@ export class Model {
     this.gpu = parts.gpu;
     this.config = parts.config;
     this.weights = parts.weights;
+    this.cacheFormat =
+      parts.cacheFormat ?? defaultCacheFormat(parts.config.text, parts.weights.decoder.blocks[0].k.weight.format);
     this.forward = parts.forward ?? new Forward(parts.config, parts.weights);
     this.parts = { ...parts, forward: this.forward };
     this.bound = bound ?? unbound(this.forward.hookPoints);
@@ -245,11 +251,12 @@ export class Model {
   /**
    * The error for a result of an input that is not finite: it names the first activation that is not, found by running the
    * input again, a layer's activations at a time.
+   * @param hidden what to say where every activation is finite.
    */
-  notFinite(result: string, input: ModelInput): Promise<NotFiniteError> {
+  notFinite(result: string, input: ModelInput, hidden?: string): Promise<NotFiniteError> {
     const own = this.forward.hookPoints.filter((point) => input.visuals.length > 0 || !isOfVisuals(point));
     const unlimited = this.with({ maxResultBytes: Number.POSITIVE_INFINITY });
-    return notFinite(result, own, (namesFilter) => unlimited.runWithCache(input, { namesFilter }));
+    return notFinite(result, own, (namesFilter) => unlimited.runWithCache(input, { namesFilter }), hidden);
   }
 
   /**

@@ -155,7 +155,7 @@ export class VisionLanguageModel extends Model {
     source: FolderSource,
     options: Omit<LoadModelOptions, 'gpu'> & { readonly gpu?: Gpu } = {},
   ): Promise<VisionLanguageModel> {
-    checkOptions(options, ['gpu', 'weights', 'onProgress', 'onWarning', 'signal'], 'load');
+    checkOptions(options, ['gpu', 'weights', 'kvCache', 'onProgress', 'onWarning', 'signal'], 'load');
     const folder = await openSource(source);
     await checkIsCheckpoint(folder);
     // What the checkpoint is comes before what its processor lacks.
@@ -172,9 +172,9 @@ export class VisionLanguageModel extends Model {
         loaded.destroy();
         dispose();
       };
-      const { config, weights } = loaded.model;
+      const { config, weights, cacheFormat } = loaded.model;
       const madeWith = { numerics: numericsVersion, files: recording.files };
-      return new VisionLanguageModel({ ...loaded, gpu, config, weights, processor, madeWith, destroy });
+      return new VisionLanguageModel({ ...loaded, gpu, config, weights, cacheFormat, processor, madeWith, destroy });
     } catch (e) {
       dispose();
       throw e;

@@ -11,7 +11,7 @@ const maxNewTokens = 12;
 
 /** What answers by itself need of a model: a `VisionLanguageModel`. */
 export type AnswerSource = Pick<VisionLanguageModel, 'answers' | 'endTokens'> &
-  HeadVectorSource & { readonly generationConfig?: { readonly values: unknown } };
+  HeadVectorSource & { readonly generationConfig?: { readonly values: unknown }; readonly cacheFormat?: string };
 
 /** Answers to every example, in order; of one that the store knows, without a forward pass. */
 export async function readAnswers(
@@ -46,7 +46,9 @@ export async function readAnswers(
 
 /** What an answer depends on: what head vectors do, and how texts are generated and labels scored. */
 async function answerKey(model: AnswerSource, featureKey: string, labels: readonly string[]): Promise<string> {
+  const { cacheFormat = 'f32' } = model;
   const how = ['answer', maxNewTokens, [...model.endTokens], model.generationConfig?.values, labels];
+  if (cacheFormat !== 'f32') how.push(cacheFormat); // what is kept from before there were others stays
   return sha256Hex(JSON.stringify([featureKey, how]));
 }
 

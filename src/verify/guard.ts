@@ -1,3 +1,4 @@
+import { formatOf } from '../gpu/formats/index.ts';
 import type { Gpu } from '../gpu/gpu.ts';
 import type { Recorder } from '../gpu/recorder.ts';
 import { byteSize, type DType, elementCount, type Tensor } from '../gpu/tensor.ts';
@@ -28,7 +29,10 @@ export async function runGuarded(recorder: Recorder, tensor: Tensor): Promise<Gu
   const content = all.u32;
   const count = elementCount(tensor.shape);
   return {
-    content: tensor.dtype === 'u32' ? content.subarray(0, count) : new Float32Array(content.buffer, 0, count),
+    content:
+      tensor.dtype === 'u32'
+        ? content.subarray(0, count)
+        : Float32Array.from(formatOf(tensor).unpack([new Uint8Array(content.buffer)], [1, count])),
     overrun: content.subarray(words).some((w) => w !== sentinel),
     unwritten: content.subarray(0, words).some((w) => w === sentinel),
   };

@@ -166,10 +166,14 @@ describe('commands on the embedded checkpoint', () => {
       layout: 'hub',
       dtypes: { f16: expect.any(Number) },
       images: [{ width: 20, height: 30, tokens: 36, shape: [1, 3, 48, 48] }],
-      kvCache: { positions: 100, bytes: 100 * 2 * 4 * 6 * 8 * 16 },
+      kvCache: { positions: 100, format: 'f16', bytes: 100 * 2 * 2 * 6 * 8 * 16 },
       prompts: [{ tokens: 36 + 128 }],
     });
     const { stdout: words } = await headlight('inspect', '--hooks');
+    const { stdout: exact } = await headlight('inspect', '--length', '100', '--kv-cache', 'f32');
+    expect(exact).toMatch(/^key\/value cache +600 KiB at 100 positions \(6 KiB each, f32\)$/m);
+    const { stderr: refused, code: failed } = await headlight('inspect', '--kv-cache', 'q8');
+    expect([failed, refused]).toEqual([2, expect.stringContaining('Allowed choices are f16, f32.')]);
     expect(words).toMatch(/^hook {2}blocks\.\{0\.\.5\}\.attn\.hook_z +\[\d+, 8, 16\]$/m);
     expect(words).toMatch(/^architecture +LlavaForConditionalGeneration \(LLaVA-1\.5\)$/m);
     expect(words).toMatch(/^ {2}not read +512 bytes: after the tower's last layer/m);
@@ -193,7 +197,7 @@ describe('commands on the embedded checkpoint', () => {
       bytes: 4 * 8291375616,
       gpuBytes: 4 * 8291375616,
       files: [],
-      kvCache: { positions: 1000, bytesPerPosition: 57344 * 2 },
+      kvCache: { positions: 1000, format: 'f32', bytesPerPosition: 57344 * 2 },
     });
   });
 

@@ -274,7 +274,7 @@ describe('a format of two buffers with groups along K', () => {
 
     const capabilities = { ...guaranteed, maxStorageBufferBindingSize: limit };
     const { text } = config;
-    const checks = checkAdapter({ weights: prices, text, length: 100, runs: [] }, capabilities);
+    const checks = checkAdapter({ weights: prices, text, length: 100, cacheFormat: 'f16', runs: [] }, capabilities);
     expect(checks[0].text).toBe('language_model.embed_tokens.weight (140.9 MiB): split by rows into 4 buffers');
 
     const model = dryModel(config, formatOf, capabilities);

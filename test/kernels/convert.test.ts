@@ -154,6 +154,26 @@ it.each([f32, f16, bf16])('to $name rounds as the host packs', async (to) => {
   expect(untouched).toBe(true);
 });
 
+it('makes NaN of what half precision does not hold, and rounds what it nearly does not', async () => {
+  const values = Float32Array.of(
+    65504,
+    -65504,
+    65519,
+    -65519,
+    65520,
+    -65520,
+    3e38,
+    -3e38,
+    Number.NaN,
+    1 / 0,
+    -1 / 0,
+    1,
+  );
+  const { found } = await converted([1, 12], values, f32, f16);
+  const nan = Array(7).fill(Number.NaN);
+  expect([...found]).toEqual([65504, -65504, 65504, -65504, ...nan, 1]);
+});
+
 it('takes as many bytes as it says', () => {
   expect(formatBytes(q8, [10, 64])).toBe(10 * (64 + 2 * 2));
   expect(formatBytes(q4, [10, 64])).toBe(10 * (32 + 2 * 2));

@@ -1,6 +1,6 @@
 import { describe, expect, it } from 'vitest';
 import { openGpu } from '../../src/gpu/gpu.ts';
-import { copyRowsProblems, rotaryProblem, rotaryProblems } from '../../src/kernels/rotary/problem.ts';
+import { copyRowsProblems, rotaryIntoHalves, rotaryProblem, rotaryProblems } from '../../src/kernels/rotary/problem.ts';
 import { copyRows, rotaryEmbedding } from '../../src/kernels/rotary/rotary.ts';
 import { useGpu } from '../gpu.ts';
 import { expectSolved } from './check.ts';
@@ -14,6 +14,8 @@ describe('rotaryEmbedding', () => {
     [2, 4, 6, 16, 20, 24, 40, 64, 72, 80, 96, 128].flatMap((headSize) => [1, 7, 65].map((rows) => [rows, headSize])),
   )('%i rows, 3 heads of %i', (rows, headSize) => expectSolved(gpu(), rotaryProblem([rows, 3, headSize]), { bound }));
   it.each(rotaryProblems())('$name', (problem) => expectSolved(gpu(), problem, { bound }));
+  // WGSL may round a half-precision number to either neighbour.
+  it.each(rotaryIntoHalves())('$name', (problem) => expectSolved(gpu(), problem, { bound: 1e-6 }));
 
   it('names what does not fit', () => {
     const recorder = gpu().record('misfits');
@@ -26,6 +28,11 @@ describe('rotaryEmbedding', () => {
     expect(attempt({ x: tensor('x', [4, 2, 8]) })).toThrow('table: expected [4,8], got [3,8] (in rotary)');
     expect(attempt({ out, outRow: 3 })).toThrow('cache: [5,2,8] has no room for x [3,2,8] at row 3 (in rotary)');
     expect(attempt({ out: tensor('cache', [5, 3, 8]) })).toThrow('cache: expected [?,2,8], got [5,3,8] (in rotary)');
+    const halves = recorder.temp('cache', 'f16', [5, 2, 12]);
+    const twelve = { x: tensor('x', [3, 2, 12]), table: tensor('table', [3, 12]) };
+    expect(attempt({ ...twelve, out: halves })).toThrow(
+      'cache: rows of [2,12] cannot be stored as f16, which takes four numbers at once (in rotary)',
+    );
   });
 });
 

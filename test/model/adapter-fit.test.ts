@@ -4,6 +4,7 @@ import type { Capabilities } from '../../src/gpu/capabilities.ts';
 import { guaranteed } from '../../src/gpu/dry-gpu.ts';
 import { bf16 } from '../../src/gpu/formats/bf16.ts';
 import { parseConfig } from '../../src/model/families/index.ts';
+import type { CacheFormat } from '../../src/model/layers/kv-cache.ts';
 import { bindable, checkAdapter, showBytes } from '../../src/model/plan/adapter-fit.ts';
 import { dryModel, pricePrefill } from '../../src/model/plan/dry-run.ts';
 import { priceWeights } from '../../src/model/plan/price.ts';
@@ -16,15 +17,19 @@ interface Case {
   memory?: number;
   image?: { width: number; height: number };
   textTokens?: number;
+  cacheFormat?: CacheFormat;
 }
 
-function check(name: string, { adapter, length = 4096, memory, image, textTokens = 128 }: Case = {}): string[] {
+function check(
+  name: string,
+  { adapter, length = 4096, memory, image, textTokens = 128, cacheFormat = 'f32' }: Case = {},
+): string[] {
   const config = parseConfig(JSON.parse(readFileSync(`test/fixtures/geometries/${name}.json`, 'utf8')));
   const capabilities = { ...guaranteed, ...adapter };
   const weights = priceWeights(config, () => bf16, bindable(capabilities));
   const shape = image && config.vision!.imageShape(image, { json: {}, file: '' });
-  const price = pricePrefill(dryModel(config, bf16, capabilities), textTokens, shape);
-  const load = { weights, text: config.text, length, runs: [{ name: 'prompt', price }] };
+  const price = pricePrefill(dryModel(config, bf16, capabilities, undefined, cacheFormat), textTokens, shape);
+  const load = { weights, text: config.text, length, cacheFormat, runs: [{ name: 'prompt', price }] };
   return checkAdapter(load, capabilities, memory).map(({ verdict, text }) => `${verdict}: ${text}`);
 }
 
@@ -59,6 +64,8 @@ describe('checkAdapter', () => {
       'too large: keys of one layer at 4097 positions (128 MiB): more than the 128 MiB that this adapter binds; keep prompt and answer within 4096 positions (--length)',
     );
     expect(check('llava-hf--llava-next-72b-hf', { length: 4096 }).join()).not.toContain('too large');
+    const halves = check('llava-hf--llava-next-72b-hf', { length: 8193, cacheFormat: 'f16' });
+    expect(halves.find((line) => line.includes('keys of one layer'))).toContain('within 8192 positions');
   });
 
   it('names activations that no binding holds, and what to do', () => {

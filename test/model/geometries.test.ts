@@ -95,10 +95,11 @@ describe('published figures', () => {
     ['Qwen--Qwen2-VL-72B-Instruct', 640 * 1024],
     ['Qwen--Qwen2.5-VL-7B-Instruct', 112 * 1024],
     ['mistralai--Mistral-7B-v0.1', 256 * 1024],
-  ])('%s keeps %d bytes of keys and values a token', (name, bytes) => {
+  ])('%s keeps %d bytes of keys and values a token, half of it in f16', (name, bytes) => {
     const { config } = priced(name);
-    expect(KvCache.price(config.text, 1)).toBe(bytes);
-    expect(KvCache.price(config.text, 4096)).toBe(4096 * bytes);
+    expect(KvCache.price(config.text, 1, 'f32')).toBe(bytes);
+    expect(KvCache.price(config.text, 1, 'f16')).toBe(bytes / 2);
+    expect(KvCache.price(config.text, 4096, 'f32')).toBe(4096 * bytes);
   });
 
   it.each([

@@ -1,13 +1,21 @@
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
 import { openFolder } from '#platform';
+import { temperatureSoftmax } from '../../docs/examples/kernels/temperature-softmax.ts';
+import type { Dispatch } from '../../src/gpu/dispatch.ts';
+import { formats } from '../../src/gpu/formats/index.ts';
 import type { Tensor } from '../../src/gpu/tensor.ts';
-import { generate } from '../../src/model/generation/generate.ts';
+import type { Kernels } from '../../src/kernels/custom/kernels.ts';
+import { generate, PromptRun } from '../../src/model/generation/generate.ts';
 import type { ModelInput } from '../../src/model/input.ts';
-import { KvCache } from '../../src/model/layers/kv-cache.ts';
+import type { Edit } from '../../src/model/interventions/edits.ts';
+import { type CacheFormat, defaultCacheFormat, KvCache } from '../../src/model/layers/kv-cache.ts';
 import type { LoadedModel } from '../../src/model/load-model.ts';
 import { loadModel } from '../../src/model/load-model.ts';
+import { Model } from '../../src/model/model.ts';
+import type { ActivationCache } from '../../src/model/run/activations.ts';
 import { fixturePath } from '../fixtures.ts';
 import { useGpu } from '../gpu.ts';
+import { relativeError } from '../kernels/check.ts';
 
 const gpu = useGpu();
 let loaded: LoadedModel;
@@ -93,5 +101,98 @@ describe('a cache grown in steps', () => {
       gpu().tensor = tensor;
     }
     expect(rows).toEqual([256]);
+  });
+});
+
+describe('a cache of f16', () => {
+  const all = { namesFilter: 'logits' } as const;
+  const ids = [3, 7, 19, 4, 88, 61, 2];
+
+  it('is the default of weights in fewer bits than 32, and only of those', async () => {
+    const formatOf = async (name: string, options: Partial<Parameters<typeof loadModel>[1]> = {}) => {
+      const { model, destroy } = await loadModel(await openFolder(fixturePath(name)), { gpu: gpu(), ...options });
+      destroy();
+      return model.cacheFormat;
+    };
+    expect(await formatOf('checkpoints/llava-f32')).toBe('f32');
+    expect(await formatOf('checkpoints/llava-f32', { kvCache: 'f16' })).toBe('f16');
+    expect(await formatOf('checkpoints/llava-f32', { weights: { tower: 'bf16' } })).toBe('f32');
+    expect(await formatOf('checkpoints/llava-f32', { weights: { decoder: 'bf16' } })).toBe('f16');
+    expect(await formatOf('families/mistral-text-bf16')).toBe('f16');
+    expect(await formatOf('checkpoints/llava-bf16')).toBe('f32'); // heads of 22
+    expect(await formatOf('families/mistral-text-bf16', { kvCache: 'f32' })).toBe('f32');
+    expect(await formatOf('families/llama-text-f32')).toBe('f32');
+    await expect(formatOf('families/llama-text-f32', { kvCache: 'f16' })).rejects.toThrow(
+      'kvCache f16: heads of 10 numbers are no multiple of 8; use f32',
+    );
+    await expect(formatOf('checkpoints/llava-f32', { kvCache: 'q8' as never })).rejects.toThrow(
+      'kvCache: no format q8; there are f16, f32',
+    );
+    expect(defaultCacheFormat({ ...loaded.model.config.text, dHead: 12 }, formats.bf16)).toBe('f32');
+  });
+
+  it('is what generation, scoring and continuing read; a prompt does not', async () => {
+    const scoresOf = async (cacheFormat: CacheFormat) => {
+      const model = new Model({ ...loaded.model, cacheFormat });
+      const run = await PromptRun.start(model, [prompt(30)], { room: 8, logits: true });
+      try {
+        return (await run.logProbabilities(ids))[0];
+      } finally {
+        run.destroy();
+      }
+    };
+    const [exact, halves] = [await scoresOf('f32'), await scoresOf('f16')];
+    expect(halves[0]).toBe(exact[0]);
+    for (const [i, score] of exact.entries()) expect(Math.abs(halves[i] - score)).toBeLessThan(2e-3);
+    expect(halves).not.toEqual(exact);
+  });
+
+  it('takes half the memory', () => {
+    const { text } = loaded.model.config;
+    const bytes = (format: CacheFormat) => {
+      const cache = new KvCache(gpu(), text, { capacity: 300, batch: 2, format });
+      cache.reserve(300);
+      const sizes = [...cache.keys, ...cache.values].map(({ storage }) => storage.size);
+      cache.destroy();
+      return sizes.reduce((sum, size) => sum + size);
+    };
+    expect(bytes('f32')).toBe(2 * KvCache.price(text, 300, 'f32'));
+    expect(bytes('f16')).toBe(bytes('f32') / 2);
+  });
+
+  it('takes custom kernels, which read f32', async () => {
+    const { model } = loaded;
+    const kernels = temperatureSoftmax(() => 1);
+    const logits = async (options: { kernels?: Kernels; cacheFormat: CacheFormat }) => {
+      const { kernels, cacheFormat } = options;
+      const own = new Model({ ...model, cacheFormat }).with({ kernels });
+      const found: ActivationCache[] = [];
+      const onActivations = (each: ActivationCache) => found.push(each);
+      const settings = { maxNewTokens: 3, endTokens: new Set<number>(), onActivations, ...all };
+      for await (const _ of generate(own, prompt(20), settings));
+      return found.at(-1)!.logits.data;
+    };
+    const ours = await logits({ cacheFormat: 'f16' });
+    // Other last bits of a key are another half now and then.
+    expect(relativeError(await logits({ cacheFormat: 'f16', kernels }), ours)).toBeLessThan(1e-3);
+    const same = (op: 'rotary' | 'copyRows'): Kernels => ({
+      [op]: { name: 'same.wgsl', wgsl: (dispatch: Dispatch) => dispatch.code.slice(dispatch.header!().length) },
+    });
+    for (const op of ['rotary', 'copyRows'] as const)
+      expect(relativeError(await logits({ cacheFormat: 'f16', kernels: same(op) }), ours), op).toBeLessThan(1e-5);
+    const cold = temperatureSoftmax(() => 20);
+    expect(relativeError(await logits({ cacheFormat: 'f16', kernels: cold }), ours)).toBeGreaterThan(1e-2);
+  });
+
+  it('says so where it cannot hold a key', async () => {
+    const edits: Edit[] = [{ at: 'blocks.1.attn.hook_rot_k', positions: 2, heads: [0], set: 7e4 }];
+    const text = async (cacheFormat: CacheFormat) => {
+      const model = new Model({ ...loaded.model, cacheFormat }).with({ edits });
+      for await (const _ of generate(model, prompt(20), { maxNewTokens: 3, endTokens: new Set<number>() }));
+    };
+    await expect(text('f32')).resolves.toBeUndefined();
+    await expect(text('f16')).rejects.toThrow(
+      "the logits are not finite, while every activation before them is: a key or a value is beyond the 65504 that a cache of f16 holds; keep it in f32 (kvCache: 'f32', --kv-cache f32)",
+    );
   });
 });

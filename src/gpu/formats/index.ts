@@ -1,3 +1,4 @@
+import type { Tensor } from '../tensor.ts';
 import { bf16 } from './bf16.ts';
 import { f16 } from './f16.ts';
 import { f32 } from './f32.ts';
@@ -15,3 +16,6 @@ export const formats = {
 } satisfies Record<string, Format>;
 /** The name of a storage format. */
 export type FormatName = keyof typeof formats;
+
+/** The format of a tensor of numbers, which has its name for a dtype: those that take one buffer. */
+export const formatOf = ({ dtype }: Tensor): Format => formats[dtype as 'f32' | 'f16' | 'bf16'];

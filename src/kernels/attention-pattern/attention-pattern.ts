@@ -1,6 +1,7 @@
 import { type Cost, floatBits, type Recorder, read, readWrite } from '../../gpu/recorder.ts';
 import { elementCount, expectDType, expectShape, type Tensor } from '../../gpu/tensor.ts';
 import { type Geometry, geometry, keysRead, type QueryKeyArgs, sizesOf, visiblePairs } from '../attention/shapes.ts';
+import { convertTensor } from '../convert/convert.ts';
 import { foldWorkgroups } from '../vectors.ts';
 import {
   attentionPatternWgsl,
@@ -19,9 +20,10 @@ import {
  * @throws ShapeError
  */
 export function attentionScores(rec: Recorder, args: QueryKeyArgs & { out?: Tensor }): Tensor {
-  const { q, k, segments, label } = args;
+  const { q, segments, label } = args;
   const where = 'attentionScores';
-  const g = geometry(where, args);
+  const k = convertTensor(rec, args.k, 'f32');
+  const g = geometry(where, { ...args, k });
   const shape = [g.batch * g.heads, g.queries, g.keys];
   const scores = args.out ?? rec.temp(label, 'f32', shape);
   expectDType(where, scores, 'f32');

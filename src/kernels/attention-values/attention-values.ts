@@ -2,6 +2,7 @@ import { ShapeError } from '../../gpu/errors.ts';
 import { type Cost, type Recorder, read, readWrite } from '../../gpu/recorder.ts';
 import { expectDType, expectShape, type Tensor } from '../../gpu/tensor.ts';
 import { cachedText } from '../cached-text.ts';
+import { convertTensor } from '../convert/convert.ts';
 import { foldWorkgroups, vectorWidth } from '../vectors.ts';
 import { attentionValuesContract, attentionValuesWgsl } from './attention-values.wgsl.ts';
 
@@ -15,7 +16,7 @@ const attentionValuesCost = (pairs: number, headSize: number): Cost => ({
 /**
  * pattern · v per head: head outputs from an attention pattern that is there as a matrix.
  * @param pattern [batch * H, T, keys] f32, as `attentionPattern` makes it
- * @param v [batch * S, KV, D] f32, S >= keys; head h reads key/value head floor(h / (H / KV))
+ * @param v [batch * S, KV, D] f32, S >= keys (of 16 bits in a cache); head h reads key/value head floor(h / (H / KV))
  * @returns z, [batch * T, H, D]
  * @throws ShapeError
  */
@@ -23,7 +24,8 @@ export function attentionValues(
   rec: Recorder,
   args: { pattern: Tensor; v: Tensor; heads: number; batch?: number; label: string; out?: Tensor },
 ): Tensor {
-  const { pattern, v, heads, batch = 1, label } = args;
+  const { pattern, heads, batch = 1, label } = args;
+  const v = convertTensor(rec, args.v, 'f32');
   const where = 'attentionValues';
   expectShape(where, pattern, [batch * heads, -1, -1]);
   expectShape(where, v, [-1, -1, -1]);

@@ -1,3 +1,4 @@
+import { attentionData, storedTensor } from '../attention/problem.ts';
 import { attentionCase, type Case } from '../attention/reference.ts';
 import { type Problem, placeOf } from '../problem.ts';
 import { pseudoRandom } from '../pseudo-random.ts';
@@ -7,14 +8,14 @@ import { attentionValues } from './attention-values.ts';
 export function attentionValuesProblem(c: Case): Problem {
   const { batch, queries, heads, kvHeads, headSize, keys, keyRows } = c;
   const pattern = pseudoRandom(batch * heads * queries * keys, 1);
-  const v = pseudoRandom(batch * keyRows * kvHeads * headSize, 2);
+  const { v } = attentionData(c);
   return {
-    name: `${batch} x ${queries} queries of ${keys} of ${keyRows} keys, ${heads} heads of ${headSize} on ${kvHeads}`,
+    name: `${batch} x ${queries} queries of ${keys} of ${keyRows} keys${c.stored ? ` in ${c.stored}` : ''}, ${heads} heads of ${headSize} on ${kvHeads}`,
     shape: [batch * queries, heads, headSize],
     prepare(make) {
       const args = {
         pattern: make('pattern', 'f32', [batch * heads, queries, keys], pattern),
-        v: make('v', 'f32', [batch * keyRows, kvHeads, headSize], v),
+        v: storedTensor(make, c, 'v', v),
         heads,
         batch,
         label: 'y',
@@ -45,4 +46,5 @@ export const attentionValuesProblems = () =>
     { queries: 5, headSize: 24, heads: 4, kvHeads: 2 },
     { queries: 3, headSize: 16, heads: 6, kvHeads: 1, batch: 3, keys: 9, keyRows: 13 },
     { queries: 33, headSize: 20, batch: 2 },
+    { queries: 3, headSize: 16, heads: 6, kvHeads: 2, batch: 2, keys: 9, keyRows: 13, stored: 'f16' as const },
   ].map((sizes) => attentionValuesProblem(attentionCase(sizes)));

@@ -1,7 +1,8 @@
 import type { Capabilities } from '../../gpu/capabilities.ts';
 import { type Cost, floatBits, type Recorder, read, readWrite } from '../../gpu/recorder.ts';
-import { expectDType, expectShape, type Tensor } from '../../gpu/tensor.ts';
+import { bytesPerElement, expectDType, expectShape, type Tensor } from '../../gpu/tensor.ts';
 import { cachedText } from '../cached-text.ts';
+import { convertTensor } from '../convert/convert.ts';
 import { type AttentionTile, attentionContract, attentionSplitWgsl, attentionTileWgsl } from './attention.wgsl.ts';
 import { type Geometry, geometry, keysRead, type QueryKeyArgs, sizesOf, visiblePairs } from './shapes.ts';
 
@@ -28,23 +29,33 @@ export interface AttentionArgs extends QueryKeyArgs {
  */
 export function attention(rec: Recorder, args: AttentionArgs): Tensor {
   const { q, k, v, segments, label } = args;
+  // A custom kernel reads f32.
+  if (k.dtype !== 'f32' && rec.replaces('attention', label))
+    return attention(rec, { ...args, k: convertTensor(rec, k, 'f32'), v: convertTensor(rec, v, 'f32') });
   const g = geometry('attention', args);
-  expectDType('attention', v, 'f32');
+  expectDType('attention', v, k.dtype);
   expectShape('attention', v, k.shape);
   const z = args.out ?? rec.temp(label, 'f32', q.shape);
   expectDType('attention', z, 'f32');
   expectShape('attention', z, q.shape);
   const variant = args.variant ?? chooseAttention(g.queries, rec.gpu.capabilities);
-  const shape = { heads: g.heads, kvHeads: g.kvHeads, headSize: g.headSize, width: g.width, mask: g.mask };
+  const shape = {
+    heads: g.heads,
+    kvHeads: g.kvHeads,
+    headSize: g.headSize,
+    width: g.width,
+    mask: g.mask,
+    stored: g.stored,
+  };
   const tile = variant === 'split' ? undefined : attentionTile(variant, g.headSize / g.width);
   rec.dispatch({
-    kernel: `attention.${variant}${g.mask ? ` ${g.mask}` : ''}`,
+    kernel: [`attention.${variant}`, g.mask, g.stored?.name].filter(Boolean).join(' '),
     label,
     code: tile ? tileText(shape, tile) : splitText(shape),
     bindings: [read(q), read(k), read(v), readWrite(z), ...(segments ? [read(segments)] : [])],
     params: [g.queries, g.keys, g.keyRows, g.offset, floatBits(args.scale), g.window ?? 0],
     workgroups: [tile ? Math.ceil(g.queries / (4 * tile.groups)) : g.queries, g.heads, g.batch],
-    cost: attentionCost(g),
+    cost: attentionCost(g, k),
     header: () => attentionContract(shape),
     sizes: sizesOf(g),
     plainWorkgroups: [g.queries, g.heads, g.batch],
@@ -68,10 +79,10 @@ export function attentionTile(variant: 'tile' | 'quad', chunks: number): Attenti
 }
 
 /** Multiply-adds of the visible pairs alone, each of q, k, v and z once through memory; exponentials are not counted. */
-function attentionCost(g: Geometry): Cost {
+function attentionCost(g: Geometry, { dtype }: Tensor): Cost {
   const { batch, queries, heads, kvHeads, headSize } = g;
   return {
     flops: 4 * batch * heads * headSize * visiblePairs(g),
-    bytes: 4 * batch * headSize * (2 * queries * heads + 2 * keysRead(g) * kvHeads),
+    bytes: 2 * batch * headSize * (4 * queries * heads + bytesPerElement[dtype] * keysRead(g) * kvHeads),
   };
 }

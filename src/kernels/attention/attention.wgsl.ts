@@ -1,3 +1,4 @@
+import { declare, type Format } from '../../gpu/formats/format.ts';
 import { dotProduct, dotVectorWgsl, type VectorWidth, vectorType } from '../vectors.ts';
 import { intervalWgsl, lastBindings, type Mask, reachWgsl } from './mask.wgsl.ts';
 
@@ -65,6 +66,8 @@ export interface AttentionShape {
   readonly headSize: number;
   readonly width: VectorWidth;
   readonly mask?: Mask;
+  /** How k and v are stored, where they are not f32. */
+  readonly stored?: Format;
 }
 
 /** Params of all variants and of the scores kernel; sizes in the shader are in vectors of `width`. */
@@ -87,14 +90,26 @@ ${dotVectorWgsl(width)}
 ${intervalWgsl(mask)}
 `;
 
-/** What the WGSL source of every variant begins with, and a custom kernel's is put behind. */
+/** What the WGSL source of every variant begins with, and a custom kernel's is put behind: that one sees k and v in f32. */
 export const attentionContract = (shape: AttentionShape) => /* wgsl */ `${attentionHeader(shape)}
 @group(0) @binding(0) var<storage, read> q: array<Vector>;
-@group(0) @binding(1) var<storage, read> k: array<Vector>;
-@group(0) @binding(2) var<storage, read> v: array<Vector>;
+${keyValueBinding(1, 'k', shape)}
+${keyValueBinding(2, 'v', shape)}
 @group(0) @binding(3) var<storage, read_write> z: array<Vector>;
 ${lastBindings(4, shape.mask)}
 `;
+
+function keyValueBinding(binding: number, name: string, { width, stored }: AttentionShape): string {
+  if (!stored) return declare(binding, name, 'Vector');
+  const of = width === 4 ? 4 : 1;
+  return [...stored.bindings(binding, name, of), stored.reader(name, of)].join('\n');
+}
+
+/** Vector `i` of `k` or `v`. */
+const readKeyValue =
+  ({ stored }: AttentionShape) =>
+  (name: 'k' | 'v', i: string) =>
+    stored ? `${name}At(${i})` : `${name}[${i}]`;
 
 const limitsWgsl = /* wgsl */ `
 // The score of a key that the query does not see, and the peak before the first key that it does, which need not be in the
@@ -120,6 +135,7 @@ export function attentionSplitWgsl(shape: AttentionShape): string {
   const groups = Math.max(1, Math.floor(splitThreads / chunks)); // of threads, each with every groups-th value
   const turns = Math.ceil(splitThreads / groups);
   const rounds = Math.ceil(chunks / splitThreads); // vectors of the output that a thread sums up
+  const read = readKeyValue(shape);
   return /* wgsl */ `${attentionContract(shape)}${limitsWgsl}
 const threads = ${splitThreads}u; // and keys in a block
 const lanes = ${lanes}u;
@@ -154,7 +170,7 @@ var<workgroup> merged: array<Vector, threads>;
       let key = i * (threads / lanes) + t / lanes;
       let at = min(start + key, limit - 1u) * pitch;
       var part = 0.0;
-      ${lines(perLane, (i) => `part += ${dotProduct(width, `q${i}`, `k[at + c${i}]`)};`)}
+      ${lines(perLane, (i) => `part += ${dotProduct(width, `q${i}`, read('k', `at + c${i}`))};`)}
       parts[lane * partPitch + key] = part;
     }
     workgroupBarrier();
@@ -183,11 +199,11 @@ var<workgroup> merged: array<Vector, threads>;
         let at = kvStart + min(start + i, limit - 1u) * pitch + t - group * chunks;
         ${
           rounds === 1
-            ? 'acc0 += weights[i] * v[at];'
+            ? `acc0 += weights[i] * ${read('v', 'at')};`
             : lines(
                 rounds,
                 (r) =>
-                  `if (t + ${r * splitThreads}u < chunks) { acc${r} += weights[i] * v[at + ${r * splitThreads}u]; }`,
+                  `if (t + ${r * splitThreads}u < chunks) { acc${r} += weights[i] * ${read('v', `at + ${r * splitThreads}u`)}; }`,
               )
         }
       }
@@ -220,6 +236,7 @@ export function attentionTileWgsl(shape: AttentionShape, { groups, lanes, keysPe
   const { headSize, width } = shape;
   const chunks = headSize / width;
   const rounds = Math.ceil(chunks / lanes); // vectors of the output that a thread sums up for each of its queries
+  const read = readKeyValue(shape);
   const component = (vector: string, i: number) => (width === 1 ? vector : `${vector}.${xyzw[i]}`);
   return /* wgsl */ `${attentionContract(shape)}${limitsWgsl}
 const groups = ${groups}u;
@@ -264,7 +281,7 @@ ${reachWgsl(shape.mask)}
       ${lines(
         keysPerThread,
         (j) => `
-      let k${j} = k[kAt${j} + c];
+      let k${j} = ${read('k', `kAt${j} + c`)};
       ${lines(width, (d) => `s${j} = fma(d${d}, vec4f(${component(`k${j}`, d)}), s${j});`)}`,
       )}
     }
@@ -296,7 +313,7 @@ ${reachWgsl(shape.mask)}
       ${lines(
         rounds,
         (r) => `
-      let v${r} = v[at + ${(r + 1) * lanes <= chunks ? `lane + ${r * lanes}u` : `min(lane + ${r * lanes}u, chunks - 1u)`}];
+      let v${r} = ${read('v', `at + ${(r + 1) * lanes <= chunks ? `lane + ${r * lanes}u` : `min(lane + ${r * lanes}u, chunks - 1u)`}`)};
       ${lines(4, (i) => `acc${4 * r + i} = fma(Vector(w.${xyzw[i]}), v${r}, acc${4 * r + i});`)}`,
       )}
     }

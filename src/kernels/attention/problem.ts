@@ -1,3 +1,5 @@
+import { matrixShape } from '../../gpu/formats/format.ts';
+import { formats } from '../../gpu/formats/index.ts';
 import type { AttentionMask } from '../custom/kernels.ts';
 import { byRow, type Problem, placeOf } from '../problem.ts';
 import { type MakeTensor, pseudoRandom } from '../pseudo-random.ts';
@@ -5,21 +7,37 @@ import { type AttentionVariant, attention } from './attention.ts';
 import { attentionCase, attentionRow, blocks, type Case } from './reference.ts';
 
 /** Queries, keys and values of a case. With scores of a standard deviation of 4 the softmax is neither flat nor one key. */
-export function attentionData({ batch, queries, heads, kvHeads, headSize, keyRows, scale }: Case, deviation = 4) {
+export function attentionData(c: Case, deviation = 4) {
+  const { batch, queries, heads, kvHeads, headSize, keyRows, scale } = c;
   const stretch = (3 * deviation) / (headSize ** 0.5 * scale);
+  const stored = (seed: number) => asStored(c, pseudoRandom(batch * keyRows * kvHeads * headSize, seed)).numbers;
   return {
     q: pseudoRandom(batch * queries * heads * headSize, 1).map((x) => x * stretch),
-    k: pseudoRandom(batch * keyRows * kvHeads * headSize, 2),
-    v: pseudoRandom(batch * keyRows * kvHeads * headSize, 3),
+    k: stored(2),
+    v: stored(3),
   };
+}
+
+/** Keys or values of a case in their format. */
+function asStored(c: Case, values: Float32Array<ArrayBuffer>) {
+  const dtype: 'f32' | 'f16' = c.stored ?? 'f32';
+  const shape = [c.batch * c.keyRows, c.kvHeads, c.headSize];
+  const [data] = formats[dtype].pack(values, matrixShape(shape));
+  return { dtype, shape, data, numbers: Float32Array.from(formats[dtype].unpack([data], matrixShape(shape))) };
+}
+
+/** The tensor of such. */
+export function storedTensor(make: MakeTensor, c: Case, label: string, values: Float32Array<ArrayBuffer>) {
+  const { dtype, shape, data } = asStored(c, values);
+  return make(label, dtype, shape, data);
 }
 
 /** The arguments that attention and its scores have in common. */
 export function queryKeyArgs(make: MakeTensor, c: Case, { q, k }: Pick<ReturnType<typeof attentionData>, 'q' | 'k'>) {
-  const { batch, queries, heads, kvHeads, headSize, keys, keyRows, causal, offset, window, segments, scale } = c;
+  const { batch, queries, heads, headSize, keys, causal, offset, window, segments, scale } = c;
   return {
     q: make('q', 'f32', [batch * queries, heads, headSize], q),
-    k: make('k', 'f32', [batch * keyRows, kvHeads, headSize], k),
+    k: storedTensor(make, c, 'k', k),
     keys,
     batch,
     causal,
@@ -36,14 +54,14 @@ const maskOf = ({ segments, window, causal }: Case): AttentionMask =>
   segments ? 'segments' : window ? 'window' : causal ? 'causal' : 'full';
 
 export function attentionProblem(name: string, c: Case, data = attentionData(c)): Problem<AttentionVariant> {
-  const { batch, queries, heads, kvHeads, headSize, keyRows } = c;
+  const { batch, queries, heads, headSize } = c;
   return {
     name,
     mask: maskOf(c),
     shape: [batch * queries, heads, headSize],
     prepare(make) {
       const args = queryKeyArgs(make, c, data);
-      const v = make('v', 'f32', [batch * keyRows, kvHeads, headSize], data.v);
+      const v = storedTensor(make, c, 'v', data.v);
       return (rec, options) => attention(rec, { ...args, v, ...options });
     },
     expected(reference) {
@@ -63,6 +81,7 @@ export function attentionProblem(name: string, c: Case, data = attentionData(c))
 
 const small = { heads: 2, kvHeads: 1, headSize: 16 };
 const causal = { ...small, causal: true };
+const ofSeven = { heads: 7, kvHeads: 1, headSize: 16, causal: true };
 
 export const attentionCases = (): readonly (readonly [name: string, Case])[] => [
   ['full, 1 query of 1 key', attentionCase({ ...small, queries: 1 })],
@@ -77,7 +96,7 @@ export const attentionCases = (): readonly (readonly [name: string, Case])[] => 
   ['causal, head size 131, 77 keys', attentionCase({ queries: 5, keys: 77, headSize: 131, causal: true })],
   [
     'causal, next token, 131 of 140 rows, 7 heads on 1',
-    attentionCase({ queries: 1, keys: 131, keyRows: 140, heads: 7, kvHeads: 1, headSize: 16, causal: true }),
+    attentionCase({ ...ofSeven, queries: 1, keys: 131, keyRows: 140 }),
   ],
   [
     'causal, batch 2, 4 heads on 2, unfilled rows',
@@ -95,6 +114,14 @@ export const attentionCases = (): readonly (readonly [name: string, Case])[] => 
   [
     'segments of 20 and 30, 6 heads on 3',
     attentionCase({ queries: 50, heads: 6, kvHeads: 3, headSize: 24, segments: blocks(20, 30) }),
+  ],
+  [
+    'causal, next token, 131 of 140 rows in f16, 7 heads on 1',
+    attentionCase({ ...ofSeven, queries: 1, keys: 131, keyRows: 140, stored: 'f16' }),
+  ],
+  [
+    'window of 40, batch 2, 77 of 80 rows in f16',
+    attentionCase({ ...ofSeven, batch: 2, queries: 6, keys: 77, keyRows: 80, window: 40, stored: 'f16' }),
   ],
 ];
 

@@ -16,6 +16,8 @@ export interface Case {
   /** Without: for each query its first key and the one after its last. */
   segments?: [start: number, end: number][];
   scale: number;
+  /** How k and v are stored. Default f32. */
+  stored?: 'f16';
 }
 
 /** A case from the sizes that matter to a test; keys default to queries, positions to the last ones. */

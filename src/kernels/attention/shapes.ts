@@ -1,4 +1,6 @@
 import { ShapeError } from '../../gpu/errors.ts';
+import type { Format } from '../../gpu/formats/format.ts';
+import { formatOf } from '../../gpu/formats/index.ts';
 import { expectDType, expectShape, type Tensor } from '../../gpu/tensor.ts';
 import { type VectorWidth, vectorWidth } from '../vectors.ts';
 import type { Mask } from './mask.wgsl.ts';
@@ -7,7 +9,7 @@ import type { Mask } from './mask.wgsl.ts';
 export interface QueryKeyArgs {
   /** [batch * T, H, D] f32 */
   q: Tensor;
-  /** [batch * S, KV, D] f32, S >= keys; query head h reads key/value head floor(h / (H / KV)). */
+  /** [batch * S, KV, D] f32, S >= keys; query head h reads key/value head floor(h / (H / KV)). Of 16 bits in a cache. */
   k: Tensor;
   /** Rows of each sequence's k and v that count; default all S. A key/value cache is longer than what is filled of it. */
   keys?: number;
@@ -43,6 +45,8 @@ export interface Geometry {
   /** Query i sees the keys up to offset + i; without a mask it is `keys`, and they see all. */
   readonly offset: number;
   readonly width: VectorWidth;
+  /** Of k and v, where they are not f32. */
+  readonly stored?: Format;
   /** Undefined too for a window that no query fills. */
   readonly mask?: Mask;
   readonly window?: number;
@@ -53,7 +57,7 @@ export interface Geometry {
 export function geometry(where: string, { q, k, causal, label, ...args }: QueryKeyArgs): Geometry {
   const { batch = 1 } = args;
   expectDType(where, q, 'f32');
-  expectDType(where, k, 'f32');
+  expectDType(where, k, 'f32', 'f16', 'bf16');
   expectShape(where, q, [-1, -1, -1]);
   const [queryRows, heads, headSize] = q.shape;
   expectShape(where, k, [-1, -1, headSize]);
@@ -99,7 +103,8 @@ export function geometry(where: string, { q, k, causal, label, ...args }: QueryK
     keys,
     keyRows,
     offset,
-    width: vectorWidth(headSize),
+    width: k.dtype === 'f32' ? vectorWidth(headSize) : headSize % 4 ? 1 : 4, // what formats read at once
+    stored: k.dtype === 'f32' ? undefined : formatOf(k),
     mask: segments ? 'segments' : slides ? 'window' : undefined,
     window,
     pairs,

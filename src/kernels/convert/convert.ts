@@ -1,6 +1,8 @@
 import { ShapeError } from '../../gpu/errors.ts';
-import { formatBytes } from '../../gpu/formats/format.ts';
+import { formatBytes, matrixShape } from '../../gpu/formats/format.ts';
+import { formatOf } from '../../gpu/formats/index.ts';
 import { type Recorder, read, readWrite } from '../../gpu/recorder.ts';
+import type { DType, Tensor } from '../../gpu/tensor.ts';
 import type { StoredMatrix } from '../../gpu/weight.ts';
 import { cachedText } from '../cached-text.ts';
 import { foldWorkgroups } from '../vectors.ts';
@@ -39,3 +41,18 @@ export function convert(
     cost: { flops: 0, bytes: formatBytes(from.format, from.shape) + formatBytes(to.format, from.shape) },
   });
 }
+
+/** The numbers of a tensor in another format, in a temporary; the tensor itself where it has that format. @throws as `convert` */
+export function convertTensor(rec: Recorder, tensor: Tensor, dtype: DType): Tensor {
+  if (tensor.dtype === dtype) return tensor;
+  const out = rec.temp(`${tensor.label} in ${dtype}`, dtype, tensor.shape);
+  convert(rec, { from: asMatrix(tensor), to: asMatrix(out) });
+  return out;
+}
+
+const asMatrix = (tensor: Tensor): StoredMatrix => ({
+  label: tensor.label,
+  format: formatOf(tensor),
+  shape: matrixShape(tensor.shape),
+  buffers: [tensor],
+});

@@ -1,3 +1,5 @@
+import { matrixShape } from '../../gpu/formats/format.ts';
+import { formats } from '../../gpu/formats/index.ts';
 import { elementCount } from '../../gpu/tensor.ts';
 import { type Problem, placeOf } from '../problem.ts';
 import { pseudoRandom } from '../pseudo-random.ts';
@@ -5,14 +7,19 @@ import { copyRows, rotaryEmbedding } from './rotary.ts';
 
 /** Where rows go in a cache: `batch` sequences of `capacity` rows, from `outRow` on in each. */
 export interface Cache {
+  /** Default f32. */
+  readonly dtype?: 'f16';
   readonly batch: number;
   readonly capacity: number;
   readonly outRow: number;
 }
 
 /** Rows of `width` numbers into a cache that held other numbers before: what is where afterwards. */
-function inCache(rows: number, width: number, { batch, capacity, outRow }: Cache) {
-  const before = pseudoRandom(batch * capacity * width, 3);
+function inCache(rows: number, width: number, { batch, capacity, outRow, dtype: stored }: Cache) {
+  const dtype = stored ?? 'f32';
+  const shape = [batch * capacity, width] as const;
+  const [bytes] = formats[dtype].pack(pseudoRandom(batch * capacity * width, 3), shape);
+  const before = formats[dtype].unpack([bytes], shape);
   const perSequence = rows / batch;
   const at = (index: number, moved: (index: number) => number) => {
     const [row, column] = placeOf(index, width);
@@ -20,11 +27,13 @@ function inCache(rows: number, width: number, { batch, capacity, outRow }: Cache
     const own = place - outRow;
     return own >= 0 && own < perSequence ? moved((sequence * perSequence + own) * width + column) : before[index];
   };
-  return { before, at };
+  return { before: bytes, at };
 }
 
 const namedCache = (cache?: Cache) =>
-  cache ? ` into ${cache.batch} x ${cache.capacity} rows from ${cache.outRow} on` : '';
+  cache
+    ? ` into ${cache.dtype ? `${cache.dtype}, ` : ''}${cache.batch} x ${cache.capacity} rows from ${cache.outRow} on`
+    : '';
 
 export type RotarySizes = readonly [rows: number, heads: number, headSize: number];
 
@@ -50,6 +59,7 @@ export function rotaryProblem(shape: RotarySizes, cache?: Cache): Problem {
   return {
     name: `[${shape}]${namedCache(cache)}`,
     shape: [cache ? cache.batch * cache.capacity : rows, heads, headSize],
+    dtype: cache?.dtype,
     before: into?.before,
     prepare(make) {
       const args = {
@@ -66,22 +76,28 @@ export function rotaryProblem(shape: RotarySizes, cache?: Cache): Problem {
 
 export function copyRowsProblem(shape: readonly number[], cache: Cache): Problem {
   const [rows, ...rest] = shape;
-  const x = pseudoRandom(elementCount(shape), 1);
+  const dtype = cache.dtype ?? 'f32';
+  const matrix = matrixShape(shape);
+  // Numbers that the format holds: others may be rounded either way.
+  const x = Float32Array.from(
+    formats[dtype].unpack(formats[dtype].pack(pseudoRandom(elementCount(shape), 1), matrix), matrix),
+  );
   const { before, at } = inCache(rows, elementCount(rest), cache);
   const outShape = [cache.batch * cache.capacity, ...rest];
   return {
     name: `[${shape}]${namedCache(cache)}`,
     shape: outShape,
     exact: true,
+    dtype: cache.dtype,
     before,
     prepare(make) {
       const input = make('x', 'f32', shape, x);
-      return (rec, { out = rec.temp('y', 'f32', outShape) } = {}) => {
+      return (rec, { out = rec.temp('y', dtype, outShape) } = {}) => {
         copyRows(rec, { x: input, out, outRow: cache.outRow, batch: cache.batch, label: 'y' });
         return out;
       };
     },
-    expected: () => ({ at: (index) => at(index, (moved) => x[moved]) }),
+    expected: () => ({ at: (index) => at(index, (from) => x[from]) }),
   };
 }
 
@@ -93,6 +109,12 @@ export const rotaryProblems = () => [
   rotaryProblem([3, 2, 8], { batch: 1, capacity: 10, outRow: 4 }),
   rotaryProblem([6, 2, 8], { batch: 3, capacity: 5, outRow: 2 }),
 ];
+/** Into a cache of f16. A custom kernel has no part in that: it writes f32. */
+export const rotaryIntoHalves = () => [
+  rotaryProblem([1, 1, 8], { dtype: 'f16', batch: 1, capacity: 1, outRow: 0 }),
+  rotaryProblem([6, 3, 40], { dtype: 'f16', batch: 3, capacity: 5, outRow: 2 }),
+  rotaryProblem([67, 2, 16], { dtype: 'f16', batch: 1, capacity: 79, outRow: 11 }),
+];
 
 export const copyRowsProblems = () => [
   copyRowsProblem([1, 1], { batch: 1, capacity: 3, outRow: 2 }),
@@ -100,4 +122,7 @@ export const copyRowsProblems = () => [
   copyRowsProblem([7, 2, 3], { batch: 1, capacity: 12, outRow: 2 }),
   copyRowsProblem([5, 4, 32], { batch: 1, capacity: 7, outRow: 0 }),
   copyRowsProblem([6, 2, 8], { batch: 3, capacity: 5, outRow: 3 }),
+  copyRowsProblem([1, 4], { dtype: 'f16', batch: 1, capacity: 3, outRow: 1 }),
+  copyRowsProblem([7, 3, 12], { dtype: 'f16', batch: 1, capacity: 12, outRow: 2 }),
+  copyRowsProblem([66, 2, 8], { dtype: 'f16', batch: 3, capacity: 25, outRow: 3 }),
 ];

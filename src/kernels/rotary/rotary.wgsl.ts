@@ -1,3 +1,4 @@
+import type { Format } from '../../gpu/formats/format.ts';
 import { type VectorWidth, vectorType } from '../vectors.ts';
 
 /** Row of `out` for a row of x: each sequence of `perSequence` rows goes to its own stretch of `pitch` rows. */
@@ -6,9 +7,22 @@ fn rowInOut(row: u32) -> u32 {
   return row / params.perSequence * params.pitch + params.outRow + row % params.perSequence;
 }`;
 
-/** A thread for each `width` pairs (i, i + D/2). Threads past 65535 workgroups go on in the second dimension. */
-export const rotaryWgsl = (heads: number, headSize: number, width: VectorWidth) => /* wgsl */ `\
-${rotaryContract(heads, headSize, width)}
+/** Where numbers are written: vectors as they are, or with `stored` four at a time through that format's writer. */
+const output = (binding: number, vector: string, stored?: Format) =>
+  stored
+    ? [...stored.writer!.bindings(binding, 'y'), stored.writer!.store('y')].join('\n')
+    : `@group(0) @binding(${binding}) var<storage, read_write> y: array<${vector}>;`;
+
+/** The statement that writes vector `at`. */
+const write = (at: string, value: string, stored?: Format) =>
+  stored ? `{ var four = array<vec4f, 1>(${value}); yStore(${at}, &four); }` : `y[${at}] = ${value};`;
+
+/**
+ * A thread for each `width` pairs (i, i + D/2). Threads past 65535 workgroups go on in the second dimension.
+ * @param stored the format of the output where it is not f32: one that writes units of 4, which are then the width.
+ */
+export const rotaryWgsl = (heads: number, headSize: number, width: VectorWidth, stored?: Format) => /* wgsl */ `\
+${rotaryContract(heads, headSize, width, stored)}
 @compute @workgroup_size(64) fn main(
   @builtin(global_invocation_id) id: vec3u, @builtin(num_workgroups) count: vec3u) {
   let pair = id.x + id.y * count.x * 64u;
@@ -23,16 +37,16 @@ ${rotaryContract(heads, headSize, width)}
   let sine = table[angle + half];
   let a = x[at];
   let b = x[at + half];
-  y[to] = a * cosine - b * sine;
-  y[to + half] = b * cosine + a * sine;
+  ${write('to', 'a * cosine - b * sine', stored)}
+  ${write('to + half', 'b * cosine + a * sine', stored)}
 }`;
 
-export const rotaryContract = (heads: number, headSize: number, width: VectorWidth) => /* wgsl */ `
+export const rotaryContract = (heads: number, headSize: number, width: VectorWidth, stored?: Format) => /* wgsl */ `
 alias Vector = ${vectorType(width)};
 struct Params { pairs: u32, outRow: u32, perSequence: u32, pitch: u32 }
 @group(0) @binding(0) var<storage, read> x: array<Vector>;
 @group(0) @binding(1) var<storage, read> table: array<Vector>; // a row for each row of x: cosines, then sines
-@group(0) @binding(2) var<storage, read_write> y: array<Vector>;
+${output(2, 'Vector', stored)}
 @group(0) @binding(3) var<uniform> params: Params;
 
 const heads = ${heads}u;
@@ -40,20 +54,20 @@ const half = ${headSize / 2 / width}u; // vectors in half a head
 ${outRow}
 `;
 
-/** A thread for each `width` words. */
-export const copyRowsWgsl = (width: VectorWidth) => /* wgsl */ `${copyRowsContract(width)}
+/** A thread for each `width` words; with `stored` for each four numbers, which it writes in that format. */
+export const copyRowsWgsl = (width: VectorWidth, stored?: Format) => /* wgsl */ `${copyRowsContract(width, stored)}
 @compute @workgroup_size(64) fn main(
   @builtin(global_invocation_id) id: vec3u, @builtin(num_workgroups) count: vec3u) {
   let i = id.x + id.y * count.x * 64u;
   if (i >= params.count) { return; }
-  y[rowInOut(i / params.rowWidth) * params.rowWidth + i % params.rowWidth] = x[i];
+  ${write('rowInOut(i / params.rowWidth) * params.rowWidth + i % params.rowWidth', 'x[i]', stored)}
 }`;
 
-export const copyRowsContract = (width: VectorWidth) => /* wgsl */ `
-alias Vector = ${vectorType(width, 'u32')};
+export const copyRowsContract = (width: VectorWidth, stored?: Format) => /* wgsl */ `
+alias Vector = ${vectorType(width, stored ? 'f32' : 'u32')};
 struct Params { count: u32, rowWidth: u32, outRow: u32, perSequence: u32, pitch: u32 }
 @group(0) @binding(0) var<storage, read> x: array<Vector>;
-@group(0) @binding(1) var<storage, read_write> y: array<Vector>;
+${output(1, 'Vector', stored)}
 @group(0) @binding(2) var<uniform> params: Params;
 ${outRow}
 `;

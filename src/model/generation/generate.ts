@@ -119,6 +119,7 @@ export class PromptRun {
         `${length} prompt tokens and ${room} more exceed this model's ${maxPositions} positions: shorten the prompt, or ask for fewer tokens`,
       );
     const cache = new KvCache(model.gpu, model.config.text, {
+      format: model.cacheFormat,
       capacity: length + room,
       batch: Math.max(1, inputs.length),
     });
@@ -211,7 +212,12 @@ export class PromptRun {
 
   #notFinite(index: number, inputIds: ArrayLike<number>): Promise<Error> {
     const { visuals } = this.#inputs[index];
-    return this.#model.notFinite('the logits', { inputIds, visuals });
+    // What finds the fault runs without a cache.
+    const hidden =
+      this.#cache.format === 'f16'
+        ? "a key or a value is beyond the 65504 that a cache of f16 holds; keep it in f32 (kvCache: 'f32', --kv-cache f32)"
+        : undefined;
+    return this.#model.notFinite('the logits', { inputIds, visuals }, hidden);
   }
 
   #rows(logits: Float32Array): Float32Array[] {

@@ -1,5 +1,6 @@
 import { f32 } from '../../gpu/formats/f32.ts';
 import { type Format, formatBytes } from '../../gpu/formats/format.ts';
+import { formats } from '../../gpu/formats/index.ts';
 import type { Gpu } from '../../gpu/gpu.ts';
 import { rows, type Tensor } from '../../gpu/tensor.ts';
 import type { TextConfig } from '../config/text.ts';
@@ -8,13 +9,43 @@ import { InputError } from '../errors.ts';
 /** How many positions a cache grows by. */
 const step = 256;
 
+/** A format that keys and values can be kept in. */
+export type CacheFormat = 'f16' | 'f32';
+export const cacheFormats: readonly CacheFormat[] = ['f16', 'f32'];
+
+/**
+ * The format of a model's caches (ADR 15): f16, but where the weights are f32 or an f16 cache is not possible.
+ * @param weights the format of the matrices that make keys.
+ */
+export const defaultCacheFormat = ({ dHead }: TextConfig, weights: Format): CacheFormat =>
+  weights === f32 || noHalves(dHead) ? 'f32' : 'f16';
+
+/** @throws InputError for a format that there is not, or that heads of this size do not fit. */
+export function checkCacheFormat(format: string, { dHead }: TextConfig): void {
+  if (!(cacheFormats as readonly string[]).includes(format))
+    throw new InputError(`kvCache: no format ${format}; there are ${cacheFormats.join(', ')}`);
+  if (format === 'f16' && noHalves(dHead))
+    throw new InputError(`kvCache f16: heads of ${dHead} numbers are no multiple of 8; use f32`);
+}
+
+/** Kernels turn pairs of numbers half a head apart, and write four halves at once. */
+const noHalves = (dHead: number): boolean => dHead % 8 !== 0;
+
+export interface KvCacheOptions {
+  /** Positions of each sequence that it may ever hold. */
+  readonly capacity: number;
+  /** Sequences. Default 1. */
+  readonly batch?: number;
+  /** Default f32: numbers as they are computed. */
+  readonly format?: CacheFormat;
+}
+
 /**
  * Keys (after rotation) and values of the positions seen so far, of each of `batch` sequences of equal length. Memory for them is
  * taken in steps of 256 positions, as they come: a run that ends early has not taken memory for what it could have made.
  */
 export class KvCache {
-  /** What it holds. ADR 15 says what another format takes. */
-  static readonly format: Format = f32;
+  readonly format: CacheFormat;
   /** Positions of each sequence that it may ever hold. */
   readonly capacity: number;
   readonly batch: number;
@@ -33,7 +64,8 @@ export class KvCache {
   readonly #values: Tensor[] = [];
   #allocated = 0;
 
-  constructor(gpu: Gpu, config: TextConfig, { capacity, batch = 1 }: { capacity: number; batch?: number }) {
+  constructor(gpu: Gpu, config: TextConfig, { capacity, batch = 1, format = 'f32' }: KvCacheOptions) {
+    this.format = format;
     this.#gpu = gpu;
     this.#config = config;
     this.capacity = capacity;
@@ -46,7 +78,7 @@ export class KvCache {
     return this.#allocated;
   }
 
-  /** Per layer [batch * allocated, nKvHeads, dHead] f32, until it grows. */
+  /** Per layer [batch * allocated, nKvHeads, dHead] in its format, until it grows. */
   get keys(): readonly Tensor[] {
     return this.#keys;
   }
@@ -77,7 +109,7 @@ export class KvCache {
 
   #grown(from: Tensor | undefined, label: string, allocated: number): Tensor {
     const { nKvHeads, dHead } = this.#config;
-    const to = this.#gpu.tensor(label, 'f32', [this.batch * allocated, nKvHeads, dHead]);
+    const to = this.#gpu.tensor(label, this.format, [this.batch * allocated, nKvHeads, dHead]);
     const filled = (tensor: Tensor, sequence: number) => {
       const start = (sequence * tensor.shape[0]) / this.batch;
       return rows(tensor, start, start + this.length);
@@ -88,8 +120,8 @@ export class KvCache {
   }
 
   /** Bytes on the GPU for a cache of this many positions of one sequence. */
-  static price(config: TextConfig, capacity: number): number {
-    return 2 * config.nLayers * formatBytes(KvCache.format, [capacity, config.nKvHeads * config.dHead]);
+  static price(config: TextConfig, capacity: number, format: CacheFormat): number {
+    return 2 * config.nLayers * formatBytes(formats[format], [capacity, config.nKvHeads * config.dHead]);
   }
 
   /** Frees its memory on the GPU. */

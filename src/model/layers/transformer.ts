@@ -119,18 +119,21 @@ function headOutputs(
     : q;
   const start = cache?.start ?? 0;
   const into = { outRow: start, batch };
-  const values = cache?.values ?? v;
-  if (cache) copyRows(rec, { x: v, out: values, ...into, label: `${name}.v cache` });
-  let keys = cache?.keys ?? k;
-  if (rope && cache && !site.touches(`${name}.hook_rot_k`))
-    rotaryEmbedding(rec, { x: k, table: rope, out: keys, ...into, label: `${name}.rot_k` });
-  else if (rope) {
-    const rotK = site.pass(`${name}.hook_rot_k`, rotaryEmbedding(rec, { x: k, table: rope, label: `${name}.rot_k` }));
-    if (cache) copyRows(rec, { x: rotK, out: keys, ...into, label: `${name}.k cache` });
-    else keys = rotK;
-  } else if (cache) copyRows(rec, { x: k, out: keys, ...into, label: `${name}.k cache` });
-
-  const seen = { q: rotQ, k: keys, v: values, keys: start + count / batch, start };
+  // What nothing comes before attends to its own keys and values, not to what a cache of fewer bits keeps of them: a prompt's
+  // numbers are then those of a run without a cache.
+  const own = !cache || (start === 0 && cache.keys.dtype !== 'f32');
+  if (cache) copyRows(rec, { x: v, out: cache.values, ...into, label: `${name}.v cache` });
+  let keys: Tensor;
+  if (rope && cache && !own && !site.touches(`${name}.hook_rot_k`))
+    keys = rotaryEmbedding(rec, { x: k, table: rope, out: cache.keys, ...into, label: `${name}.rot_k` });
+  else {
+    const turned = rope
+      ? site.pass(`${name}.hook_rot_k`, rotaryEmbedding(rec, { x: k, table: rope, label: `${name}.rot_k` }))
+      : k;
+    if (cache) copyRows(rec, { x: turned, out: cache.keys, ...into, label: `${name}.k cache` });
+    keys = own ? turned : cache.keys;
+  }
+  const seen = { q: rotQ, k: keys, v: own ? v : cache.values, keys: start + count / batch, start };
   return attend(rec, seen, { name, site, batch, mask, headsAlone: narrow });
 }
 

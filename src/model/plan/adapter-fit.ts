@@ -3,7 +3,7 @@
 import { greatest } from '../../base/extremes.ts';
 import type { Capabilities } from '../../gpu/capabilities.ts';
 import type { TextConfig } from '../config/text.ts';
-import { KvCache } from '../layers/kv-cache.ts';
+import { type CacheFormat, KvCache } from '../layers/kv-cache.ts';
 import type { RunPrice } from './dry-run.ts';
 import type { TensorPrice, WeightsPrice } from './price.ts';
 
@@ -20,6 +20,7 @@ export interface Load {
   readonly text: TextConfig;
   /** Positions of the key/value cache. */
   readonly length: number;
+  readonly cacheFormat: CacheFormat;
   readonly runs: readonly { readonly name: string; readonly price: RunPrice }[];
 }
 
@@ -38,7 +39,7 @@ export function checkAdapter(load: Load, adapter: Capabilities, memory?: number)
   const limit = bindable(adapter);
   return [
     ...checkWeights(load.weights.tensors, limit),
-    checkCache(load.text, load.length, limit),
+    checkCache(load, limit),
     ...load.runs.map(({ name, price }) => checkRun(name, price, limit)),
     checkMemory(load, memory),
   ];
@@ -63,8 +64,8 @@ function checkWeights(tensors: readonly TensorPrice[], limit: number): Check[] {
   });
 }
 
-function checkCache(text: TextConfig, length: number, limit: number): Check {
-  const perPosition = KvCache.price(text, 1) / (2 * text.nLayers);
+function checkCache({ text, length, cacheFormat }: Load, limit: number): Check {
+  const perPosition = KvCache.price(text, 1, cacheFormat) / (2 * text.nLayers);
   const what = `keys of one layer at ${length} positions (${showBytes(perPosition * length)})`;
   if (perPosition * length <= limit) return { verdict: 'fits', text: what };
   return {
@@ -85,8 +86,8 @@ function checkRun(name: string, { tokens, largest }: RunPrice, limit: number): C
   };
 }
 
-function checkMemory({ weights, text, length, runs }: Load, memory: number | undefined): Check {
-  const cache = KvCache.price(text, length);
+function checkMemory({ weights, text, length, cacheFormat, runs }: Load, memory: number | undefined): Check {
+  const cache = KvCache.price(text, length, cacheFormat);
   const arena = greatest(
     runs.map(({ price }) => price.arenaBytes),
     0,

@@ -9,7 +9,7 @@ import { makeMatrix, type StoredMatrix } from '../../gpu/weight.ts';
 import { InputError } from '../errors.ts';
 import type { Architecture } from '../families/family.ts';
 import type { ModelInput, Visual, VisualShape } from '../input.ts';
-import { KvCache } from '../layers/kv-cache.ts';
+import { type CacheFormat, KvCache } from '../layers/kv-cache.ts';
 import type { WeightSource } from '../layers/weights.ts';
 import { Model } from '../model.ts';
 import { modelWeights } from '../run/forward.ts';
@@ -20,6 +20,7 @@ import type { FormatOf } from './price.ts';
 /**
  * @param formatOf of the stored matrices, or one for all.
  * @param choice the formats that matrices are to have on the GPU; default as they are stored.
+ * @param cacheFormat of keys and values; default as of a loaded model.
  * @param like the adapter whose kernels are recorded, and whose bindings split the matrices.
  */
 export function dryModel(
@@ -27,6 +28,7 @@ export function dryModel(
   formatOf: Format | FormatOf,
   like?: Capabilities,
   choice?: WeightsChoice,
+  cacheFormat?: CacheFormat,
 ): Model {
   const onGpu = choice && chosenFormat(choice);
   const gpu = new DryGpu(like);
@@ -50,7 +52,7 @@ export function dryModel(
     },
     vector: (name, [rows, ...rest], { of } = { index: 0, of: 1 }) => gpu.tensor(name, 'f32', [rows / of, ...rest]),
   };
-  return new Model({ gpu, config, weights: modelWeights(config, source) });
+  return new Model({ gpu, config, weights: modelWeights(config, source), cacheFormat });
 }
 
 /**
@@ -62,7 +64,7 @@ export function recordStep(model: Model, before: number, options: RunOptions = {
   const { maxPositions } = model.config.text;
   if (before >= maxPositions)
     throw new InputError(`a token after ${before} positions: this model has ${maxPositions} in all`);
-  const cache = new KvCache(model.gpu, model.config.text, { capacity: before + 1 });
+  const cache = new KvCache(model.gpu, model.config.text, { capacity: before + 1, format: model.cacheFormat });
   cache.length = before;
   cache.promptLength = before;
   const next = model.gpu.tensor('tokens', 'u32', [1]);
@@ -102,7 +104,11 @@ export function pricePrefill(model: Model, textTokens: number, image?: VisualSha
     visuals: image ? [blank(image)] : [],
   };
   const tokens = input.inputIds.length;
-  const rec = model.recorded([input], {}, new KvCache(model.gpu, text, { capacity: tokens }));
+  const rec = model.recorded(
+    [input],
+    {},
+    new KvCache(model.gpu, text, { capacity: tokens, format: model.cacheFormat }),
+  );
   return {
     tokens,
     arenaBytes: rec.price(),

@@ -20,12 +20,14 @@ const groupOf = (name: string) => /^(.*?blocks\.\d+)\./.exec(name)?.[1] ?? name;
  * @param result what was found not to be finite: `the logits`
  * @param points those that happen in the run, in its order
  * @param run runs it once more, and returns these
+ * @param hidden what to say where none of them is
  * @returns the error to throw
  */
 export async function notFinite(
   result: string,
   points: readonly HookPoint[],
   run: (names: readonly string[]) => Promise<ActivationCache>,
+  hidden = 'look at the last weights (the LM head, or the head of the tower), or at a kernel of your own',
 ): Promise<NotFiniteError> {
   const groups = new Map<string, string[]>();
   for (const { name } of points)
@@ -42,9 +44,7 @@ export async function notFinite(
       );
     }
   }
-  return new NotFiniteError(
-    `${result} are not finite, while every activation before them is: look at the last weights (the LM head, or the head of the tower), or at a kernel of your own`,
-  );
+  return new NotFiniteError(`${result} are not finite, while every activation before them is: ${hidden}`);
 }
 
 function indices(flat: number, shape: readonly number[]): number[] {

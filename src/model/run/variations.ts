@@ -226,6 +226,6 @@ const maxCacheBytes = 2 ** 31;
 export function variationsAtOnce(text: TextConfig, largest: number, rowsEach: number, length: number): number {
   const { dMlp, dModel, nHeads, nKvHeads, dHead } = text;
   const widest = 4 * Math.max(rowsEach * Math.max(dMlp, dModel, nHeads * dHead), length * nKvHeads * dHead);
-  const count = Math.min(64, largest / widest, maxCacheBytes / KvCache.price(text, length));
+  const count = Math.min(64, largest / widest, maxCacheBytes / KvCache.price(text, length, 'f32'));
   return Math.max(1, Math.floor(count));
 }
