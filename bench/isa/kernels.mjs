@@ -11,6 +11,7 @@ import {
   attentionSplitWgsl,
   attentionTileWgsl,
 } from '../../dist/kernels/attention/attention.wgsl.js';
+import { attentionDecodeWgsl, attentionMergeWgsl } from '../../dist/kernels/attention/decode.wgsl.js';
 import {
   attentionPatternWgsl,
   attentionScoresWgsl,
@@ -53,6 +54,11 @@ const attentionSplit = (size, mask) => ({
   code: attentionSplitWgsl(heads(size, mask)),
   entryPoint,
 });
+const attentionDecode = (kvHeads, size, stored) => ({
+  name: `attention.decode.${32 / kvHeads}x${size}${stored ? `.${stored.name}` : ''}`,
+  code: attentionDecodeWgsl({ ...heads(size), kvHeads, stored }),
+  entryPoint,
+});
 const attentionTiles = (size, mask) => ({
   name: named(`attention.tile.${size}`, mask),
   code: attentionTileWgsl(heads(size, mask), attentionTile('tile', size / 4)),
@@ -66,6 +72,12 @@ const attentionScores = (mask) => ({
 const attention = [
   ...headSizes.flatMap((size) => [attentionSplit(size), attentionTiles(size)]),
   attentionSplit(128, 'window'),
+  ...[undefined, formats.f16].flatMap((stored) => [
+    attentionDecode(32, 128, stored),
+    attentionDecode(8, 128, stored),
+    attentionDecode(4, 64, stored),
+  ]),
+  { name: 'attention.merge.128', code: attentionMergeWgsl({ headSize: 128, width: 4 }), entryPoint },
   ...[64, 128].map((size) => attentionTiles(size, 'window')),
   ...[64, 80, 128].map((size) => attentionTiles(size, 'segments')),
   ...[undefined, 'window', 'segments'].map(attentionScores),

@@ -1,4 +1,6 @@
 import { describe, expect, it } from 'vitest';
+import { DryGpu } from '../../src/gpu/dry-gpu.ts';
+import type { Replacement } from '../../src/gpu/recorder.ts';
 import { rows } from '../../src/gpu/tensor.ts';
 import {
   type AttentionVariant,
@@ -7,9 +9,11 @@ import {
   attentionVariants,
   chooseAttention,
 } from '../../src/kernels/attention/attention.ts';
+import { decodeHeads, decodeSplits } from '../../src/kernels/attention/decode.wgsl.ts';
 import { attentionData, attentionProblem } from '../../src/kernels/attention/problem.ts';
 import { attentionCase, blocks, type Case, sees } from '../../src/kernels/attention/reference.ts';
 import { segmentsOf, visiblePairs } from '../../src/kernels/attention/shapes.ts';
+import { replacementOf } from '../../src/kernels/custom/kernels.ts';
 import { vectorWidth } from '../../src/kernels/vectors.ts';
 import { errorOf } from '../../src/verify/solve.ts';
 import { useGpu } from '../gpu.ts';
@@ -133,7 +137,37 @@ const headSizes: Record<AttentionVariant, number[]> = {
   quad: [1, 2, 5, 24, 33, 40, 64, 72, 80, 96, 128],
   tile: [5, 40, 72, 131],
   split: [2, 33, 128, 600],
+  decode: [2, 33, 128, 300, 512],
 };
+
+/** What splits, their last parts, and heads that share keys make of it. */
+const splits: [string, Case][] = [
+  ...[1, 4, 5, 7, 9, 16].flatMap((group) =>
+    [1, 127, 128, 129, 640, 1000].map((keys): [string, Case] => [
+      `${keys} keys, groups of ${group} heads`,
+      attentionCase({ queries: 1, heads: 2 * group, kvHeads: 2, headSize: 16, keys, keyRows: keys + 3, causal: true }),
+    ]),
+  ),
+  [
+    'batch 2, 4 queries, groups of 7 heads',
+    attentionCase({ batch: 2, queries: 4, heads: 14, kvHeads: 2, headSize: 24, keys: 387, causal: true }),
+  ],
+  [
+    'a part of the splits seen by no early query',
+    attentionCase({ ...small, queries: 4, keys: 700, offset: 126, causal: true }),
+  ],
+  [
+    'a window that begins within a block',
+    attentionCase({ ...small, queries: 3, keys: 900, window: 391, causal: true }),
+  ],
+  ...[1, 4, 7].map((group): [string, Case] => [
+    `f16, groups of ${group} heads of 128`,
+    attentionCase({
+      ...{ queries: 1, heads: group, kvHeads: 1, headSize: 128, keys: 300, keyRows: 512, causal: true },
+      stored: 'f16',
+    }),
+  ]),
+];
 
 describe.each(attentionVariants)('attention.%s', (variant) => {
   const sizes = headSizes[variant].map((headSize): [string, Case] => [
@@ -141,7 +175,8 @@ describe.each(attentionVariants)('attention.%s', (variant) => {
     attentionCase({ queries: 9, keys: 19, headSize, causal: true }),
   ]);
 
-  it.each([...lengths, ...masks, ...groupings, ...sizes])('%s', (_, c) => solved(c, variant));
+  const cases = [...lengths, ...masks, ...groupings, ...sizes, ...(variant === 'decode' ? splits : [])];
+  it.each(cases.filter(([, { segments }]) => variant !== 'decode' || !segments))('%s', (_, c) => solved(c, variant));
 
   it('stays finite and right for logits far beyond what exp takes', async () => {
     for (const causal of [false, true]) {
@@ -189,25 +224,28 @@ describe.each(attentionVariants)('attention.%s', (variant) => {
     await solved(c, variant, { q, k, v });
   });
 
-  it('gives hidden keys no weight at all, before and after the first one seen', async () => {
-    // Whole blocks of keys before query 1's first. Were they summed up to be scaled down by 0 later, infinity * 0 is NaN.
-    const c = attentionCase({
-      ...small,
-      queries: 4,
-      keys: 400,
-      segments: [
-        [0, 400],
-        [399, 400],
-        [150, 160],
-        [0, 3],
-      ],
-    });
-    const data = attentionData(c);
-    data.v.fill(3e38, 4 * 16, 140 * 16).fill(3e38, 200 * 16, 390 * 16);
-    const z = await run(c, data, variant);
-    const { at } = attentionProblem('attention', c, data).expected();
-    expect(errorOf(z.subarray(32), (index) => at(32 + index))).toBeLessThanOrEqual(1e-7);
-  });
+  it.runIf(variant !== 'decode')(
+    'gives hidden keys no weight at all, before and after the first one seen',
+    async () => {
+      // Whole blocks of keys before query 1's first. Were they summed up to be scaled down by 0 later, infinity * 0 is NaN.
+      const c = attentionCase({
+        ...small,
+        queries: 4,
+        keys: 400,
+        segments: [
+          [0, 400],
+          [399, 400],
+          [150, 160],
+          [0, 3],
+        ],
+      });
+      const data = attentionData(c);
+      data.v.fill(3e38, 4 * 16, 140 * 16).fill(3e38, 200 * 16, 390 * 16);
+      const z = await run(c, data, variant);
+      const { at } = attentionProblem('attention', c, data).expected();
+      expect(errorOf(z.subarray(32), (index) => at(32 + index))).toBeLessThanOrEqual(1e-7);
+    },
+  );
 
   it('does not look at keys before the window', async () => {
     const c = attentionCase({ ...small, queries: 3, keys: 500, causal: true, window: 20 });
@@ -237,6 +275,40 @@ describe('attention', () => {
       'tile',
     ]);
     expect([1, 600].map((n) => chooseAttention(n, { software: true }))).toEqual(['quad', 'quad']);
+    expect([1, 4, 5].map((n) => chooseAttention(n, { software: false }, 2))).toEqual(['decode', 'decode', 'tile']);
+  });
+
+  it('splits keys until there are workgroups for a large GPU, each with as many blocks of 128', () => {
+    const splits = (workgroups: number, keys: number) => decodeSplits(workgroups, keys);
+    expect([1, 128, 129, 640, 4096].map((keys) => splits(32, keys))).toEqual([1, 1, 2, 5, 16]);
+    expect([640, 4096, 16384, 131072].map((keys) => splits(4, keys))).toEqual([5, 32, 128, 128]);
+    expect([640, 131072].map((keys) => splits(600, keys))).toEqual([1, 1]);
+    for (let keys = 1; keys < 5000; keys += 37) {
+      const count = splits(12, keys);
+      const each = Math.ceil(Math.ceil(keys / 128) / count) * 128;
+      expect((count - 1) * each).toBeLessThan(keys); // none without keys
+      expect(count * each).toBeGreaterThanOrEqual(keys);
+    }
+  });
+
+  it('gives a workgroup the heads of a group, 8 at most and 1024 numbers of queries', () => {
+    const own = (heads: number, headSize = 128) => decodeHeads({ heads: 3 * heads, kvHeads: 3, headSize });
+    expect([1, 4, 7, 8, 9, 11, 12, 16].map((heads) => own(heads))).toEqual([1, 4, 7, 8, 3, 1, 6, 8]);
+    expect([own(8, 256), own(7, 256), own(1, 2048)]).toEqual([4, 1, 1]);
+  });
+
+  it('splits for ours alone: a custom kernel takes the place of one dispatch', () => {
+    const dry = new DryGpu();
+    const kernelsOf = (replacement?: Replacement, splitKeys?: boolean) => {
+      const rec = dry.record('decode', { replacement });
+      const [q, k, v] = [1, 700, 700].map((rows) => rec.temp('x', 'f32', [rows, 4, 64]));
+      attention(rec, { q, k, v, causal: true, scale: 1, splitKeys, label: 'z' });
+      return rec.work.kernels;
+    };
+    expect(kernelsOf()).toEqual(['attention.decode', 'attention.merge']);
+    expect(kernelsOf(undefined, false)).toEqual(['attention.split']);
+    const mine = { name: 'mine.wgsl', wgsl: '@compute @workgroup_size(1) fn main() {}' };
+    expect(kernelsOf(replacementOf({ attention: mine }))).toEqual(['attention mine.wgsl']);
   });
 
   it('divides workgroups so that all fit 256 threads, 16 KiB and three vectors of the head a thread', () => {

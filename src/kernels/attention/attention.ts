@@ -1,13 +1,21 @@
 import type { Capabilities } from '../../gpu/capabilities.ts';
-import { type Cost, floatBits, type Recorder, read, readWrite } from '../../gpu/recorder.ts';
-import { bytesPerElement, expectDType, expectShape, type Tensor } from '../../gpu/tensor.ts';
+import { floatBits, type Recorder, read, readWrite } from '../../gpu/recorder.ts';
+import { expectDType, expectShape, type Tensor } from '../../gpu/tensor.ts';
 import { cachedText } from '../cached-text.ts';
 import { convertTensor } from '../convert/convert.ts';
-import { type AttentionTile, attentionContract, attentionSplitWgsl, attentionTileWgsl } from './attention.wgsl.ts';
-import { type Geometry, geometry, keysRead, type QueryKeyArgs, sizesOf, visiblePairs } from './shapes.ts';
+import {
+  type AttentionShape,
+  type AttentionTile,
+  attentionContract,
+  attentionSplitWgsl,
+  attentionTileWgsl,
+} from './attention.wgsl.ts';
+import { recordDecode, splitsOf } from './decode.ts';
+import { decodes } from './decode.wgsl.ts';
+import { attentionCost, type Geometry, geometry, type QueryKeyArgs, sizesOf } from './shapes.ts';
 
-/** `split`: few queries. `tile`: many. `quad`: adapters without a GPU. What each is: attention.wgsl.ts. */
-export const attentionVariants = ['split', 'tile', 'quad'] as const;
+/** `decode`: few queries of many keys. `split`: few queries. `tile`: many. `quad`: adapters without a GPU. What each is: attention.wgsl.ts. */
+export const attentionVariants = ['decode', 'split', 'tile', 'quad'] as const;
 export type AttentionVariant = (typeof attentionVariants)[number];
 
 const tileText = cachedText(attentionTileWgsl);
@@ -18,6 +26,8 @@ export interface AttentionArgs extends QueryKeyArgs {
   v: Tensor;
   /** Default: a temporary. */
   out?: Tensor;
+  /** Whether the keys of few queries may be split over workgroups (`decode`). Default true. */
+  splitKeys?: boolean;
   /** Default: what `chooseAttention` says. */
   variant?: AttentionVariant;
 }
@@ -38,7 +48,6 @@ export function attention(rec: Recorder, args: AttentionArgs): Tensor {
   const z = args.out ?? rec.temp(label, 'f32', q.shape);
   expectDType('attention', z, 'f32');
   expectShape('attention', z, q.shape);
-  const variant = args.variant ?? chooseAttention(g.queries, rec.gpu.capabilities);
   const shape = {
     heads: g.heads,
     kvHeads: g.kvHeads,
@@ -47,6 +56,11 @@ export function attention(rec: Recorder, args: AttentionArgs): Tensor {
     mask: g.mask,
     stored: g.stored,
   };
+  const variant = args.variant ?? chosenVariant(rec, args, g, shape);
+  if (variant === 'decode') {
+    recordDecode(rec, args, g, shape, z);
+    return z;
+  }
   const tile = variant === 'split' ? undefined : attentionTile(variant, g.headSize / g.width);
   rec.dispatch({
     kernel: [`attention.${variant}`, g.mask, g.stored?.name].filter(Boolean).join(' '),
@@ -63,10 +77,30 @@ export function attention(rec: Recorder, args: AttentionArgs): Tensor {
   return z;
 }
 
-/** The variant for so many queries a sequence, on such an adapter. */
-export function chooseAttention(queries: number, { software }: Pick<Capabilities, 'software'>): AttentionVariant {
+/** A custom kernel takes the place of one dispatch: it is never offered the two of `decode`. */
+function chosenVariant(
+  rec: Recorder,
+  { label, splitKeys = true }: AttentionArgs,
+  g: Geometry,
+  shape: AttentionShape,
+): AttentionVariant {
+  const possible = splitKeys && decodes(shape) && !rec.replaces('attention', label);
+  const splits = possible ? splitsOf(g, shape) : 1;
+  return chooseAttention(g.queries, rec.gpu.capabilities, splits);
+}
+
+/**
+ * The variant for so many queries a sequence, on such an adapter.
+ * @param splits into which `decode` would split the keys.
+ */
+export function chooseAttention(
+  queries: number,
+  { software }: Pick<Capabilities, 'software'>,
+  splits = 1,
+): AttentionVariant {
   if (software) return 'quad';
-  return queries <= 4 ? 'split' : 'tile';
+  if (queries > 4) return 'tile';
+  return splits > 1 ? 'decode' : 'split';
 }
 
 /** How `tile` and `quad` divide a workgroup, for heads of so many vectors. */
@@ -76,13 +110,4 @@ export function attentionTile(variant: 'tile' | 'quad', chunks: number): Attenti
   let lanes = 8;
   while (lanes < 64 && chunks > 3 * lanes) lanes *= 2;
   return { groups: (lanes <= 16 ? 64 : 128) / lanes, lanes, keysPerThread: 4 };
-}
-
-/** Multiply-adds of the visible pairs alone, each of q, k, v and z once through memory; exponentials are not counted. */
-function attentionCost(g: Geometry, { dtype }: Tensor): Cost {
-  const { batch, queries, heads, kvHeads, headSize } = g;
-  return {
-    flops: 4 * batch * heads * headSize * visiblePairs(g),
-    bytes: 2 * batch * headSize * (4 * queries * heads + bytesPerElement[dtype] * keysRead(g) * kvHeads),
-  };
 }

@@ -6,6 +6,7 @@ import { intervalWgsl, lastBindings, type Mask, reachWgsl } from './mask.wgsl.ts
  * Attention with online softmax: z = softmax(q·kᵀ·scale + mask)·v, block of keys by block of keys with a running maximum
  * (`peak`) and sum (`total`) for each query (Milakov and Gimelshein 2018; Dao et al. 2022). No score reaches memory.
  *
+ * decode Few queries of many keys, split over workgroups: decode.wgsl.ts.
  * split  Few queries (decoding; the last position alone). A workgroup of 128 threads for one query of one head, 128 keys at a
  *        time. 8 neighbouring threads share a key, so that they read 8 neighbouring vectors; their parts of the dot products
  *        meet in workgroup memory. Then each thread has one vector of the head and every `groups`-th key's value.
@@ -93,25 +94,28 @@ ${intervalWgsl(mask)}
 /** What the WGSL source of every variant begins with, and a custom kernel's is put behind: that one sees k and v in f32. */
 export const attentionContract = (shape: AttentionShape) => /* wgsl */ `${attentionHeader(shape)}
 @group(0) @binding(0) var<storage, read> q: array<Vector>;
-${keyValueBinding(1, 'k', shape)}
-${keyValueBinding(2, 'v', shape)}
+${keyValueBindings(shape)}
 @group(0) @binding(3) var<storage, read_write> z: array<Vector>;
 ${lastBindings(4, shape.mask)}
 `;
 
-function keyValueBinding(binding: number, name: string, { width, stored }: AttentionShape): string {
-  if (!stored) return declare(binding, name, 'Vector');
-  const of = width === 4 ? 4 : 1;
-  return [...stored.bindings(binding, name, of), stored.reader(name, of)].join('\n');
-}
+/** `k` and `v` at 1 and 2. */
+export const keyValueBindings = ({ width, stored }: AttentionShape): string =>
+  ['k', 'v']
+    .flatMap((name, i) => {
+      if (!stored) return declare(i + 1, name, 'Vector');
+      const of = width === 4 ? 4 : 1;
+      return [...stored.bindings(i + 1, name, of), stored.reader(name, of)];
+    })
+    .join('\n');
 
 /** Vector `i` of `k` or `v`. */
-const readKeyValue =
+export const readKeyValue =
   ({ stored }: AttentionShape) =>
   (name: 'k' | 'v', i: string) =>
     stored ? `${name}At(${i})` : `${name}[${i}]`;
 
-const limitsWgsl = /* wgsl */ `
+export const limitsWgsl = /* wgsl */ `
 // The score of a key that the query does not see, and the peak before the first key that it does, which need not be in the
 // first block of its tile. The peak only grows from there, so that a hidden key weighs exp2(hidden - peak) = 0 at all times;
 // were both the same, each would weigh exp2(0) until then. No score is as low as that.

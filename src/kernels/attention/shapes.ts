@@ -1,7 +1,8 @@
 import { ShapeError } from '../../gpu/errors.ts';
 import type { Format } from '../../gpu/formats/format.ts';
 import { formatOf } from '../../gpu/formats/index.ts';
-import { expectDType, expectShape, type Tensor } from '../../gpu/tensor.ts';
+import type { Cost } from '../../gpu/recorder.ts';
+import { bytesPerElement, expectDType, expectShape, type Tensor } from '../../gpu/tensor.ts';
 import { type VectorWidth, vectorWidth } from '../vectors.ts';
 import type { Mask } from './mask.wgsl.ts';
 
@@ -151,4 +152,13 @@ export function segmentsOf(lengths: readonly number[]): { segments: Uint32Array<
     start += length;
   }
   return { segments, pairs: lengths.reduce((sum, length) => sum + length ** 2, 0) };
+}
+
+/** Multiply-adds of the visible pairs alone, each of q, k, v and z once through memory; exponentials are not counted. */
+export function attentionCost(g: Geometry, { dtype }: Tensor): Cost {
+  const { batch, queries, heads, kvHeads, headSize } = g;
+  return {
+    flops: 4 * batch * heads * headSize * visiblePairs(g),
+    bytes: 2 * batch * headSize * (4 * queries * heads + bytesPerElement[dtype] * keysRead(g) * kvHeads),
+  };
 }

@@ -199,7 +199,8 @@ export function attend(
     z = attentionValues(rec, { pattern, v, heads: nHeads, batch, label: `${name}.z` });
   } else {
     if (site.wants(scoresHook, patternHook)) matrices(narrow ? q : bindable(rec, site.narrow(q)), site.firstRow, true);
-    z = attention(rec, { q, k, v, ...how, ...at(first), label: `${name}.z` });
+    // Head vectors are kept in feature caches and classifiers: their last bits are to stay.
+    z = attention(rec, { q, k, v, ...how, ...at(first), splitKeys: !narrow, label: `${name}.z` });
   }
   z = site.pass(`${name}.hook_z`, z, narrow);
   for (const [extra, tensor] of rec.extras(`${name}.z`)) site.pass(`${name}.hook_${extra}`, tensor, narrow);

@@ -11,6 +11,8 @@ interface Sizes {
   readonly kvHeads: number;
   readonly headSize: number;
   readonly causal: boolean;
+  /** How k and v are stored. Default f32. */
+  readonly stored?: 'f16';
   /** With causal: the last so many keys. */
   readonly window?: number;
   /** Without: lengths of the segments that see themselves. */
@@ -26,6 +28,17 @@ const table: Sizes[] = [
   { what: 'LLaVA-1.5-7B', ...square(640), heads: 32, kvHeads: 32, headSize: 128, causal: true },
   { what: 'its next token', queries: 1, keys: 640, heads: 32, kvHeads: 32, headSize: 128, causal: true },
   { what: 'grouped, next token', queries: 1, keys: 4096, heads: 28, kvHeads: 4, headSize: 128, causal: true },
+  { what: 'grouped, long text', queries: 1, keys: 16384, heads: 28, kvHeads: 4, headSize: 128, causal: true },
+  {
+    what: 'the same in f16',
+    queries: 1,
+    keys: 16384,
+    heads: 28,
+    kvHeads: 4,
+    headSize: 128,
+    causal: true,
+    stored: 'f16',
+  },
   { what: 'Mistral, scaled', ...square(1024), heads: 8, kvHeads: 2, headSize: 128, causal: true, window: 128 },
   {
     what: 'Qwen2.5-VL at 336',
@@ -59,6 +72,7 @@ export const attentionBenchmarks: BenchmarkGroup[] = table.map(({ what, lengths,
       // What a variant was not made for takes a software adapter minutes.
       const variants: AttentionVariant[] = [];
       if (queries <= 16) variants.push('split');
+      if (queries <= 4) variants.push('decode');
       if (queries > 1) variants.push('tile');
       if (capabilities.software) variants.push('quad');
       return variantsOf(call, variants);

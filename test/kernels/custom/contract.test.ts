@@ -99,23 +99,26 @@ const oneBuffer = Object.values(formats).filter((format) => format.buffers([32, 
 
 const samples: Record<string, Sample[]> = {
   attention: [
-    ...attentionVariants.map(
-      (variant): Sample => ({
-        sizes: heads,
-        record: (rec, temp) =>
-          void attention(rec, {
-            q: temp([batch * queries, 6, headSize]),
-            k: temp([batch * keyRows, 2, headSize]),
-            v: temp([batch * keyRows, 2, headSize]),
-            keys: 5,
-            batch,
-            causal: true,
-            scale: 1,
-            label,
-            variant,
-          }),
-      }),
-    ),
+    // `decode` has two dispatches, and no custom kernel in its place.
+    ...attentionVariants
+      .filter((variant) => variant !== 'decode')
+      .map(
+        (variant): Sample => ({
+          sizes: heads,
+          record: (rec, temp) =>
+            void attention(rec, {
+              q: temp([batch * queries, 6, headSize]),
+              k: temp([batch * keyRows, 2, headSize]),
+              v: temp([batch * keyRows, 2, headSize]),
+              keys: 5,
+              batch,
+              causal: true,
+              scale: 1,
+              label,
+              variant,
+            }),
+        }),
+      ),
     {
       sizes: { ...heads, batch: 1, keyRows: 3 },
       record: (rec, temp) =>
