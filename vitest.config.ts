@@ -19,6 +19,7 @@ const slow = [
   'platform/decode-video',
   'platform/outside',
   'platform/wait',
+  'source-maps',
 ].map((name) => `test/${name}.test.ts`);
 
 /** Where a test belongs (CONTRIBUTING.md). */

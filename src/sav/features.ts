@@ -132,7 +132,8 @@ const maxHeldBytes = 2 ** 26;
 
 /**
  * The files of a list of examples, read no oftener than memory allows: for the key that their bytes are a part of, for the size
- * of what the model is to be shown, and for that itself.
+ * of what the model is to be shown, and for that itself. One that has been looked at before (`findUnreadable`) is known by its
+ * bytes: where a store has its value, it is not read again.
  */
 export class ExampleFiles {
   readonly #source: HeadVectorSource;
@@ -185,15 +186,8 @@ export class ExampleFiles {
     return this.#source.input ? this.#source.input(shown) : shown;
   }
 
-  /** After which the example is known by these bytes. @throws InputError where they are others than those that it was known by. */
   async #read(index: number): Promise<ShownExample> {
-    const example = this.#examples[index];
-    const shown = await show(example);
-    const own = await identityOf(example, shown);
-    const known = identities.get(example);
-    if (known && known.input !== own.input)
-      throw new InputError(`${example.source}: its files have changed since they were read first; read the data again`);
-    identities.set(example, own);
+    const shown = await showKnown(this.#examples[index]);
     this.#held.set(index, shown);
     this.#heldBytes += bytesOf(shown);
     return shown;
@@ -215,12 +209,23 @@ function bytesOf({ images, videos = [] }: ShownExample): number {
   return [...images, ...clips].reduce((sum, file) => sum + (typeof file === 'string' ? 0 : file.length), 0);
 }
 
-async function identify(example: Example): Promise<Identity> {
+/**
+ * What the model is shown of an example, read; after which the example is known by these bytes, and not read for its key.
+ * @throws InputError where it is known by other bytes: a value computed from these would be kept as that of those.
+ */
+export async function showKnown(example: Example): Promise<ShownExample> {
+  const shown = await show(example);
+  const own = await identityOf(example, shown);
   const known = identities.get(example);
-  if (known) return known;
-  const identity = await identityOf(example, await show(example));
-  identities.set(example, identity);
-  return identity;
+  if (known && known.input !== own.input)
+    throw new InputError(`${example.source}: its files have changed since they were read first; read the data again`);
+  identities.set(example, own);
+  return shown;
+}
+
+async function identify(example: Example): Promise<Identity> {
+  if (!identities.has(example)) await showKnown(example);
+  return identities.get(example)!;
 }
 
 async function identityOf({ prompt }: Example, { images, videos = [] }: ShownExample): Promise<Identity> {

@@ -4,7 +4,7 @@ import { decodeImage } from '#platform';
 import { checkImage } from '../platform/decode-image.ts';
 import { VideoError } from '../platform/errors.ts';
 import type { VideoSource } from '../platform/types.ts';
-import { type Example, type ShownExample, show } from './features.ts';
+import { type Example, showKnown } from './features.ts';
 
 export interface UnreadableOptions {
   /** Decode every picture: what is damaged inside is found too. Default: its header and the structure of its file. */
@@ -23,7 +23,10 @@ export interface Unreadable {
 /** Examples looked at together: their pixels are in memory. */
 const atOnce = 2;
 
-/** Examples whose pictures are not there, are no pictures, or are damaged as far as is looked. Nothing of them is kept. */
+/**
+ * Examples whose pictures are not there, are no pictures, or are damaged as far as is looked. What is kept of the
+ * others is a hash, so that a cache that has an example need not read it again.
+ */
 export async function findUnreadable(
   examples: readonly Example[],
   { decode = false, signal, onProgress }: UnreadableOptions = {},
@@ -40,9 +43,8 @@ export async function findUnreadable(
 }
 
 async function problemOf(example: Example, decode: boolean): Promise<string | undefined> {
-  let shown: ShownExample | undefined;
   try {
-    shown = await show(example);
+    const shown = await showKnown(example);
     const check = async (bytes: Uint8Array, label: string) => {
       if (decode) await decodeImage(bytes, label);
       else await checkImage(bytes, label);

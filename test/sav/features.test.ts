@@ -1,7 +1,16 @@
+import { readFile } from 'node:fs/promises';
 import { describe, expect, it } from 'vitest';
 import type { VideoSource } from '../../src/platform/types.ts';
 import { decodeEntry, encodeEntry, MemoryFeatureStore } from '../../src/sav/feature-cache.ts';
-import { extractFeatures, featureKey, type ShownExample, show } from '../../src/sav/features.ts';
+import {
+  contentOf,
+  extractFeatures,
+  featureKey,
+  fingerprint,
+  type ShownExample,
+  show,
+} from '../../src/sav/features.ts';
+import { findUnreadable } from '../../src/sav/unreadable.ts';
 import { example, FakeModel } from './synthetic.ts';
 
 /** One that runs several examples at once, where their prompts are of one length. */
@@ -50,16 +59,18 @@ describe('extractFeatures', () => {
     expect(first).toMatchObject({ modelId: 'fake-model', nLayers: 2, nHeads: 2, dHead: 4 });
   });
 
+  /** An example that writes down when its files are read. */
+  const readable = (source: string, reads: string[], bytes = () => image) => {
+    const loadImages = async () => {
+      reads.push(source);
+      return [bytes()];
+    };
+    return { ...example(source, { 'a.png': image }), loadImages };
+  };
+
   it.each([['in a store'], ['without one']])('reads the files of an example once: %s', async (how) => {
     const reads: string[] = [];
-    const read = (source: string) => {
-      const of = example(source, { 'a.png': image });
-      const loadImages = () => {
-        reads.push(source);
-        return of.loadImages();
-      };
-      return { ...of, loadImages };
-    };
+    const read = (source: string) => readable(source, reads);
     const store = how === 'in a store' ? new MemoryFeatureStore() : undefined;
     await extractFeatures(new FakeModel(), [read('one'), read('two')], { store });
     expect(reads).toEqual(['one', 'two']);
@@ -137,6 +148,33 @@ describe('extractFeatures', () => {
         ['a', 'b', 'c', 'd'].map((name) => read(name, name === 'd')),
       ),
     ).rejects.toThrow('memory:d: its files have changed since they were read first; read the data again');
+  });
+
+  it('reads an example that was looked at before once more, and not at all where the store has it', async () => {
+    const scene = new Uint8Array(await readFile('test/fixtures/images/scene.png'));
+    const reads: string[] = [];
+    const store = new MemoryFeatureStore();
+    for (const wanted of [['one', 'one'], ['one']]) {
+      const looked = readable('one', reads, () => scene);
+      expect(await findUnreadable([looked])).toEqual([]);
+      const { contents } = await extractFeatures(new FakeModel(), [looked], { store });
+      expect(contents).toEqual([await contentOf(readable('one', [], () => scene))]);
+      expect(reads.splice(0)).toEqual(wanted);
+    }
+  });
+
+  it('ends where files have changed between the look and the run', async () => {
+    const model = new FakeModel();
+    const store = new MemoryFeatureStore();
+    let bytes = image;
+    const changing = readable('one', [], () => bytes);
+    await fingerprint(changing);
+    bytes = Uint8Array.of(9);
+    for (const options of [{ store }, {}])
+      await expect(extractFeatures(model, [changing], options)).rejects.toThrow(
+        'memory:one: its files have changed since they were read first; read the data again',
+      );
+    expect([store.entries.size, model.forwards]).toEqual([0, 0]);
   });
 
   it('keys depend on model, precision, layers, prompt and image content, and not on file names', async () => {
