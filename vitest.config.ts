@@ -35,7 +35,7 @@ function tierOf(file: string): 'unit' | 'slow' | 'gpu' | 'cli' | 'docs' | 'brows
 const tier = (name: ReturnType<typeof tierOf>) => ({
   extends: true as const,
   // In these tiers modules, and with them the device, are loaded once a worker, not once a file.
-  test: { name, include: all.filter((file) => tierOf(file) === name), isolate: name !== 'unit' && name !== 'gpu' },
+  test: { name, include: all.filter((file) => tierOf(file) === name), isolate: !['unit', 'gpu', 'cli'].includes(name) },
 });
 
 export default defineConfig({

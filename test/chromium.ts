@@ -3,6 +3,7 @@ import { existsSync, readFileSync, statSync } from 'node:fs';
 import { createServer, type IncomingMessage, type Server, type ServerResponse } from 'node:http';
 import type { AddressInfo } from 'node:net';
 import { fileURLToPath } from 'node:url';
+import { transform } from 'esbuild';
 import { type Browser, chromium, type Page } from 'playwright-core';
 
 /** The system's Chromium that starts, or what CHROMIUM_PATH says; undefined where there is none. */
@@ -12,8 +13,6 @@ export const chromiumPath = [
   '/usr/bin/chromium-browser',
   '/usr/bin/google-chrome',
 ].find((path) => path && spawnSync(path, ['--version']).status === 0);
-
-type TypeScript = typeof import('typescript');
 
 const root = fileURLToPath(new URL('../', import.meta.url));
 
@@ -44,8 +43,7 @@ export class RepositoryPage {
   }
 
   static async open(): Promise<RepositoryPage> {
-    const { default: ts } = await import('typescript'); // takes a second to load, so only where it is used
-    const server = createServer((request, response) => serve(ts, request, response));
+    const server = createServer((request, response) => void serve(request, response));
     await new Promise<void>((resolve) => server.listen(0, '127.0.0.1', resolve));
     const browser = await chromium.launch({ executablePath: chromiumPath, args: ['--no-sandbox', ...webgpuFlags] });
     const page = await browser.newPage();
@@ -60,7 +58,7 @@ export class RepositoryPage {
 }
 
 /** Paths that begin with /no-range/ ignore byte ranges, those with /no-size/ do not tell a length, as some servers. */
-function serve(ts: TypeScript, request: IncomingMessage, response: ServerResponse): void {
+async function serve(request: IncomingMessage, response: ServerResponse): Promise<void> {
   const url = decodeURIComponent(new URL(request.url!, 'http://x').pathname);
   if (url === '/') {
     response.setHeader('Content-Type', 'text/html').end(index);
@@ -73,10 +71,8 @@ function serve(ts: TypeScript, request: IncomingMessage, response: ServerRespons
     return;
   }
   let bytes: Buffer = readFileSync(file);
-  if (file.endsWith('.ts')) {
-    const compilerOptions = { module: ts.ModuleKind.ES2022, target: ts.ScriptTarget.ES2022 };
-    bytes = Buffer.from(ts.transpileModule(bytes.toString(), { compilerOptions }).outputText);
-  }
+  if (file.endsWith('.ts'))
+    bytes = Buffer.from((await transform(bytes.toString(), { loader: 'ts', target: 'es2022' })).code);
   if (/\.(ts|m?js)$/.test(file)) response.setHeader('Content-Type', 'text/javascript');
   const range = kind === 'no-range' ? null : /^bytes=(\d+)-(\d+)$/.exec(request.headers.range ?? '');
   if (range) {

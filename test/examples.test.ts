@@ -1,12 +1,22 @@
-// Every example of docs/ runs as its first lines say, in a process of its own, and finds what its page reports.
+// Every example of docs/ runs and finds what its page reports: one as its first lines say, in a process of its own, the others
+// within this one and on one device, since a process and the compiling of the same kernels take longer than most examples.
 import { execFile } from 'node:child_process';
 import { readdirSync, readFileSync } from 'node:fs';
-import { promisify } from 'node:util';
-import { describe, expect, it } from 'vitest';
+import { format, promisify } from 'node:util';
+import { describe, expect, it, vi } from 'vitest';
 import { parseConfig } from '../src/model/families/index.ts';
 import { hookPoints } from '../src/model/interventions/hook-points.ts';
 
-const run = promisify(execFile);
+// Each opens a GPU: on the device of the first.
+vi.mock('../src/gpu/gpu.ts', async (original) => {
+  const { openGpu, ...rest } = await original<typeof import('../src/gpu/gpu.ts')>();
+  let first: ReturnType<typeof openGpu> | undefined;
+  const openShared = async () => {
+    first ??= openGpu();
+    return openGpu({ device: (await first).device });
+  };
+  return { ...rest, openGpu: openShared };
+});
 
 /** The first number behind a text, on the same line. */
 function after(output: string, text: string): number {
@@ -152,18 +162,35 @@ const findings: Record<string, (output: string) => void> = {
 
 const outputs = new Map<string, string>();
 
+/** The shortest: the way into an example is the same for all. */
+const inProcess = 'measure-a-kernel.ts';
+
+async function outputOf(file: string): Promise<string> {
+  const path = `docs/examples/${file}`;
+  if (file === inProcess)
+    return (await promisify(execFile)(process.execPath, ['--import', 'tsx', '-C', 'headlight-source', path])).stdout;
+  const lines: string[] = [];
+  const log = vi.spyOn(console, 'log').mockImplementation((...all) => void lines.push(`${format(...all)}\n`));
+  const { argv } = process;
+  process.argv = [process.execPath, path];
+  try {
+    await import(`../docs/examples/${file.replace(/\.ts$/, '')}.ts`);
+  } finally {
+    process.argv = argv;
+    log.mockRestore();
+  }
+  return lines.join('');
+}
+
 it.each(readdirSync('docs/examples').filter((file) => file.endsWith('.ts')))(
   'docs/examples/%s',
   async (file) => {
-    const { stdout } = await run(process.execPath, [
-      '--import',
-      'tsx',
-      '-C',
-      'headlight-source',
-      `docs/examples/${file}`,
-    ]);
-    outputs.set(file, stdout);
-    findings[file](stdout);
+    const text = readFileSync(`docs/examples/${file}`, 'utf8');
+    expect(text).toContain(`// Run: npx tsx -C headlight-source docs/examples/${file}`);
+    expect(text, 'ends its process').toMatch(/gpu\.dispose\(\);\n$/);
+    const output = await outputOf(file);
+    outputs.set(file, output);
+    findings[file](output);
   },
   600_000,
 );

@@ -19,7 +19,7 @@ import type { Edit } from '../../src/model/interventions/edits.ts';
 import { VisionLanguageModel } from '../../src/model/vision-language-model.ts';
 import { useGpu } from '../gpu.ts';
 import { relativeError } from '../kernels/check.ts';
-import { headlight, interrupted } from './headlight.ts';
+import { headlight, interrupted, interruptedProcess } from './headlight.ts';
 
 const tasks = resolve('weights/tiny-llava/tasks');
 const picture = join(tasks, 'images/warm-cool/test-000.png'); // pink shapes
@@ -326,17 +326,27 @@ describe('usage', () => {
   );
 });
 
-it.each([
-  // One that asks for its signal now and then, and those that run in one piece.
-  ['ablate', /taking heads out/, ['--csv', 'interrupted.csv']],
-  ['attention', /attention rollout/, ['--rollout', 'decoder', '--out', 'interrupted.png']],
-  ['capture', /loading the checkpoint/, ['--names', 'logits', '--out', 'interrupted.safetensors']],
-])(
-  'Ctrl-C ends %s with 130, and leaves no half of a file',
-  async (name, said, rest) => {
-    const files = rest.map((arg) => (arg.startsWith('interrupted') ? join(folder, arg) : arg));
-    expect(await interrupted(said, name, ...asked, ...files)).toBe(130);
-    expect((await readdir(folder)).filter((file) => file.endsWith('.part'))).toEqual([]);
-  },
-  60_000,
-);
+describe('Ctrl-C ends a command with 130, and leaves no half of a file', () => {
+  const halves = async () => (await readdir(folder)).filter((file) => file.endsWith('.part'));
+
+  it('in a process of its own, by its signal', async () => {
+    const out = ['--out', join(folder, 'interrupted.safetensors')];
+    const said = /loading the checkpoint/;
+    expect(await interruptedProcess(said, 'capture', ...asked, '--names', 'logits', ...out)).toBe(130);
+    expect(await halves()).toEqual([]);
+  }, 60_000);
+
+  it.each([
+    // One that asks for its signal now and then, and one that runs in one piece.
+    ['ablate', /taking heads out/, '--csv', 'interrupted.csv', []],
+    ['attention', /attention rollout/, '--out', 'interrupted.png', ['--rollout', 'decoder']],
+  ])(
+    '%s',
+    async (name, said, option, file, rest) => {
+      const { code, stderr } = await interrupted(said, name, ...asked, ...rest, option, join(folder, file));
+      expect(code, stderr).toBe(130);
+      expect((await readdir(folder)).filter((each) => each.startsWith('interrupted'))).toEqual([]);
+    },
+    60_000,
+  );
+});

@@ -1,4 +1,4 @@
-// The command line as its users meet it: its exit code, what it writes where. The main path runs in processes of its own.
+// The command line as its users meet it: its exit code, what it writes where.
 import { cp, mkdir, mkdtemp, readdir, readFile, rm, writeFile } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join, resolve } from 'node:path';
@@ -302,23 +302,13 @@ describe('commands on the embedded checkpoint', () => {
   it('fit, classify and eval: from rows to labels, with a cache that saves forwards', async () => {
     const [train, test] = [await subset('warm-cool.train.jsonl', 6), await subset('warm-cool.test.jsonl', 3)];
     const [out, cache] = [join(folder, 'warm.safetensors'), join(folder, 'cache')];
-    const fit = await headlightProcess(
-      'fit',
-      '--train',
-      train,
-      '--heads',
-      '5',
-      '--cache',
-      cache,
-      '--out',
-      out,
-      '--json',
-    );
+    const fit = await headlight('fit', '--train', train, '--heads', '5', '--cache', cache, '--out', out, '--json');
     expect(fit.code, fit.stderr).toBe(0);
     const fitted = JSON.parse(fit.stdout);
     expect(fitted).toMatchObject({ labels: ['warm', 'cool'], counts: [6, 6] });
     expect(fitted.heads).toHaveLength(5);
 
+    // In a process of its own, which knows what the files say and nothing else.
     const classify = await headlightProcess(
       'classify',
       '--classifier',
@@ -564,7 +554,7 @@ describe('commands on the embedded checkpoint', () => {
 
   it('demo runs a task and writes a report that needs nothing else', async () => {
     const out = join(folder, 'report.html');
-    const { code, stdout, stderr } = await headlightProcess('demo', '--tasks', 'easy-vqa-vivid', '--out', out);
+    const { code, stdout, stderr } = await headlight('demo', '--tasks', 'easy-vqa-vivid', '--out', out);
     expect(code, stderr).toBe(0);
     expect(stdout).toMatch(/^task +SAV +as published/);
     expect(stdout).toMatch(/easy-vqa-vivid +\d/);

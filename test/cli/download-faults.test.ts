@@ -5,7 +5,7 @@ import { createHash } from 'node:crypto';
 import { mkdir, mkdtemp, readdir, readFile, rm, stat, utimes, writeFile } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join, resolve } from 'node:path';
-import { afterAll, afterEach, beforeAll, beforeEach, describe, expect, it } from 'vitest';
+import { afterAll, afterEach, beforeAll, beforeEach, describe, expect, it, vi } from 'vitest';
 import { Context } from '../../src/cli/context.ts';
 import { reportDownload } from '../../src/cli/download.ts';
 import { openCheckpointFolder } from '../../src/hub/checkpoint-folder.ts';
@@ -16,7 +16,6 @@ import { FakeHub, type Fault, type Served } from './fake-hub.ts';
 let hub: FakeHub;
 let folder: string;
 let out: string;
-const saved = { ...process.env };
 beforeAll(async () => {
   hub = await new FakeHub().start();
 });
@@ -24,11 +23,12 @@ afterAll(() => hub.stop());
 beforeEach(async () => {
   folder = await mkdtemp(join(tmpdir(), 'headlight-faults-'));
   out = join(folder, 'model');
-  Object.assign(process.env, { HEADLIGHT_HOME: join(folder, 'home'), HF_HUB_CACHE: join(folder, 'hf') });
+  vi.stubEnv('HEADLIGHT_HOME', join(folder, 'home'));
+  vi.stubEnv('HF_HUB_CACHE', join(folder, 'hf'));
   hub.reset(model());
 });
 afterEach(async () => {
-  process.env = { ...saved };
+  vi.unstubAllEnvs();
   await rm(folder, { recursive: true, force: true, maxRetries: 5 });
 });
 

@@ -16,11 +16,14 @@ export interface Outcome {
  * The command line within this process, on one device: ten times faster than a process each. One at a time. For what is
  * about processes (Ctrl-C, the environment, streams), `headlightProcess`.
  */
-export async function headlight(...args: string[]): Promise<Outcome> {
+export const headlight = (...args: string[]): Promise<Outcome> => headlightHeard(() => {}, args);
+
+async function headlightHeard(onWrite: (text: string) => void, args: readonly string[]): Promise<Outcome> {
   const written = { stdout: '', stderr: '' };
   const spies = (['stdout', 'stderr'] as const).map((name) =>
     vi.spyOn(process[name], 'write').mockImplementation((text) => {
       written[name] += text;
+      onWrite(String(text));
       return true;
     }),
   );
@@ -42,10 +45,20 @@ export function headlightProcess(...args: string[]): Promise<Outcome> {
 }
 
 /** The same, ended by Ctrl-C as soon as it has said something: its exit code. */
-export function interrupted(said: RegExp, ...args: string[]): Promise<number | null> {
+export function interruptedProcess(said: RegExp, ...args: string[]): Promise<number | null> {
   return new Promise((done) => {
     const child = spawn(process.execPath, [...command, ...args], { stdio: ['ignore', 'ignore', 'pipe'] });
     child.stderr.setEncoding('utf8').on('data', (text: string) => said.test(text) && child.kill('SIGINT'));
     child.on('exit', done);
   });
+}
+
+/** Within this process: what a command hears of Ctrl-C, as soon as it has said something. A second one would not wait. */
+export function interrupted(said: RegExp, ...args: string[]): Promise<Outcome> {
+  let told = false;
+  return headlightHeard((text) => {
+    if (told || !said.test(text)) return;
+    told = true;
+    process.emit('SIGINT', 'SIGINT');
+  }, args);
 }
