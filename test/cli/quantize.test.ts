@@ -64,7 +64,7 @@ describe('headlight quantize', () => {
 
   it('leaves nothing after Ctrl-C', async () => {
     const out = join(folder, 'q4');
-    expect(await interrupted(/quantising/, 'quantize', 'tiny-llava', '--out', out)).toBe(130);
+    expect((await interrupted(/quantising/, 'quantize', 'tiny-llava', '--out', out)).code).toBe(130);
     expect(await readdir(folder)).toEqual([]);
   });
 });

@@ -193,7 +193,8 @@ describe('headVectorsAtEnd', () => {
     const sizes = (numbers: number, each: ModelInput) => {
       const gpu = { capabilities: { maxStorageBufferBindingSize: 4 * numbers } } as Gpu;
       const inputs = new Array<ModelInput>(24).fill(each);
-      return new Model({ gpu, config, weights: {} as ModelWeights }).batches(inputs).map((batch) => batch.length);
+      const parts = { gpu, config, weights: {} as ModelWeights, cacheFormat: 'f32' } as const;
+      return new Model(parts).batches(inputs).map((batch) => batch.length);
     };
     const textOnly: ModelInput = { inputIds: new Array(length).fill(5), visuals: [] };
     expect(sizes(12 * decoder, textOnly)).toEqual([12, 12]);
