@@ -4,28 +4,95 @@ import { Context, type Host, UsageError } from './context.ts';
 import { err, out } from './output.ts';
 import { version } from './package-info.ts';
 
-/** Loaded by name: a command need not wait for what all the others are made of. */
-export const commands: Readonly<Record<string, () => Promise<Register>>> = {
-  demo: async () => (await import('./demo.ts')).demoCommand,
-  fit: async () => (await import('./fit.ts')).fitCommand,
-  classify: async () => (await import('./classify.ts')).classifyCommand,
-  eval: async () => (await import('./eval.ts')).evalCommand,
-  generate: async () => (await import('./generate.ts')).generateCommand,
-  capture: async () => (await import('./capture.ts')).captureCommand,
-  attention: async () => (await import('./attention.ts')).attentionCommand,
-  lens: async () => (await import('./lens.ts')).lensCommand,
-  attribute: async () => (await import('./attribute.ts')).attributeCommand,
-  words: async () => (await import('./words.ts')).wordsCommand,
-  ablate: async () => (await import('./ablate.ts')).ablateCommand,
-  patch: async () => (await import('./patch.ts')).patchCommand,
-  knockout: async () => (await import('./knockout.ts')).knockoutCommand,
-  similarity: async () => (await import('./similarity.ts')).similarityCommand,
-  inspect: async () => (await import('./inspect.ts')).inspectCommand,
-  bench: async () => (await import('./bench.ts')).benchCommand,
-  'dump-wgsl': async () => (await import('./dump-wgsl.ts')).dumpWgslCommand,
-  doctor: async () => (await import('./doctor.ts')).doctorCommand,
-  download: async () => (await import('./download.ts')).downloadCommand,
-  quantize: async () => (await import('./quantize.ts')).quantizeCommand,
+interface Listed {
+  /** What the list of commands says of it. */
+  readonly summary: string;
+  /** A command is loaded when its name is typed: it need not wait for what all the others are made of. */
+  readonly load: () => Promise<Register>;
+}
+
+/** By name, in the order of the list. */
+export const commands: Readonly<Record<string, Listed>> = {
+  demo: {
+    summary: 'the main job on shipped examples, beside what the model itself answers',
+    load: async () => (await import('./demo.ts')).demoCommand,
+  },
+  fit: {
+    summary: 'choose attention heads from labelled examples, and store a classifier',
+    load: async () => (await import('./fit.ts')).fitCommand,
+  },
+  classify: {
+    summary: 'label pictures with a stored classifier',
+    load: async () => (await import('./classify.ts')).classifyCommand,
+  },
+  eval: {
+    summary: 'accuracy on labelled queries, with baselines on the same data',
+    load: async () => (await import('./eval.ts')).evalCommand,
+  },
+  generate: {
+    summary: 'answer a prompt about images and videos',
+    load: async () => (await import('./generate.ts')).generateCommand,
+  },
+  capture: {
+    summary: 'write activations of a prompt to a file that Python opens',
+    load: async () => (await import('./capture.ts')).captureCommand,
+  },
+  attention: {
+    summary: 'where heads look in a picture',
+    load: async () => (await import('./attention.ts')).attentionCommand,
+  },
+  lens: {
+    summary: 'what each layer would say next',
+    load: async () => (await import('./lens.ts')).lensCommand,
+  },
+  attribute: {
+    summary: 'what each head and layer adds to the logit of an answer',
+    load: async () => (await import('./attribute.ts')).attributeCommand,
+  },
+  words: {
+    summary: 'the tokens that the output of a head makes likelier',
+    load: async () => (await import('./words.ts')).wordsCommand,
+  },
+  ablate: {
+    summary: 'what is lost with one head taken out at a time',
+    load: async () => (await import('./ablate.ts')).ablateCommand,
+  },
+  patch: {
+    summary: 'which activations of a clean run restore its answer in a corrupted one',
+    load: async () => (await import('./patch.ts')).patchCommand,
+  },
+  knockout: {
+    summary: 'in which layers the answer depends on looking at the picture',
+    load: async () => (await import('./knockout.ts')).knockoutCommand,
+  },
+  similarity: {
+    summary: 'how alike heads behave in two tasks',
+    load: async () => (await import('./similarity.ts')).similarityCommand,
+  },
+  inspect: {
+    summary: 'what a checkpoint is and takes, and whether this adapter suffices',
+    load: async () => (await import('./inspect.ts')).inspectCommand,
+  },
+  bench: {
+    summary: 'kernel benchmarks, each output verified before it is timed',
+    load: async () => (await import('./bench.ts')).benchCommand,
+  },
+  'dump-wgsl': {
+    summary: 'write the WGSL that runs for a checkpoint on this adapter',
+    load: async () => (await import('./dump-wgsl.ts')).dumpWgslCommand,
+  },
+  doctor: {
+    summary: 'what WebGPU finds on this machine, and what to install',
+    load: async () => (await import('./doctor.ts')).doctorCommand,
+  },
+  download: {
+    summary: 'a checkpoint from the Hugging Face hub',
+    load: async () => (await import('./download.ts')).downloadCommand,
+  },
+  quantize: {
+    summary: 'write a checkpoint again in fewer bits',
+    load: async () => (await import('./quantize.ts')).quantizeCommand,
+  },
 };
 
 /** Runs the command line `argv`, without Node's and the program's name: its exit code. Its output may still be on its way. */
@@ -61,10 +128,10 @@ export async function runProgram(argv: readonly string[], host?: Host): Promise<
     }
   };
   try {
-    const [first] = argv;
-    // Without a command's name there is help to give, or a misspelt one to guess.
-    const wanted = Object.hasOwn(commands, first) ? [first] : Object.keys(commands);
-    for (const register of await Promise.all(wanted.map((name) => commands[name]()))) register(program, run);
+    const wanted = argv.find((word) => !word.startsWith('-') && word !== 'help'); // headlight help fit
+    if (wanted !== undefined && Object.hasOwn(commands, wanted)) (await commands[wanted].load())(program, run);
+    // Without a command's name there is a list to give, or a misspelt one to guess.
+    else for (const [name, { summary }] of Object.entries(commands)) program.command(name).summary(summary);
     await program.parseAsync(argv, { from: 'user' });
   } catch (e) {
     // Commander has printed what is wrong; --help and --version end here too, with code 0.

@@ -147,6 +147,27 @@ describe('what is wrong on a command line', () => {
   });
 });
 
+describe('the list of commands', () => {
+  it.each([['--help'], ['--version'], ['fti'], []])('loads none of them: %j', async (...args) => {
+    const loads = Object.values(commands).map((each) => vi.spyOn(each, 'load'));
+    const { out, err } = await runHere(args);
+    for (const load of loads) expect(load).not.toHaveBeenCalled();
+    for (const load of loads) load.mockRestore();
+    const [word] = args;
+    if (word === 'fti') expect(err).toMatch(/unknown command 'fti'\n\(Did you mean fit\?\)/);
+    else if (word === '--version') expect(out).toMatch(/^\d+\.\d+\.\d+\n$/);
+    else
+      for (const [name, { summary }] of Object.entries(commands))
+        expect((out + err).replace(/\s+/g, ' ')).toContain(` ${name} ${summary} `);
+  });
+
+  it('gives way to the help of a command that is named', async () => {
+    const { out } = await runHere(['help', 'fit']);
+    expect(out).toBe((await runHere(['fit', '--help'])).out);
+    expect(out).toMatch(/--question/);
+  });
+});
+
 it('names no page of the documentation that the package does not ship', async () => {
   const packed = JSON.parse(
     execFileSync('npm', ['pack', '--dry-run', '--json', '--ignore-scripts'], { encoding: 'utf8', stdio: 'pipe' }),
