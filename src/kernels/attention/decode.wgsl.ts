@@ -21,14 +21,20 @@ import { lastBindings } from './mask.wgsl.ts';
  *   8 on 4, 256        228 / 504 of 1419 128 / 504 of 1228 128 / 392 of 1328 162 / 511 of 1513  10240
  * In f16 none takes more registers. merge: 24, 16, 16 and 22 registers.
  *
- * Software adapters never take it: a barrier there costs each thread of the workgroup a switch of context (attention.wgsl.ts). SwiftShader,
+ * Software adapters do not take it. In SwiftShader a barrier costs each thread of the workgroup a switch of context (attention.wgsl.ts);
  * 2 busy cores, CPU time / 2 (headlight bench --filter "1 x" --rounds 5 --cpu-time), ms:
  *                                quad   split  decode
  *   1 x 640, 32 heads of 128       16      32     114
  *   1 x 4096, 28 on 4 of 128      102     103     202
  *   1 x 16384, 28 on 4 of 128     378     329     713
  *   the same in f16               467     352     739
- * No GPU has timed it: what speaks for it are the counts above.
+ * On lavapipe (Mesa 26.2, 2 quiet cores, medians of 3 turns in one run) it wins where heads share keys, though all of it runs on a CPU:
+ *                                quad   split  decode
+ *   1 x 640, 32 heads of 128       10     7.9      11
+ *   1 x 4096, 28 on 4 of 128       58      35      20
+ *   1 x 16384, 28 on 4 of 128     265     202      79
+ *   the same in f16               228     141      65
+ * No GPU has timed it: what speaks for it there are the counts above.
  */
 const threads = 128; // and keys of a block
 const perHead = 16; // threads that turn a head's scores into weights
