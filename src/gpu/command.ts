@@ -31,7 +31,3 @@ export function workOf(command: Command): number {
   const { dtype, shape } = 'copy' in command ? command.copy.from : command.readback.tensor;
   return flopsPerByte * byteSize(dtype, shape);
 }
-
-/** Work of several. */
-export const workOfAll = (commands: readonly Command[]): number =>
-  commands.reduce((sum, command) => sum + workOf(command), 0);

@@ -17,10 +17,17 @@ export class DeviceLostError extends GpuError {
   readonly reason: string;
   /** @param busyMs how long the GPU had worked on one submission, in milliseconds. */
   constructor(reason: string, message: string, busyMs = 0) {
+    const [since, advice] =
+      busyMs < patience
+        ? ['', '']
+        : [
+            `, ${(busyMs / 1000).toFixed(1)} s into one submission`,
+            'drivers reset a GPU that works on one submission for too long: run less at once (a shorter prompt, fewer or smaller pictures), or give openGpu a smaller submissionMs; ',
+          ];
     super(
       reason === 'destroyed'
         ? `the GPU device was destroyed: ${message || 'dispose() was called'}; open a new one with openGpu()`
-        : `the GPU device was lost (${reason}${busyMs < patience ? '' : `, ${(busyMs / 1000).toFixed(1)} s into one submission`}): ${message || 'the driver gave no reason'}; ${busyMs < patience ? '' : 'drivers reset a GPU that works on one submission for too long: run less at once (a shorter prompt, fewer or smaller pictures), or give openGpu a smaller submissionMs; '}open a new one with openGpu()`,
+        : `the GPU device was lost (${reason}${since}): ${message || 'the driver gave no reason'}; ${advice}open a new one with openGpu()`,
     );
     this.reason = reason;
   }

@@ -18,7 +18,7 @@ export interface GpuOptions {
   software?: boolean;
   /** Lower limit in bytes than the device's, so that small weights are split as big ones would be. */
   maxStorageBufferBindingSize?: number;
-  /** How long one submission should keep the GPU busy, in milliseconds; a longer run is submitted in pieces. 100 by default. */
+  /** How long one submission should keep the GPU busy, in milliseconds; a longer run takes several. 100 by default. */
   submissionMs?: number;
 }
 

@@ -38,14 +38,16 @@ export class Pace {
     return first ? this.#now() - Math.max(first.since, this.#lastDone) : 0;
   }
 
-  /** Where the submission ends that begins with the command at `start`: behind one command at the least. */
-  end(commands: readonly Command[], start: number): number {
-    let end = start;
-    for (let work = 0; end < commands.length; end++) {
-      work += workOf(commands[end]);
-      if (end > start && work > this.#work) break;
+  /** The submission that begins with the command at `start`: where it ends, behind one command at the least, and its work. */
+  next(commands: readonly Command[], start: number): { readonly end: number; readonly work: number } {
+    let work = workOf(commands[start]);
+    let end = start + 1;
+    for (; end < commands.length; end++) {
+      const more = work + workOf(commands[end]);
+      if (more > this.#work) break;
+      work = more;
     }
-    return end;
+    return { end, work };
   }
 
   /** Times the submission that was made just now, and learns from it. @returns `done`. */

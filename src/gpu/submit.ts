@@ -1,6 +1,6 @@
 // Runs a recording: memory, pipelines, submissions, read-backs.
 import { debugLevel, waitForGpu } from '#platform';
-import { labelOf, workOfAll } from './command.ts';
+import { labelOf, workOf } from './command.ts';
 import { debugPrint } from './debug.ts';
 import type { Dispatch } from './dispatch.ts';
 import { type Encoding, encodeCommands } from './encode.ts';
@@ -59,23 +59,24 @@ async function run(
   const debug = debugLevel();
   const hasMemory = checked(device, label, () => memory.take());
   const encoding: Encoding = { recording, pipelines, params: memory.params, staging: memory.staging };
-  const total = workOfAll(commands);
+  const total = onProgress ? commands.reduce((sum, command) => sum + workOf(command), 0) : 0;
   const running: Submission[] = [];
   let [withParams, done] = [0, 0];
-  for (let start = 0, end: number; start < commands.length; start = end) {
+  for (let start = 0; start < commands.length; ) {
     if (start) for (const signal of signals) signal.throwIfAborted();
-    end = debug ? start + 1 : pace.end(commands, start);
+    const { end, work } = debug ? { end: start + 1, work: workOf(commands[start]) } : pace.next(commands, start);
     const last = end === commands.length;
+    const range = [start, end] as const;
     const accepted = checked(device, debug ? labelOf(commands[start]) : label, () => {
       const encoder = device.createCommandEncoder({ label });
-      withParams = encodeCommands(encoder, encoding, [start, end], withParams);
+      withParams = encodeCommands(encoder, encoding, range, withParams);
       if (last) profiler?.resolve(encoder);
       device.queue.submit([encoder.finish()]);
     });
     if (last) memory.giveBack();
     const finished = last ? memory.staging?.mapAsync(GPUMapMode.READ) : device.queue.onSubmittedWorkDone();
-    const work = workOfAll(commands.slice(start, end));
     running.push({ label, work, accepted, finished: finished && pace.time(work, finished) });
+    start = end;
     if (last || running.length < atOnce) continue;
     const first = running.shift()!;
     await settled(first);

@@ -1,5 +1,5 @@
 import { describe, expect, it } from 'vitest';
-import { type Command, workOfAll } from '../../src/gpu/command.ts';
+import { type Command, workOf } from '../../src/gpu/command.ts';
 import { DeviceLostError } from '../../src/gpu/errors.ts';
 import { Pace } from '../../src/gpu/pace.ts';
 
@@ -15,11 +15,11 @@ class Clock {
   async run(pace: Pace, commands: readonly Command[], speed: (command: Command) => number): Promise<number[]> {
     const times: number[] = [];
     for (let start = 0; start < commands.length; ) {
-      const end = pace.end(commands, start);
+      const { end, work } = pace.next(commands, start);
       const piece = commands.slice(start, end);
       let finish = () => {};
-      const timed = pace.time(workOfAll(piece), new Promise<void>((done) => (finish = done)));
-      const ms = piece.reduce((sum, each) => sum + workOfAll([each]) / speed(each), 0);
+      const timed = pace.time(work, new Promise<void>((done) => (finish = done)));
+      const ms = piece.reduce((sum, each) => sum + workOf(each) / speed(each), 0);
       this.ms += ms;
       times.push(ms);
       finish();
@@ -72,9 +72,9 @@ describe('Pace', () => {
 
   it('takes one command at the least, and counts what limits a command', () => {
     const pace = new Pace(1);
-    expect(pace.end([command(1e15), command(1)], 0)).toBe(1);
-    expect(pace.end([command(4e6), command(0, 4e5), command(1)], 0)).toBe(1); // 4e6 + 16 * 4e5 > 1e7
-    expect(pace.end([command(4e6), command(0, 3e5), command(1)], 0)).toBe(3);
+    expect(pace.next([command(1e15), command(1)], 0).end).toBe(1);
+    expect(pace.next([command(4e6), command(0, 4e5), command(1)], 0).end).toBe(1); // 4e6 + 16 * 4e5 > 1e7
+    expect(pace.next([command(4e6), command(0, 3e5), command(1)], 0).end).toBe(3);
     const tensor = {
       label: 't',
       dtype: 'f32' as const,
@@ -82,7 +82,7 @@ describe('Pace', () => {
       offset: 0,
       storage: { label: 't', size: 4000, buffer: undefined },
     };
-    expect(workOfAll([{ copy: { from: tensor, to: tensor } }, command(5)])).toBe(64_005);
+    expect(workOf({ copy: { from: tensor, to: tensor } }) + workOf(command(5))).toBe(64_005);
   });
 
   it('knows how long the GPU has been busy with the submission that it has now', async () => {

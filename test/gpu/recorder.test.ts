@@ -32,6 +32,18 @@ function add(recorder: Recorder, x: Tensor, amount: number): Tensor {
   return y;
 }
 
+/** What WebGPU refuses: one buffer that is read and written. */
+const addInPlace = (recorder: Recorder, x: Tensor) =>
+  recorder.dispatch({
+    kernel: 'test.add',
+    label: 'in place',
+    code: addCode,
+    bindings: [read(x), readWrite(x)],
+    params: [n, 0],
+    workgroups: [1],
+    cost: { flops: 0, bytes: 0 },
+  });
+
 const input = (recorder: Recorder) =>
   recorder.input(
     'x',
@@ -104,15 +116,7 @@ describe('Recorder', () => {
   it('turns a validation error into an exception that names the dispatch', async () => {
     const tensor = gpu().tensor('both', 'f32', [n]);
     const recorder = gpu().record('aliased');
-    recorder.dispatch({
-      kernel: 'test.add',
-      label: 'in place',
-      code: addCode,
-      bindings: [read(tensor), readWrite(tensor)],
-      params: [n, 0],
-      workgroups: [1],
-      cost: { flops: 0, bytes: 0 },
-    });
+    addInPlace(recorder, tensor);
     const error = await recorder.submit().catch((e) => e);
     gpu().destroy(tensor);
     expect(error).toBeInstanceOf(KernelError);
@@ -159,15 +163,7 @@ describe('Recorder', () => {
       const both = gpu().tensor('both', 'f32', [n]);
       const rec = gpu().record('aliased among others');
       add(rec, input(rec), 1);
-      rec.dispatch({
-        kernel: 'test.add',
-        label: 'in place',
-        code: addCode,
-        bindings: [read(both), readWrite(both)],
-        params: [n, 0],
-        workgroups: [1],
-        cost: { flops: 0, bytes: 0 },
-      });
+      addInPlace(rec, both);
       add(rec, input(rec), 2);
       await expect(rec.submit()).rejects.toThrow(/^test\.add in place: /);
       gpu().destroy(both);
@@ -257,15 +253,7 @@ describe('Recorder', () => {
       const both = other.tensor('both', 'f32', [n]);
       const recorder = other.record('aliased');
       const submits = vi.spyOn(gpu().device.queue, 'submit');
-      recorder.dispatch({
-        kernel: 'test.add',
-        label: 'in place',
-        code: addCode,
-        bindings: [read(both), readWrite(both)],
-        params: [n, 0],
-        workgroups: [1],
-        cost: { flops: 0, bytes: 0 },
-      });
+      addInPlace(recorder, both);
       chain(recorder);
       await expect(recorder.submit()).rejects.toThrow(/both/);
       expect(submits.mock.calls.length).toBeLessThan(4);

@@ -10,7 +10,9 @@ const gpu = useGpu();
 
 /** Does something with submissions of so many commands. */
 async function inPieces<T>(commands: number, run: () => Promise<T>): Promise<{ found: T; submissions: number }> {
-  const pace = vi.spyOn(gpu().pace, 'end').mockImplementation((all, start) => Math.min(all.length, start + commands));
+  const pace = vi
+    .spyOn(gpu().pace, 'next')
+    .mockImplementation((all, start) => ({ end: Math.min(all.length, start + commands), work: 1 }));
   const submit = vi.spyOn(gpu().device.queue, 'submit');
   try {
     return { found: await run(), submissions: submit.mock.calls.length };

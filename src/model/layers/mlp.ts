@@ -5,7 +5,7 @@ import { activation, gatedActivation } from '../../kernels/elementwise/elementwi
 import { matmul } from '../../kernels/matmul/matmul.ts';
 import type { BlockShape } from '../config/block.ts';
 import type { Site } from '../interventions/hooks.ts';
-import { projectOnto } from './project-onto.ts';
+import { addOnto, projectOnto } from './project-onto.ts';
 import type { BlockWeights } from './weights.ts';
 
 /** What every adapter binds. More at a time would need more memory, and gain nothing: some hundred rows keep a GPU busy. */
@@ -38,14 +38,14 @@ export function mlp(
   const atOnce = seen ? count : rowsAtOnce(rec.gpu, count, w.up.weight.shape[0]);
   if (atOnce >= count)
     return projectOnto(rec, { x: mlpHidden(rec, w, shape, x, inner, site), ...down, residual }, hook, site);
-  const added = site.touches(hook) ? undefined : residual;
+  const onto = site.touches(hook) ? undefined : residual;
   const out = rec.temp(down.label, 'f32', residual.shape);
   for (let start = 0; start < count; start += atOnce) {
     const chunk = (tensor: Tensor) => rows(tensor, start, Math.min(count, start + atOnce));
     const hidden = mlpHidden(rec, w, shape, chunk(x), inner, site);
-    matmul(rec, { x: hidden, ...down, residual: added && chunk(added), out: chunk(out) });
+    matmul(rec, { x: hidden, ...down, residual: onto && chunk(onto), out: chunk(out) });
   }
-  return added ? out : projectOnto(rec, { x, ...down, residual }, hook, site, out);
+  return onto ? out : addOnto(rec, { added: out, residual, label: down.label }, hook, site);
 }
 
 /** Rows of a chunk: all chunks about as large. */

@@ -11,7 +11,7 @@ import type { BlockShape } from '../config/block.ts';
 import { InputError } from '../errors.ts';
 import type { Site } from '../interventions/hooks.ts';
 import { mlp } from './mlp.ts';
-import { projectOnto } from './project-onto.ts';
+import { addOnto, projectOnto } from './project-onto.ts';
 import type { BlockWeights, Norm } from './weights.ts';
 
 /** Which keys a query sees. */
@@ -56,8 +56,10 @@ export function block(
   if (run.headsAlone) return undefined;
   const flat = reshape(z, [x.shape[0], shape.nHeads * shape.dHead]);
   const attn = { x: flat, ...w.o, residual: x, label: `${name}.attn.o_proj` };
+  const attnOut = `${name}.hook_attn_out`;
   const sum = results && headSum(rec, { result: results, bias: w.o.bias, label: attn.label });
-  const mid = site.pass(`${name}.hook_resid_mid`, projectOnto(rec, attn, `${name}.hook_attn_out`, site, sum));
+  const added = sum ? addOnto(rec, { ...attn, added: sum }, attnOut, site) : projectOnto(rec, attn, attnOut, site);
+  const mid = site.pass(`${name}.hook_resid_mid`, added);
   const normed = norm(rec, w.ln2, shape, mid, `${name}.ln2`, site);
   return site.pass(`${name}.hook_resid_post`, mlp(rec, w, shape, { x: normed, residual: mid }, name, site));
 }
