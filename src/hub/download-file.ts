@@ -6,6 +6,7 @@ import { syncFolder } from '../platform/node-write.ts';
 import { type Answer, judge } from './download-answer.ts';
 import { HubError } from './errors.ts';
 import { type HubFile, networkReason } from './hub.ts';
+import { nextChunk } from './next-chunk.ts';
 import { Tries, type TryOptions } from './tries.ts';
 
 export interface FetchOptions extends TryOptions {
@@ -134,6 +135,7 @@ async function receive(path: string, file: HubFile, offset: number, options: Fet
   const count = (bytes: number) => {
     came += bytes;
   };
+  const received = { ...options, either, count };
   try {
     let response: Response;
     try {
@@ -146,12 +148,19 @@ async function receive(path: string, file: HubFile, offset: number, options: Fet
     if (answer !== 'continues' && offset > 0)
       note(`${file.path}: the server cannot continue a file; starting it again`);
     if (answer === 'continues' || (answer === 'whole' && offset === 0))
-      await append(response, path, file, offset, options, count);
-    else await replace(response, answer, path, file, offset, options, count);
+      await append(response, path, file, offset, received);
+    else await replace(response, answer, path, file, offset, received);
   } finally {
     clearInterval(watch);
     cut.abort(); // ends a response that is not read to its end
   }
+}
+
+interface ReceiveOptions extends FetchOptions {
+  /** Aborts where the user ends it, and where the connection is given up. */
+  either: AbortSignal;
+  /** Told how many bytes came. */
+  count: (bytes: number) => void;
 }
 
 /** Receives an answer that starts at 0 beside the part, which it replaces once it has more, or where it must, all and right. */
@@ -161,13 +170,12 @@ async function replace(
   path: string,
   file: HubFile,
   offset: number,
-  options: FetchOptions,
-  count: (bytes: number) => void,
+  options: ReceiveOptions,
 ): Promise<void> {
   const fresh = freshOf(path);
   await rm(fresh, { force: true });
   try {
-    await append(response, fresh, file, 0, options, count);
+    await append(response, fresh, file, 0, options);
   } finally {
     const size = (await sizeOf(fresh)) ?? 0;
     const isBetter =
@@ -183,25 +191,26 @@ async function replace(
   }
 }
 
-/** Adds an answer's bytes to a file. What is more than the hub lists takes all of the answer with it. */
+/**
+ * Adds an answer's bytes to a file, until it has as many as the hub lists; its hash says later whether they are right. A chunk
+ * that brings more takes all of the answer with it.
+ */
 async function append(
   response: Response,
   path: string,
   file: HubFile,
   offset: number,
-  { mayWrite, onProgress }: FetchOptions,
-  count: (bytes: number) => void,
+  { either, count, mayWrite, onProgress }: ReceiveOptions,
 ): Promise<void> {
   const handle: FileHandle = await open(path, 'a');
   try {
     let size = offset;
     const reader = response.body?.getReader();
-    for (;;) {
-      const step = await reader?.read().catch((e) => {
+    while (reader && size < file.size) {
+      const { value } = await nextChunk(reader, either).catch((e) => {
         throw new HubError(`${file.path}: the connection broke (${networkReason(e)})`, { transient: true, cause: e });
       });
-      if (!step || step.done) break;
-      const { value } = step;
+      if (!value) break;
       count(value.length);
       await mayWrite?.();
       if (size + value.length > file.size) {

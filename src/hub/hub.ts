@@ -1,5 +1,6 @@
 import { quote } from '../base/quote.ts';
 import { HubError, refuseWebPage } from './errors.ts';
+import { nextChunk } from './next-chunk.ts';
 
 /** A file of a repository at one commit, as the hub lists it. */
 export interface HubFile {
@@ -84,10 +85,11 @@ export class Hub {
       if (++answers > maxAnswers) throw new HubError(`${repo}: its list of files does not end (${this.endpoint})`);
       return patiently(async () => {
         const late = AbortSignal.timeout(answerSeconds * 1000);
-        const response = await this.#fetch(String(input), {}, signal ? AbortSignal.any([signal, late]) : late);
+        const either = signal ? AbortSignal.any([signal, late]) : late;
+        const response = await this.#fetch(String(input), {}, either);
         if (!response.ok) throw await this.#refusal(response, repo, revision);
         refuseWebPage(response, repo);
-        return bounded(response);
+        return bounded(response, either);
       });
     };
     const about = { hubUrl: this.endpoint, fetch: api as typeof fetch };
@@ -224,22 +226,22 @@ export function networkReason(e: unknown): string {
 }
 
 /** An answer of the API, read whole before anyone parses it. @throws HubError, transient where it is cut off. */
-async function bounded(response: Response): Promise<Response> {
+async function bounded(response: Response, signal: AbortSignal): Promise<Response> {
   const chunks: Uint8Array<ArrayBuffer>[] = [];
   let size = 0;
   const { origin } = new URL(response.url);
   const reader = response.body?.getReader();
-  const read = () =>
-    reader?.read().catch((e) => {
+  while (reader) {
+    const { value } = await nextChunk(reader, signal).catch((e) => {
       throw new HubError(`${origin}: the connection broke (${networkReason(e)})`, { transient: true, cause: e });
     });
-  for (let step = await read(); step && !step.done; step = await read()) {
-    size += step.value.length;
+    if (!value) break;
+    size += value.length;
     if (size > maxAnswerBytes) {
-      await reader!.cancel();
+      await reader.cancel();
       throw new HubError(`${origin}: an answer of more than ${maxAnswerBytes} bytes`);
     }
-    chunks.push(step.value);
+    chunks.push(value);
   }
   const whole = new Blob(chunks);
   try {

@@ -184,6 +184,27 @@ describe('a connection that breaks', () => {
     await expect(fetching).rejects.toThrow(/nothing came for 0\.05 s; given up/);
   });
 
+  it('an answer that neither ends nor hears the signal is given up, and ends with the command', async () => {
+    const user = new AbortController();
+    const fetching = (stallSeconds: number) =>
+      fetchPart(
+        join(folder, 'part'),
+        { path: 'x', size: 10, algorithm: 'sha256', hash: 'a'.repeat(64) },
+        {
+          source: async () => new Response(new ReadableStream(), { headers: { 'content-length': '10' } }),
+          signal: user.signal,
+          onProgress: () => {},
+          note: () => {},
+          backoffSeconds: () => 0,
+          stallSeconds,
+        },
+      );
+    await expect(fetching(0.02)).rejects.toThrow(/the connection broke \(nothing came for 0\.02 s\); given up/);
+    const waiting = fetching(60);
+    setTimeout(() => user.abort(new Error('interrupted')), 50);
+    await expect(waiting).rejects.toThrow('interrupted');
+  });
+
   it('a server that is not there', async () => {
     await expect(run({ endpoint: 'http://127.0.0.1:9' })).rejects.toThrow(/127\.0\.0\.1:9 cannot be reached: /);
   });

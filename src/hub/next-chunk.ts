@@ -1,0 +1,25 @@
+/**
+ * The next bytes of an answer, or its end.
+ *
+ * `fetch` should reject a read once its signal aborts. Node 20's now and then loses the end of an answer that came without its
+ * length, and then its reader never settles, abort or not (test/cli/download-faults.test.ts met it under load). So the signal is
+ * listened to here as well.
+ *
+ * @throws what the reader throws; the signal's reason when aborted.
+ */
+export async function nextChunk(
+  reader: ReadableStreamDefaultReader<Uint8Array<ArrayBuffer>>,
+  signal: AbortSignal,
+): Promise<ReadableStreamReadResult<Uint8Array<ArrayBuffer>>> {
+  signal.throwIfAborted();
+  let onAbort = () => {};
+  const aborted = new Promise<never>((_, reject) => {
+    onAbort = () => reject(signal.reason);
+    signal.addEventListener('abort', onAbort);
+  });
+  try {
+    return await Promise.race([reader.read(), aborted]);
+  } finally {
+    signal.removeEventListener('abort', onAbort);
+  }
+}
