@@ -8,7 +8,7 @@ import { assignSlots, lifetimes } from './memory-plan.ts';
 import type { Profiler } from './profiler.ts';
 import { Readback } from './readback.ts';
 import { type Recording, usesOf } from './recording.ts';
-import { submit, type Watch } from './submit.ts';
+import { type Started, start, type Watch } from './submit.ts';
 import { byteSize, type DType, type Storage, type Tensor } from './tensor.ts';
 
 export { type Binding, type Cost, type Dispatch, read, readWrite, type Workgroups } from './dispatch.ts';
@@ -172,19 +172,30 @@ export class Recorder {
   }
 
   /**
-   * Runs what was recorded, once.
+   * Runs what was recorded, once, and waits for its results.
+   * @throws as `start` and what it returns.
+   */
+  async submit(): Promise<void> {
+    await (await this.start()).finished;
+  }
+
+  /**
+   * Puts what was recorded into the GPU's queue, once. What is started after it has resolved runs after it, and need not wait for its
+   * results.
    * @throws KernelError naming the kernel that does not compile or the command that WebGPU refused.
    * @throws the reason of a signal that is aborted between two of its submissions.
    * @throws DeviceLostError
    */
-  async submit(): Promise<void> {
+  async start(): Promise<Started> {
     if (this.#submitted) throw new KernelError(this.label, 'submitted twice; record a new run');
     this.#submitted = true;
-    try {
-      await submit(this.#recording, this.#watch);
-    } catch (error) {
+    const explain = async (error: unknown) => {
       throw await this.gpu.explain(error);
-    }
+    };
+    const started = await start(this.#recording, this.#watch).catch(explain);
+    const finished = started.finished.catch(explain);
+    finished.catch(() => {}); // thrown where it is waited for
+    return { finished };
   }
 
   get #recording(): Recording {

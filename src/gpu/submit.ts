@@ -21,15 +21,22 @@ export interface Watch {
 /** Submissions that the GPU has at a time: while it works on one, the next one waits for it. */
 const atOnce = 2;
 
+/** A run that the GPU's queue has. */
+export interface Started {
+  /** When its read-backs are home. @throws KernelError for what WebGPU refused; DeviceLostError. */
+  readonly finished: Promise<void>;
+}
+
 /**
- * Compiles what is not compiled yet (all at once, asynchronously), gives temporaries memory from the arena, encodes, submits, and
- * brings read-backs home through one staging buffer. A run that would keep the GPU busy for long takes several submissions (`Pace`),
- * which changes nothing that it computes. With HEADLIGHT_DEBUG each command is a submission, so that an error names it.
+ * Compiles what is not compiled yet (all at once, asynchronously), gives temporaries memory from the arena, encodes and submits. A run
+ * that would keep the GPU busy for long takes several submissions (`Pace`), which changes nothing that it computes. With
+ * HEADLIGHT_DEBUG each command is a submission, so that an error names it.
+ * @returns when the queue has all of it: a run that is started then comes after it, and may use the same memory.
  * @throws KernelError naming the kernel that does not compile or the command that WebGPU refused; the reason of a signal that is
  * aborted; DeviceLostError.
  */
-export async function submit(recording: Recording, watch: Watch): Promise<void> {
-  const { gpu, commands, profiler } = recording;
+export async function start(recording: Recording, watch: Watch): Promise<Started> {
+  const { gpu, commands } = recording;
   gpu.assertAlive();
   if (debugLevel() >= 2) debugPrint(recording);
   const pipelines = await Promise.all(
@@ -38,22 +45,34 @@ export async function submit(recording: Recording, watch: Watch): Promise<void> 
   gpu.assertAlive();
   const memory = new RunMemory(recording);
   try {
-    await run(recording, pipelines, memory, watch);
-    if (memory.staging) fill(recording, memory.staging.getMappedRange());
-  } finally {
+    const running = await enqueue(recording, pipelines, memory, watch);
+    return { finished: finish(recording, running, memory) };
+  } catch (error) {
     // Also where a tensor had been destroyed: the next run finds the arena as it was.
     memory.giveBack();
     memory.destroyStaging();
+    throw error;
   }
-  await profiler?.collect();
 }
 
-async function run(
+/** Brings read-backs home through one staging buffer. */
+async function finish(recording: Recording, running: readonly Submission[], memory: RunMemory): Promise<void> {
+  try {
+    for (const submission of running) await settled(submission);
+    if (memory.staging) fill(recording, memory.staging.getMappedRange());
+  } finally {
+    memory.destroyStaging();
+  }
+  await recording.profiler?.collect();
+}
+
+/** @returns the submissions that have not been waited for. */
+async function enqueue(
   recording: Recording,
   pipelines: Encoding['pipelines'],
   memory: RunMemory,
   { signals = [], onProgress }: Watch,
-): Promise<void> {
+): Promise<Submission[]> {
   const { gpu, label, commands, profiler } = recording;
   const { device, pace } = gpu;
   const debug = debugLevel();
@@ -83,8 +102,7 @@ async function run(
     done += first.work;
     onProgress?.(done, total);
   }
-  await waitForGpu(hasMemory);
-  for (const submission of running) await settled(submission);
+  return [{ label, work: 0, accepted: hasMemory, finished: undefined }, ...running];
 }
 
 interface Submission {

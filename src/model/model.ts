@@ -37,6 +37,12 @@ export interface StepResult {
   readonly next?: Uint32Array;
 }
 
+/** A step that the GPU's queue has. */
+export interface RunningStep {
+  /** When it has run. */
+  readonly result: Promise<StepResult>;
+}
+
 /** What a model is made of. */
 export interface ModelParts {
   readonly gpu: Gpu;
@@ -266,16 +272,19 @@ export class Model {
   async step(inputs: readonly ModelInput[], options: StepOptions): Promise<StepResult> {
     const pass = new Pass(this, 'step');
     const logits = this.#record(pass, inputs, options, options.cache);
-    return this.#finishStep(pass, logits!, inputs[0].inputIds.length, options);
+    return (await this.#startStep(pass, logits!, inputs[0].inputIds.length, options)).result;
   }
 
-  /** One more token of each sequence, u32[batch], taken from the GPU where the step before left it. */
-  async stepFrom(tokens: Tensor, options: StepOptions): Promise<StepResult> {
+  /**
+   * One more token of each sequence, u32[batch], taken from the GPU where the step before left it.
+   * @returns when the GPU's queue has the step: the one after it may be started before its result is there.
+   */
+  async startStep(tokens: Tensor, options: StepOptions): Promise<RunningStep> {
     const pass = new Pass(this, 'decode');
-    return this.#finishStep(pass, this.#recordFrom(pass, tokens, options), 1, options);
+    return this.#startStep(pass, this.#recordFrom(pass, tokens, options), 1, options);
   }
 
-  /** What `stepFrom` would run, as `recorded` is of a prompt. */
+  /** What `startStep` would run, as `recorded` is of a prompt. */
   recordedStep(tokens: Tensor, options: StepOptions): Recorder {
     const pass = new Pass(this, 'dry run');
     readNext(pass.rec, this.#recordFrom(pass, tokens, options), options.next);
@@ -318,17 +327,22 @@ export class Model {
     return pass.rec;
   }
 
-  async #finishStep(
+  async #startStep(
     pass: Pass,
     logits: Tensor,
     length: number,
     { cache, next }: Pick<StepOptions, 'cache' | 'next'>,
-  ): Promise<StepResult> {
+  ): Promise<RunningStep> {
     const read = readNext(pass.rec, logits, next);
     if (!cache.length) checkKernelsUsed(this.bound.kernels, pass.rec.recorded); // later steps see no pictures
-    const activations = await pass.submit();
+    const { found } = await pass.start();
     cache.length += length;
-    return { activations, ...(next ? { next: read.u32 } : { logits: read.f32 }) };
+    const result = found.then((activations) => ({
+      activations,
+      ...(next ? { next: read.u32 } : { logits: read.f32 }),
+    }));
+    result.catch(() => {}); // thrown where it is waited for
+    return { result };
   }
 
   /** @returns the logits of each sequence's last position, where a generation goes on in `cache`. */

@@ -112,7 +112,8 @@ describe('generate', () => {
   });
 });
 
-it('reads four bytes back for a greedy token', async () => {
+/** What is recorded while `work` runs. */
+async function recorded(work: (runs: readonly Recorder[]) => Promise<unknown>): Promise<readonly Recorder[]> {
   const record = gpu().record.bind(gpu());
   const runs: Recorder[] = [];
   gpu().record = (...args) => {
@@ -120,10 +121,89 @@ it('reads four bytes back for a greedy token', async () => {
     return runs.at(-1)!;
   };
   try {
-    await collect(input);
+    await work(runs);
   } finally {
     gpu().record = record;
   }
+  return runs;
+}
+
+/** This adapter, as if it were a GPU. */
+async function asGpu(work: () => Promise<void>): Promise<void> {
+  const own = gpu().capabilities;
+  const changed = gpu() as { capabilities: typeof own };
+  changed.capabilities = { ...own, software: false };
+  try {
+    await work();
+  } finally {
+    changed.capabilities = own;
+  }
+}
+
+describe('on a GPU, the next step is in the queue before what came is read', () => {
+  it('with the same text, and no step more than the longest text needs', async () => {
+    const expected = await collect(input);
+    const end = expected.find((id) => id !== expected[0])!;
+    const stepsAtYield = async (endTokens: ReadonlySet<number>, text: readonly number[]) => {
+      const counts: number[] = [];
+      await recorded(async (runs) => {
+        const ids: number[] = [];
+        for await (const id of generate(model, input, { maxNewTokens: 8, endTokens })) {
+          counts.push(runs.length);
+          ids.push(id);
+        }
+        expect(ids).toEqual(text);
+        counts.push(runs.length);
+      });
+      return counts;
+    };
+    const short = expected.slice(0, expected.indexOf(end));
+    expect(await stepsAtYield(never, expected)).toEqual([1, 2, 3, 4, 5, 6, 7, 8, 8]);
+    await asGpu(async () => {
+      expect(await stepsAtYield(never, expected)).toEqual([2, 3, 4, 5, 6, 7, 8, 8, 8]);
+      expect((await stepsAtYield(new Set([end]), short)).at(-1)).toBe(short.length + 2);
+    });
+  });
+
+  it('but not where somebody reads its activations', async () => {
+    await asGpu(async () => {
+      const counts: number[] = [];
+      await recorded(async (runs) => {
+        const options = { namesFilter: 'blocks.0.attn.hook_z', onActivations: () => counts.push(runs.length) };
+        await collect(input, { maxNewTokens: 3, ...options });
+      });
+      expect(counts).toEqual([1, 2, 3]);
+    });
+  });
+
+  it('and a prompt that is continued again goes on from its own first token', async () => {
+    const expected = await collect(input);
+    const run = await PromptRun.start(model, [input], { room: 7, logits: false });
+    const again = async () => {
+      const ids: number[] = [];
+      for await (const [id] of run.generate({ maxNewTokens: 8, endTokens: never })) ids.push(id!);
+      return ids;
+    };
+    expect([await again(), await again()]).toEqual([expected, expected]);
+    await asGpu(async () => {
+      for await (const _ of run.generate({ maxNewTokens: 8, endTokens: never })) break;
+      expect([await again(), await again()]).toEqual([expected, expected]);
+    });
+    run.destroy();
+  });
+
+  it('and over the steps in which a cache grows', async () => {
+    const long = async () => {
+      const prompt = { inputIds: Array.from({ length: 250 }, (_, i) => 5 + (i % 60)), visuals: [] };
+      return collect(prompt, { maxNewTokens: 12 });
+    };
+    const expected = await long();
+    await asGpu(async () => expect(await long()).toEqual(expected));
+  });
+});
+
+it('reads four bytes back for a greedy token', async () => {
+  const runs = await recorded(() => collect(input));
   expect(runs.map((run) => run.label)).toEqual(['step', ...new Array(7).fill('decode')]);
   expect(runs.map((run) => run.resultBytes)).toEqual(new Array(8).fill(4));
 });

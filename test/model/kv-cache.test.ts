@@ -45,7 +45,7 @@ async function logitsOf(prompts: readonly ModelInput[], count: number, reserved:
     const found = [(await model.step(prompts, { cache })).logits!];
     const compiled: number[] = [];
     for (let i = 0; i < count; i++) {
-      found.push((await model.stepFrom(tokens, { cache })).logits!);
+      found.push((await (await model.startStep(tokens, { cache })).result).logits!);
       compiled.push(gpu().pipelines.compiled);
     }
     return { found, allocated: cache.allocated, compiled: compiled.slice(1) };

@@ -4,7 +4,7 @@ import { InputError } from '../errors.ts';
 import type { ModelInput } from '../input.ts';
 import { resolvePosSlice } from '../interventions/positions.ts';
 import { KvCache } from '../layers/kv-cache.ts';
-import type { Model, StepResult } from '../model.ts';
+import type { Model, RunningStep, StepResult } from '../model.ts';
 import type { ActivationCache } from '../run/activations.ts';
 import { throwIfAborted } from '../run/bound.ts';
 import { indexOfNotFinite } from '../run/not-finite.ts';
@@ -157,14 +157,24 @@ export class PromptRun {
       );
     this.#cache.length = this.#length;
     const ended = new Array<boolean>(this.batch).fill(false);
-    let { logits, next } = this.#first;
+    const { gpu, bound } = this.#model;
+    const next = onHost ? undefined : this.#tokens;
+    const start = () => this.#model.startStep(this.#tokens, { cache: this.#cache, next, namesFilter });
+    // Where the GPU chooses, the next step can be in its queue while the host reads what came before: one step is then run for
+    // nothing at the end of a text. A software adapter has no idle time that this would fill.
+    const ahead = next && !namesFilter && !bound.profiler && !gpu.capabilities.software;
+    if (this.#first.next) gpu.write(this.#tokens, this.#first.next as Uint32Array<ArrayBuffer>);
+    let running: RunningStep = { result: Promise.resolve(this.#first) };
     for (let i = 1; ; i++) {
-      throwIfAborted(this.#model.bound);
-      const bad = next?.findIndex((id) => id >= notFiniteFlag) ?? this.#rows(logits!).findIndex(hasNoLargest);
+      throwIfAborted(bound);
+      const following = ahead && (i > 1 || this.#first.next) && i < maxNewTokens ? await start() : undefined;
+      const step = await running.result;
+      if (namesFilter && i > 1) onActivations?.(step.activations, this.#cache.length - 1);
+      const bad = step.next?.findIndex((id) => id >= notFiniteFlag) ?? this.#rows(step.logits!).findIndex(hasNoLargest);
       if (bad >= 0) throw await this.#notFinite(bad, texts[bad].ids);
       const ids =
-        next ??
-        Uint32Array.from(this.#rows(logits!), (row, b) => {
+        step.next ??
+        Uint32Array.from(this.#rows(step.logits!), (row, b) => {
           const scores = onHost ? row.slice() : row; // the prompt's are used again
           for (const process of texts[b].processors) process(scores, texts[b].ids);
           return sampler && !ended[b] ? sampler.draw(scores) : largest(scores);
@@ -176,16 +186,9 @@ export class PromptRun {
       if (ended.every(Boolean)) return;
       yield Array.from(ids, (id, b) => (ended[b] ? undefined : id));
       if (i === maxNewTokens) return;
-      throwIfAborted(this.#model.bound);
-      if (!next) this.#model.gpu.write(this.#tokens, ids as Uint32Array<ArrayBuffer>);
-      const position = this.#cache.length;
-      const step = await this.#model.stepFrom(this.#tokens, {
-        cache: this.#cache,
-        next: onHost ? undefined : this.#tokens,
-        namesFilter,
-      });
-      if (namesFilter) onActivations?.(step.activations, position);
-      ({ logits, next } = step);
+      throwIfAborted(bound);
+      if (!step.next) gpu.write(this.#tokens, ids as Uint32Array<ArrayBuffer>);
+      running = following ?? (await start());
     }
   }
 

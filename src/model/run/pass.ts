@@ -63,7 +63,18 @@ export class Pass {
 
   /** Runs it. @returns what the hooks were asked for, unless it was kept on the GPU. */
   async submit(): Promise<ActivationCache> {
-    await this.rec.submit();
+    return (await this.start()).found;
+  }
+
+  /** Starts it. @returns when the GPU's queue has it, and then what `submit` gives. */
+  async start(): Promise<{ found: Promise<ActivationCache> }> {
+    const { finished } = await this.rec.start();
+    const found = finished.then(() => this.#found());
+    found.catch(() => {}); // thrown where it is waited for
+    return { found };
+  }
+
+  #found(): ActivationCache {
     const found = new ActivationCache();
     for (const { results } of this.#hooks)
       for (const [name, result] of results)

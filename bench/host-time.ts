@@ -1,0 +1,81 @@
+// What a generated token costs the host: npx tsx -C headlight-source bench/host-time.ts [--layers 32] [--tokens 200] [--json]
+//
+// A decoder of many narrow layers, so that the GPU has little to do: dispatches, bind groups and pipelines of a step, and the time
+// of the process's own JavaScript (CPU of the main thread between the start of a step and its submission).
+import { performance } from 'node:perf_hooks';
+import { parseArgs } from 'node:util';
+import { f16 } from '../src/gpu/formats/f16.ts';
+import { matrixShape } from '../src/gpu/formats/format.ts';
+import { openGpu } from '../src/gpu/gpu.ts';
+import { elementCount } from '../src/gpu/tensor.ts';
+import { makeWeight } from '../src/gpu/weight.ts';
+import { pseudoRandom } from '../src/kernels/pseudo-random.ts';
+import { parseConfig } from '../src/model/families/index.ts';
+import { PromptRun } from '../src/model/generation/generate.ts';
+import { KvCache } from '../src/model/layers/kv-cache.ts';
+import type { WeightSource } from '../src/model/layers/weights.ts';
+import { Model } from '../src/model/model.ts';
+import { modelWeights } from '../src/model/run/forward.ts';
+
+const { values: options } = parseArgs({
+  options: {
+    layers: { type: 'string', default: '32' },
+    tokens: { type: 'string', default: '200' },
+    json: { type: 'boolean' },
+  },
+});
+const tokens = Number(options.tokens);
+const config = parseConfig({
+  architectures: ['LlamaForCausalLM'],
+  model_type: 'llama',
+  vocab_size: 512,
+  hidden_size: 128,
+  intermediate_size: 256,
+  num_hidden_layers: Number(options.layers),
+  num_attention_heads: 2,
+  num_key_value_heads: 2,
+  max_position_embeddings: 4096,
+  rms_norm_eps: 1e-5,
+});
+const gpu = await openGpu();
+let seed = 0;
+const values = (count: number) => Float32Array.from(pseudoRandom(count, ++seed), (x) => 0.1 * x);
+const source: WeightSource = {
+  matrix(label, shape) {
+    const [rows, columns] = matrixShape(shape);
+    const packed = [f16.pack(values(rows * columns), [rows, columns])];
+    return makeWeight({ label, format: f16, shape: [rows, columns], packed }, (...of) => gpu.tensor(...of));
+  },
+  vector: (label, shape) =>
+    gpu.tensor(label, 'f32', shape, values(elementCount(shape)).map((x) => 1 + x) as Float32Array<ArrayBuffer>),
+};
+const model = new Model({ gpu, config, weights: modelWeights(config, source) });
+
+const prompt = { inputIds: Array.from({ length: 20 }, (_, i) => i), visuals: [] };
+const next = gpu.tensor('next', 'u32', [1]);
+const cache = new KvCache(gpu, config.text, { format: model.cacheFormat, capacity: prompt.inputIds.length + tokens });
+await model.step([prompt], { cache, next });
+const { dispatches } = model.recordedStep(next, { cache, next, namesFilter: [] });
+const run = await PromptRun.start(model, [prompt], { room: tokens, logits: false, namesFilter: [] });
+const times: number[] = [];
+const groups: number[] = [];
+let [before, cpu] = [performance.now(), process.cpuUsage()];
+for await (const _ of run.generate({ maxNewTokens: tokens, endTokens: new Set() })) {
+  const now = performance.now();
+  times.push(now - before);
+  before = now;
+  groups.push(gpu.pipelines.bindGroups);
+}
+const used = process.cpuUsage(cpu);
+const median = (list: number[]) => list.sort((a, b) => a - b)[list.length >> 1];
+console.log({ dispatches, msPerToken: median(times.slice(20)), cpuMsPerToken: (used.user + used.system) / 1000 / tokens, bindGroups: groups.filter((_, i) => i < 10 || i % 50 === 0) });
+
+// JavaScript alone: recording a step, without running it.
+const record: number[] = [];
+for (let i = 0; i < 100; i++) {
+  const start = performance.now();
+  model.recordedStep(next, { cache, next, namesFilter: [] });
+  record.push(performance.now() - start);
+}
+console.log({ recordMs: median(record), least: Math.min(...record) });
+gpu.dispose();
