@@ -56,26 +56,53 @@ const next = gpu.tensor('next', 'u32', [1]);
 const cache = new KvCache(gpu, config.text, { format: model.cacheFormat, capacity: prompt.inputIds.length + tokens });
 await model.step([prompt], { cache, next });
 const { dispatches } = model.recordedStep(next, { cache, next, namesFilter: [] });
-const run = await PromptRun.start(model, [prompt], { room: tokens, logits: false, namesFilter: [] });
-const times: number[] = [];
-const groups: number[] = [];
-let [before, cpu] = [performance.now(), process.cpuUsage()];
-for await (const _ of run.generate({ maxNewTokens: tokens, endTokens: new Set() })) {
-  const now = performance.now();
-  times.push(now - before);
-  before = now;
-  groups.push(gpu.pipelines.bindGroups);
-}
-const used = process.cpuUsage(cpu);
-const median = (list: number[]) => list.sort((a, b) => a - b)[list.length >> 1];
-console.log({ dispatches, msPerToken: median(times.slice(20)), cpuMsPerToken: (used.user + used.system) / 1000 / tokens, bindGroups: groups.filter((_, i) => i < 10 || i % 50 === 0) });
+const count = { groups: 0 };
+const createBindGroup = gpu.device.createBindGroup.bind(gpu.device);
+gpu.device.createBindGroup = (descriptor) => {
+  count.groups++;
+  return createBindGroup(descriptor);
+};
 
-// JavaScript alone: recording a step, without running it.
-const record: number[] = [];
-for (let i = 0; i < 100; i++) {
-  const start = performance.now();
-  model.recordedStep(next, { cache, next, namesFilter: [] });
-  record.push(performance.now() - start);
+/** Milliseconds and bind groups made of each step of a generation. */
+async function generation() {
+  const run = await PromptRun.start(model, [prompt], { room: tokens, logits: false, namesFilter: [] });
+  const steps: { ms: number; groups: number }[] = [];
+  let before = performance.now();
+  count.groups = 0;
+  for await (const _ of run.generate({ maxNewTokens: tokens, endTokens: new Set() })) {
+    const now = performance.now();
+    steps.push({ ms: now - before, groups: count.groups });
+    before = now;
+    count.groups = 0;
+  }
+  run.destroy();
+  return steps;
 }
-console.log({ recordMs: median(record), least: Math.min(...record) });
+const first = await generation();
+const second = await generation();
+
+/** The process's own part of a step: to record it, and to put it into the queue. */
+const host: { record: number; start: number }[] = [];
+for (let i = 0; i < 50; i++) {
+  const t0 = performance.now();
+  const rec = model.recordedStep(next, { cache, next, namesFilter: [] });
+  const t1 = performance.now();
+  const { finished } = await rec.start();
+  const t2 = performance.now();
+  await finished;
+  host.push({ record: t1 - t0, start: t2 - t1 });
+}
+const median = (list: readonly number[]) => list.toSorted((a, b) => a - b)[list.length >> 1];
+const groupsOf = (steps: typeof first) => steps.map(({ groups }) => groups).filter((n) => n > 0);
+const result = {
+  adapter: gpu.capabilities.description,
+  dispatches,
+  recordMs: median(host.map(({ record }) => record)),
+  startMs: median(host.map(({ start }) => start)),
+  leastMs: Math.min(...host.map(({ record, start }) => record + start)),
+  msPerToken: median(second.map(({ ms }) => ms)),
+  bindGroups: [groupsOf(first), groupsOf(second)],
+};
+if (options.json) console.log(JSON.stringify(result));
+else console.log(result);
 gpu.dispose();

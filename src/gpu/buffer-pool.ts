@@ -1,7 +1,7 @@
 /**
  * Buffers of one kind: the arena holds those for a recorder's temporaries, another pool those for params. A run takes what its memory
- * plan asks for and gives everything back at its end, so that the next run of the same shape gets the same buffers and therefore the
- * same cached bind groups.
+ * plan asks for and gives everything back at its end. What is free is handed out by size and age, in whatever order it came back: so
+ * the next run of the same shape gets the same buffers and therefore the same bind groups.
  *
  * Separate buffers rather than one big one with offsets: WebGPU refuses a dispatch that reads and writes one buffer through
  * two bindings, however far apart.
@@ -9,7 +9,10 @@
 export class BufferPool {
   readonly #device: GPUDevice;
   readonly #kind: 'arena' | 'params';
+  /** By size, then by age. */
   #free: GPUBuffer[] = [];
+  readonly #ages = new WeakMap<GPUBuffer, number>();
+  #made = 0;
   #bytes = 0;
 
   constructor(device: GPUDevice, kind: 'arena' | 'params') {
@@ -30,11 +33,17 @@ export class BufferPool {
     this.#bytes += rounded;
     const { STORAGE, COPY_SRC, COPY_DST, UNIFORM } = GPUBufferUsage;
     const usage = this.#kind === 'params' ? UNIFORM | COPY_DST : STORAGE | COPY_SRC | COPY_DST;
-    return this.#device.createBuffer({ label: `${this.#kind} ${rounded}`, size: rounded, usage });
+    const buffer = this.#device.createBuffer({ label: `${this.#kind} ${rounded}`, size: rounded, usage });
+    this.#ages.set(buffer, this.#made++);
+    return buffer;
   }
 
   give(buffer: GPUBuffer): void {
-    this.#free.push(buffer);
+    const age = this.#ages.get(buffer)!;
+    const isAfter = (other: GPUBuffer) =>
+      other.size > buffer.size || (other.size === buffer.size && this.#ages.get(other)! > age);
+    const at = this.#free.findIndex(isAfter);
+    this.#free.splice(at < 0 ? this.#free.length : at, 0, buffer);
   }
 
   /** Frees the buffers that no run holds. */

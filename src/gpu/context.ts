@@ -1,3 +1,4 @@
+import type { BindGroups } from './bind-groups.ts';
 import type { BufferPool } from './buffer-pool.ts';
 import type { Capabilities } from './capabilities.ts';
 import type { Pace } from './pace.ts';
@@ -8,6 +9,7 @@ export interface GpuContext {
   readonly device: GPUDevice;
   readonly capabilities: Capabilities;
   readonly pipelines: PipelineCache;
+  readonly bindGroups: BindGroups;
   /** The arena: buffers for temporaries. */
   readonly pool: BufferPool;
   /** Buffers for the params of a run's dispatches. */

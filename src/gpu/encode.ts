@@ -56,7 +56,7 @@ export function encodeCommands(
       }));
       pass.setPipeline(pipeline.pipeline);
       const own = dispatch.params && params;
-      const group = gpu.pipelines.bindGroup(pipeline, `${dispatch.kernel} ${dispatch.label}`, storages, own);
+      const group = gpu.bindGroups.get(pipeline, `${dispatch.kernel} ${dispatch.label}`, storages, own);
       if (own) pass.setBindGroup(0, group, [before++ * paramsBytes]);
       else pass.setBindGroup(0, group);
       pass.dispatchWorkgroups(dispatch.workgroups[0], dispatch.workgroups[1], dispatch.workgroups[2]);

@@ -1,4 +1,5 @@
 import { requestAdapter } from '#platform';
+import { BindGroups } from './bind-groups.ts';
 import { BufferPool } from './buffer-pool.ts';
 import { type Capabilities, describeDevice, deviceDescriptor } from './capabilities.ts';
 import type { GpuContext } from './context.ts';
@@ -41,6 +42,8 @@ export class Gpu implements GpuContext {
   readonly capabilities: Capabilities;
   /** Compiled kernels. */
   readonly pipelines: PipelineCache;
+  /** What their dispatches bind. */
+  readonly bindGroups: BindGroups;
   /** The arena: buffers for temporaries. */
   readonly pool: BufferPool;
   /** Buffers for the params of a run's dispatches. */
@@ -56,6 +59,7 @@ export class Gpu implements GpuContext {
     this.device = device;
     this.capabilities = describeDevice(device, info, options);
     this.pipelines = new PipelineCache(device);
+    this.bindGroups = new BindGroups(device);
     this.pool = new BufferPool(device, 'arena');
     this.paramsPool = new BufferPool(device, 'params');
     this.pace = new Pace(submissionMs);
@@ -140,9 +144,9 @@ export class Gpu implements GpuContext {
 
   /** Frees the memory of tensors that `tensor` made. They can no longer be bound; a second call does nothing. */
   destroy(...tensors: Tensor[]): void {
-    this.pipelines.forgetBindGroups();
     for (const t of tensors) {
       if (!t.storage.buffer) continue;
+      this.bindGroups.forget(t.storage.buffer);
       t.storage.buffer.destroy();
       t.storage.buffer = undefined;
     }

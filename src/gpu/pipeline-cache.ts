@@ -38,7 +38,7 @@ export interface Pipeline {
 export const paramsBytes = 256;
 
 /**
- * Compiles each distinct pipeline once, asynchronously, and keeps the bind groups.
+ * Compiles each distinct pipeline once, asynchronously.
  *
  * Binding contract of every kernel: storage tensors at `@group(0) @binding(0…)` in the order of the dispatch's bindings,
  * then, where the kernel has params, `var<uniform>` of at most 256 bytes at the next binding, then what a custom
@@ -48,8 +48,6 @@ export class PipelineCache {
   readonly #device: GPUDevice;
   readonly #pipelines = new Map<string, Map<string, Promise<Pipeline>>>();
   readonly #layouts = new Map<string, GPUBindGroupLayout>();
-  readonly #bindGroups = new Map<string, GPUBindGroup>();
-  readonly #bufferIds = new WeakMap<GPUBuffer, number>();
   #compiled = 0;
   #nextId = 0;
 
@@ -59,10 +57,6 @@ export class PipelineCache {
 
   get compiled(): number {
     return this.#compiled;
-  }
-
-  get bindGroups(): number {
-    return this.#bindGroups.size;
   }
 
   get(key: PipelineKey): Promise<Pipeline> {
@@ -126,44 +120,5 @@ export class PipelineCache {
       this.#layouts.set(key, layout);
     }
     return layout;
-  }
-
-  /** `label` names the dispatch in captures and validation errors; `storages` are in the order of their slots. */
-  bindGroup(
-    pipeline: Pipeline,
-    label: string,
-    storages: readonly { buffer: GPUBuffer; offset: number; size: number }[],
-    params: GPUBuffer | undefined,
-  ): GPUBindGroup {
-    let key = `${pipeline.id}`;
-    for (const s of storages) key += `,${this.#bufferId(s.buffer)}:${s.offset}:${s.size}`;
-    if (params) key += `,${this.#bufferId(params)}`;
-    let group = this.#bindGroups.get(key);
-    if (!group) {
-      const next = storages.values();
-      const entries = pipeline.slots.map((slot, binding): GPUBindGroupEntry => {
-        const resource = slot === 'params' ? { buffer: params!, offset: 0, size: paramsBytes } : next.next().value!;
-        return { binding, resource };
-      });
-      group = this.#device.createBindGroup({ label, layout: pipeline.layout, entries });
-      // Prompts of ever new lengths would grow this without end; refilling it costs one run's bind groups.
-      if (this.#bindGroups.size >= 8192) this.#bindGroups.clear();
-      this.#bindGroups.set(key, group);
-    }
-    return group;
-  }
-
-  /** Bind groups keep their buffers alive: called when buffers are destroyed. */
-  forgetBindGroups(): void {
-    this.#bindGroups.clear();
-  }
-
-  #bufferId(buffer: GPUBuffer): number {
-    let id = this.#bufferIds.get(buffer);
-    if (id === undefined) {
-      id = this.#nextId++;
-      this.#bufferIds.set(buffer, id);
-    }
-    return id;
   }
 }

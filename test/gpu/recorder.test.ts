@@ -81,7 +81,7 @@ describe('Recorder', () => {
       const recorder = gpu().record('again');
       add(recorder, input(recorder), 1);
       await recorder.submit();
-      return [gpu().pipelines.compiled, gpu().pipelines.bindGroups, gpu().pool.bytes];
+      return [gpu().pipelines.compiled, gpu().bindGroups.count, gpu().pool.bytes];
     };
     const before = await run();
     expect(await run()).toEqual(before);
