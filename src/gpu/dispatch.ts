@@ -30,6 +30,11 @@ export interface Dispatch {
   readonly bindings: readonly Binding[];
   /** At most 64 words, bound as `var<uniform>` after the storages; floats through `floatBits`. */
   readonly params?: readonly number[];
+  /**
+   * The params of the same dispatch so many steps of a generation later, for one whose params hold a position in the cache: nothing where
+   * it would be another one, of another kernel or other workgroups. Without it they are the same in each step.
+   */
+  readonly later?: (steps: number) => readonly number[] | undefined;
   readonly workgroups: Workgroups;
   /** What it costs by the kernel’s cost model. */
   readonly cost: Cost;
@@ -53,7 +58,5 @@ export interface Dispatch {
 export type Workgroups = readonly [x: number, y?: number, z?: number];
 
 /** All storage bindings of a dispatch, in their order. */
-export const storagesOf = ({ bindings, moreBindings = [] }: Dispatch): readonly Binding[] => [
-  ...bindings,
-  ...moreBindings,
-];
+export const storagesOf = ({ bindings, moreBindings }: Dispatch): readonly Binding[] =>
+  moreBindings ? [...bindings, ...moreBindings] : bindings;

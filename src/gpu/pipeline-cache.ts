@@ -14,17 +14,23 @@ export interface KernelSource {
   refuse(message: string): KernelError;
 }
 
-/** What determines a compute pipeline: the WGSL source, its entry point, and what is bound at 0, 1, … of group 0. */
+/** What determines a compute pipeline, of a dispatch: the WGSL source, its entry point, and what is bound at 0, 1, … of group 0. */
 export interface PipelineKey {
   /** Names the kernel variant in errors, profiles and captures, for example `matmul.tile f16`. */
   readonly kernel: string;
   readonly code: string;
-  readonly slots: readonly Slot[];
+  readonly bindings: readonly Bound[];
+  readonly params?: readonly number[];
+  readonly moreBindings?: readonly Bound[];
   /** Default `main`. */
   readonly entryPoint?: string;
   /** Values of the source's `override` declarations. */
   readonly constants?: Readonly<Record<string, number>>;
   readonly source?: KernelSource;
+}
+
+interface Bound {
+  readonly access: Access;
 }
 
 export interface Pipeline {
@@ -59,6 +65,7 @@ export class PipelineCache {
     return this.#compiled;
   }
 
+  /** @throws (later) KernelError with what the compiler says. */
   get(key: PipelineKey): Promise<Pipeline> {
     // By source first: one that its kernel keeps has its hash already, while one put together here would be hashed each time.
     let ofText = this.#pipelines.get(key.code);
@@ -66,17 +73,23 @@ export class PipelineCache {
       ofText = new Map();
       this.#pipelines.set(key.code, ofText);
     }
-    const bindings = `${key.slots.join()}|${key.entryPoint}|${key.constants && JSON.stringify(key.constants)}`;
-    let pipeline = ofText.get(bindings);
+    let how = '';
+    for (const { access } of key.bindings) how += access === 'read' ? 'r' : 'w';
+    if (key.params) how += 'p';
+    for (const { access } of key.moreBindings ?? []) how += access === 'read' ? 'r' : 'w';
+    if (key.entryPoint || key.constants) how += `|${key.entryPoint}|${JSON.stringify(key.constants)}`;
+    let pipeline = ofText.get(how);
     if (!pipeline) {
       pipeline = waitForGpu(this.#compile(key));
-      ofText.set(bindings, pipeline);
+      ofText.set(how, pipeline);
       this.#compiled++;
     }
     return pipeline;
   }
 
-  async #compile({ kernel, code, slots, entryPoint = 'main', constants, source }: PipelineKey): Promise<Pipeline> {
+  async #compile(key: PipelineKey): Promise<Pipeline> {
+    const { kernel, code, entryPoint = 'main', constants, source } = key;
+    const slots = slotsOf(key);
     const device = this.#device;
     device.pushErrorScope('validation');
     const module = device.createShaderModule({ label: kernel, code });
@@ -121,4 +134,11 @@ export class PipelineCache {
     }
     return layout;
   }
+}
+
+function slotsOf({ bindings, params, moreBindings = [] }: PipelineKey): Slot[] {
+  const slots: Slot[] = bindings.map((b) => b.access);
+  if (params) slots.push('params');
+  slots.push(...moreBindings.map((b) => b.access));
+  return slots;
 }

@@ -7,8 +7,8 @@ import { KernelError, ShapeError } from './errors.ts';
 import { assignSlots, lifetimes } from './memory-plan.ts';
 import type { Profiler } from './profiler.ts';
 import { Readback } from './readback.ts';
-import { type Recording, usesOf } from './recording.ts';
-import { type Started, start, type Watch } from './submit.ts';
+import { type Input, type Recording, usesOf } from './recording.ts';
+import { Run, type Started, type Watch } from './run.ts';
 import { byteSize, type DType, type Storage, type Tensor } from './tensor.ts';
 
 export { type Binding, type Cost, type Dispatch, read, readWrite, type Workgroups } from './dispatch.ts';
@@ -54,7 +54,7 @@ export class Recorder {
   readonly #extras = new Map<string, ReadonlyMap<string, Tensor>>();
   readonly #commands: Command[] = [];
   readonly #temporaries = new Set<Storage>();
-  readonly #inputs: { tensor: Tensor; data: BufferSource }[] = [];
+  readonly #inputs: Input[] = [];
   #readbackBytes = 0;
   #submitted = false;
 
@@ -110,14 +110,23 @@ export class Recorder {
     return { label, dtype, shape, storage, offset: 0 };
   }
 
-  /** A temporary that holds `data` before the first command. */
-  input(label: string, dtype: DType, shape: readonly number[], data: BufferSource): Tensor {
+  /**
+   * A temporary that holds `data` before the first command.
+   * @param later what it holds so many steps of a generation later; the same by default.
+   */
+  input(
+    label: string,
+    dtype: DType,
+    shape: readonly number[],
+    data: BufferSource,
+    later?: (steps: number) => BufferSource,
+  ): Tensor {
     const tensor = this.temp(label, dtype, shape);
     if (data.byteLength !== byteSize(dtype, shape))
       throw new ShapeError(
         `${label}: [${shape}] ${dtype} takes ${byteSize(dtype, shape)} bytes, got ${data.byteLength}`,
       );
-    this.#inputs.push({ tensor, data });
+    this.#inputs.push({ tensor, data, later });
     return tensor;
   }
 
@@ -187,15 +196,27 @@ export class Recorder {
    * @throws DeviceLostError
    */
   async start(): Promise<Started> {
+    const run = await this.prepare();
+    try {
+      const finished = (await run.start())!.finished.then((all) => this.#fill(all));
+      finished.catch(() => {}); // thrown where it is waited for
+      return { finished };
+    } finally {
+      run.release();
+    }
+  }
+
+  /** What was recorded, made ready to run, once or as the steps of a generation: this recorder is then done. @throws as `start`. */
+  async prepare(): Promise<Run> {
     if (this.#submitted) throw new KernelError(this.label, 'submitted twice; record a new run');
     this.#submitted = true;
-    const explain = async (error: unknown) => {
-      throw await this.gpu.explain(error);
-    };
-    const started = await start(this.#recording, this.#watch).catch(explain);
-    const finished = started.finished.catch(explain);
-    finished.catch(() => {}); // thrown where it is waited for
-    return { finished };
+    return Run.prepare(this.#recording, this.#watch);
+  }
+
+  #fill(all: readonly Uint8Array<ArrayBuffer>[]): typeof all {
+    let next = 0;
+    for (const command of this.#commands) if ('readback' in command) command.readback.bytes = all[next++];
+    return all;
   }
 
   get #recording(): Recording {

@@ -10,8 +10,7 @@ export interface Recording {
   readonly gpu: GpuContext;
   readonly label: string;
   readonly commands: readonly Command[];
-  /** Temporaries that hold data before the first command. */
-  readonly inputs: readonly { readonly tensor: Tensor; readonly data: BufferSource }[];
+  readonly inputs: readonly Input[];
   /** Storages without memory of their own: the run gives them some. */
   readonly temporaries: ReadonlySet<Storage>;
   /** Bytes of all read-backs together. */
@@ -19,6 +18,14 @@ export interface Recording {
   readonly profiler?: Profiler;
   /** Bind each storage to its end instead of the tensor's, so that a test sees writes past the end of an output. */
   readonly bindToEnd?: boolean;
+}
+
+/** A temporary that holds data before the first command. */
+export interface Input {
+  readonly tensor: Tensor;
+  readonly data: BufferSource;
+  /** What it holds so many steps of a generation later. Without it, the same. */
+  readonly later?: (steps: number) => BufferSource;
 }
 
 /** Each use of a temporary, in the order of the commands: what the memory plan is made from. */

@@ -1,17 +1,15 @@
 import { takeBestFit } from './buffer-pool.ts';
-import { paramsOf } from './encode.ts';
 import { assignSlots, lifetimes } from './memory-plan.ts';
 import { type Recording, usesOf } from './recording.ts';
 
 /** Smallest buffer of params: runs of different lengths then find the same one, and with it their bind groups. */
 const leastParams = 65536;
 
-/** The buffers of one run: the arena's for its temporaries, its params, and the one that its read-backs are copied to. */
+/** The buffers of a run while it is in the making: the arena's for its temporaries, and its params. */
 export class RunMemory {
   readonly #recording: Recording;
   readonly #arena = new Set<GPUBuffer>();
   #params: GPUBuffer | undefined;
-  #staging: GPUBuffer | undefined;
 
   constructor(recording: Recording) {
     this.#recording = recording;
@@ -22,15 +20,9 @@ export class RunMemory {
     return this.#params;
   }
 
-  /** Where read-backs are copied to, where there are any. */
-  get staging(): GPUBuffer | undefined {
-    return this.#staging;
-  }
-
-  /** Takes the buffers, and writes what they hold before the first command. */
-  take(): void {
-    const { gpu, label, inputs, readbackBytes } = this.#recording;
-    const { queue } = gpu.device;
+  /** Takes the buffers. @param paramsBytes of all dispatches. */
+  take(paramsBytes: number): void {
+    const { gpu } = this.#recording;
     const free: GPUBuffer[] = [];
     const take = (size: number): GPUBuffer => {
       const buffer = takeBestFit(free, size) ?? gpu.pool.take(size);
@@ -39,18 +31,14 @@ export class RunMemory {
     };
     const buffers = assignSlots(lifetimes(usesOf(this.#recording)), take, (buffer) => free.push(buffer));
     for (const [storage, buffer] of buffers) storage.buffer = buffer;
+    if (paramsBytes) this.#params = gpu.paramsPool.take(Math.max(leastParams, 2 ** Math.ceil(Math.log2(paramsBytes))));
+  }
+
+  /** Writes what they hold before the first command. */
+  write(inputs: Recording['inputs'], params: Uint32Array<ArrayBuffer>): void {
+    const { queue } = this.#recording.gpu.device;
     for (const { tensor, data } of inputs) if (tensor.storage.buffer) queue.writeBuffer(tensor.storage.buffer, 0, data);
-    const words = paramsOf(this.#recording);
-    if (words.length) {
-      this.#params = gpu.paramsPool.take(Math.max(leastParams, 2 ** Math.ceil(Math.log2(words.byteLength))));
-      queue.writeBuffer(this.#params, 0, words);
-    }
-    if (readbackBytes)
-      this.#staging = gpu.device.createBuffer({
-        label: `${label} read-back`,
-        size: readbackBytes,
-        usage: GPUBufferUsage.MAP_READ | GPUBufferUsage.COPY_DST,
-      });
+    if (this.#params) queue.writeBuffer(this.#params, 0, params);
   }
 
   /** When the last command is submitted: later submissions run after it, so that other runs may have the buffers at once. */
@@ -61,10 +49,5 @@ export class RunMemory {
     this.#arena.clear();
     if (this.#params) gpu.paramsPool.give(this.#params);
     this.#params = undefined;
-  }
-
-  /** When the read-backs are home. */
-  destroyStaging(): void {
-    this.#staging?.destroy();
   }
 }

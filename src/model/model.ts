@@ -286,7 +286,7 @@ export class Model {
 
   /** What `startStep` would run, as `recorded` is of a prompt. */
   recordedStep(tokens: Tensor, options: StepOptions): Recorder {
-    const pass = new Pass(this, 'dry run');
+    const pass = new Pass(this, 'decode');
     readNext(pass.rec, this.#recordFrom(pass, tokens, options), options.next);
     return pass.rec;
   }
@@ -312,6 +312,7 @@ export class Model {
       layers: this.config.text.nLayers,
       stopAtHeads: false,
       generates: true,
+      moves: true,
     });
     pass.checkResultBytes();
     return logits!;

@@ -1,6 +1,14 @@
-import { type Cost, floatBits, type Recorder, read, readWrite } from '../../gpu/recorder.ts';
+import { type Cost, type Recorder, read, readWrite } from '../../gpu/recorder.ts';
 import { elementCount, expectDType, expectShape, type Tensor } from '../../gpu/tensor.ts';
-import { type Geometry, geometry, keysRead, type QueryKeyArgs, sizesOf, visiblePairs } from '../attention/shapes.ts';
+import {
+  attentionParams,
+  type Geometry,
+  geometry,
+  keysRead,
+  type QueryKeyArgs,
+  sizesOf,
+  visiblePairs,
+} from '../attention/shapes.ts';
 import { convertTensor } from '../convert/convert.ts';
 import { foldWorkgroups } from '../vectors.ts';
 import {
@@ -33,7 +41,7 @@ export function attentionScores(rec: Recorder, args: QueryKeyArgs & { out?: Tens
     label,
     code: attentionScoresWgsl(g),
     bindings: [read(q), read(k), readWrite(scores), ...(segments ? [read(segments)] : [])],
-    params: [g.queries, g.keys, g.keyRows, g.offset, floatBits(args.scale), g.window ?? 0],
+    params: attentionParams(g, args.scale),
     workgroups: [Math.ceil(g.keys / 8), Math.ceil(g.queries / 8), g.batch * g.heads],
     cost: scoresCost(g),
     header: () => scoresContract(g),

@@ -1,5 +1,5 @@
 import type { Capabilities } from '../../gpu/capabilities.ts';
-import { floatBits, type Recorder, read, readWrite } from '../../gpu/recorder.ts';
+import { type Recorder, read, readWrite } from '../../gpu/recorder.ts';
 import { expectDType, expectShape, type Tensor } from '../../gpu/tensor.ts';
 import { cachedText } from '../cached-text.ts';
 import { convertTensor } from '../convert/convert.ts';
@@ -12,7 +12,15 @@ import {
 } from './attention.wgsl.ts';
 import { recordDecode, splitsOf } from './decode.ts';
 import { decodes } from './decode.wgsl.ts';
-import { attentionCost, type Geometry, geometry, type QueryKeyArgs, sizesOf } from './shapes.ts';
+import {
+  attentionCost,
+  attentionParams,
+  type Geometry,
+  geometry,
+  laterGeometry,
+  type QueryKeyArgs,
+  sizesOf,
+} from './shapes.ts';
 
 /** `decode`: few queries of many keys. `split`: few queries. `tile`: many. `quad`: adapters without a GPU. What each is: attention.wgsl.ts. */
 export const attentionVariants = ['decode', 'split', 'tile', 'quad'] as const;
@@ -67,7 +75,8 @@ export function attention(rec: Recorder, args: AttentionArgs): Tensor {
     label,
     code: tile ? tileText(shape, tile) : splitText(shape),
     bindings: [read(q), read(k), read(v), readWrite(z), ...(segments ? [read(segments)] : [])],
-    params: [g.queries, g.keys, g.keyRows, g.offset, floatBits(args.scale), g.window ?? 0],
+    params: attentionParams(g, args.scale),
+    later: args.moves ? (steps) => laterParams(rec, args, g, shape, variant, steps) : undefined,
     workgroups: [tile ? Math.ceil(g.queries / (4 * tile.groups)) : g.queries, g.heads, g.batch],
     cost: attentionCost(g, k),
     header: () => attentionContract(shape),
@@ -75,6 +84,20 @@ export function attention(rec: Recorder, args: AttentionArgs): Tensor {
     plainWorkgroups: [g.queries, g.heads, g.batch],
   });
   return z;
+}
+
+/** Params of a later step; nothing where another variant would run. */
+function laterParams(
+  rec: Recorder,
+  args: AttentionArgs,
+  g: Geometry,
+  shape: AttentionShape,
+  variant: AttentionVariant,
+  steps: number,
+): readonly number[] | undefined {
+  const later = laterGeometry('attention', args, g, steps);
+  if (!later || (args.variant ?? chosenVariant(rec, args, later, shape)) !== variant) return undefined;
+  return attentionParams(later, args.scale);
 }
 
 /** A custom kernel takes the place of one dispatch: it is never offered the two of `decode`. */

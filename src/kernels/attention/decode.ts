@@ -1,5 +1,5 @@
 import { ShapeError } from '../../gpu/errors.ts';
-import { floatBits, type Recorder, read, readWrite } from '../../gpu/recorder.ts';
+import { type Recorder, read, readWrite } from '../../gpu/recorder.ts';
 import { elementCount, type Tensor } from '../../gpu/tensor.ts';
 import { cachedText } from '../cached-text.ts';
 import { foldWorkgroups } from '../vectors.ts';
@@ -12,7 +12,7 @@ import {
   decodes,
   mergeThreads,
 } from './decode.wgsl.ts';
-import { attentionCost, type Geometry, type QueryKeyArgs } from './shapes.ts';
+import { attentionCost, attentionParams, type Geometry, laterGeometry, type QueryKeyArgs } from './shapes.ts';
 
 const decodeText = cachedText(attentionDecodeWgsl);
 const mergeText = cachedText(attentionMergeWgsl);
@@ -30,11 +30,12 @@ export const splitsOf = (g: Geometry, shape: AttentionShape): number => division
 /** Records variant `decode`: sums of splits, and what they make together. @param z the output */
 export function recordDecode(
   rec: Recorder,
-  { q, k, v, scale, label }: QueryKeyArgs & { v: Tensor },
+  args: QueryKeyArgs & { v: Tensor },
   g: Geometry,
   shape: AttentionShape,
   z: Tensor,
 ): void {
+  const { q, k, v, scale, label } = args;
   if (!decodes(shape))
     throw new ShapeError(`${label}: variant decode has no segments, and heads of 128 vectors at most (in attention)`);
   const { x, y, z: batch, splits } = division(g, shape);
@@ -46,7 +47,13 @@ export function recordDecode(
     label,
     code: decodeText(shape),
     bindings: [read(q), read(k), read(v), readWrite(partial), readWrite(stats)],
-    params: [g.queries, g.keys, g.keyRows, g.offset, floatBits(scale), g.window ?? 0],
+    params: attentionParams(g, scale),
+    later: args.moves
+      ? (steps) => {
+          const later = laterGeometry('attention', args, g, steps);
+          return later && splitsOf(later, shape) === splits ? attentionParams(later, scale) : undefined;
+        }
+      : undefined,
     workgroups: [x * splits, y, batch],
     cost: attentionCost(g, k),
   });

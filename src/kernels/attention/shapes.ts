@@ -1,7 +1,7 @@
 import { ShapeError } from '../../gpu/errors.ts';
 import type { Format } from '../../gpu/formats/format.ts';
 import { formatOf } from '../../gpu/formats/index.ts';
-import type { Cost } from '../../gpu/recorder.ts';
+import { type Cost, floatBits } from '../../gpu/recorder.ts';
 import { bytesPerElement, expectDType, expectShape, type Tensor } from '../../gpu/tensor.ts';
 import { type VectorWidth, vectorWidth } from '../vectors.ts';
 import type { Mask } from './mask.wgsl.ts';
@@ -31,6 +31,8 @@ export interface QueryKeyArgs {
   pairs?: number;
   /** Multiplies q·k; D ** -0.5 in all models so far. */
   scale: number;
+  /** It is a step of a generation: in each later one there is a key more, and the queries stand one further (`Dispatch.later`). */
+  moves?: boolean;
   label: string;
 }
 
@@ -111,6 +113,24 @@ export function geometry(where: string, { q, k, causal, label, ...args }: QueryK
     pairs,
   };
 }
+
+/** The same so many steps of a generation later; nothing where k has no room for them, or another mask applies by then. */
+export function laterGeometry(where: string, args: QueryKeyArgs, g: Geometry, steps: number): Geometry | undefined {
+  const [keys, offset] = [g.keys + steps, g.offset + steps];
+  if (keys > g.keyRows) return undefined;
+  const later = geometry(where, { ...args, keys, offset });
+  return later.mask === g.mask ? later : undefined;
+}
+
+/** The params of attention's kernels (`AttentionShape` has the rest). */
+export const attentionParams = ({ queries, keys, keyRows, offset, window = 0 }: Geometry, scale: number): number[] => [
+  queries,
+  keys,
+  keyRows,
+  offset,
+  floatBits(scale),
+  window,
+];
 
 /** For a custom kernel: the sizes by name, and which keys a query sees. */
 export const sizesOf = ({ batch, queries, heads, kvHeads, headSize, keys, keyRows, offset, mask }: Geometry) => ({

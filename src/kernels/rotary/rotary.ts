@@ -14,12 +14,13 @@ import { copyRowsContract, copyRowsWgsl, rotaryContract, rotaryWgsl } from './ro
  * @param args.out [batch * S, heads, D] with S >= outRow + T / batch, for example the key cache; default: a temporary. It may be of
  *   16 bits where D is a multiple of 8.
  * @param args.outRow where in each of the `batch` sequences of `out` the rows go
+ * @param args.moves they are of a step of a generation: those of each later one go one row further (`Dispatch.later`)
  * @returns `out`
  * @throws ShapeError
  */
 export function rotaryEmbedding(
   rec: Recorder,
-  args: { x: Tensor; table: Tensor; label: string; out?: Tensor; outRow?: number; batch?: number },
+  args: { x: Tensor; table: Tensor; label: string; out?: Tensor; outRow?: number; batch?: number; moves?: boolean },
 ): Tensor {
   const { x, table, label, outRow = 0, batch = 1 } = args;
   expectDType('rotary', x, 'f32');
@@ -34,7 +35,7 @@ export function rotaryEmbedding(
   const stored = storedFormat('rotary', out, width);
   if (stored && rec.replaces('rotary', label)) {
     const turned = rotaryEmbedding(rec, { x, table, label });
-    copyRows(rec, { x: turned, out, outRow, batch, label: `${label} cache` });
+    copyRows(rec, { x: turned, out, outRow, batch, moves: args.moves, label: `${label} cache` });
     return out;
   }
   const pairs = (length * heads * headSize) / 2 / width;
@@ -44,6 +45,9 @@ export function rotaryEmbedding(
     code: rotaryWgsl(heads, headSize, width, stored),
     bindings: [read(x), read(table), readWrite(out)],
     params: [pairs, outRow, rows.perSequence, rows.pitch],
+    later: args.moves
+      ? (steps) => (rows.fits(outRow + steps) ? [pairs, outRow + steps, rows.perSequence, rows.pitch] : undefined)
+      : undefined,
     workgroups: foldWorkgroups(Math.ceil(pairs / 64), rec.gpu.capabilities.maxWorkgroupsPerDimension),
     cost: rotaryCost(length, heads, headSize, out),
     header: () => rotaryContract(heads, headSize, width, stored),
@@ -73,15 +77,15 @@ function storedFormat(where: string, out: Tensor, width: number): Format | undef
 
 /**
  * Copies x [T, …] over the rows of `out` from `outRow` on, in each of `batch` sequences: appends values to their cache. It
- * is a kernel because a buffer copy would end the pass. Numbers of f32 may go into an `out` of 16 bits.
+ * is a kernel because a buffer copy would end the pass. Numbers of f32 may go into an `out` of 16 bits. `moves` as in rotaryEmbedding.
  * @throws ShapeError, also for rows of 16-bit elements that do not fill words of 4 bytes
  */
 export function copyRows(
   rec: Recorder,
-  args: { x: Tensor; out: Tensor; outRow: number; label: string; batch?: number },
+  args: { x: Tensor; out: Tensor; outRow: number; label: string; batch?: number; moves?: boolean },
 ): void {
   const { x, out, outRow, label, batch = 1 } = args;
-  const { perSequence, pitch } = expectRoom('copyRows', x, out, outRow, batch);
+  const { perSequence, pitch, fits } = expectRoom('copyRows', x, out, outRow, batch);
   const [length, ...rest] = x.shape;
   if (x.dtype !== 'f32') expectDType('copyRows', out, x.dtype);
   else if (out.dtype !== 'f32' && rec.replaces('copyRows', label)) {
@@ -100,6 +104,9 @@ export function copyRows(
     code: copyRowsWgsl(width, stored),
     bindings: [read(x), readWrite(out)],
     params: [count, words / width, outRow, perSequence, pitch],
+    later: args.moves
+      ? (steps) => (fits(outRow + steps) ? [count, words / width, outRow + steps, perSequence, pitch] : undefined)
+      : undefined,
     workgroups: foldWorkgroups(Math.ceil(count / 64), rec.gpu.capabilities.maxWorkgroupsPerDimension),
     cost: { flops: 0, bytes: length * words * (stored ? 4 + bytesPerElement[out.dtype] : 8) },
     header: () => copyRowsContract(width, stored),
@@ -107,7 +114,7 @@ export function copyRows(
   });
 }
 
-/** Rows of x in a sequence, and rows of `out` from one sequence to the next. */
+/** Rows of x in a sequence, rows of `out` from one sequence to the next, and whether those of x fit from a row on. */
 function expectRoom(where: string, x: Tensor, out: Tensor, outRow: number, batch: number) {
   expectShape(where, out, [-1, ...x.shape.slice(1)]);
   const [perSequence, pitch] = [x.shape[0] / batch, out.shape[0] / batch];
@@ -115,9 +122,10 @@ function expectRoom(where: string, x: Tensor, out: Tensor, outRow: number, batch
     throw new ShapeError(
       `${x.label} [${x.shape}] or ${out.label} [${out.shape}] is not ${batch} sequences (in ${where})`,
     );
-  if (!(Number.isInteger(outRow) && outRow >= 0 && outRow + perSequence <= pitch))
+  const fits = (row: number) => Number.isInteger(row) && row >= 0 && row + perSequence <= pitch;
+  if (!fits(outRow))
     throw new ShapeError(
       `${out.label}: [${out.shape}] has no room for ${x.label} [${x.shape}] at row ${outRow} (in ${where})`,
     );
-  return { perSequence, pitch };
+  return { perSequence, pitch, fits };
 }

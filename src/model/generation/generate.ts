@@ -12,6 +12,7 @@ import type { RunOptions } from '../run/run.ts';
 import { type GenerationSettings, type SamplingOptions, withSampling } from './generation-settings.ts';
 import { largest, logSumExp, Sampler } from './sampling.ts';
 import { type ScoreProcessor, scoreProcessors } from './score-processors.ts';
+import { Steps } from './steps.ts';
 
 export interface ContinueOptions extends SamplingOptions {
   /** Tokens at most. */
@@ -159,36 +160,44 @@ export class PromptRun {
     const ended = new Array<boolean>(this.batch).fill(false);
     const { gpu, bound } = this.#model;
     const next = onHost ? undefined : this.#tokens;
-    const start = () => this.#model.startStep(this.#tokens, { cache: this.#cache, next, namesFilter });
-    // Where the GPU chooses, the next step can be in its queue while the host reads what came before: one step is then run for
-    // nothing at the end of a text. A software adapter has no idle time that this would fill.
-    const ahead = next && !namesFilter && !bound.profiler && !gpu.capabilities.software;
+    const steps =
+      next && !namesFilter && Steps.areEnough(this.#model) ? new Steps(this.#model, next, this.#cache) : undefined;
+    const start = () =>
+      steps?.start() ?? this.#model.startStep(this.#tokens, { cache: this.#cache, next, namesFilter });
+    // Where nothing else waits for an id, the next step can be in the queue while the host reads what came before it: one step is
+    // then run for nothing at the end of a text. A software adapter has no idle time that this would fill.
+    const ahead = steps && !gpu.capabilities.software;
     if (this.#first.next) gpu.write(this.#tokens, this.#first.next as Uint32Array<ArrayBuffer>);
     let running: RunningStep = { result: Promise.resolve(this.#first) };
-    for (let i = 1; ; i++) {
-      throwIfAborted(bound);
-      const following = ahead && (i > 1 || this.#first.next) && i < maxNewTokens ? await start() : undefined;
-      const step = await running.result;
-      if (namesFilter && i > 1) onActivations?.(step.activations, this.#cache.length - 1);
-      const bad = step.next?.findIndex((id) => id >= notFiniteFlag) ?? this.#rows(step.logits!).findIndex(hasNoLargest);
-      if (bad >= 0) throw await this.#notFinite(bad, texts[bad].ids);
-      const ids =
-        step.next ??
-        Uint32Array.from(this.#rows(step.logits!), (row, b) => {
-          const scores = onHost ? row.slice() : row; // the prompt's are used again
-          for (const process of texts[b].processors) process(scores, texts[b].ids);
-          return sampler && !ended[b] ? sampler.draw(scores) : largest(scores);
-        });
-      for (const [b, id] of ids.entries()) {
-        ended[b] ||= endTokens.has(id);
-        texts[b].ids.push(id);
+    try {
+      for (let i = 1; ; i++) {
+        throwIfAborted(bound);
+        const following = ahead && (i > 1 || this.#first.next) && i < maxNewTokens ? await start() : undefined;
+        const step = await running.result;
+        if (namesFilter && i > 1) onActivations?.(step.activations, this.#cache.length - 1);
+        const bad =
+          step.next?.findIndex((id) => id >= notFiniteFlag) ?? this.#rows(step.logits!).findIndex(hasNoLargest);
+        if (bad >= 0) throw await this.#notFinite(bad, texts[bad].ids);
+        const ids =
+          step.next ??
+          Uint32Array.from(this.#rows(step.logits!), (row, b) => {
+            const scores = onHost ? row.slice() : row; // the prompt's are used again
+            for (const process of texts[b].processors) process(scores, texts[b].ids);
+            return sampler && !ended[b] ? sampler.draw(scores) : largest(scores);
+          });
+        for (const [b, id] of ids.entries()) {
+          ended[b] ||= endTokens.has(id);
+          texts[b].ids.push(id);
+        }
+        if (ended.every(Boolean)) return;
+        yield Array.from(ids, (id, b) => (ended[b] ? undefined : id));
+        if (i === maxNewTokens) return;
+        throwIfAborted(bound);
+        if (!step.next) gpu.write(this.#tokens, ids as Uint32Array<ArrayBuffer>);
+        running = following ?? (await start());
       }
-      if (ended.every(Boolean)) return;
-      yield Array.from(ids, (id, b) => (ended[b] ? undefined : id));
-      if (i === maxNewTokens) return;
-      throwIfAborted(bound);
-      if (!step.next) gpu.write(this.#tokens, ids as Uint32Array<ArrayBuffer>);
-      running = following ?? (await start());
+    } finally {
+      steps?.release();
     }
   }
 

@@ -15,6 +15,8 @@ export interface DecoderRun {
   readonly rope: Tensor;
   /** Keys and values of the positions before these, and where theirs are put. */
   readonly cache?: KvCache;
+  /** It is a step of a generation, which is to run again with a position more in the cache. */
+  readonly moves?: boolean;
   readonly hooks: Hooks;
   /** Blocks to run. */
   readonly layers: number;
@@ -30,7 +32,7 @@ export function decoder(
   rec: Recorder,
   weights: DecoderWeights,
   config: TextConfig,
-  { x: embeddings, batch, rope, cache, hooks, layers, stopAtHeads }: DecoderRun,
+  { x: embeddings, batch, rope, cache, moves, hooks, layers, stopAtHeads }: DecoderRun,
 ): Tensor | undefined {
   let x: Tensor | undefined = embeddings;
   for (let l = 0; l < layers && x; l++)
@@ -40,6 +42,7 @@ export function decoder(
       batch,
       mask: { causal: true, window: config.windows[l] },
       rope,
+      moves,
       cache: cache && { keys: cache.keys[l], values: cache.values[l], start: cache.length },
       headsAlone: stopAtHeads && l === layers - 1,
     });

@@ -32,6 +32,8 @@ export interface BlockRun {
   readonly rope?: Tensor;
   /** Keys and values of the `start` positions before these, and where theirs are put. */
   readonly cache?: { readonly keys: Tensor; readonly values: Tensor; readonly start: number };
+  /** It is a step of a generation, which is to run again with a position more in the cache (`Dispatch.later`). */
+  readonly moves?: boolean;
   /** Stop as soon as the head outputs are there, computing them for the wanted positions alone. */
   readonly headsAlone?: boolean;
 }
@@ -101,7 +103,7 @@ function headOutputs(
   w: BlockWeights,
   { nHeads, nKvHeads, dHead }: BlockShape,
   normed: Tensor,
-  { name: blockName, site, batch, mask, rope, cache, headsAlone: narrow = false }: BlockRun,
+  { name: blockName, site, batch, mask, rope, cache, moves, headsAlone: narrow = false }: BlockRun,
 ): Tensor {
   const name = `${blockName}.attn`;
   const count = normed.shape[0];
@@ -120,7 +122,7 @@ function headOutputs(
     ? site.pass(`${name}.hook_rot_q`, rotaryEmbedding(rec, { x: q, table: pick(rope), label: `${name}.rot_q` }), narrow)
     : q;
   const start = cache?.start ?? 0;
-  const into = { outRow: start, batch };
+  const into = { outRow: start, batch, moves };
   // What nothing comes before attends to its own keys and values, not to what a cache of fewer bits keeps of them: a prompt's
   // numbers are then those of a run without a cache.
   const own = !cache || (start === 0 && cache.keys.dtype !== 'f32');
@@ -136,7 +138,7 @@ function headOutputs(
     keys = own ? turned : cache.keys;
   }
   const seen = { q: rotQ, k: keys, v: own ? v : cache.values, keys: start + count / batch, start };
-  return attend(rec, seen, { name, site, batch, mask, headsAlone: narrow });
+  return attend(rec, seen, { name, site, batch, mask, moves, headsAlone: narrow });
 }
 
 /**
@@ -179,10 +181,10 @@ function expectOurs(rec: Recorder, kernel: string, label: string, hook: string):
 export function attend(
   rec: Recorder,
   { q, k, v, keys, start = 0 }: { q: Tensor; k: Tensor; v: Tensor; keys?: number; start?: number },
-  { name, site, batch, mask, headsAlone: narrow = false }: Omit<BlockRun, 'rope' | 'cache'>,
+  { name, site, batch, mask, moves, headsAlone: narrow = false }: Omit<BlockRun, 'rope' | 'cache'>,
 ): Tensor {
   const [, nHeads, dHead] = q.shape;
-  const how = { batch, ...mask, scale: dHead ** -0.5, keys };
+  const how = { batch, ...mask, scale: dHead ** -0.5, keys, moves };
   // Where the first of some queries stands; without a causal mask that says nothing.
   const at = (row: number) => (mask.causal ? { offset: start + row } : {});
   const first = narrow ? site.firstRow : 0;

@@ -36,6 +36,8 @@ interface DecodeRun extends Pick<Extent, 'layers' | 'stopAtHeads'> {
   readonly cache?: KvCache;
   /** A generation goes on from the last position. */
   readonly generates?: boolean;
+  /** It is to run again with a position more in the cache (`Dispatch.later`). */
+  readonly moves?: boolean;
 }
 
 /** How far a run goes. */
@@ -149,12 +151,17 @@ export class Forward {
    */
   decode(rec: Recorder, hooks: Hooks, run: DecodeRun): Tensor | undefined {
     const { text } = this.config;
-    const { embeddings, positions, cache, layers, stopAtHeads, generates } = run;
+    const { embeddings, positions, cache, layers, stopAtHeads, generates, moves } = run;
     const x = hooks.pass('hook_merged_embed', embeddings);
-    const table = ropeTable(this.#frequencies, positions, this.#axisOf);
-    const rope = rec.input('rope', 'f32', [positions[0].length, text.dHead], table);
+    const table = (later: number) =>
+      ropeTable(
+        this.#frequencies,
+        positions.map((axis) => Uint32Array.from(axis, (position) => position + later)),
+        this.#axisOf,
+      );
+    const rope = rec.input('rope', 'f32', [positions[0].length, text.dHead], table(0), moves ? table : undefined);
     const weights = this.weights.decoder;
-    const out = decoder(rec, weights, text, { x, batch: hooks.batch, rope, cache, hooks, layers, stopAtHeads });
+    const out = decoder(rec, weights, text, { x, batch: hooks.batch, rope, cache, moves, hooks, layers, stopAtHeads });
     if (hooks.wants('logits', 'ln_final.hook_normalized', 'ln_final.hook_scale'))
       unembed(rec, weights, text, hooks.narrow(out!), hooks.narrowed);
     // Generation goes on from the last position, whatever the hooks ask for.
