@@ -1,6 +1,5 @@
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
 import { openFolder } from '#platform';
-import type { Recorder } from '../../src/gpu/recorder.ts';
 import { generate, PromptRun } from '../../src/model/generation/generate.ts';
 import type { ModelInput } from '../../src/model/input.ts';
 import type { Edit } from '../../src/model/interventions/edits.ts';
@@ -112,18 +111,20 @@ describe('generate', () => {
   });
 });
 
-/** What is recorded while `work` runs. */
-async function recorded(work: (runs: readonly Recorder[]) => Promise<unknown>): Promise<readonly Recorder[]> {
-  const record = gpu().record.bind(gpu());
-  const runs: Recorder[] = [];
-  gpu().record = (...args) => {
-    runs.push(record(...args));
-    return runs.at(-1)!;
+/** The results that runs bring home while `work` runs: a run's label, and bytes. */
+async function resultsOf(work: (runs: readonly [string, number][]) => Promise<unknown>): Promise<[string, number][]> {
+  const { device } = gpu();
+  const createBuffer = device.createBuffer.bind(device);
+  const runs: [string, number][] = [];
+  device.createBuffer = (descriptor) => {
+    const [label, isResults] = [descriptor.label!.replace(/ read-back$/, ''), / read-back$/.test(descriptor.label!)];
+    if (isResults) runs.push([label, descriptor.size]);
+    return createBuffer(descriptor);
   };
   try {
     await work(runs);
   } finally {
-    gpu().record = record;
+    device.createBuffer = createBuffer;
   }
   return runs;
 }
@@ -146,7 +147,7 @@ describe('on a GPU, the next step is in the queue before what came is read', () 
     const end = expected.find((id) => id !== expected[0])!;
     const stepsAtYield = async (endTokens: ReadonlySet<number>, text: readonly number[]) => {
       const counts: number[] = [];
-      await recorded(async (runs) => {
+      await resultsOf(async (runs) => {
         const ids: number[] = [];
         for await (const id of generate(model, input, { maxNewTokens: 8, endTokens })) {
           counts.push(runs.length);
@@ -168,7 +169,7 @@ describe('on a GPU, the next step is in the queue before what came is read', () 
   it('but not where somebody reads its activations', async () => {
     await asGpu(async () => {
       const counts: number[] = [];
-      await recorded(async (runs) => {
+      await resultsOf(async (runs) => {
         const options = { namesFilter: 'blocks.0.attn.hook_z', onActivations: () => counts.push(runs.length) };
         await collect(input, { maxNewTokens: 3, ...options });
       });
@@ -203,9 +204,8 @@ describe('on a GPU, the next step is in the queue before what came is read', () 
 });
 
 it('reads four bytes back for a greedy token', async () => {
-  const runs = await recorded(() => collect(input));
-  expect(runs.map((run) => run.label)).toEqual(['step', ...new Array(7).fill('decode')]);
-  expect(runs.map((run) => run.resultBytes)).toEqual(new Array(8).fill(4));
+  const runs = await resultsOf(() => collect(input));
+  expect(runs).toEqual([['step', 4], ...Array.from({ length: 7 }, () => ['decode', 4])]);
 });
 
 describe('PromptRun', () => {
