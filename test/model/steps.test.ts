@@ -94,11 +94,11 @@ async function bytesOf(tensors: readonly Tensor[]): Promise<Uint8Array[]> {
   return read.map(({ bytes }) => bytes!);
 }
 
-/** Ids, and keys and values of a cache, after so many steps. */
+/** Ids, and keys and values of a cache, after so many steps. @param early the step before which the cache grows to its end. */
 async function generated(
   model: Model,
   input: Parameters<Model['step']>[0][0],
-  count: number,
+  { count, early }: { count: number; early?: number },
   startOf: (tokens: Tensor, cache: KvCache) => Pick<Steps, 'start'>,
 ) {
   const cache = new KvCache(gpu(), model.config.text, {
@@ -109,7 +109,10 @@ async function generated(
   const { next } = await model.step([input], { cache, next: tokens, namesFilter: [] });
   const ids = [...next!];
   const steps = startOf(tokens, cache);
-  for (let i = 0; i < count; i++) ids.push(...(await (await steps.start()).result).next!);
+  for (let i = 0; i < count; i++) {
+    if (i === early) cache.reserve(cache.capacity);
+    ids.push(...(await (await steps.start()).result).next!);
+  }
   const filled = await bytesOf([...cache.keys, ...cache.values]);
   // Of the positions that are filled; what lies behind is as it was.
   const used = cache.length * (byteSize(cache.keys[0].dtype, cache.keys[0].shape) / cache.allocated);
@@ -122,6 +125,7 @@ describe('ids, keys and values', () => {
   it.each([
     ['a window that begins to slide on the way', 'families/mistral-text-bf16', undefined],
     ['a cache that grows on the way', 'checkpoints/llava-f32', undefined],
+    ['a cache that grows before it must', 'checkpoints/llava-f32', undefined],
     ['positions on three axes behind a picture', 'families/qwen2-vl-f32', 'scene'],
   ])('%s', async (name, path, prompt) => {
     const { model, destroy } = await loadModel(await openFolder(fixturePath(path)), { gpu: gpu() });
@@ -138,12 +142,13 @@ describe('ids, keys and values', () => {
     }
     try {
       const count = 12;
-      const anew = await generated(model, input, count, (tokens, cache) => ({
+      const how = { count, early: name.includes('before') ? 2 : undefined };
+      const anew = await generated(model, input, how, (tokens, cache) => ({
         start: () => model.startStep(tokens, { cache, next: tokens, namesFilter: [] }),
       }));
       let recorded = 0;
       const record = gpu().record.bind(gpu());
-      const again = await generated(model, input, count, (tokens, cache) => {
+      const again = await generated(model, input, how, (tokens, cache) => {
         gpu().record = (...args) => {
           recorded++;
           return record(...args);
