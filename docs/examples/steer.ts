@@ -44,37 +44,42 @@ const turn = (thing: Thing) => colorNames[(colorNames.indexOf(thing.color) + 3) 
 const share = (values: readonly boolean[]) => `${(100 * mean(values.map(Number))).toFixed(0).padStart(3)} %`;
 
 // From each scene's colour to another: how often the answer becomes that one, and a question about the shape stays right.
+// All layers and strengths are variations of one prompt, which is read once.
 const strengths = [0, 0.5, 1, 2];
 const length = (vector: Float32Array) => Math.hypot(...vector);
-console.log(`after block, strength ${strengths.join(', ')} x the difference of means; a random vector as long`);
-for (const l of layers) {
-  const turned: boolean[][] = strengths.map(() => []);
-  const kept: boolean[][] = strengths.map(() => []);
-  const byChance: boolean[] = [];
-  for (const things of test) {
-    const [asked] = things;
-    const target = wordId(vlm, turn(asked));
-    const vector = direction(asked.color, turn(asked), l);
-    const noise = vector.map(() => random() - 0.5);
-    const variations = [...strengths.map((s) => steer(l, vector, s)), steer(l, noise, length(vector) / length(noise))];
-    const color = askColor(vlm, { things }, asked);
-    const shape = askShape(vlm, { things }, asked);
-    const ofColor = await vlm.runVariations(color.input, variations, last);
-    const ofShape = await vlm.runVariations(shape.input, variations, last);
+const noises = layers.map(() => test.map(() => new Float32Array(dModel).map(() => random() - 0.5)));
+const turned = layers.map(() => strengths.map((): boolean[] => []));
+const kept = layers.map(() => strengths.map((): boolean[] => []));
+const byChance = layers.map((): boolean[] => []);
+for (const [t, things] of test.entries()) {
+  const [asked] = things;
+  const target = wordId(vlm, turn(asked));
+  const variations = layers.flatMap((l) => {
+    const [vector, noise] = [direction(asked.color, turn(asked), l), noises[l][t]];
+    return [...strengths.map((s) => steer(l, vector, s)), steer(l, noise, length(vector) / length(noise))];
+  });
+  const says = async ({ input }: Query) =>
+    (await vlm.runVariations(input, variations, last)).map((cache) => likeliest(cache.get('logits')!));
+  const [color, shape] = [askColor(vlm, { things }, asked), askShape(vlm, { things }, asked)];
+  const [ofColor, ofShape] = [await says(color), await says(shape)];
+  for (const l of layers) {
+    const first = l * (strengths.length + 1);
     for (const i of strengths.keys()) {
-      turned[i].push(likeliest(ofColor[i].get('logits')!) === target);
-      kept[i].push(likeliest(ofShape[i].get('logits')!) === shape.answer);
+      turned[l][i].push(ofColor[first + i] === target);
+      kept[l][i].push(ofShape[first + i] === shape.answer);
     }
-    byChance.push(likeliest(ofColor[strengths.length].get('logits')!) !== color.answer);
+    byChance[l].push(ofColor[first + strengths.length] !== color.answer);
   }
-  console.log(
-    `${l}: becomes the other colour ${turned.map(share).join(' ')}; shape still right ${kept.map(share).join(' ')}; random changes ${share(byChance)}`,
-  );
 }
+console.log(`after block, strength ${strengths.join(', ')} x the difference of means; a random vector as long`);
+for (const l of layers)
+  console.log(
+    `${l}: becomes the other colour ${turned[l].map(share).join(' ')}; shape still right ${kept[l].map(share).join(' ')}; random changes ${share(byChance[l])}`,
+  );
 
 // In the model's own words.
 const [things] = test;
-const says = async (edits: Edit[]) => {
+const textWith = async (edits: Edit[]) => {
   let text = '';
   const { input } = askColor(vlm, { things }, things[0]);
   for await (const piece of vlm.with({ edits }).generate(input, { maxNewTokens: 4 })) text += piece;
@@ -82,7 +87,7 @@ const says = async (edits: Edit[]) => {
 };
 const vector = direction(things[0].color, turn(things[0]), 3);
 console.log(
-  `${things[0].color} ${things[0].shape}: "${await says([])}", steered: "${await says(steer(3, vector, 1))}"`,
+  `${things[0].color} ${things[0].shape}: "${await textWith([])}", steered: "${await textWith(steer(3, vector, 1))}"`,
 );
 
 // Attention cut: scores of text queries to picture keys become what masked ones are.
