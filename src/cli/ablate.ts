@@ -49,25 +49,31 @@ export const ablateCommand: Register = (program, run) => {
       'What each head is good for: the answer, or a classifier’s accuracy, with one head taken out at a time.',
     )
     .option('--prompt <text>', 'a question: measures the answer’s logit')
-    .option('--raw-prompt', 'take the prompt as it is, with the checkpoint’s own placeholders in it')
-    .option('--classifier <file>', 'instead: measures the accuracy of what fit has written …')
-    .option('--data <file>', `… on these labelled queries: ${dataKinds}`)
-    .option('--heads <list>', 'layer.head, separated by commas; 2.* for a layer; all', headChoice)
+    .option(
+      '--raw-prompt',
+      'use the prompt as it is, without the chat template; it holds the checkpoint’s own placeholders',
+    )
+    .option(
+      '--classifier <file>',
+      'instead of a prompt: a classifier that fit has written; measures its accuracy on --data',
+    )
+    .option('--data <file>', `with --classifier: the labelled queries: ${dataKinds}`)
+    .option('--heads <list>', 'layer.head, separated by commas; 2.* for a layer; all (default: all)', headChoice)
     .option(
       '--mean <file>',
       `replace a head’s output by its mean over these examples, instead of by zero: ${dataKinds}`,
     )
     .option('--position <where>', 'take heads out at all positions, or at the last', oneOf('all', 'last'), 'all')
-    .option('--top <n>', 'heads to print, those that change most', integer(1), 10)
+    .option('--top <n>', 'how many heads to print, those that change the measure most', integer(1), 10)
     .addHelpText(
       'after',
       `
-Red in the plot, as in those of attribute and patch: the head speaks for the answer. The measure falls without it, and its change
-in the table is below zero.
+A red head in the plot speaks for the answer: the measure falls without it, and its change in the table is below zero. The
+plots of attribute and patch have the same colours.
 Examples:
   headlight ablate --image scene.png --prompt 'Warm or cool?' --token warm --against cool --out ablation.png
   headlight ablate --image scene.png --prompt 'What is in the image?' --mean train.jsonl --csv ablation.csv
-  headlight ablate --image scene.png --prompt 'Warm or cool?' --edits edits.json   # without one head more than edits.json takes
+  headlight ablate --image scene.png --prompt 'Warm or cool?' --edits edits.json   # without each head in turn, on top of edits.json
   headlight ablate --classifier pets.safetensors --data queries.jsonl --heads 2.*,3.*`,
     )
     .action(

@@ -36,8 +36,13 @@ export const attentionCommand: Register = (program, run) => {
   withOutputOptions(withPromptOptions(program.command('attention')))
     .description('Where heads look in a picture: their attention over its patches, or its rollout over all layers.')
     .option('--heads <list>', 'layer.head, separated by commas; 2.* for a layer; all (default: see --top)', headChoice)
-    .option('--top <n>', 'without --heads: the heads that look most at the picture', integer(1), 8)
-    .option('--position <p>', 'whose attention: last, or a position, negative from the end', onePosition, -1)
+    .option('--top <n>', 'without --heads: how many heads to show, those that look most at the picture', integer(1), 8)
+    .option(
+      '--position <p>',
+      'the position whose attention is shown: last, or a number (negative from the end)',
+      onePosition,
+      -1,
+    )
     .option(
       '--rollout <where>',
       'instead of single heads: attention rollout over the layers of the decoder, or of vision (the tower)',
@@ -46,8 +51,8 @@ export const attentionCommand: Register = (program, run) => {
     .addHelpText(
       'after',
       `
-The plot lays the weights over the picture as the vision tower is shown it (resized, and cropped where the processor
-crops), in grey. A head's attention is 1 in all; what does not go to the picture goes to text.
+The plot shows the weights over the picture in grey, as the vision tower sees it (resized, and cropped where the processor
+crops). The attention of a head adds up to 1: what does not go to the picture goes to text.
 Examples:
   headlight attention --image scene.png --prompt 'What is in the image?' --out attention.png
   headlight attention --image scene.png --prompt 'Count.' --heads 2.0,3.* --csv attention.csv --out attention.svg

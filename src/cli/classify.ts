@@ -27,8 +27,12 @@ export const classifyCommand: Register = (program, run) => {
     .argument('[pictures...]', 'pictures, and folders of them: a query each')
     .requiredOption('--classifier <file>', 'what fit has written; it knows its question too')
     .option('--data <data>', `queries as rows: ${dataKinds}; of a folder, all pictures in it`)
-    .option('--votes', 'also how many heads vote for each label; with --json every head’s scores too')
-    .option('--csv [file]', 'also write path, label and confidence as CSV; without a file, to standard output', csvFile)
+    .option('--votes', 'also show how many heads vote for each label; with --json, also the scores of every head')
+    .option(
+      '--csv [file]',
+      'also write path, label and confidence as CSV; to standard output where no file is given',
+      csvFile,
+    )
     .addHelpText(
       'after',
       `

@@ -42,11 +42,17 @@ export function withDataOptions(command: Command, fitted = false): Command {
         .default('general')
         .hideHelp(fitted),
     )
-    .option('--question <text>', `of pictures without one of their own (default: ${question})`)
-    .option('--image-folder <dir>', 'where image paths start (default: beside the data file)')
-    .option('--allow-folder <dir>', 'a folder in which a data file’s pictures may be too; those elsewhere are refused')
-    .option('--skip-bad', 'go on without rows and pictures that cannot be used')
-    .option('--cache <dir>', 'keep head vectors and answers here: an example seen before costs no forward pass');
+    .option('--question <text>', `what to ask about pictures that have no question of their own (default: ${question})`)
+    .option('--image-folder <dir>', 'the folder that image paths start from (default: the folder of the data file)')
+    .option(
+      '--allow-folder <dir>',
+      'another folder that the pictures of a data file may be in; pictures elsewhere are refused',
+    )
+    .option('--skip-bad', 'leave out rows and pictures that cannot be used (default: stop with an error)')
+    .option(
+      '--cache <dir>',
+      'a folder that keeps head vectors and answers: an example seen before costs no forward pass (default: none)',
+    );
 }
 
 export interface ReadDataOptions {

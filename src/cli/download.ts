@@ -31,7 +31,7 @@ export const downloadCommand: Register = (program, run) => {
       number(0),
       defaultMinRate,
     )
-    .option('--json', 'machine-readable result on stdout')
+    .option('--json', 'write a machine-readable result to stdout')
     .option('--debug', 'stack traces')
     .addHelpText(
       'after',

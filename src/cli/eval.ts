@@ -54,17 +54,31 @@ export const evalCommand: Register = (program, run) => {
   withCacheOption(withRefusalOptions(withDataOptions(withCommonOptions(program.command('eval')))))
     .description('Accuracy of SAVs on labelled queries, with a confusion matrix and baselines on the same data.')
     .requiredOption('--train <data>', `labelled examples: ${dataKinds}`)
-    .requiredOption('--test <data>', 'labelled queries, the same')
+    .requiredOption('--test <data>', 'labelled queries, in one of the same forms')
     .option('--heads <k>', `attention heads that vote: a number, or auto (default: ${defaults.k})`, headCount)
-    .option('--method <names>', `separated by commas: ${keysOf(methods).join(', ')}`, methodList, defaultMethods)
-    .option('--metric <name>', `${keysOf(metrics).join(', ')} (default: the prompt set’s)`, oneOf(...keysOf(metrics)))
+    .option(
+      '--method <names>',
+      `what to compare, separated by commas: ${keysOf(methods).join(', ')}`,
+      methodList,
+      defaultMethods,
+    )
+    .option(
+      '--metric <name>',
+      `how answers are scored: ${keysOf(metrics).join(', ')} (default: the prompt set’s)`,
+      oneOf(...keysOf(metrics)),
+    )
     .option(
       '--baseline-encoder <dir>',
-      'also a CLIP or SigLIP: zero-shot by the labels’ texts, few-shot by class centroids; give it again for several',
+      'also compare with CLIP or SigLIP, a checkpoint folder: zero-shot by the texts of the labels, few-shot by class centroids; give it again for several',
       collect,
     )
-    .option('--label-prompt <text>', 'what stands for a label in zero-shot', labelPrompt, defaultLabelPrompt)
-    .option('--csv <file>', 'also write each query’s label, a row each', outputFile)
+    .option(
+      '--label-prompt <text>',
+      'the text of a label in zero-shot; {label} becomes the label',
+      labelPrompt,
+      defaultLabelPrompt,
+    )
+    .option('--csv <file>', 'also write the label of each query to a CSV file, a row each', outputFile)
     .option('--report <file>', 'also write an HTML report', outputFile)
     .addHelpText(
       'after',
@@ -72,7 +86,7 @@ export const evalCommand: Register = (program, run) => {
 parity is the published method: scored on the training set, 20 heads, majority vote.
 --baseline-encoder adds two rows: encoder-zero-shot is the label whose text is most like the image; encoder-centroid the
 class whose mean embedding over the training rows is nearest. Where rows have several images or questions of their own,
-the latter puts the image's embedding (of several, the mean) and the question's side by side.
+encoder-centroid joins two embeddings: that of the image (of several, the mean) and that of the question.
 Examples:
   headlight eval --train photos/train --test photos/test --question "Which animal is this?"
   headlight eval --train train.jsonl --test test.jsonl

@@ -19,21 +19,29 @@ interface Options extends PromptOptions {
 export const generateCommand: Register = (program, run) => {
   withCacheOption(withProfileOption(withPromptOptions(program.command('generate'))))
     .description(
-      'Answer a prompt about images and videos, streamed, as the checkpoint’s generation_config.json says: greedy, or sampled where that has do_sample (headlight inspect shows it). Options go before it.',
+      'Answer a prompt about images and videos. The text appears while it is generated. The checkpoint’s generation_config.json says how: greedy, or sampled where it has do_sample (headlight inspect shows it). Options replace what it says.',
     )
     .option(
       '--max-new-tokens <n>',
-      'at most this many tokens (default: max_new_tokens of the checkpoint, or 256)',
+      'generate at most this many tokens (default: max_new_tokens of the checkpoint, or 256)',
       integer(1),
     )
-    .option('--temperature <t>', '0 is greedy (default: as the checkpoint)', number(0))
-    .option('--top-p <p>', 'draw from the likeliest tokens with this much probability', number(0, 1))
-    .option('--top-k <n>', 'draw from this many likeliest tokens, 0 for all (default when sampling: 50)', integer(0))
+    .option('--temperature <t>', 'how freely to draw tokens; 0 is greedy (default: as in the checkpoint)', number(0))
+    .option(
+      '--top-p <p>',
+      'draw from the likeliest tokens that have this much probability together, 0 to 1',
+      number(0, 1),
+    )
+    .option(
+      '--top-k <n>',
+      'draw from this many of the likeliest tokens; 0: from all (default when sampling: 50)',
+      integer(0),
+    )
     .option(
       '--generation-config <file>',
-      'JSON in the place of what generation_config.json says; null takes a setting out',
+      'a JSON file of settings that replace those of generation_config.json; null takes a setting out',
     )
-    .option('--seed <n>', 'of the draws', integer(0), 0)
+    .option('--seed <n>', 'the seed of the draws when sampling', integer(0), 0)
     .addHelpText(
       'after',
       `

@@ -49,9 +49,17 @@ export const inspectCommand: Register = (program, run) => {
     .description(
       'What a checkpoint is and takes: architecture, parameters, memory, image tokens, and whether this adapter suffices.\nReads config.json and headers only; config.json alone will do.',
     )
-    .option('--image-size <WxH>', 'price images of this size, in pixels; may be repeated (default: 640x480)', sizes)
-    .option('--text-tokens <n>', 'tokens of text beside an image', integer(1), 128)
-    .option('--length <n>', "positions of the key/value cache (default: the model's most)", integer(1))
+    .option(
+      '--image-size <WxH>',
+      'price images of this size, in pixels; give it again for several (default: 640x480)',
+      sizes,
+    )
+    .option('--text-tokens <n>', 'how many tokens of text stand beside an image', integer(1), 128)
+    .option(
+      '--length <n>',
+      'how many positions the key/value cache has (default: as many as the model has)',
+      integer(1),
+    )
     .option('--hooks', "list the model's hook points and their shapes in the first prompt below")
     .addOption(
       new Option('--dtype <dtype>', 'precision to price a config.json without weights at').choices(
@@ -60,7 +68,7 @@ export const inspectCommand: Register = (program, run) => {
     )
     .addHelpText(
       'after',
-      '\nExamples:\n  headlight inspect --model ~/models/llava-1.5-7b-hf\n  headlight inspect --model ~/models/qwen2-vl-7b --image-size 1920x1080 --length 4096',
+      '\nExamples:\n  headlight inspect --hooks\n  headlight inspect --model ~/models/llava-1.5-7b-hf\n  headlight inspect --model ~/models/qwen2-vl-7b --image-size 1920x1080 --length 4096',
     )
     .action(run(inspect));
 };

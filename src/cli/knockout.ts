@@ -26,11 +26,11 @@ export const knockoutCommand: Register = (program, run) => {
     .description('Attention knockout: in which layers the answer depends on looking at the picture.')
     .option(
       '--queries <who>',
-      'who is kept from the image tokens: last (position), or text',
+      'whose view of the image tokens is cut: that of the last position, or of all text',
       oneOf('last', 'text'),
       'last',
     )
-    .option('--window <layers>', 'layers that are blinded at once', integer(1), 1)
+    .option('--window <layers>', 'how many layers cannot see the picture at once', integer(1), 1)
     .addHelpText(
       'after',
       `

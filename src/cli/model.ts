@@ -22,7 +22,9 @@ export interface ModelOptions extends CommonOptions {
 
 /** The options that every command has. */
 export const withOutputFlags = (command: Command): Command =>
-  command.option('--json', 'machine-readable result on stdout').option('--debug', 'stack traces');
+  command
+    .option('--json', 'write a machine-readable result to stdout')
+    .option('--debug', 'show the stack traces of errors');
 
 /** The same, for commands that read a checkpoint. */
 export const withCommonOptions = (command: Command): Command =>
@@ -30,11 +32,11 @@ export const withCommonOptions = (command: Command): Command =>
     command
       .option(
         '--model <dir>',
-        'checkpoint folder, the hub id of a downloaded one, or tiny-llava, which comes with the package (default)',
+        'a checkpoint folder, the hub id of a downloaded one, or tiny-llava, which comes with the package (default: tiny-llava)',
       )
       .option(
         '--weights <format>',
-        'keep matrices on the GPU as q8, q4 (decoder; the rest q8), f16, bf16 or f32, or by part: decoder=q4,tower=f16 (default: as stored)',
+        'the format of matrices on the GPU: q8, q4 (the decoder; the rest is q8), f16, bf16 or f32; or a format for each part, as in decoder=q4,tower=f16 (default: as stored)',
         weightsChoice,
       ),
   );
@@ -44,7 +46,7 @@ export const withCacheOption = (command: Command): Command =>
   command.addOption(
     new Option(
       '--kv-cache <format>',
-      'keep keys and values in this format while text is generated (default: f16, or f32 where the weights are f32)',
+      'the format of keys and values while text is generated (default: f16, or f32 where the weights are f32)',
     ).choices(cacheFormats),
   );
 

@@ -14,14 +14,14 @@ const defaultRate = 0.05;
 
 /** @param stored whether a classifier may bring its own, which the options then replace */
 export function withRefusalOptions(command: Command, stored = false): Command {
-  const own = stored ? ' (default: as fitted; 0: off)' : '';
+  const own = stored ? ' (default: as fitted; 0: off)' : ' (default: off)';
   return command
     .option(
       '--none-of-these [rate]',
-      `no label for what is far from every class; of pictures of the classes, this share is refused too, ${defaultRate} where none is given${own}`,
+      `give no label to a picture that is far from every class. The rate is the share of pictures of the classes that is refused by mistake, 0 to 1; ${defaultRate} where none is given${own}`,
       share,
     )
-    .option('--abstain <confidence>', `no label below this confidence, 0 to 1${own}`, share);
+    .option('--abstain <confidence>', `give no label below this confidence, 0 to 1${own}`, share);
 }
 
 export function refusalOf({ noneOfThese, abstain }: RefusalOptions): Refusal | undefined {

@@ -32,7 +32,10 @@ export function withPromptOptions(command: Command): Command {
       '--prompt <text>',
       'the question; <image> and <video> in it say where the pictures belong; the checkpoint’s chat template wraps it',
     )
-    .option('--raw-prompt', 'take the prompt as it is, with the checkpoint’s own placeholders in it');
+    .option(
+      '--raw-prompt',
+      'use the prompt as it is, without the chat template; it holds the checkpoint’s own placeholders',
+    );
 }
 
 /**

@@ -36,12 +36,13 @@ export const quantizeCommand: Register = (program, run) => {
         weightsChoice,
         'q4',
       )
-      .option('--replace', 'write in the place of a folder that quantize has written before'),
+      .option('--replace', 'replace a folder that quantize has written before (default: refuse)'),
   )
     .addHelpText(
       'after',
       `
 Examples:
+  headlight quantize tiny-llava --out tiny-llava-q4
   headlight quantize llava-hf/llava-1.5-7b-hf --out ~/models/llava-1.5-7b-q4
   headlight generate --model ~/models/llava-1.5-7b-q4 --image a.jpg --prompt 'What is this?'
   headlight quantize ~/models/qwen2-vl-7b --out ~/models/qwen2-vl-7b-mixed --weights decoder=q4,embeddings=q8,head=q8`,

@@ -36,17 +36,25 @@ export const wordsCommand: Register = (program, run) => {
     withInterventionOptions(withDataOptions(withPictureOptions(withCommonOptions(program.command('words'))))),
   )
     .description('Words of heads: the tokens that a head’s output makes likelier, through W_O and the unembedding.')
-    .option('--prompt <text>', 'a question: the heads’ outputs at one of its positions')
-    .option('--raw-prompt', 'take the prompt as it is, with the checkpoint’s own placeholders in it')
-    .option('--data <file>', `instead of a prompt: the heads’ mean outputs over examples: ${dataKinds}`)
+    .option('--prompt <text>', 'a question: takes the heads’ outputs at one of its positions')
+    .option(
+      '--raw-prompt',
+      'use the prompt as it is, without the chat template; it holds the checkpoint’s own placeholders',
+    )
+    .option('--data <file>', `instead of a prompt: takes the heads’ mean outputs over examples: ${dataKinds}`)
     .option(
       '--heads <list>',
       'layer.head, separated by commas; 2.* for a layer; all (default: see --strongest)',
       headChoice,
     )
-    .option('--strongest <n>', 'without --heads: the heads that make a token likelier than others do', integer(1), 16)
-    .option('--top <k>', 'words of each head', integer(1), 8)
-    .option('--position <p>', 'of the prompt: last, or a position, negative from the end', onePosition, -1)
+    .option(
+      '--strongest <n>',
+      'without --heads: how many heads to show, those that make a token likelier than other heads do',
+      integer(1),
+      16,
+    )
+    .option('--top <k>', 'how many words to show of each head', integer(1), 8)
+    .option('--position <p>', 'a position of the prompt: last, or a number (negative from the end)', onePosition, -1)
     .addHelpText(
       'after',
       `
