@@ -25,7 +25,7 @@ import type { Linear, WeightSource } from './layers/weights.ts';
 import { type LoadModelOptions, specsOf } from './load-model.ts';
 import { environmentOf, numericsVersion } from './numerics.ts';
 import { checkOptions } from './options.ts';
-import { DualProcessor } from './processor/dual-processor.ts';
+import type { DualProcessor } from './processor/dual-processor.ts';
 import type { ActivationCache } from './run/activations.ts';
 import { type Bound, type BoundOptions, bind, boundId, throwIfAborted, unbound } from './run/bound.ts';
 import { indexOfNotFinite, notFinite } from './run/not-finite.ts';
@@ -137,6 +137,7 @@ export class DualEncoder {
     const json = await requireJson(folder, 'config.json');
     const config = parseDualConfig(json, `${folder.location}/config.json`);
     const recording = new RecordingFolder(folder);
+    const { DualProcessor } = await import('./processor/dual-processor.ts');
     const processor = await DualProcessor.load(recording, config);
     const checkpoint = await openCheckpoint(folder);
     const specs = specsOf((source) => dualWeights(config, source));

@@ -15,7 +15,7 @@ import { Model, type ModelParts } from './model.ts';
 import { environmentOf, numericsVersion } from './numerics.ts';
 import { checkOptions } from './options.ts';
 import { contentParts } from './processor/content-parts.ts';
-import { type PrepareOptions, Processor } from './processor/processor.ts';
+import type { PrepareOptions, Processor } from './processor/processor.ts';
 import { Activation } from './run/activations.ts';
 import { type Bound, boundId } from './run/bound.ts';
 import { splitHeadVectors } from './run/run.ts';
@@ -161,6 +161,8 @@ export class VisionLanguageModel extends Model {
     // What the checkpoint is comes before what its processor lacks.
     const read = await readConfig(folder);
     const recording = new RecordingFolder(folder);
+    // With tokenizers and templates it is a third of the code, which a page needs no sooner.
+    const { Processor } = await import('./processor/processor.ts');
     const processor = await Processor.load(recording, read.config);
     const gpu = options.gpu ?? (await openGpu());
     const dispose = () => {

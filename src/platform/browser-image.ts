@@ -1,4 +1,3 @@
-import { decodeBytes, sizeOfBytes } from './decode-image.ts';
 import type { EncodedImage } from './encoded-image.ts';
 import { ImageError } from './errors.ts';
 import { fetchImage } from './fetch-image.ts';
@@ -15,7 +14,9 @@ import type { DecodeOptions, PixelSize, RgbImage } from './types.ts';
  */
 export async function decodeImage(source: ImageSource, label?: string, options: DecodeOptions = {}): Promise<RgbImage> {
   const found = await resolveImage(source, label, fetchAt);
-  return 'pixels' in found ? found.pixels : decodeBytes(found.bytes, found.label, decodeByBitmap, options);
+  if ('pixels' in found) return found.pixels;
+  const { decodeBytes } = await decoders();
+  return decodeBytes(found.bytes, found.label, decodeByBitmap, options);
 }
 
 /**
@@ -24,8 +25,13 @@ export async function decodeImage(source: ImageSource, label?: string, options: 
  */
 export async function imageSize(source: ImageSource, label?: string): Promise<PixelSize> {
   const found = await resolveImage(source, label, fetchAt);
-  return 'pixels' in found ? found.pixels : sizeOfBytes(found.bytes, found.label);
+  if ('pixels' in found) return found.pixels;
+  const { sizeOfBytes } = await decoders();
+  return sizeOfBytes(found.bytes, found.label);
 }
+
+/** Of all formats: loaded with the first file. */
+const decoders = () => import('./decode-image.ts');
 
 const fetchAt = (location: string | URL, name: string) => fetchImage(new URL(location, self.location.href).href, name);
 

@@ -1,7 +1,6 @@
 import type { Gpu } from '../gpu/gpu.ts';
 import { checkKernelNames, type KernelOp, type Kernels, kernelsOf } from '../kernels/custom/kernels.ts';
-import { problems } from './problems.ts';
-import { type Solution, solve } from './solve.ts';
+import type { Solution } from './solve.ts';
 
 /** One problem, and how far a kernel’s answer is from float64. */
 export interface CheckRow extends Solution {
@@ -36,6 +35,8 @@ export interface CheckOptions {
 export async function checkKernels(gpu: Gpu, kernels: Kernels, options: CheckOptions = {}): Promise<CheckResult> {
   const { bound, onProgress } = options;
   checkKernelNames(kernels);
+  // Only who checks kernels loads the problems of all operations.
+  const [{ problems }, { solve }] = await Promise.all([import('./problems.ts'), import('./solve.ts')]);
   const rows: CheckRow[] = [];
   for (const op of Object.keys(kernels)) {
     const list = problems[op as KernelOp]();
