@@ -19,7 +19,7 @@ const root = fileURLToPath(new URL('../', import.meta.url));
 // What package.json and a bundler would resolve, for an unbundled page.
 const imports = {
   '#platform': '/src/platform/browser.ts',
-  zod: '/node_modules/zod/index.js',
+  valibot: '/node_modules/valibot/dist/index.mjs',
   '@noble/hashes/': '/node_modules/@noble/hashes/',
   '@huggingface/tokenizers': '/node_modules/@huggingface/tokenizers/dist/tokenizers.mjs',
 };

@@ -77,6 +77,11 @@ describe('the layout of src', () => {
     expect(leads.size).toBeGreaterThan(8);
   });
 
+  it('one file makes schemas of the library, so that all are as strict', () => {
+    const importers = files.filter((file) => /from 'valibot'/.test(readFileSync(file, 'utf8')));
+    expect(importers).toEqual(['src/base/schema.ts']);
+  });
+
   it('an import leads to a file', () => {
     for (const [file, targets] of imports)
       for (const target of targets) expect(imports.has(target), `${file} -> ${target}`).toBe(true);

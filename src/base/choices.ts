@@ -1,6 +1,6 @@
 // Tables of choices: an entry is a thing that people choose by its key, with all that is said of it and done with it.
 
-/** The keys of a table, as its type has them, in its order. For zod's `enum`, which wants one at least. */
+/** The keys of a table, as its type has them, in its order. One at least. */
 export const keysOf = <Table extends object>(table: Table) =>
   Object.keys(table) as [keyof Table & string, ...(keyof Table & string)[]];
 

@@ -1,7 +1,8 @@
-import * as z from 'zod';
 import { openFolder } from '#platform';
 import { printableLine } from '../base/printable.ts';
+import * as s from '../base/schema.ts';
 import { type ReportTask, renderReport } from '../charts/report/report.ts';
+import { parse, requireJson } from '../model/config/json.ts';
 import { writeWhole } from '../platform/node-write.ts';
 import { readExamples } from '../sav/data.ts';
 import type { Task, TaskResult } from '../sav/task.ts';
@@ -21,8 +22,8 @@ interface Options extends ModelOptions {
   tasks?: string;
 }
 
-const taskList = z.object({
-  tasks: z.array(z.object({ name: z.string(), title: z.string(), description: z.string() })),
+const taskList = s.object({
+  tasks: s.array(s.object({ name: s.string(), title: s.string(), description: s.string() })),
 });
 
 export const demoCommand: Register = (program, run) => {
@@ -95,7 +96,7 @@ Examples:
 /** The tasks that come with the embedded checkpoint. @throws UsageError for a name that is none of them. */
 async function shippedTasks(wanted: readonly string[] | undefined): Promise<Task[]> {
   const folder = await openFolder(`${embeddedCheckpoint}/tasks`);
-  const { tasks } = taskList.parse(JSON.parse(new TextDecoder().decode(await folder.read('tasks.json'))));
+  const { tasks } = parse(taskList, await requireJson(folder, 'tasks.json'), 'tasks.json');
   const unknown = wanted?.filter((name) => !tasks.some((t) => t.name === name)) ?? [];
   if (unknown.length)
     throw new UsageError(

@@ -1,5 +1,5 @@
 import type { Command } from 'commander';
-import * as z from 'zod';
+import * as s from '../base/schema.ts';
 import type { Edit } from '../model/interventions/edits.ts';
 import { UsageError } from './context.ts';
 import { readJsonFile } from './files.ts';
@@ -16,21 +16,21 @@ export function withEditOptions(command: Command): Command {
   );
 }
 
-const position = z.int();
-const positions = z.union(
-  [position, z.tuple([position, position.optional()]), z.strictObject({ at: z.array(position).min(1) })],
+const position = s.int();
+const positions = s.union(
+  [position, s.tuple([position]), s.tuple([position, position]), s.strictObject({ at: s.list(position, 1) })],
   'give a position, [start], [start, end] or {"at": [positions]}',
 );
-const values = z.union([z.number(), z.array(z.number()).min(1)], 'give a number, or a list of numbers');
-const schema = z.array(
-  z.strictObject({
-    at: z.string().min(1),
-    heads: z.array(z.int().min(0)).min(1).optional(),
-    positions: positions.optional(),
-    keys: positions.optional(),
-    scale: z.number().optional(),
-    add: values.optional(),
-    set: values.optional(),
+const values = s.union([s.number(), s.list(s.number(), 1)], 'give a number, or a list of numbers');
+const schema = s.array(
+  s.strictObject({
+    at: s.string(1),
+    heads: s.optional(s.list(s.int(0), 1)),
+    positions: s.optional(positions),
+    keys: s.optional(positions),
+    scale: s.optional(s.number()),
+    add: s.optional(values),
+    set: s.optional(values),
   }),
 );
 
@@ -40,11 +40,8 @@ const schema = z.array(
  */
 export async function readEdits({ edits: file }: EditOptions): Promise<readonly Edit[]> {
   if (file === undefined) return [];
-  const parsed = schema.safeParse(await readJsonFile(file));
-  if (!parsed.success) {
-    const [{ path, message }] = parsed.error.issues;
-    throw new UsageError(`${file}: ${path.join('.') || 'the file'}: ${message}`);
-  }
+  const { value, problems } = s.check(schema, await readJsonFile(file));
+  if (problems) throw new UsageError(`${file}: ${s.describe(problems[0], 'the file')}`);
   const vector = (v: number | number[] | undefined) => (Array.isArray(v) ? Float32Array.from(v) : v);
-  return parsed.data.map(({ add, set, ...rest }) => ({ ...rest, add: vector(add), set: vector(set) }) as Edit);
+  return value.map(({ add, set, ...rest }) => ({ ...rest, add: vector(add), set: vector(set) }) as Edit);
 }

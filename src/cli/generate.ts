@@ -1,4 +1,4 @@
-import * as z from 'zod';
+import * as s from '../base/schema.ts';
 import type { Register } from './command.ts';
 import { UsageError } from './context.ts';
 import { readJsonFile } from './files.ts';
@@ -92,7 +92,7 @@ Examples:
 
 async function readSettings(file: string | undefined): Promise<Record<string, unknown> | undefined> {
   if (file === undefined) return undefined;
-  const parsed = z.record(z.string(), z.unknown()).safeParse(await readJsonFile(file));
-  if (!parsed.success) throw new UsageError(`${file}: expected an object of settings, as in generation_config.json`);
-  return parsed.data;
+  const { value, problems } = s.check(s.looseObject({}), await readJsonFile(file));
+  if (problems) throw new UsageError(`${file}: expected an object of settings, as in generation_config.json`);
+  return value;
 }

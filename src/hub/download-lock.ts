@@ -11,7 +11,7 @@ import { link, open, readFile, readlink, rename, rm, stat, utimes } from 'node:f
 import { hostname } from 'node:os';
 import { join } from 'node:path';
 import { setTimeout as sleep } from 'node:timers/promises';
-import * as z from 'zod';
+import * as s from '../base/schema.ts';
 import { DownloadError } from './errors.ts';
 
 const lockFile = '.headlight-download.lock';
@@ -19,15 +19,15 @@ const beatSeconds = 5;
 /** Looks, a second apart, at a lock that nobody touches before it is taken from a holder that cannot be asked. */
 const looks = 30;
 
-const schema = z.object({
-  token: z.string(),
-  pid: z.number().int().positive(),
+const schema = s.object({
+  token: s.string(),
+  pid: s.int(1),
   /** The machine, and on Linux its start and the space of its process ids: containers share names and disks. */
-  machine: z.string(),
+  machine: s.string(),
   /** Tells a process from a later one with its id. Absent where the system does not say. */
-  started: z.string().optional(),
+  started: s.optional(s.string()),
 });
-type Holder = z.output<typeof schema>;
+type Holder = s.InferOutput<typeof schema>;
 
 interface Seen {
   /** Undefined where the file says nothing (yet): its writer may be about to. */
@@ -147,7 +147,7 @@ async function look(path: string): Promise<Seen | undefined> {
     const text = await readFile(path, 'utf8');
     let holder: Holder | undefined;
     try {
-      holder = schema.parse(JSON.parse(text));
+      holder = s.check(schema, JSON.parse(text)).value;
     } catch {
       holder = undefined;
     }

@@ -1,6 +1,6 @@
 import { readFile } from 'node:fs/promises';
 import { join } from 'node:path';
-import * as z from 'zod';
+import * as s from '../base/schema.ts';
 import { checkName } from '../platform/file-name.ts';
 import { writeWhole } from '../platform/node-write.ts';
 import { DownloadError } from './errors.ts';
@@ -8,24 +8,24 @@ import { isHubId } from './hub.ts';
 
 const recordFile = '.headlight-download.json';
 
-const schema = z.object({
-  repo: z.string().refine(isHubId),
-  revision: z.string(),
-  commit: z.string(),
+const schema = s.object({
+  repo: s.is<string>((x) => typeof x === 'string' && isHubId(x), 'id on the hub'),
+  revision: s.string(),
+  commit: s.string(),
   /** False from the first change to the folder until every file is there and verified. */
-  complete: z.boolean(),
-  files: z.array(
-    z.object({
-      path: z.string(),
-      size: z.number(),
-      algorithm: z.enum(['sha256', 'git-sha1']),
-      hash: z.string(),
+  complete: s.boolean(),
+  files: s.array(
+    s.object({
+      path: s.string(),
+      size: s.number(),
+      algorithm: s.oneOf(['sha256', 'git-sha1']),
+      hash: s.string(),
     }),
   ),
 });
 
 /** What was downloaded to a folder, kept in the folder. */
-export type DownloadRecord = z.output<typeof schema>;
+export type DownloadRecord = s.InferOutput<typeof schema>;
 
 /** @returns undefined for a folder that no download wrote. @throws DownloadError for a record that is none. */
 export async function readRecord(folder: string): Promise<DownloadRecord | undefined> {
@@ -37,12 +37,18 @@ export async function readRecord(folder: string): Promise<DownloadRecord | undef
     if (['ENOENT', 'ENOTDIR'].includes((e as NodeJS.ErrnoException).code ?? '')) return undefined;
     throw e;
   }
+  const record = recordOf(text, folder);
+  if (record) return record;
+  throw new DownloadError(`${path}: not a record of a download; delete it, or give another folder`);
+}
+
+function recordOf(text: string, folder: string): DownloadRecord | undefined {
   try {
-    const record = schema.parse(JSON.parse(text));
-    for (const { path: name } of record.files) checkName(name, folder); // files are deleted by these names
+    const { value: record } = s.check(schema, JSON.parse(text));
+    for (const { path } of record?.files ?? []) checkName(path, folder); // files are deleted by these names
     return record;
   } catch {
-    throw new DownloadError(`${path}: not a record of a download; delete it, or give another folder`);
+    return undefined;
   }
 }
 

@@ -1,18 +1,18 @@
 // What `quantize` writes into config.json, where transformers has such things: `quantization_config`.
-import * as z from 'zod';
+import * as s from '../base/schema.ts';
 import { isOurs, quantMethod } from '../checkpoint/packed.ts';
 import { type FormatName, formats } from '../gpu/formats/index.ts';
 import { parse } from './config/json.ts';
 import { InputError } from './errors.ts';
 import { chosenFormats, type WeightsChoice, weightParts } from './weight-formats.ts';
 
-const id = z.string().regex(/^[0-9a-f]{64}$/);
+const id = s.matching(/^[0-9a-f]{64}$/, '64 hexadecimal digits');
 const formatNames = Object.keys(formats) as FormatName[];
 
-const schema = z.object({
-  quant_method: z.literal(quantMethod),
+const schema = s.object({
+  quant_method: s.literal(quantMethod),
   /** The formats that were chosen, part by part. */
-  weights: z.partialRecord(z.enum(weightParts), z.enum(formatNames)),
+  weights: s.record(s.oneOf(weightParts), s.oneOf(formatNames)),
   /** Of the checkpoint that it was made from. */
   model_id: id,
   /** What `modelId` gives for the checkpoint that was written: with it, this entry is known to be about these tensors. */
@@ -20,7 +20,7 @@ const schema = z.object({
 });
 
 /** Where a quantised checkpoint comes from. */
-export type Quantisation = z.output<typeof schema>;
+export type Quantisation = s.InferOutput<typeof schema>;
 
 /** @param json config.json, parsed. @throws ConfigError for an entry of ours that is broken. */
 export function quantisationOf(json: unknown, file: string): Quantisation | undefined {

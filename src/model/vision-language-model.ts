@@ -6,7 +6,7 @@ import { type Gpu, openGpu } from '../gpu/gpu.ts';
 import type { FolderSource, ImageSource, PixelSize, RgbImage, Video, VideoSource } from '../platform/types.ts';
 import { InputError } from './errors.ts';
 import { readConfig } from './families/read-config.ts';
-import { type GenerateOptions, generate, PromptRun } from './generation/generate.ts';
+import type { GenerateOptions } from './generation/generate.ts';
 import type { GenerationConfig } from './generation/generation-config.ts';
 import type { GenerationSettings } from './generation/generation-settings.ts';
 import { checkIsInput, type InputShape, imagesFirst, type ModelInput, type Visual } from './input.ts';
@@ -304,6 +304,7 @@ export class VisionLanguageModel extends Model {
     const { generationConfig: changes, maxNewTokens, onToken, ...rest } = options;
     const { endTokens, settings, file } = this.#generation(changes);
     const decoder = this.processor.tokenizer.streamDecoder();
+    const { generate } = await import('./generation/generate.ts');
     const ids = generate(this, input, {
       ...rest,
       maxNewTokens: maxNewTokens ?? this.#newTokens(input, settings, file),
@@ -375,6 +376,7 @@ export class VisionLanguageModel extends Model {
         maxNewTokens,
       ) - 1;
     const options = { room, logits: true, namesFilter: 'blocks.*.attn.hook_z', posSlice: -1 };
+    const { PromptRun } = await import('./generation/generate.ts');
     return this.#byLength(examples, async (inputs) => {
       const run = await PromptRun.start(this, inputs, options);
       try {

@@ -11,9 +11,9 @@
 //   products  F64 [heads, dHead, dHead]     sums of outer products, to compare by Gaussian only
 //   said, right  I32 [heads, classes]       leave-one-out votes and how many were right, for weighted votes only
 
-import * as z from 'zod';
 import { keysOf } from '../base/choices.ts';
 import { quote, showShape } from '../base/quote.ts';
+import * as s from '../base/schema.ts';
 import { changedFiles } from '../checkpoint/made-with.ts';
 import { parseSafetensors, type SafetensorsHeader, tensorBytes } from '../checkpoint/safetensors.ts';
 import { type StoredTensor, tensorOf, writeSafetensors } from '../checkpoint/safetensors-writer.ts';
@@ -31,58 +31,69 @@ const VERSION = 2;
 /** Versions that are read. */
 const VERSIONS = ['1', '2'];
 
-const count = z.number().int().nonnegative();
-const share = z.number().min(0).max(1);
-const label = z.string().min(1).max(10_000);
+const count = s.int(0);
+const share = s.number(0, 1);
+const label = s.string(1, 10_000);
 
-const settingsSchema = z
-  .strictObject({
-    modelId: z.string().min(1).max(1000),
-    precision: z.string().max(1000).optional(),
-    madeWith: z
-      .strictObject({ numerics: count, files: z.record(z.string().max(1000), z.string().length(64)) })
-      .optional(),
-    nLayers: count.min(1).max(10_000),
-    nHeads: count.min(1).max(10_000),
-    dHead: count.min(1).max(100_000),
-    promptSet: z.string().max(1000),
-    prompt: z.string().max(1_000_000).optional(),
-    images: count.optional(),
-    scoring: z.enum(keysOf(scorings)),
-    vote: z.enum(keysOf(voteRules)),
-    compare: z.enum(keysOf(comparisons)),
-    heads: z.array(z.strictObject({ layer: count, head: count, correct: count, margin: z.number() })).min(1),
-    nExamples: count,
-    changes: count,
-    labels: z.array(label).min(2),
-    counts: z.array(count.min(1)),
-    calibration: z
-      .strictObject({
-        slope: z.number().nonnegative(),
-        intercept: z.number(),
-        ceiling: share.optional(),
-        distance: z
-          .strictObject({ mean: z.number(), deviation: z.number().positive(), examples: count.min(2) })
-          .optional(),
-      })
-      .optional(),
-    leaveOneOutAccuracy: share.optional(),
-    refusal: z.strictObject({ abstain: share.optional(), noneOfThese: share.optional() }).optional(),
-  })
-  .superRefine((settings, context) => {
-    const { heads, labels, counts, nLayers, nHeads, nExamples } = settings;
-    const problem = (path: string, message: string) => context.addIssue({ code: 'custom', path: [path], message });
-    if (new Set(labels).size !== labels.length) problem('labels', 'a label occurs twice');
-    if (counts.length !== labels.length) problem('counts', `${counts.length} counts for ${labels.length} labels`);
-    if (new Set(heads.map(({ layer, head }) => `${layer}.${head}`)).size !== heads.length) {
-      problem('heads', 'a head occurs twice');
-    }
-    for (const { layer, head, correct } of heads) {
-      if (layer >= nLayers || head >= nHeads)
-        problem('heads', `no head ${layer}.${head} in ${nLayers} layers of ${nHeads}`);
-      if (correct > nExamples) problem('heads', `head ${layer}.${head} has ${correct} of ${nExamples} examples right`);
-    }
-  });
+const settingsSchema = s.strictObject({
+  modelId: s.string(1, 1000),
+  precision: s.optional(s.string(0, 1000)),
+  madeWith: s.optional(s.strictObject({ numerics: count, files: s.record(s.string(0, 1000), s.string(64, 64)) })),
+  nLayers: s.int(1, 10_000),
+  nHeads: s.int(1, 10_000),
+  dHead: s.int(1, 100_000),
+  promptSet: s.string(0, 1000),
+  prompt: s.optional(s.string(0, 1_000_000)),
+  images: s.optional(count),
+  scoring: s.oneOf(keysOf(scorings)),
+  vote: s.oneOf(keysOf(voteRules)),
+  compare: s.oneOf(keysOf(comparisons)),
+  heads: s.list(s.strictObject({ layer: count, head: count, correct: count, margin: s.number() }), 1),
+  nExamples: count,
+  changes: count,
+  labels: s.list(label, 2),
+  counts: s.array(s.int(1)),
+  calibration: s.optional(
+    s.strictObject({
+      slope: s.number(0),
+      intercept: s.number(),
+      ceiling: s.optional(share),
+      distance: s.optional(s.strictObject({ mean: s.number(), deviation: s.positive(), examples: s.int(2) })),
+    }),
+  ),
+  leaveOneOutAccuracy: s.optional(share),
+  refusal: s.optional(s.strictObject({ abstain: s.optional(share), noneOfThese: s.optional(share) })),
+});
+
+/** Settings that are each of their kind, held against each other. */
+function disagreements({ heads, labels, counts, nLayers, nHeads, nExamples }: FileSettings): s.Problem[] {
+  const problems: s.Problem[] = [];
+  const problem = (name: string, message: string) => problems.push({ path: [name], message });
+  if (new Set(labels).size !== labels.length) problem('labels', 'a label occurs twice');
+  if (counts.length !== labels.length) problem('counts', `${counts.length} counts for ${labels.length} labels`);
+  if (new Set(heads.map(({ layer, head }) => `${layer}.${head}`)).size !== heads.length) {
+    problem('heads', 'a head occurs twice');
+  }
+  for (const { layer, head, correct } of heads) {
+    if (layer >= nLayers || head >= nHeads)
+      problem('heads', `no head ${layer}.${head} in ${nLayers} layers of ${nHeads}`);
+    if (correct > nExamples) problem('heads', `head ${layer}.${head} has ${correct} of ${nExamples} examples right`);
+  }
+  return problems;
+}
+
+/** @throws what `fail` makes of the first problems. */
+function checkSettings(json: unknown, fail: Fail): FileSettings {
+  const { value, problems } = s.check(settingsSchema, json);
+  const wrong = problems ?? disagreements(value);
+  if (value && !wrong.length) return value;
+  throw fail(
+    `bad settings: ${wrong
+      .slice(0, 5)
+      .map((problem) => s.describe(problem, 'settings'))
+      .join('; ')}`,
+  );
+}
 
 /** The classifier as the bytes of a safetensors file. The same classifier gives the same bytes. */
 export function encodeClassifier({ data }: SavClassifier): Uint8Array<ArrayBuffer> {
@@ -104,7 +115,9 @@ export function encodeClassifier({ data }: SavClassifier): Uint8Array<ArrayBuffe
     if (said) tensors.push(tensorOf('said', [nHeads, nClasses], said));
     if (right) tensors.push(tensorOf('right', [nHeads, nClasses], right));
   }
-  const classifier = JSON.stringify(settingsSchema.parse(settings));
+  const classifier = JSON.stringify(
+    checkSettings(settings, (problem) => new ClassifierError(`the classifier cannot be written: ${problem}`)),
+  );
   return writeSafetensors(tensors, { format: FORMAT, version: String(VERSION), classifier });
 }
 
@@ -250,7 +263,7 @@ function readHeader(bytes: Uint8Array, name: string, fail: Fail): SafetensorsHea
   }
 }
 
-type FileSettings = z.infer<typeof settingsSchema>;
+type FileSettings = s.InferOutput<typeof settingsSchema>;
 
 function readSettings(header: SafetensorsHeader, fail: Fail): FileSettings {
   const { format, version, classifier } = header.metadata;
@@ -266,14 +279,7 @@ function readSettings(header: SafetensorsHeader, fail: Fail): FileSettings {
   } catch (error) {
     throw fail(`its settings are not JSON: ${(error as Error).message}`);
   }
-  const result = settingsSchema.safeParse(json);
-  if (!result.success) {
-    const problems = result.error.issues
-      .slice(0, 5)
-      .map(({ path, message }) => `${path.join('.') || 'settings'}: ${message}`);
-    throw fail(`bad settings: ${problems.join('; ')}`);
-  }
-  return result.data;
+  return checkSettings(json, fail);
 }
 
 function float64(file: OpenFile, tensor: string, shape: number[]): Float64Array {

@@ -1,7 +1,7 @@
 // Rows of a task's file, JSON Lines or CSV, hostile until checked: what they hold, not yet what it means.
 
-import * as z from 'zod';
 import { quote, quoteValue } from '../base/quote.ts';
+import * as s from '../base/schema.ts';
 import { csvRows } from './csv.ts';
 import { DataError } from './errors.ts';
 import { isPictureName } from './picture-files.ts';
@@ -34,23 +34,26 @@ export function parseRows(
   { promptSet, labels, bad }: { promptSet: PromptSet; labels: 'required' | 'optional'; bad: BadRow },
 ): Row[] {
   const text = decodeUtf8(bytes, file);
-  const schema = schemaOf(promptSet, labels);
+  const entries = entriesOf(promptSet, labels);
+  const schema = s.object(entries);
   const isTable = formatOf(text, file) === 'csv';
   let any = false;
   const tell: BadRow = (problem) => {
     any = true;
     bad(problem);
   };
-  const found = isTable ? tableRows(text, file, Object.keys(schema.shape), tell) : jsonRows(text, file, tell);
+  const found = isTable ? tableRows(text, file, Object.keys(entries), tell) : jsonRows(text, file, tell);
   const rows: Row[] = [];
   let first: unknown; // of the good rows, with all its fields
   for (const { source, fields } of found) {
     any = true;
-    const result = schema.safeParse(fields);
-    if (result.success) {
-      first ??= fields;
-      rows.push({ source, fields: result.data as Record<string, unknown> });
-    } else bad(problemOf(result.error, fields, source));
+    const { value, problems } = s.check(schema, fields);
+    if (problems) {
+      bad(problemOf(problems[0], fields, source));
+      continue;
+    }
+    first ??= fields;
+    rows.push({ source, fields: value });
   }
   if (!any)
     throw new DataError(
@@ -154,43 +157,47 @@ function* tableRows(
 
 const same = (a: string, b: string) => a.toLowerCase() === b.toLowerCase();
 
+/** The error of a field that may be of several kinds. */
+const cannotStand = ({ input }: { readonly input: unknown }): string => `${kindOf(input)} cannot stand here`;
+
+const word = s.is<string>((x) => typeof x === 'string' && x.trim() !== '', 'text');
 /** In one form of Unicode, so that a folder's name and a file's text are the same label. */
-const labelValue = z
-  .union([z.string().trim().min(1), z.number(), z.boolean()])
-  .transform((label) => String(label).normalize('NFC'));
-const imagePath = z.string().min(1);
-const textValue = z.union([z.string(), z.number()]).transform(String);
+const labelValue = s.pipe(
+  s.union([word, s.number(), s.boolean()], cannotStand),
+  s.transform((label) => String(label).trim().normalize('NFC')),
+);
+const imagePath = s.string(1);
+const imagePaths = s.union([imagePath, s.list(imagePath, 0)], cannotStand);
+const textValue = s.pipe(s.union([s.string(), s.number()], cannotStand), s.transform(String));
 
 /** A row's fields; others are ignored, since published files carry many. Numbers and booleans pass as text. */
-function schemaOf(set: PromptSet, labels: 'required' | 'optional') {
-  const shape: Record<string, z.ZodType> = {};
+function entriesOf(set: PromptSet, labels: 'required' | 'optional') {
+  const entries: Record<string, s.GenericSchema> = {};
   for (const [i, field] of set.imageFields.entries()) {
-    const paths = z.union([imagePath, z.array(imagePath)]);
-    const first = set.videoField === undefined ? paths : paths.nullish();
-    shape[field] = i === 0 ? first : imagePath.or(z.literal('')).nullish();
+    const first = set.videoField === undefined ? imagePaths : s.nullish(imagePaths);
+    entries[field] = i === 0 ? first : s.nullish(s.string());
   }
-  shape[set.labelField] =
-    labels === 'required' ? labelValue : labelValue.nullish().transform((label) => label ?? undefined);
-  for (const field of templateFields(set))
-    shape[field] = field === questionField ? textValue.nullish().transform((text) => text ?? undefined) : textValue;
-  if (set.videoField) shape[set.videoField] = z.union([imagePath, z.array(imagePath).min(1)]).nullish();
-  if (set.groupField) shape[set.groupField] = textValue;
-  shape.candidates = z.array(labelValue).min(1).nullish();
-  return z.object(shape);
+  entries[set.labelField] = labels === 'required' ? labelValue : absent(labelValue);
+  for (const field of templateFields(set)) entries[field] = field === questionField ? absent(textValue) : textValue;
+  if (set.videoField) entries[set.videoField] = s.nullish(s.union([imagePath, s.list(imagePath, 1)], cannotStand));
+  if (set.groupField) entries[set.groupField] = textValue;
+  entries.candidates = s.nullish(s.list(labelValue, 1));
+  return entries;
 }
 
-function problemOf(error: z.ZodError, fields: unknown, source: string): string {
-  const [issue] = error.issues;
-  const missing = issue.path.length === 1 && !Object.hasOwn(Object(fields), issue.path[0]);
-  const field = issue.path.join('.');
+/** Null is as absent. */
+const absent = <S extends s.GenericSchema>(schema: S) =>
+  s.pipe(
+    s.nullish(schema),
+    s.transform((value) => value ?? undefined),
+  );
+
+function problemOf({ path, message }: s.Problem, fields: unknown, source: string): string {
+  const missing = path.length === 1 && !Object.hasOwn(Object(fields), path[0]);
+  const field = path.join('.');
   if (missing) return `${source}: has no field '${field}'; it has ${fieldNames(fields)}`;
-  const what =
-    issue.code === 'invalid_union' ? `${kindOf(valueAt(fields, issue.path))} cannot stand here` : issue.message;
-  return `${source}: ${field ? `field '${field}': ` : ''}${what}`;
+  return `${source}: ${field ? `field '${field}': ` : ''}${message}`;
 }
-
-const valueAt = (fields: unknown, path: readonly PropertyKey[]): unknown =>
-  path.reduce<unknown>((value, key) => Object(value)[key], fields);
 
 /** A field's value, for people. In a table a list is what columns of one name make. */
 function kindOf(value: unknown): string {

@@ -2,6 +2,7 @@
 // The cases are made here as in test/reference/sizes.py, which wrote what transformers says; digests are of 100 cases each.
 import { createHash } from 'node:crypto';
 import { describe, expect, test } from 'vitest';
+import { check } from '../../src/base/schema.ts';
 import { parseConfig } from '../../src/model/families/index.ts';
 import { packTiles, tileCrops } from '../../src/model/families/llava-next.ts';
 import { packLimited } from '../../src/model/families/llava-onevision.ts';
@@ -159,10 +160,10 @@ test('of a very narrow image the tiles show nothing, and have no grid', () => {
 });
 
 test.each(report.edges.map((size, i) => [JSON.stringify(size), i] as const))('resized to %s', (size, i) => {
-  const to = sizeSchema.parse(JSON.parse(size));
+  const { value: to } = check(sizeSchema, JSON.parse(size));
   compare(
     `edges ${i}`,
-    new Cases(2).sizes(4000, 5000).map((image) => pair(resizedSize(image, to))),
+    new Cases(2).sizes(4000, 5000).map((image) => pair(resizedSize(image, to!))),
   );
 });
 

@@ -217,7 +217,7 @@ describe('towers, projectors and packing', () => {
     ['next', { vision_feature_layer: [] }, /vision_feature_layer/],
     ['next', { image_grid_pinpoints: [] }, /image_grid_pinpoints/],
     ['next', { image_grid_pinpoints: [[336]] }, /image_grid_pinpoints/],
-    ['onevision', { vision_aspect_ratio: 'anyres' }, /vision_aspect_ratio: supported: "anyres_max_"/],
+    ['onevision', { vision_aspect_ratio: 'anyres' }, /vision_aspect_ratio: expected "anyres_max_"/],
     ['onevision', { vision_feature_layer: [-1, 99] }, /vision_feature_layer 99/],
     [
       'qwen2',

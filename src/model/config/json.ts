@@ -1,5 +1,5 @@
-import type { z } from 'zod';
 import { printableLine } from '../../base/printable.ts';
+import * as s from '../../base/schema.ts';
 import type { Folder } from '../../platform/types.ts';
 import { ConfigError } from '../errors.ts';
 
@@ -52,13 +52,17 @@ export async function requireJson(folder: Folder, name: string): Promise<unknown
  * @param where the part of the file that `json` is.
  * @throws ConfigError naming the file and the settings that are wrong.
  */
-export function parse<T extends z.ZodType>(schema: T, json: unknown, file: string, where?: string): z.output<T> {
-  const result = schema.safeParse(json);
-  if (result.success) return result.data;
-  const { issues } = result.error;
-  const problems = issues
+export function parse<T extends s.GenericSchema>(
+  schema: T,
+  json: unknown,
+  file: string,
+  where?: string,
+): s.InferOutput<T> {
+  const { value, problems } = s.check(schema, json);
+  if (!problems) return value;
+  const named = problems
     .slice(0, maxProblems)
-    .map((i) => `${[...(where ? [where] : []), ...i.path].join('.') || 'the file'}: ${i.message}`);
-  const more = issues.length > maxProblems ? `; and ${issues.length - maxProblems} more` : '';
-  throw new ConfigError(printableLine(`${file}: ${problems.join('; ')}${more}`));
+    .map(({ path, message }) => s.describe({ path: [...(where ? [where] : []), ...path], message }, 'the file'));
+  const more = problems.length > maxProblems ? `; and ${problems.length - maxProblems} more` : '';
+  throw new ConfigError(printableLine(`${file}: ${named.join('; ')}${more}`));
 }

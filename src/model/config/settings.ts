@@ -1,19 +1,20 @@
 // What all parts of config.json are read with.
-import * as z from 'zod';
+
 import { quoteValue } from '../../base/quote.ts';
+import * as s from '../../base/schema.ts';
 import { isOurs } from '../../checkpoint/packed.ts';
 import type { ActivationFunction } from '../../kernels/activation/activation.wgsl.ts';
 import { ConfigError } from '../errors.ts';
 import { parse } from './json.ts';
 
-export const count = z.int().min(1).max(1_000_000);
+export const count = s.int(1, 1_000_000);
 /** More than any model has by far, and few enough to go through one by one whatever is done with them. */
-export const layerCount = z.int().min(1).max(1000);
-export const headCount = z.int().min(1).max(4096);
+export const layerCount = s.int(1, 1000);
+export const headCount = s.int(1, 4096);
 /** Of an image in pixels, as the processors' settings have it. */
-export const imageSide = z.int().min(1).max(16384);
-export const epsilon = z.number().positive().max(1);
-export const tokenId = z.int().min(0).max(10_000_000);
+export const imageSide = s.int(1, 16384);
+export const epsilon = s.positive(1);
+export const tokenId = s.int(0, 10_000_000);
 
 const activations: Record<string, ActivationFunction> = {
   quick_gelu: 'quick_gelu',
@@ -40,7 +41,7 @@ export class Settings {
   }
 
   /** The part of the file under `where` (the file itself by default), checked. @throws ConfigError at once. */
-  read<T extends z.ZodType>(schema: T, json: unknown, where?: string): z.output<T> {
+  read<T extends s.GenericSchema>(schema: T, json: unknown, where?: string): s.InferOutput<T> {
     return parse(schema, json, this.file, where);
   }
 

@@ -1,4 +1,4 @@
-import * as z from 'zod';
+import * as s from '../../base/schema.ts';
 import type { BlockShape } from './block.ts';
 import { count, epsilon, headCount, layerCount, type Settings, tokenId } from './settings.ts';
 
@@ -18,39 +18,39 @@ const common = {
   vocab_size: count,
   hidden_size: count,
   intermediate_size: count,
-  num_hidden_layers: layerCount.default(12),
+  num_hidden_layers: s.optional(layerCount, 12),
   num_attention_heads: headCount,
   max_position_embeddings: count,
-  hidden_act: z.string(),
+  hidden_act: s.string(),
   layer_norm_eps: epsilon,
-  eos_token_id: tokenId.nullish().transform((id) => id ?? 49407),
-  projection_size: count.nullish(),
-  quantization_config: z.unknown().optional(),
+  eos_token_id: s.nullish(tokenId, 49407),
+  projection_size: s.nullish(count),
+  quantization_config: s.optional(s.unknown()),
 };
 
 // Defaults are those of the HF classes: hub configs leave out what equals them.
-const clipSchema = z.object({
+const clipSchema = s.object({
   ...common,
-  model_type: z.literal('clip_text_model'),
-  vocab_size: count.default(49408),
-  hidden_size: count.default(512),
-  intermediate_size: count.default(2048),
-  num_attention_heads: headCount.default(8),
-  max_position_embeddings: count.default(77),
-  hidden_act: z.string().default('quick_gelu'),
-  layer_norm_eps: epsilon.default(1e-5),
+  model_type: s.literal('clip_text_model'),
+  vocab_size: s.optional(count, 49408),
+  hidden_size: s.optional(count, 512),
+  intermediate_size: s.optional(count, 2048),
+  num_attention_heads: s.optional(headCount, 8),
+  max_position_embeddings: s.optional(count, 77),
+  hidden_act: s.optional(s.string(), 'quick_gelu'),
+  layer_norm_eps: s.optional(epsilon, 1e-5),
 });
 
-const siglipSchema = z.object({
+const siglipSchema = s.object({
   ...common,
-  model_type: z.literal('siglip_text_model'),
-  vocab_size: count.default(32000),
-  hidden_size: count.default(768),
-  intermediate_size: count.default(3072),
-  num_attention_heads: headCount.default(12),
-  max_position_embeddings: count.default(64),
-  hidden_act: z.string().default('gelu_pytorch_tanh'),
-  layer_norm_eps: epsilon.default(1e-6),
+  model_type: s.literal('siglip_text_model'),
+  vocab_size: s.optional(count, 32000),
+  hidden_size: s.optional(count, 768),
+  intermediate_size: s.optional(count, 3072),
+  num_attention_heads: s.optional(headCount, 12),
+  max_position_embeddings: s.optional(count, 64),
+  hidden_act: s.optional(s.string(), 'gelu_pytorch_tanh'),
+  layer_norm_eps: s.optional(epsilon, 1e-6),
 });
 
 /** Reads the settings of a text tower, which is of the kind `modelType` and no other. */

@@ -1,5 +1,5 @@
-import * as z from 'zod';
 import { quoteValue } from '../../base/quote.ts';
+import * as s from '../../base/schema.ts';
 import type { BlockShape } from './block.ts';
 import { count, epsilon, headCount, layerCount, type Settings } from './settings.ts';
 
@@ -127,47 +127,47 @@ const decoders: Readonly<Record<string, Decoder>> = {
   qwen2_5_vl_text: qwen2VlText,
 };
 
-const ropeSchema = z.looseObject({
-  rope_type: z.string().optional(),
-  type: z.string().optional(),
-  rope_theta: z.number().positive().optional(),
-  partial_rotary_factor: z.number().nullish(),
-  factor: z.number().positive().optional(),
-  low_freq_factor: z.number().positive().optional(),
-  high_freq_factor: z.number().positive().optional(),
-  original_max_position_embeddings: count.optional(),
-  mrope_section: z.tuple([count, count, count]).optional(),
+const ropeSchema = s.looseObject({
+  rope_type: s.optional(s.string()),
+  type: s.optional(s.string()),
+  rope_theta: s.optional(s.positive()),
+  partial_rotary_factor: s.nullish(s.number()),
+  factor: s.optional(s.positive()),
+  low_freq_factor: s.optional(s.positive()),
+  high_freq_factor: s.optional(s.positive()),
+  original_max_position_embeddings: s.optional(count),
+  mrope_section: s.optional(s.tuple([count, count, count])),
 });
 
 const sizes = {
-  hidden_size: count.optional(),
-  intermediate_size: count.optional(),
-  num_hidden_layers: layerCount.optional(),
-  num_attention_heads: headCount.optional(),
-  num_key_value_heads: headCount.nullish(),
-  head_dim: count.nullish(),
-  vocab_size: count.optional(),
-  max_position_embeddings: count.optional(),
+  hidden_size: s.optional(count),
+  intermediate_size: s.optional(count),
+  num_hidden_layers: s.optional(layerCount),
+  num_attention_heads: s.optional(headCount),
+  num_key_value_heads: s.nullish(headCount),
+  head_dim: s.nullish(count),
+  vocab_size: s.optional(count),
+  max_position_embeddings: s.optional(count),
 };
 
-const textSchema = z.object({
+const textSchema = s.object({
   ...sizes,
-  model_type: z.string().optional(),
-  hidden_act: z.string().default('silu'),
-  rms_norm_eps: epsilon.optional(),
-  rope_theta: z.number().positive().nullish(),
-  rope_parameters: ropeSchema.nullish(),
-  rope_scaling: ropeSchema.nullish(),
-  partial_rotary_factor: z.number().nullish(),
-  original_max_position_embeddings: count.nullish(),
-  attention_bias: z.boolean().nullish(),
-  mlp_bias: z.boolean().nullish(),
-  tie_word_embeddings: z.boolean().nullish(),
-  sliding_window: count.nullish(),
-  use_sliding_window: z.boolean().nullish(),
-  max_window_layers: z.int().min(0).nullish(),
-  layer_types: z.array(z.enum(['full_attention', 'sliding_attention'])).nullish(),
-  quantization_config: z.unknown().optional(),
+  model_type: s.optional(s.string()),
+  hidden_act: s.optional(s.string(), 'silu'),
+  rms_norm_eps: s.optional(epsilon),
+  rope_theta: s.nullish(s.positive()),
+  rope_parameters: s.nullish(ropeSchema),
+  rope_scaling: s.nullish(ropeSchema),
+  partial_rotary_factor: s.nullish(s.number()),
+  original_max_position_embeddings: s.nullish(count),
+  attention_bias: s.nullish(s.boolean()),
+  mlp_bias: s.nullish(s.boolean()),
+  tie_word_embeddings: s.nullish(s.boolean()),
+  sliding_window: s.nullish(count),
+  use_sliding_window: s.nullish(s.boolean()),
+  max_window_layers: s.nullish(s.int(0)),
+  layer_types: s.nullish(s.array(s.oneOf(['full_attention', 'sliding_attention']))),
+  quantization_config: s.optional(s.unknown()),
 });
 
 export interface TextDefaults {
@@ -232,7 +232,7 @@ export function parseText(settings: Settings, json: unknown, where: string, defa
 /** `rope_parameters` (transformers 5), `rope_scaling` and a bare `rope_theta` (before) say the same thing. */
 function ropeConfig(
   settings: Settings,
-  raw: z.infer<typeof ropeSchema>,
+  raw: s.InferOutput<typeof ropeSchema>,
   theta: number,
   originalMaxPositions: number,
   { mrope }: Decoder,
@@ -287,7 +287,7 @@ function mropeSections(
 
 function windows(
   settings: Settings,
-  t: z.infer<typeof textSchema>,
+  t: s.InferOutput<typeof textSchema>,
   d: Decoder,
   nLayers: number,
   prefix: string,

@@ -1,5 +1,6 @@
-import * as z from 'zod';
+import { keysOf } from '../../base/choices.ts';
 import { quoteValue } from '../../base/quote.ts';
+import * as s from '../../base/schema.ts';
 import type { BlockShape } from './block.ts';
 import { count, epsilon, headCount, imageSide, layerCount, type Settings } from './settings.ts';
 
@@ -23,42 +24,45 @@ export interface ViTConfig extends BlockShape {
 export const tokensPerCrop = ({ side, classToken }: ViTConfig): number => side ** 2 + (classToken ? 1 : 0);
 
 const common = {
-  num_channels: z.literal(3).default(3),
-  quantization_config: z.unknown().optional(),
+  num_channels: s.optional(s.literal(3), 3),
+  quantization_config: s.optional(s.unknown()),
 };
 
 // Defaults are those of the HF classes: hub configs leave out what equals them.
-const clipSchema = z.object({
+const clipSchema = s.object({
   ...common,
-  model_type: z.literal('clip_vision_model'),
-  hidden_size: count.default(768),
-  intermediate_size: count.default(3072),
-  num_hidden_layers: layerCount.default(12),
-  num_attention_heads: headCount.default(12),
-  image_size: imageSide.default(224),
-  patch_size: count.default(32),
-  hidden_act: z.string().default('quick_gelu'),
-  layer_norm_eps: epsilon.default(1e-5),
-  projection_dim: count.default(512),
+  model_type: s.literal('clip_vision_model'),
+  hidden_size: s.optional(count, 768),
+  intermediate_size: s.optional(count, 3072),
+  num_hidden_layers: s.optional(layerCount, 12),
+  num_attention_heads: s.optional(headCount, 12),
+  image_size: s.optional(imageSide, 224),
+  patch_size: s.optional(count, 32),
+  hidden_act: s.optional(s.string(), 'quick_gelu'),
+  layer_norm_eps: s.optional(epsilon, 1e-5),
+  projection_dim: s.optional(count, 512),
 });
 
-const siglipSchema = z.object({
+const siglipSchema = s.object({
   ...common,
-  model_type: z.literal('siglip_vision_model'),
-  hidden_size: count.default(768),
-  intermediate_size: count.default(3072),
-  num_hidden_layers: layerCount.default(12),
-  num_attention_heads: headCount.default(12),
-  image_size: imageSide.default(224),
-  patch_size: count.default(16),
-  hidden_act: z.string().default('gelu_pytorch_tanh'),
-  layer_norm_eps: epsilon.default(1e-6),
-  vision_use_head: z.boolean().default(true),
+  model_type: s.literal('siglip_vision_model'),
+  hidden_size: s.optional(count, 768),
+  intermediate_size: s.optional(count, 3072),
+  num_hidden_layers: s.optional(layerCount, 12),
+  num_attention_heads: s.optional(headCount, 12),
+  image_size: s.optional(imageSide, 224),
+  patch_size: s.optional(count, 16),
+  hidden_act: s.optional(s.string(), 'gelu_pytorch_tanh'),
+  layer_norm_eps: s.optional(epsilon, 1e-6),
+  vision_use_head: s.optional(s.boolean(), true),
 });
 
-const vitSchema = z.discriminatedUnion('model_type', [clipSchema, siglipSchema], {
-  error: ({ input }) =>
-    `${quoteValue((input as { model_type?: unknown })?.model_type)} is not a supported tower; supported: clip_vision_model, siglip_vision_model`,
+const schemas = { clip_vision_model: clipSchema, siglip_vision_model: siglipSchema };
+const kindSchema = s.object({
+  model_type: s.oneOf(
+    keysOf(schemas),
+    ({ input }) => `${quoteValue(input)} is not a supported tower; supported: ${Object.keys(schemas).join(', ')}`,
+  ),
 });
 
 /** What `LlavaConfig` and `LlavaNextConfig` assume of a tower when config.json has no vision_config. */
@@ -92,7 +96,8 @@ export function parseViT(
   where: string,
   modelType: string,
 ): ViTConfig {
-  const v = settings.read(vitSchema, { ...json, model_type: json.model_type ?? modelType }, where);
+  const named = { ...json, model_type: json.model_type ?? modelType };
+  const v = settings.read(schemas[settings.read(kindSchema, named, where).model_type], named, where);
   settings.divides(`${where}.hidden_size`, v.hidden_size, 'num_attention_heads', v.num_attention_heads);
   settings.unquantised(v, `${where}.`);
   if (v.patch_size > v.image_size)

@@ -1,4 +1,4 @@
-import * as z from 'zod';
+import * as s from '../../base/schema.ts';
 import type { Recorder } from '../../gpu/recorder.ts';
 import type { Tensor } from '../../gpu/tensor.ts';
 import { Settings } from '../config/settings.ts';
@@ -57,15 +57,15 @@ export interface DualEncoderConfig extends Towers {
   readonly embeddingSize: number;
 }
 
-const part = z.record(z.string(), z.unknown()).nullish();
-const schema = z.looseObject({
+const part = s.nullish(s.looseObject({}));
+const schema = s.looseObject({
   text_config: part,
   vision_config: part,
   // CLIP's before transformers 4.27; where a file has both, HF takes these.
   text_config_dict: part,
   vision_config_dict: part,
-  projection_dim: z.int().min(1).max(1_000_000).default(512),
-  quantization_config: z.unknown().optional(),
+  projection_dim: s.optional(s.int(1, 1_000_000), 512),
+  quantization_config: s.optional(s.unknown()),
 });
 
 /** Reads the config.json of one family. @throws ConfigError naming every setting that is wrong, all at once. */

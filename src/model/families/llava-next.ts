@@ -1,8 +1,16 @@
+import * as s from '../../base/schema.ts';
 import type { Taps } from '../../kernels/mix-rows/bilinear.ts';
 import { Settings } from '../config/settings.ts';
 import { ConfigError, InputError } from '../errors.ts';
 import { type Size, selectBestResolution, unpadded } from '../processor/anyres.ts';
-import { parseTiling, pinpointsSchema, type TilingConfig, tiledShape, tileImage } from '../processor/tiles.ts';
+import {
+  nextPinpoints,
+  parseTiling,
+  pinpointsSchema,
+  type TilingConfig,
+  tiledShape,
+  tileImage,
+} from '../processor/tiles.ts';
 import { cropGrid, type TokenGrid, tilePlanes } from '../processor/token-grids.ts';
 import type { VisualProcessor } from '../processor/visual-processor.ts';
 import type { Family } from './family.ts';
@@ -10,28 +18,14 @@ import {
   identity,
   type LlavaSideOptions,
   llavaDefaults,
-  llavaSchema,
+  llavaEntries,
   llavaSide,
   newline,
   type Packer,
   parseLlava,
 } from './llava-side.ts';
 
-const schema = llavaSchema.extend({
-  image_grid_pinpoints: pinpointsSchema.nullish().transform(
-    (p) =>
-      p ??
-      [
-        [336, 672],
-        [672, 336],
-        [672, 672],
-        [1008, 336],
-        [336, 1008],
-      ].map(toSize),
-  ),
-});
-
-const toSize = ([height, width]: readonly number[]): Size => ({ height, width });
+const schema = s.looseObject({ ...llavaEntries, image_grid_pinpoints: s.nullish(pinpointsSchema) });
 
 /** LLaVA-NeXT, alias LLaVA-1.6 (HF `LlavaNextForConditionalGeneration`). */
 export const llavaNext: Family = {
@@ -42,7 +36,7 @@ export const llavaNext: Family = {
     const raw = settings.read(schema, json);
     const { text, vision } = parseLlava(settings, raw, llavaDefaults);
     settings.finish();
-    const pinpoints = raw.image_grid_pinpoints;
+    const pinpoints = raw.image_grid_pinpoints ?? nextPinpoints;
     const { imageSize, side } = vision.tower;
     return {
       family: this.name,

@@ -1,4 +1,4 @@
-import * as z from 'zod';
+import * as s from '../../base/schema.ts';
 import { bilinearTaps } from '../../kernels/mix-rows/mix-rows.ts';
 import { parse } from '../config/json.ts';
 import { Settings } from '../config/settings.ts';
@@ -22,7 +22,7 @@ import { checkPinpoints, packTiles, type TileGrid, tileCrops, tiles } from './ll
 import {
   type LlavaDefaults,
   type LlavaVisionConfig,
-  llavaSchema,
+  llavaEntries,
   llavaSide,
   newline,
   type Packer,
@@ -42,9 +42,9 @@ const onevisionDefaults: LlavaDefaults = {
 /** As many as the authors of the Sparse Attention Vectors take, where the checkpoint does not say. */
 const framesOfVideo = 16;
 
-const samplingSchema = z.looseObject({
-  fps: z.number().positive().nullish(),
-  num_frames: z.int().min(1).max(1_000_000).nullish(),
+const samplingSchema = s.looseObject({
+  fps: s.nullish(s.positive()),
+  num_frames: s.nullish(s.int(1, 1_000_000)),
 });
 
 /** How many frames the video processor's settings ask for; num_frames goes before fps, as in HF. */
@@ -54,12 +54,13 @@ function frameRateOf({ json, file }: PreprocessorFile): FrameRate | undefined {
   return fps == null ? undefined : { fps };
 }
 
-const schema = llavaSchema.extend({
-  image_grid_pinpoints: pinpointsSchema.nullish().transform((p) => p ?? gridPinpoints(384, 6)),
-  vision_aspect_ratio: z
-    .string()
-    .regex(/^anyres_max_[1-9]\d{0,2}$/, { error: 'supported: "anyres_max_" and a number of tiles' })
-    .default('anyres_max_9'),
+const schema = s.looseObject({
+  ...llavaEntries,
+  image_grid_pinpoints: s.nullish(pinpointsSchema),
+  vision_aspect_ratio: s.optional(
+    s.matching(/^anyres_max_[1-9]\d{0,2}$/, '"anyres_max_" and a number of tiles'),
+    'anyres_max_9',
+  ),
 });
 
 /** LLaVA-OneVision (HF `LlavaOnevisionForConditionalGeneration`). */
@@ -72,7 +73,7 @@ export const llavaOnevision: Family = {
     const { text, vision } = parseLlava(settings, raw, onevisionDefaults);
     settings.finish();
     const maxTiles = Number(raw.vision_aspect_ratio.slice('anyres_max_'.length));
-    const pinpoints = raw.image_grid_pinpoints;
+    const pinpoints = raw.image_grid_pinpoints ?? gridPinpoints(384, 6);
     return onevision(text, vision, {
       pinpoints,
       maxTiles,

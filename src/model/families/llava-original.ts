@@ -1,7 +1,8 @@
 // Checkpoints of the original LLaVA repositories (liuhaotian, lmms-lab): one flat config.json, in which the tower has a name
 // where the others have its settings.
-import * as z from 'zod';
+
 import { quoteValue } from '../../base/quote.ts';
+import * as s from '../../base/schema.ts';
 import { Settings } from '../config/settings.ts';
 import { parseText } from '../config/text.ts';
 import { clipLarge336, parseViT, siglipSo400m384, type ViTConfig } from '../config/vit.ts';
@@ -24,27 +25,27 @@ const towers: Readonly<Record<string, Readonly<Record<string, unknown>>>> = {
   'siglip-so400m-patch14-384': siglipSo400m384,
 };
 
-const schema = z.looseObject({
-  model_type: z.string().optional(),
-  architectures: z.array(z.string()).optional(),
-  mm_vision_tower: z.string().min(1),
+const schema = s.looseObject({
+  model_type: s.optional(s.string()),
+  architectures: s.optional(s.array(s.string())),
+  mm_vision_tower: s.string(1),
   /** Ours, for towers that have no published name: HF's vision_config. */
-  mm_vision_tower_config: z.record(z.string(), z.unknown()).optional(),
-  mm_vision_select_layer: z.int().default(-2),
-  mm_vision_select_feature: z.enum(['patch', 'cls_patch']).default('patch'),
-  mm_projector_type: z.string().default('linear'),
-  mm_patch_merge_type: z.string().default('flat'),
-  mm_hidden_size: z.int().optional(),
-  mm_resampler_type: z.unknown().optional(),
+  mm_vision_tower_config: s.optional(s.looseObject({})),
+  mm_vision_select_layer: s.optional(s.int(), -2),
+  mm_vision_select_feature: s.optional(s.oneOf(['patch', 'cls_patch']), 'patch'),
+  mm_projector_type: s.optional(s.string(), 'linear'),
+  mm_patch_merge_type: s.optional(s.string(), 'flat'),
+  mm_hidden_size: s.optional(s.int()),
+  mm_resampler_type: s.optional(s.unknown()),
   /** Tokens around the image's; LLaVA-1.5 and later have none. */
-  mm_use_im_start_end: z.boolean().nullish(),
+  mm_use_im_start_end: s.nullish(s.boolean()),
   /** A tower that is shown the picture at several scales. */
-  s2: z.boolean().nullish(),
-  mm_newline_position: z.string().nullish(),
-  mm_spatial_pool_mode: z.string().nullish(),
-  image_aspect_ratio: z.string().nullish(),
-  image_grid_pinpoints: z.unknown().optional(),
-  image_token_index: z.int().max(10_000_000).nullish(),
+  s2: s.nullish(s.boolean()),
+  mm_newline_position: s.nullish(s.string()),
+  mm_spatial_pool_mode: s.nullish(s.string()),
+  image_aspect_ratio: s.nullish(s.string()),
+  image_grid_pinpoints: s.optional(s.unknown()),
+  image_token_index: s.nullish(s.int(-Infinity, 10_000_000)),
 });
 
 /** HF's model types of the decoders, by what the original repositories call their classes, and those their model_type. */
@@ -58,7 +59,7 @@ const decoders: Readonly<Record<string, keyof typeof originalTemplates>> = {
 };
 
 /** The class says it where the file names one: model_type "llava" is written with any of the decoders. */
-function decoderType(settings: Settings, raw: z.output<typeof schema>): keyof typeof originalTemplates {
+function decoderType(settings: Settings, raw: s.InferOutput<typeof schema>): keyof typeof originalTemplates {
   const name = raw.architectures?.[0] ?? raw.model_type ?? '';
   if (Object.hasOwn(decoders, name)) return decoders[name];
   settings.problem(
@@ -75,6 +76,8 @@ export const isOriginal = (json: unknown): boolean =>
  * `image_grid_pinpoints` as the original repositories write them: a list of [width, height], or "(1x1),...,(6x6)", which is
  * every number of tiles from the first pair to the last.
  */
+const pinpoints = s.list(s.tuple([s.int(1), s.int(1)]), 1);
+
 function originalPinpoints(settings: Settings, json: unknown, imageSize: number): Size[] {
   if (typeof json === 'string' && json.startsWith('(')) {
     const numbers = json.match(/\d+/g)?.map(Number) ?? [];
@@ -88,10 +91,8 @@ function originalPinpoints(settings: Settings, json: unknown, imageSize: number)
       return sizes;
     }
   }
-  const list = z
-    .array(z.tuple([z.int().min(1), z.int().min(1)]))
-    .safeParse(typeof json === 'string' ? parseList(json) : json);
-  if (list.success && list.data.length) return list.data.map(([width, height]) => ({ height, width }));
+  const { value: pairs } = s.check(pinpoints, typeof json === 'string' ? parseList(json) : json);
+  if (pairs) return pairs.map(([width, height]) => ({ height, width }));
   settings.problem(
     `image_grid_pinpoints: ${quoteValue(json)} is neither a list of pairs nor of the form "(1x1),...,(6x6)"`,
   );
@@ -213,7 +214,7 @@ function preprocessing({ classToken: isClip, imageSize }: ViTConfig) {
 }
 
 /** The tower's settings and the hidden state that is read, as a number from 0. */
-function originalTower(settings: Settings, raw: z.output<typeof schema>) {
+function originalTower(settings: Settings, raw: s.InferOutput<typeof schema>) {
   const name = raw.mm_vision_tower.split('/').filter(Boolean).at(-1) ?? '';
   const known = raw.mm_vision_tower_config ?? (Object.hasOwn(towers, name) ? towers[name] : undefined);
   if (!known)

@@ -1,6 +1,6 @@
 // What the LLaVA families share: a tower that sees square crops, a selection of its hidden states, a projector of two layers.
 // They differ in how a picture becomes crops and how the crops' features are packed into one row of tokens.
-import * as z from 'zod';
+import * as s from '../../base/schema.ts';
 import type { Recorder } from '../../gpu/recorder.ts';
 import type { Tensor } from '../../gpu/tensor.ts';
 import type { ActivationFunction } from '../../kernels/activation/activation.wgsl.ts';
@@ -47,22 +47,23 @@ export const newline: number = extraRow;
 /** `perCrop`: features that each crop has. */
 export type Packer = (visual: Visual, perCrop: number) => Packing;
 
-const layerList = z.union([z.int(), z.array(z.int()).min(1).max(1000)]);
+const layerList = s.union([s.int(), s.list(s.int(), 1, 1000)], 'expected a whole number, or up to 1000 of them');
 
-export const llavaSchema = z.looseObject({
-  vision_config: z.record(z.string(), z.unknown()).nullish(),
-  text_config: z.record(z.string(), z.unknown()).nullish(),
-  image_token_index: tokenId.optional(),
-  image_token_id: tokenId.optional(),
-  video_token_index: tokenId.optional(),
-  video_token_id: tokenId.optional(),
-  projector_hidden_act: z.string().default('gelu'),
-  multimodal_projector_bias: z.boolean().default(true),
-  vision_feature_layer: layerList.nullish(),
-  vision_feature_select_strategy: z.enum(['default', 'full']).nullish(),
-  tie_word_embeddings: z.boolean().nullish(),
-  quantization_config: z.unknown().optional(),
-});
+export const llavaEntries = {
+  vision_config: s.nullish(s.looseObject({})),
+  text_config: s.nullish(s.looseObject({})),
+  image_token_index: s.optional(tokenId),
+  image_token_id: s.optional(tokenId),
+  video_token_index: s.optional(tokenId),
+  video_token_id: s.optional(tokenId),
+  projector_hidden_act: s.optional(s.string(), 'gelu'),
+  multimodal_projector_bias: s.optional(s.boolean(), true),
+  vision_feature_layer: s.nullish(layerList),
+  vision_feature_select_strategy: s.nullish(s.oneOf(['default', 'full'])),
+  tie_word_embeddings: s.nullish(s.boolean()),
+  quantization_config: s.optional(s.unknown()),
+};
+export const llavaSchema = s.looseObject(llavaEntries);
 
 /** What a family's HF class assumes where config.json is silent. */
 export interface LlavaDefaults {
@@ -88,7 +89,7 @@ export const llavaDefaults: LlavaDefaults = {
 /** Reads what the configs of the LLaVA families have in common. */
 export function parseLlava(
   settings: Settings,
-  raw: z.output<typeof llavaSchema>,
+  raw: s.InferOutput<typeof llavaSchema>,
   defaults: LlavaDefaults,
 ): { text: TextConfig; vision: LlavaVisionConfig } {
   settings.unquantised(raw, '');

@@ -1,11 +1,11 @@
-import * as z from 'zod';
+import * as s from '../../base/schema.ts';
 import type { Recorder } from '../../gpu/recorder.ts';
 import { elementCount, reshape, type Tensor } from '../../gpu/tensor.ts';
 import { gatherRows } from '../../kernels/elementwise/elementwise.ts';
 import { matmul } from '../../kernels/matmul/matmul.ts';
 import type { BlockShape } from '../config/block.ts';
 import { parse } from '../config/json.ts';
-import { count, epsilon, headCount, layerCount, Settings, tokenId } from '../config/settings.ts';
+import { count, headCount, layerCount, Settings, tokenId } from '../config/settings.ts';
 import { parseText, type TextConfig } from '../config/text.ts';
 import { ConfigError, InputError } from '../errors.ts';
 import type { Visual, VisualShape } from '../input.ts';
@@ -31,51 +31,51 @@ import { mropePositions } from './qwen2-vl-positions.ts';
 import { squareGrids, towerGrids } from './qwen2-vl-token-grids.ts';
 
 const common = {
-  model_type: z.string().optional(),
-  depth: layerCount.default(32),
-  num_heads: headCount.default(16),
-  in_channels: z.literal(3).default(3),
-  in_chans: z.literal(3).default(3), // as the hub's files name it
-  patch_size: count.default(14),
-  spatial_merge_size: count.max(8).default(2),
-  temporal_patch_size: count.max(16).default(2),
-  rope_theta: z.number().nullish(),
-  rope_parameters: z.looseObject({ rope_theta: z.number().nullish(), rope_type: z.string().nullish() }).nullish(),
-  head_dim: count.nullish(),
-  num_attention_heads: headCount.nullish(),
-  quantization_config: z.unknown().optional(),
+  model_type: s.optional(s.string()),
+  depth: s.optional(layerCount, 32),
+  num_heads: s.optional(headCount, 16),
+  in_channels: s.optional(s.literal(3), 3),
+  in_chans: s.optional(s.literal(3), 3), // as the hub's files name it
+  patch_size: s.optional(count, 14),
+  spatial_merge_size: s.optional(s.int(1, 8), 2),
+  temporal_patch_size: s.optional(s.int(1, 16), 2),
+  rope_theta: s.nullish(s.number()),
+  rope_parameters: s.nullish(s.looseObject({ rope_theta: s.nullish(s.number()), rope_type: s.nullish(s.string()) })),
+  head_dim: s.nullish(count),
+  num_attention_heads: s.nullish(headCount),
+  quantization_config: s.optional(s.unknown()),
 };
 
-const qwen2Vision = z.looseObject({
+const qwen2Vision = s.looseObject({
   ...common,
-  embed_dim: count.default(1280),
-  hidden_size: count.default(3584), // the decoder's width
-  hidden_act: z.string().default('quick_gelu'),
-  mlp_ratio: z.number().positive().max(64).default(4),
+  embed_dim: s.optional(count, 1280),
+  hidden_size: s.optional(count, 3584), // the decoder's width
+  hidden_act: s.optional(s.string(), 'quick_gelu'),
+  mlp_ratio: s.optional(s.positive(64), 4),
 });
 
-const qwen25Vision = z.looseObject({
+const qwen25Vision = s.looseObject({
   ...common,
-  hidden_size: count.default(3584),
-  intermediate_size: count.default(3420),
-  hidden_act: z.string().default('silu'),
-  out_hidden_size: count.default(3584),
-  window_size: count.default(112),
-  fullatt_block_indexes: z.array(z.int().min(0)).max(1000).default([7, 15, 23, 31]),
-  tokens_per_second: z.number().positive().default(4),
+  hidden_size: s.optional(count, 3584),
+  intermediate_size: s.optional(count, 3420),
+  hidden_act: s.optional(s.string(), 'silu'),
+  out_hidden_size: s.optional(count, 3584),
+  window_size: s.optional(count, 112),
+  fullatt_block_indexes: s.optional(s.list(s.int(0), 0, 1000), [7, 15, 23, 31]),
+  tokens_per_second: s.optional(s.positive(), 4),
 });
 
-const schema = z.looseObject({
-  model_type: z.enum(['qwen2_vl', 'qwen2_5_vl']),
-  vision_config: z.record(z.string(), z.unknown()).nullish(),
-  text_config: z.record(z.string(), z.unknown()).nullish(),
-  image_token_id: tokenId.default(151655),
-  video_token_id: tokenId.default(151656),
-  tie_word_embeddings: z.boolean().nullish(),
-  quantization_config: z.unknown().optional(),
+const schema = s.looseObject({
+  model_type: s.oneOf(['qwen2_vl', 'qwen2_5_vl']),
+  vision_config: s.nullish(s.looseObject({})),
+  text_config: s.nullish(s.looseObject({})),
+  image_token_id: s.optional(tokenId, 151655),
+  video_token_id: s.optional(tokenId, 151656),
+  tie_word_embeddings: s.nullish(s.boolean()),
+  quantization_config: s.optional(s.unknown()),
 });
 
-const towerEps = epsilon.parse(1e-6); // fixed in the HF classes
+const towerEps = 1e-6; // fixed in the HF classes
 const towerTheta = 10000;
 
 /** Qwen2-VL and Qwen2.5-VL (HF `Qwen2VLForConditionalGeneration`, `Qwen2_5_VLForConditionalGeneration`). */
@@ -142,7 +142,7 @@ function parse25(settings: Settings, json: unknown, text: TextConfig): TowerConf
 
 function tower(
   settings: Settings,
-  v: Pick<z.output<typeof qwen2Vision>, keyof typeof common | 'hidden_act'>,
+  v: Pick<s.InferOutput<typeof qwen2Vision>, keyof typeof common | 'hidden_act'>,
   { dModel, dMlp, gated }: Pick<BlockShape, 'dModel' | 'dMlp' | 'gated'>,
 ): TowerConfig {
   settings.divides('vision_config: the width', dModel, 'num_heads', v.num_heads);
@@ -173,12 +173,12 @@ function tower(
 /** Numbers of a patch: channels, frames, rows, columns. */
 const patchWidth = ({ patchSize, temporalPatchSize }: QwenVisionConfig) => 3 * temporalPatchSize * patchSize ** 2;
 
-const frames = z.int().min(1).max(1_000_000);
-const samplingSchema = z.looseObject({
-  fps: z.number().positive().nullish(),
-  num_frames: frames.nullish(),
-  min_frames: frames.nullish().transform((n) => n ?? 4),
-  max_frames: frames.nullish().transform((n) => n ?? 768),
+const frames = s.int(1, 1_000_000);
+const samplingSchema = s.looseObject({
+  fps: s.nullish(s.positive()),
+  num_frames: s.nullish(frames),
+  min_frames: s.nullish(frames, 4),
+  max_frames: s.nullish(frames, 768),
 });
 
 /** Patches of an image or video of any size (HF `Qwen2VLProcessor`, `Qwen2_5_VLProcessor`). */

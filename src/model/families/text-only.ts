@@ -1,4 +1,4 @@
-import * as z from 'zod';
+import * as s from '../../base/schema.ts';
 import { Settings } from '../config/settings.ts';
 import { parseText } from '../config/text.ts';
 import type { Family } from './family.ts';
@@ -15,7 +15,7 @@ export const textOnly: Family = {
   modelTypes: Object.keys(classNames),
   parse(json, file) {
     const settings = new Settings(file);
-    const { model_type: modelType } = settings.read(z.looseObject({ model_type: z.string() }), json);
+    const { model_type: modelType } = settings.read(s.looseObject({ model_type: s.string() }), json);
     const text = parseText(settings, json, '', { modelType });
     settings.finish();
     return { family: this.name, className: classNames[modelType], text };

@@ -1,10 +1,11 @@
-import * as z from 'zod';
+import * as s from '../../base/schema.ts';
 import { parse } from '../config/json.ts';
 import { ConfigError } from '../errors.ts';
 import { type GenerationSettings, generationSettings } from './generation-settings.ts';
 
-const schema = z.looseObject({ eos_token_id: z.union([z.int().min(0), z.array(z.int().min(0))]).nullish() });
-const nested = schema.extend({ text_config: schema.nullish() });
+const entries = { eos_token_id: s.nullish(s.union([s.int(0), s.array(s.int(0))])) };
+const schema = s.looseObject(entries);
+const nested = s.looseObject({ ...entries, text_config: s.nullish(schema) });
 
 /** What the HF classes of these decoders assume; those of the others name no end token. */
 const assumed: Readonly<Record<string, number>> = {
@@ -21,14 +22,14 @@ const assumed: Readonly<Record<string, number>> = {
  * @param decoder its model_type. @throws ConfigError when it is neither an id nor a list of ids.
  */
 export function endTokens(config: unknown, generationConfig: unknown, decoder: string): ReadonlySet<number> {
-  const generation = schema.safeParse(generationConfig);
-  const model = nested.safeParse(config);
-  if (!generation.success || !model.success)
+  const generation = s.check(schema, generationConfig);
+  const model = s.check(nested, config);
+  if (generation.problems || model.problems)
     throw new ConfigError(
       'eos_token_id: expected a token id or a list of token ids in generation_config.json and config.json',
     );
-  const { eos_token_id: top, text_config } = model.data;
-  const ids = generation.data.eos_token_id ?? top ?? text_config?.eos_token_id ?? assumed[decoder] ?? [];
+  const { eos_token_id: top, text_config } = model.value;
+  const ids = generation.value.eos_token_id ?? top ?? text_config?.eos_token_id ?? assumed[decoder] ?? [];
   return new Set([ids].flat());
 }
 
@@ -56,7 +57,7 @@ export interface GenerationConfig {
  */
 export function generationConfig(json: unknown, own: unknown, decoder: string, location: string): GenerationConfig {
   const file = `${location}/${own === undefined ? 'config.json' : 'generation_config.json'}`;
-  const values = own === undefined ? legacy(json) : parse(z.record(z.string(), z.unknown()), own, file);
+  const values = own === undefined ? legacy(json) : parse(s.looseObject({}), own, file);
   return of(values, file);
 
   function of(values: Readonly<Record<string, unknown>>, file: string): GenerationConfig {
@@ -81,7 +82,7 @@ const defaults: Readonly<Record<string, unknown>> = {
 };
 
 function legacy(json: unknown): Record<string, unknown> {
-  const model = z.looseObject({ text_config: z.looseObject({}).nullish() }).safeParse(json).data ?? {};
+  const model = s.check(s.looseObject({ text_config: s.nullish(s.looseObject({})) }), json).value ?? {};
   const said = { ...model.text_config, ...Object.fromEntries(Object.entries(model).filter(([, v]) => v !== null)) };
   return Object.fromEntries(
     Object.entries(said).filter(([name, v]) => Object.hasOwn(defaults, name) && v !== null && v !== defaults[name]),

@@ -1,53 +1,56 @@
 // What generation_config.json may say: which of its settings are applied, which change no text, and which are refused.
-import * as z from 'zod';
+
 import { quoteValue } from '../../base/quote.ts';
+import * as s from '../../base/schema.ts';
 import { parse } from '../config/json.ts';
 import { ConfigError, InputError } from '../errors.ts';
 
-const id = z.int().min(0);
-const ids = z.union([id, z.array(id).min(1)]).transform((given) => [given].flat());
+const id = s.int(0);
+const ids = s.pipe(
+  s.union([id, s.list(id, 1)]),
+  s.transform((given) => [given].flat()),
+);
 /** Does nothing below 1. */
-const count = z.int();
-const above0 = z.number().positive();
-const share = z.number().min(0).max(1);
+const count = s.int();
+const above0 = s.positive();
+const share = s.number(0, 1);
 
 /**
  * The settings that are applied, as transformers' `GenerationConfig` names and means them. What a run does not set is what
  * transformers assumes: top_k 50 when sampling, all else nothing.
  */
-const applied = z
-  .object({
-    do_sample: z.boolean(),
-    max_new_tokens: z.int().min(1),
-    max_length: z.int().min(1),
-    min_length: count,
-    min_new_tokens: count,
-    sequence_bias: z.array(z.tuple([z.array(id).min(1), z.number()])).min(1),
-    encoder_repetition_penalty: above0,
-    repetition_penalty: above0,
-    no_repeat_ngram_size: count,
-    encoder_no_repeat_ngram_size: count,
-    bad_words_ids: z.array(z.array(id).min(1)).min(1),
-    forced_bos_token_id: id,
-    forced_eos_token_id: ids,
-    remove_invalid_values: z.boolean(),
-    exponential_decay_length_penalty: z.tuple([z.int(), z.number()]),
-    suppress_tokens: z.array(z.int()),
-    begin_suppress_tokens: z.array(z.int()),
-    renormalize_logits: z.boolean(),
-    temperature: z.number().min(0),
-    top_h: above0.max(1),
-    top_k: z.int().min(0),
-    top_p: share,
-    min_p: share,
-    typical_p: above0,
-    epsilon_cutoff: z.number(),
-    eta_cutoff: z.number(),
-  })
-  .partial();
+const entries = {
+  do_sample: s.boolean(),
+  max_new_tokens: s.int(1),
+  max_length: s.int(1),
+  min_length: count,
+  min_new_tokens: count,
+  sequence_bias: s.list(s.tuple([s.list(id, 1), s.number()]), 1),
+  encoder_repetition_penalty: above0,
+  repetition_penalty: above0,
+  no_repeat_ngram_size: count,
+  encoder_no_repeat_ngram_size: count,
+  bad_words_ids: s.list(s.list(id, 1), 1),
+  forced_bos_token_id: id,
+  forced_eos_token_id: ids,
+  remove_invalid_values: s.boolean(),
+  exponential_decay_length_penalty: s.tuple([s.int(), s.number()]),
+  suppress_tokens: s.array(s.int()),
+  begin_suppress_tokens: s.array(s.int()),
+  renormalize_logits: s.boolean(),
+  temperature: s.number(0),
+  top_h: s.positive(1),
+  top_k: s.int(0),
+  top_p: share,
+  min_p: share,
+  typical_p: above0,
+  epsilon_cutoff: s.number(),
+  eta_cutoff: s.number(),
+};
+const applied = s.partial(entries);
 
 /** What of generation_config.json changes the text, by transformers’ names. */
-export type GenerationSettings = Readonly<z.output<typeof applied>>;
+export type GenerationSettings = Readonly<s.InferOutput<typeof applied>>;
 
 /** What transformers knows and what makes no other text of one sequence: caches, outputs, and what only beams read. */
 const inert = new Set([
@@ -103,7 +106,7 @@ export function generationSettings(values: Readonly<Record<string, unknown>>, fi
   const samples = given.do_sample === true;
   const problems: string[] = [];
   for (const [name, value] of Object.entries(given)) {
-    if (Object.hasOwn(applied.shape, name) || inert.has(name) || name.startsWith('_')) continue;
+    if (Object.hasOwn(entries, name) || inert.has(name) || name.startsWith('_')) continue;
     const rule = Object.hasOwn(refused, name) ? refused[name] : undefined;
     if (!rule) problems.push(`${name} is no setting of transformers’ generate`);
     // Without sampling only, and of more than one candidate.

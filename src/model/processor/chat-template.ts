@@ -1,6 +1,6 @@
-import * as z from 'zod';
 import { boundedCall } from '#platform';
 import { printableLine } from '../../base/printable.ts';
+import * as s from '../../base/schema.ts';
 import type { Folder } from '../../platform/types.ts';
 import { parse, readJson, readText } from '../config/json.ts';
 import { ConfigError, InputError } from '../errors.ts';
@@ -28,10 +28,11 @@ export interface ChatTemplateOptions {
   readonly variables?: Readonly<Record<string, unknown>>;
 }
 
-const templateList = z.array(z.object({ name: z.string(), template: z.string() }));
-const templateSchema = z.union([z.string(), templateList, z.record(z.string(), z.string())], {
-  error: 'expected a template, or templates by name',
-});
+const templateList = s.array(s.object({ name: s.string(), template: s.string() }));
+const templateSchema = s.union(
+  [s.string(), templateList, s.record(s.string(), s.string())],
+  'expected a template, or templates by name',
+);
 
 /** A checkpoint's Jinja template, which makes one text of a conversation (HF `apply_chat_template`). */
 export class ChatTemplate {

@@ -1,4 +1,4 @@
-import * as z from 'zod';
+import * as s from '../../base/schema.ts';
 import type { RgbImage } from '../../platform/types.ts';
 import { parse } from '../config/json.ts';
 import type { Rectangle, Size } from './anyres.ts';
@@ -49,12 +49,12 @@ export interface Crops {
   readonly shape: readonly number[];
 }
 
-const schema = z.object({
+const schema = s.object({
   ...commonSettings,
   do_pad: flag,
-  size: sizeSchema.nullish(),
+  size: s.nullish(sizeSchema),
   do_center_crop: flag,
-  crop_size: cropSchema.nullish(),
+  crop_size: s.nullish(cropSchema),
 });
 
 /** The classes that make one crop of an image, and their defaults. */

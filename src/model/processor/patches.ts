@@ -1,4 +1,4 @@
-import * as z from 'zod';
+import * as s from '../../base/schema.ts';
 import type { RgbImage } from '../../platform/types.ts';
 import { parse } from '../config/json.ts';
 import { InputError } from '../errors.ts';
@@ -31,17 +31,17 @@ export interface Patches {
   readonly grid: readonly [number, number, number];
 }
 
-const pixelCount = z.int().min(1).max(maxPixels);
-const schema = z.object({
+const pixelCount = s.int(1, maxPixels);
+const schema = s.object({
   ...commonSettings,
-  size: z.looseObject({ shortest_edge: pixelCount.nullish(), longest_edge: pixelCount.nullish() }).nullish(),
-  min_pixels: pixelCount.nullish(),
-  max_pixels: pixelCount.nullish(),
-  patch_size: z.int().min(1).max(1024).nullish(),
-  temporal_patch_size: z.int().min(1).max(64).nullish(),
-  merge_size: z.int().min(1).max(64).nullish(),
-  cap_pixels_per_frame: z.boolean().nullish(),
-  max_video_tokens: z.int().min(1).max(100_000_000).nullish(),
+  size: s.nullish(s.looseObject({ shortest_edge: s.nullish(pixelCount), longest_edge: s.nullish(pixelCount) })),
+  min_pixels: s.nullish(pixelCount),
+  max_pixels: s.nullish(pixelCount),
+  patch_size: s.nullish(s.int(1, 1024)),
+  temporal_patch_size: s.nullish(s.int(1, 64)),
+  merge_size: s.nullish(s.int(1, 64)),
+  cap_pixels_per_frame: s.nullish(s.boolean()),
+  max_video_tokens: s.nullish(s.int(1, 100_000_000)),
 });
 
 const defaultPixels = {

@@ -1,6 +1,7 @@
 // What preprocessor_config.json, video_preprocessor_config.json and their nested forms may say, as far as kinds share it.
-import * as z from 'zod';
+
 import { quoteValue } from '../../base/quote.ts';
+import * as s from '../../base/schema.ts';
 import { ConfigError } from '../errors.ts';
 import type { Colour, Scaling } from './pixels.ts';
 import { type Filter, filterNames } from './resample.ts';
@@ -11,58 +12,71 @@ export interface Settings {
   readonly file: string;
 }
 
-export const side = z.int().min(1).max(16384);
-const box = z.strictObject({ height: side, width: side });
-const pair = z.tuple([side, side]).transform(([height, width]) => ({ height, width }));
+export const side = s.int(1, 16384);
+const box = s.strictObject({ height: side, width: side });
+const pair = s.pipe(
+  s.tuple([side, side]),
+  s.transform(([height, width]) => ({ height, width })),
+);
 /** A number is the shortest edge in every class that is supported. */
-export const sizeSchema = z.union(
+export const sizeSchema = s.union(
   [
     box,
-    z
-      .strictObject({ shortest_edge: side, longest_edge: side.nullish() })
-      .transform((s) => ({ shortestEdge: s.shortest_edge, longestEdge: s.longest_edge ?? undefined })),
-    z
-      .strictObject({ max_height: side, max_width: side })
-      .transform((s) => ({ maxHeight: s.max_height, maxWidth: s.max_width })),
+    s.pipe(
+      s.strictObject({ shortest_edge: side, longest_edge: s.nullish(side) }),
+      s.transform((size) => ({ shortestEdge: size.shortest_edge, longestEdge: size.longest_edge ?? undefined })),
+    ),
+    s.pipe(
+      s.strictObject({ max_height: side, max_width: side }),
+      s.transform((size) => ({ maxHeight: size.max_height, maxWidth: size.max_width })),
+    ),
     pair,
-    side.transform((shortestEdge) => ({ shortestEdge })),
+    s.pipe(
+      side,
+      s.transform((shortestEdge) => ({ shortestEdge })),
+    ),
   ],
-  {
-    error:
-      'supported: {"shortest_edge": n}, with or without "longest_edge", {"height": n, "width": n}, {"max_height": n, "max_width": n}, with sides from 1 to 16384',
-  },
+  'supported: {"shortest_edge": n}, with or without "longest_edge", {"height": n, "width": n}, {"max_height": n, "max_width": n}, with sides from 1 to 16384',
 );
-export const cropSchema = z.union([box, pair, side.transform((n) => ({ height: n, width: n }))], {
-  error: 'supported: {"height": n, "width": n}, with sides from 1 to 16384',
-});
+const square = s.pipe(
+  side,
+  s.transform((n) => ({ height: n, width: n })),
+);
+export const cropSchema = s.union(
+  [box, pair, square],
+  'supported: {"height": n, "width": n}, with sides from 1 to 16384',
+);
 
-const triple = z.tuple([z.number(), z.number(), z.number()]);
-const perChannel = z.union([triple, z.number().transform((v): [number, number, number] => [v, v, v])], {
-  error: 'expected three numbers, or one',
-});
+const triple = s.tuple([s.number(), s.number(), s.number()]);
+const alike = s.pipe(
+  s.number(),
+  s.transform((v): [number, number, number] => [v, v, v]),
+);
+const perChannel = s.union([triple, alike], 'expected three numbers, or one');
 
 /** On or off, or the class's default where the file is silent. Null is off, as it is in HF. */
-export const flag = z
-  .boolean()
-  .nullish()
-  .transform((on) => (on === null ? false : on));
+export const flag = s.pipe(
+  s.nullish(s.boolean()),
+  s.transform((on) => (on === null ? false : on)),
+);
 
 /** Settings that every kind has. Whatever else is in the file has no effect in HF either. But for flags, null means the default. */
 export const commonSettings = {
-  image_processor_type: z.string().nullish(),
-  feature_extractor_type: z.string().nullish(),
-  video_processor_type: z.string().nullish(),
+  image_processor_type: s.nullish(s.string()),
+  feature_extractor_type: s.nullish(s.string()),
+  video_processor_type: s.nullish(s.string()),
   do_resize: flag,
-  resample: z.int().min(0).max(5).nullish(),
+  resample: s.nullish(s.int(0, 5)),
   do_rescale: flag,
-  rescale_factor: z.number().positive().nullish(),
+  rescale_factor: s.nullish(s.positive()),
   do_normalize: flag,
-  image_mean: perChannel.nullish(),
-  image_std: perChannel.nullish(),
-  data_format: z.string().nullish(),
+  image_mean: s.nullish(perChannel),
+  image_std: s.nullish(perChannel),
+  data_format: s.nullish(s.string()),
 };
 
-type CommonSettings = z.output<z.ZodObject<typeof commonSettings>>;
+const commonSchema = s.object(commonSettings);
+type CommonSettings = s.InferOutput<typeof commonSchema>;
 
 export interface Statistics {
   readonly mean: Colour;

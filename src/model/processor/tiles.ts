@@ -1,4 +1,4 @@
-import * as z from 'zod';
+import * as s from '../../base/schema.ts';
 import type { RgbImage } from '../../platform/types.ts';
 import { parse } from '../config/json.ts';
 import { ConfigError } from '../errors.ts';
@@ -33,18 +33,21 @@ export interface TilingConfig {
   readonly padColour: Colour;
 }
 
-const pinpointSchema = z.tuple([side, side]).transform(([height, width]): Size => ({ height, width }));
-export const pinpointsSchema = z.array(pinpointSchema).min(1).max(1000);
+const pinpointSchema = s.pipe(
+  s.tuple([side, side]),
+  s.transform(([height, width]): Size => ({ height, width })),
+);
+export const pinpointsSchema = s.list(pinpointSchema, 1, 1000);
 
-const schema = z.object({
+const schema = s.object({
   ...commonSettings,
-  size: sizeSchema.nullish(),
+  size: s.nullish(sizeSchema),
   do_center_crop: flag,
-  crop_size: cropSchema.nullish(),
-  image_grid_pinpoints: pinpointsSchema.nullish(),
+  crop_size: s.nullish(cropSchema),
+  image_grid_pinpoints: s.nullish(pinpointsSchema),
 });
 
-const nextPinpoints: readonly Size[] = [
+export const nextPinpoints: readonly Size[] = [
   { height: 336, width: 672 },
   { height: 672, width: 336 },
   { height: 672, width: 672 },

@@ -1,6 +1,6 @@
-import * as z from 'zod';
 import { boundedCall } from '#platform';
 import { printableLine } from '../../base/printable.ts';
+import * as s from '../../base/schema.ts';
 import { BoundError } from '../../platform/errors.ts';
 import type { Folder } from '../../platform/types.ts';
 import { parse, readJson } from '../config/json.ts';
@@ -10,27 +10,31 @@ import { byteOf, HfTokenizer, makeByteFallbackStrict } from './byte-fallback.ts'
 import { StreamDecoder } from './stream-decoder.ts';
 import { checkModel, checkPart, maxTokenId } from './tokenizer-checks.ts';
 
-const id = z.int().min(0).max(maxTokenId);
-const addedToken = z.looseObject({ id, content: z.string().min(1), special: z.boolean().default(false) });
+const id = s.int(0, maxTokenId);
+const addedToken = s.looseObject({ id, content: s.string(1), special: s.optional(s.boolean(), false) });
 
 /** What this file relies on; the library reads the rest. */
-const tokenizerSchema = z.looseObject({
-  added_tokens: z.array(addedToken).default([]),
-  model: z.looseObject({ type: z.enum(['BPE', 'Unigram', 'WordPiece']) }),
-  normalizer: z.unknown().default(null),
-  pre_tokenizer: z.unknown().default(null),
-  post_processor: z.unknown().default(null),
-  decoder: z.unknown().default(null),
+const tokenizerSchema = s.looseObject({
+  added_tokens: s.optional(s.array(addedToken), []),
+  model: s.looseObject({ type: s.oneOf(['BPE', 'Unigram', 'WordPiece']) }),
+  normalizer: s.optional(s.unknown(), null),
+  pre_tokenizer: s.optional(s.unknown(), null),
+  post_processor: s.optional(s.unknown(), null),
+  decoder: s.optional(s.unknown(), null),
 });
 
 /** A token in tokenizer_config.json: its text, or an object with it. */
-const namedToken = z
-  .union([z.string(), z.looseObject({ content: z.string() }).transform((t) => t.content)])
-  .nullish()
-  .transform((t) => t ?? undefined);
-const extraTokens = z.union([z.array(namedToken), z.record(z.string(), namedToken)]).nullish();
+const namedToken = s.pipe(
+  s.nullish(
+    s.union([s.string(), s.looseObject({ content: s.string() })], 'expected a token, or an object with its content'),
+  ),
+  s.transform((t) => (typeof t === 'object' ? t?.content : t)),
+);
+const extraTokens = s.nullish(
+  s.union([s.array(namedToken), s.record(s.string(), namedToken)], 'expected tokens, or tokens by name'),
+);
 
-const configSchema = z.looseObject({
+const configSchema = s.looseObject({
   bos_token: namedToken,
   eos_token: namedToken,
   unk_token: namedToken,
@@ -39,17 +43,17 @@ const configSchema = z.looseObject({
   video_token: namedToken,
   additional_special_tokens: extraTokens,
   extra_special_tokens: extraTokens,
-  added_tokens_decoder: z.record(z.string().regex(/^\d+$/), z.looseObject({ content: z.string().min(1) })).nullish(),
-  add_bos_token: z.boolean().nullish(),
-  add_eos_token: z.boolean().nullish(),
-  clean_up_tokenization_spaces: z.boolean().nullish(),
-  model_max_length: z.number().positive().nullish(),
-  chat_template: z.unknown().optional(),
+  added_tokens_decoder: s.nullish(s.record(s.matching(/^\d+$/, 'token id'), s.looseObject({ content: s.string(1) }))),
+  add_bos_token: s.nullish(s.boolean()),
+  add_eos_token: s.nullish(s.boolean()),
+  clean_up_tokenization_spaces: s.nullish(s.boolean()),
+  model_max_length: s.nullish(s.positive()),
+  chat_template: s.optional(s.unknown()),
 });
 
-type AddedToken = z.output<typeof addedToken>;
-type TokenizerJson = z.output<typeof tokenizerSchema>;
-type TokenizerConfig = z.output<typeof configSchema>;
+type AddedToken = s.InferOutput<typeof addedToken>;
+type TokenizerJson = s.InferOutput<typeof tokenizerSchema>;
+type TokenizerConfig = s.InferOutput<typeof configSchema>;
 
 /** A token to add where the tokenizer has none of this text. */
 export interface NewToken {
@@ -220,7 +224,7 @@ function libraryError(e: unknown, what: string): Error {
 const defined = <T extends object>(o: T): T =>
   Object.fromEntries(Object.entries(o).filter(([, v]) => v !== undefined)) as T;
 
-const named = (tokens: z.output<typeof extraTokens>, name: string) =>
+const named = (tokens: s.InferOutput<typeof extraTokens>, name: string) =>
   tokens && !Array.isArray(tokens) ? tokens[name] : undefined;
 
 /** tokenizer.json's added tokens and those that only tokenizer_config.json has; and which of them are special. */
@@ -259,7 +263,7 @@ function addNew(added: Map<string, AddedToken>, vocab: unknown, newTokens: reado
       throw new ConfigError(
         `config.json gives ${content} the id ${id}, which is ${JSON.stringify([...known].find(([, other]) => other === id)?.[0])} in tokenizer.json`,
       );
-    added.set(content, addedToken.parse({ id, content, special: true }));
+    added.set(content, { id, content, special: true });
   }
 }
 

@@ -1,4 +1,4 @@
-import * as z from 'zod';
+import * as s from '../../base/schema.ts';
 import type { Folder, PixelSize, RgbImage, Video, VideoInfo } from '../../platform/types.ts';
 import { parse, readJson } from '../config/json.ts';
 import { ConfigError } from '../errors.ts';
@@ -31,24 +31,24 @@ export interface VisualProcessor {
   sampleFrames?(info: VideoInfo): number[];
 }
 
-const token = z.string().min(1);
+const token = s.string(1);
 
 /**
  * processor_config.json, as far as it is read. How many tokens an image becomes follows from config.json alone: HF's models
  * stop where processor_config.json counts otherwise.
  */
-const processorSchema = z.looseObject({
-  image_token: token.nullish(),
-  video_token: token.nullish(),
-  image_processor: z.unknown().optional(),
-  video_processor: z.unknown().optional(),
-  chat_template: z.unknown().optional(),
+const processorSchema = s.looseObject({
+  image_token: s.nullish(token),
+  video_token: s.nullish(token),
+  image_processor: s.optional(s.unknown()),
+  video_processor: s.optional(s.unknown()),
+  chat_template: s.optional(s.unknown()),
 });
 
 /** A checkpoint's files that say how pictures are processed, read once. */
 export class ProcessorFiles {
   readonly location: string;
-  readonly processor: z.output<typeof processorSchema>;
+  readonly processor: s.InferOutput<typeof processorSchema>;
   readonly #preprocessor: unknown;
   readonly #videoPreprocessor: unknown;
 

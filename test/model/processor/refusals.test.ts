@@ -168,7 +168,7 @@ test.each<[keyof typeof folders, Changes, string]>([
     { 'preprocessor_config.json': { crop_size: 1, size: 16384, do_center_crop: false } },
     '[28, 56] is too large',
   ],
-  ['onevision', { 'config.json': { vision_aspect_ratio: 'anyres' } }, 'vision_aspect_ratio: supported: "anyres_max_"'],
+  ['onevision', { 'config.json': { vision_aspect_ratio: 'anyres' } }, 'vision_aspect_ratio: expected "anyres_max_"'],
   ['onevision', { 'config.json': { video_token_index: 3 } }, '<video> is token 408, config.json says 3'],
   ['onevision', { 'config.json': { image_token_index: -200 } }, 'image_token_index'],
   [
