@@ -63,7 +63,7 @@ export type { DualProcessor, TokenizedText } from './model/processor/dual-proces
 export type { Placeholder, PrepareOptions, Processor, ShapeOptions } from './model/processor/processor.ts';
 export type { Grid, PatchGrid, Planes, TokenGrid } from './model/processor/token-grids.ts';
 export type { Tokenizer } from './model/processor/tokenizer.ts';
-export { type Quantized, type QuantizeOptions, quantize } from './model/quantize.ts';
+export { quantize } from './model/quantize.ts';
 export { Activation, ActivationCache } from './model/run/activations.ts';
 export type { Bound, BoundOptions } from './model/run/bound.ts';
 export type { GpuActivations, RunOptions, RunPrice } from './model/run/run.ts';
@@ -76,6 +76,7 @@ export {
   VisionLanguageModel,
 } from './model/vision-language-model.ts';
 export type { WeightPart, WeightsChoice } from './model/weight-formats.ts';
+export type { Quantized, QuantizeOptions } from './model/write-quantized.ts';
 export { BoundError, FileError, ImageError, NoAdapterError, VideoError } from './platform/errors.ts';
 export type {
   DecodeOptions,

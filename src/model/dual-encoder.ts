@@ -1,8 +1,5 @@
 import { decodeImage } from '#platform';
-import { openCheckpoint } from '../checkpoint/checkpoint-files.ts';
-import { loadTensors } from '../checkpoint/load.ts';
-import { type MadeWith, RecordingFolder } from '../checkpoint/made-with.ts';
-import { modelId } from '../checkpoint/model-id.ts';
+import type { MadeWith } from '../checkpoint/made-with.ts';
 import type { Gpu } from '../gpu/gpu.ts';
 import type { Readback } from '../gpu/readback.ts';
 import type { Recorder } from '../gpu/recorder.ts';
@@ -10,20 +7,18 @@ import type { Tensor } from '../gpu/tensor.ts';
 import { checkKernelsUsed } from '../kernels/custom/kernels.ts';
 import { matmul } from '../kernels/matmul/matmul.ts';
 import type { Folder, ImageSource } from '../platform/types.ts';
-import { requireJson } from './config/json.ts';
 import { tokensPerCrop } from './config/vit.ts';
 import { InputError } from './errors.ts';
-import { type DualEncoderConfig, dualHookPoints, type ImageHead } from './families/dual.ts';
-import { parseDualConfig } from './families/index.ts';
+import type { DualEncoderConfig } from './families/dual.ts';
 import type { Visual } from './input.ts';
 import { type HookPoint, type NamesFilter, selectHooks } from './interventions/hook-points.ts';
 import type { Hooks } from './interventions/hooks.ts';
 import { checkCrops, stackCrops } from './layers/crops.ts';
-import { type TextTowerWeights, textTower, textTowerWeights } from './layers/text-tower.ts';
-import { type ViTWeights, visionTower, vitWeights } from './layers/vision-tower.ts';
-import type { Linear, WeightSource } from './layers/weights.ts';
-import { type LoadModelOptions, specsOf } from './load-model.ts';
-import { environmentOf, numericsVersion } from './numerics.ts';
+import { textTower } from './layers/text-tower.ts';
+import { visionTower } from './layers/vision-tower.ts';
+import type { EncoderParts } from './load-encoder.ts';
+import type { LoadModelOptions } from './load-model.ts';
+import { environmentOf } from './numerics.ts';
 import { checkOptions } from './options.ts';
 import type { DualProcessor } from './processor/dual-processor.ts';
 import type { ActivationCache } from './run/activations.ts';
@@ -58,39 +53,6 @@ export interface DualRunOptions {
 export interface EmbedOptions {
   /** One more signal that ends it, beside those that the encoder is bound to. */
   readonly signal?: AbortSignal;
-}
-
-interface DualWeights {
-  readonly vision: ViTWeights;
-  readonly imageHead: ImageHead;
-  readonly text: TextTowerWeights;
-  readonly textHead: Linear;
-  readonly logitScale: Tensor;
-  readonly logitBias?: Tensor;
-}
-
-const dualWeights = (config: DualEncoderConfig, source: WeightSource): DualWeights => ({
-  vision: vitWeights(config.vision, source),
-  imageHead: config.family.imageHead(config, source),
-  text: textTowerWeights(config.text, source),
-  textHead: config.family.textHead(config, source),
-  logitScale: source.vector('logit_scale', config.family.scaleShape),
-  logitBias: config.family.hasLogitBias ? source.vector('logit_bias', [1]) : undefined,
-});
-
-/** What a dual encoder is made of. */
-interface EncoderParts {
-  readonly gpu: Gpu;
-  readonly config: DualEncoderConfig;
-  readonly processor: DualProcessor;
-  readonly weights: DualWeights;
-  /** Those of both towers, without what custom kernels add. */
-  readonly hookPoints: readonly HookPoint[];
-  readonly modelId: string;
-  readonly madeWith: MadeWith;
-  readonly logitScale: number;
-  readonly logitBias: number;
-  destroy(): void;
 }
 
 /**
@@ -133,38 +95,9 @@ export class DualEncoder {
    * Loads the folder of a CLIP or SigLIP with both towers as it is on the Hugging Face hub.
    * @throws ConfigError for another architecture or an unsupported setting; CheckpointError for bad or missing tensors.
    */
-  static async load(folder: Folder, { gpu, onProgress, signal }: LoadModelOptions): Promise<DualEncoder> {
-    const json = await requireJson(folder, 'config.json');
-    const config = parseDualConfig(json, `${folder.location}/config.json`);
-    const recording = new RecordingFolder(folder);
-    const { DualProcessor } = await import('./processor/dual-processor.ts');
-    const processor = await DualProcessor.load(recording, config);
-    const checkpoint = await openCheckpoint(folder);
-    const specs = specsOf((source) => dualWeights(config, source));
-    const loaded = await loadTensors(gpu, checkpoint, specs, {
-      visionLayers: config.vision.nLayers,
-      onProgress: (progress) => onProgress?.(progress.loaded, progress.total),
-      signal,
-    });
-    try {
-      const weights = dualWeights(config, loaded);
-      const rec = gpu.record('logit scale');
-      const scale = rec.read(weights.logitScale);
-      const bias = weights.logitBias && rec.read(weights.logitBias);
-      await rec.submit();
-      return new DualEncoder({
-        ...{ gpu, config, processor, weights },
-        hookPoints: dualHookPoints(config),
-        modelId: await modelId(json, checkpoint),
-        madeWith: { numerics: numericsVersion, files: recording.files },
-        logitScale: Math.exp(scale.f32[0]),
-        logitBias: bias ? bias.f32[0] : 0,
-        destroy: () => loaded.destroy(),
-      });
-    } catch (e) {
-      loaded.destroy();
-      throw e;
-    }
+  static async load(folder: Folder, options: LoadModelOptions): Promise<DualEncoder> {
+    const { loadEncoder } = await import('./load-encoder.ts');
+    return new DualEncoder(await loadEncoder(folder, options));
   }
 
   /**

@@ -1,18 +1,17 @@
 import { decodeImage, decodeVideo, imageSize, openSource } from '#platform';
 import { greatest } from '../base/extremes.ts';
-import { type MadeWith, RecordingFolder } from '../checkpoint/made-with.ts';
-import { checkIsCheckpoint } from '../checkpoint/not-a-checkpoint.ts';
-import { type Gpu, openGpu } from '../gpu/gpu.ts';
+import type { MadeWith } from '../checkpoint/made-with.ts';
+import type { Gpu } from '../gpu/gpu.ts';
 import type { FolderSource, ImageSource, PixelSize, RgbImage, Video, VideoSource } from '../platform/types.ts';
 import { InputError } from './errors.ts';
-import { readConfig } from './families/read-config.ts';
 import type { GenerateOptions } from './generation/generate.ts';
 import type { GenerationConfig } from './generation/generation-config.ts';
 import type { GenerationSettings } from './generation/generation-settings.ts';
 import { checkIsInput, type InputShape, imagesFirst, type ModelInput, type Visual } from './input.ts';
-import { type LoadModelOptions, loadModel } from './load-model.ts';
-import { Model, type ModelParts } from './model.ts';
-import { environmentOf, numericsVersion } from './numerics.ts';
+import type { CheckpointParts } from './load-checkpoint.ts';
+import type { LoadModelOptions } from './load-model.ts';
+import { Model } from './model.ts';
+import { environmentOf } from './numerics.ts';
 import { checkOptions } from './options.ts';
 import { contentParts } from './processor/content-parts.ts';
 import type { PrepareOptions, Processor } from './processor/processor.ts';
@@ -108,16 +107,6 @@ function checkPrompt(prompt: Prompt): void {
       throw new InputError(`${name}: expected a list, [${name.slice(0, -1)}], got ${kindOf(prompt[name])}`);
 }
 
-/** What `VisionLanguageModel` is made of beside the model. */
-interface CheckpointParts extends ModelParts {
-  readonly processor: Processor;
-  readonly modelId: string;
-  readonly precision: string | undefined;
-  readonly madeWith: MadeWith;
-  readonly generationConfig: GenerationConfig;
-  destroy(): void;
-}
-
 /**
  * A checkpoint ready to use: image files and text in; text, activations or head vectors out.
  * It is what SAVs need of a model (`HeadVectorSource`).
@@ -156,31 +145,9 @@ export class VisionLanguageModel extends Model {
     options: Omit<LoadModelOptions, 'gpu'> & { readonly gpu?: Gpu } = {},
   ): Promise<VisionLanguageModel> {
     checkOptions(options, ['gpu', 'weights', 'kvCache', 'onProgress', 'onWarning', 'signal'], 'load');
-    const folder = await openSource(source);
-    await checkIsCheckpoint(folder);
-    // What the checkpoint is comes before what its processor lacks.
-    const read = await readConfig(folder);
-    const recording = new RecordingFolder(folder);
     // With tokenizers and templates it is a third of the code, which a page needs no sooner.
-    const { Processor } = await import('./processor/processor.ts');
-    const processor = await Processor.load(recording, read.config);
-    const gpu = options.gpu ?? (await openGpu());
-    const dispose = () => {
-      if (!options.gpu) gpu.dispose();
-    };
-    try {
-      const loaded = await loadModel(folder, { ...options, gpu }, read);
-      const destroy = () => {
-        loaded.destroy();
-        dispose();
-      };
-      const { config, weights, cacheFormat } = loaded.model;
-      const madeWith = { numerics: numericsVersion, files: recording.files };
-      return new VisionLanguageModel({ ...loaded, gpu, config, weights, cacheFormat, processor, madeWith, destroy });
-    } catch (e) {
-      dispose();
-      throw e;
-    }
+    const { loadCheckpoint } = await import('./load-checkpoint.ts');
+    return new VisionLanguageModel(await loadCheckpoint(await openSource(source), options));
   }
 
   /** Ties features and classifiers to this checkpoint (src/checkpoint/model-id.ts) and to what the model is bound to. */
