@@ -14,7 +14,6 @@ export {
   pipe,
   strictTuple as tuple,
   transform,
-  union,
   unknown,
 } from 'valibot';
 
@@ -114,6 +113,12 @@ export const string = (least = 0, most = Infinity) =>
 
 /** A text of a form. @param what the form is called in the error. */
 export const matching = (form: RegExp, what: string) => is<string>((x) => typeof x === 'string' && form.test(x), what);
+
+/** What one of some schemas takes. @param message what to give: the schemas themselves do not say it. */
+export const union = <const T extends readonly v.GenericSchema[]>(
+  options: T,
+  message: string | ((issue: { readonly input: unknown }) => string),
+) => v.union(options, message);
 
 /** One of some texts. @param message in the place of our own. */
 export const oneOf = <const T extends readonly string[]>(

@@ -3,7 +3,9 @@ import { parse } from '../config/json.ts';
 import { ConfigError } from '../errors.ts';
 import { type GenerationSettings, generationSettings } from './generation-settings.ts';
 
-const entries = { eos_token_id: s.nullish(s.union([s.int(0), s.array(s.int(0))])) };
+const entries = {
+  eos_token_id: s.nullish(s.union([s.int(0), s.array(s.int(0))], 'expected a token id or a list of token ids')),
+};
 const schema = s.looseObject(entries);
 const nested = s.looseObject({ ...entries, text_config: s.nullish(schema) });
 

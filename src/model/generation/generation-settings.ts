@@ -7,7 +7,7 @@ import { ConfigError, InputError } from '../errors.ts';
 
 const id = s.int(0);
 const ids = s.pipe(
-  s.union([id, s.list(id, 1)]),
+  s.union([id, s.list(id, 1)], 'expected a token id, or a list of token ids'),
   s.transform((given) => [given].flat()),
 );
 /** Does nothing below 1. */
