@@ -9,7 +9,7 @@ import { generate, PromptRun } from '../../src/model/generation/generate.ts';
 import { type Edit, type EditPositions, firstPosition } from '../../src/model/interventions/edits.ts';
 import { Model } from '../../src/model/model.ts';
 import type { ActivationCache } from '../../src/model/run/activations.ts';
-import { variationsAtOnce } from '../../src/model/run/variations.ts';
+import { suffixesAtOnce } from '../../src/model/run/prefix.ts';
 import { useGpu } from '../gpu.ts';
 import { random, relativeError } from '../kernels/check.ts';
 import { bits, data, open, type Subject } from './subject.ts';
@@ -608,14 +608,14 @@ describe('edits that mean nothing are refused', () => {
   });
 });
 
-it('runs as many variations at once as memory and bindings hold', () => {
+it('runs as many suffixes at once as memory and bindings hold', () => {
   const llama = { nLayers: 32, dModel: 4096, dMlp: 11008, nHeads: 32, nKvHeads: 32, dHead: 128 } as TextConfig;
   const qwen = { nLayers: 28, dModel: 3584, dMlp: 18944, nHeads: 28, nKvHeads: 4, dHead: 128 } as TextConfig;
-  expect(variationsAtOnce(llama, 2 ** 31, 1, 640)).toBe(3); // a cache takes 0.6 GiB
-  expect(variationsAtOnce(qwen, 2 ** 31, 1, 640)).toBe(29);
-  expect(variationsAtOnce(qwen, 2 ** 31, 1, 64)).toBe(64);
-  expect(variationsAtOnce(qwen, 2 ** 27, 640, 640)).toBe(2); // the MLP's rows: 46 MiB each
-  expect(variationsAtOnce(llama, 2 ** 27, 4000, 4000)).toBe(1);
+  expect(suffixesAtOnce(llama, 2 ** 31, 1, 640)).toBe(3); // a cache takes 0.6 GiB
+  expect(suffixesAtOnce(qwen, 2 ** 31, 1, 640)).toBe(29);
+  expect(suffixesAtOnce(qwen, 2 ** 31, 1, 64)).toBe(64);
+  expect(suffixesAtOnce(qwen, 2 ** 27, 640, 640)).toBe(2); // the MLP's rows: 46 MiB each
+  expect(suffixesAtOnce(llama, 2 ** 27, 4000, 4000)).toBe(1);
 });
 
 it.each<[EditPositions | undefined, number]>([

@@ -2,21 +2,15 @@ import type { Dispatch } from '../../gpu/dispatch.ts';
 import { elementCount, rows, type Tensor } from '../../gpu/tensor.ts';
 import { checkKernelsUsed } from '../../kernels/custom/kernels.ts';
 import { gatherRows } from '../../kernels/elementwise/elementwise.ts';
-import type { TextConfig } from '../config/text.ts';
 import type { ModelInput } from '../input.ts';
 import { type Edit, EditPlan, firstPosition } from '../interventions/edits.ts';
 import { type HookPoint, isOfVisuals, selectHooks } from '../interventions/hook-points.ts';
 import { type PositionRange, resolvePosSlice } from '../interventions/positions.ts';
 import { KvCache } from '../layers/kv-cache.ts';
-import { bindable } from '../layers/transformer.ts';
 import { ActivationCache } from './activations.ts';
-import type { Forward } from './forward.ts';
-import { Pass, type Runner } from './pass.ts';
-import { type RunOptions, splitBatch } from './run.ts';
-
-interface DecoderRunner extends Runner {
-  readonly forward: Forward;
-}
+import { Pass } from './pass.ts';
+import { type Axes, type DecoderRunner, recordPrefix, runSuffixes, suffixesAtOnce } from './prefix.ts';
+import type { RunOptions } from './run.ts';
 
 /** What comes before the decoder, and is the same for all that does not change it. */
 const isEarly = (point: Pick<HookPoint, 'name'>) => isOfVisuals(point) || point.name === 'hook_embed';
@@ -73,17 +67,16 @@ async function* eachTogether(
   const { maxStorageBufferBindingSize } = gpu.capabilities;
   const results = bound.maxResultBytes / variationBytes(model, input, options);
   const atOnce = (first: number) =>
-    Math.min(results, variationsAtOnce(text, maxStorageBufferBindingSize, length - first, length));
+    Math.min(results, suffixesAtOnce(text, maxStorageBufferBindingSize, length - first, length));
   const batches = batchesOf(variations, length, Math.min(range.start, length - 1), atOnce);
   const longest = batches.reduce((most, { first }) => Math.max(most, first), 0);
   const prefix = new KvCache(gpu, text, { capacity: longest });
   const merged = gpu.tensor('merged', 'f32', [length, text.dModel]);
   try {
     const shared = { input, options, range, prefix, merged, recorded: [] };
-    prefix.reserve(longest);
     const { axes, before } = await runPrefix(model, shared, longest);
     for (const batch of batches)
-      for (const own of await runSuffixes(model, shared, batch, axes)) yield new ActivationCache([...before, ...own]);
+      for (const own of await runBatch(model, shared, batch, axes)) yield new ActivationCache([...before, ...own]);
     checkKernelsUsed(bound.kernels, shared.recorded);
   } finally {
     prefix.destroy();
@@ -138,7 +131,7 @@ async function runPrefix(
   model: DecoderRunner,
   { input, options, range, prefix, merged, recorded }: Shared,
   first: number,
-): Promise<{ axes: readonly ArrayLike<number>[]; before: ActivationCache }> {
+): Promise<{ axes: Axes; before: ActivationCache }> {
   const { forward, bound } = model;
   const length = input.inputIds.length;
   forward.check(input, length, undefined);
@@ -150,82 +143,40 @@ async function runPrefix(
   const x = forward.merged(rec, pass.hooks({ names, length, range }), [input]);
   rec.copy(x, merged);
   const axes = forward.positions([input], undefined);
-  if (first > 0) {
-    const own = pass.hooks({
-      names: new Set(),
-      length: first,
-      range: { start: 0, end: first },
-      promptLength: length,
-    });
-    forward.decode(rec, own, {
-      embeddings: bindable(rec, rows(x, 0, first)),
+  if (first > 0)
+    recordPrefix(model, pass, prefix, {
+      embeddings: rows(x, 0, first),
       positions: axes.map((axis) => Array.from(axis).slice(0, first)),
-      cache: prefix,
+      promptLength: length,
       layers,
-      stopAtHeads: false,
     });
-  }
   pass.checkResultBytes();
   recorded.push(...rec.recorded);
   return { axes, before: await pass.submit() };
 }
 
-async function runSuffixes(
+async function runBatch(
   model: DecoderRunner,
   { input, options, range, prefix, merged, recorded }: Shared,
   { variations, first }: Batch,
-  axes: readonly ArrayLike<number>[],
+  axes: Axes,
 ): Promise<ActivationCache[]> {
-  const { gpu, forward, bound } = model;
-  const { text } = forward.config;
+  const { forward, bound } = model;
   const batch = variations.length;
   const [length] = merged.shape;
-  const count = length - first;
-  const cache = new KvCache(gpu, text, { capacity: length, batch });
-  try {
-    cache.reserve(length);
-    const pass = new Pass(model, 'variations');
-    const { rec } = pass;
-    for (let l = 0; l < text.nLayers && first > 0; l++)
-      for (const which of ['keys', 'values'] as const)
-        for (let b = 0; b < batch; b++)
-          rec.copy(rows(prefix[which][l], 0, first), rows(cache[which][l], b * length, b * length + first));
-    cache.length = first;
-    const { wanted, layers, stopAtHeads } = forward.extent(bound.hookPoints, options, input.visuals.length, false);
-    const own = variations.flatMap((edits, sequence) => edits.map((each) => ({ ...each, sequence })));
-    const hooks = pass.hooks({
-      names: new Set(wanted.map(({ name }) => name)),
-      length: count,
-      range: { start: range.start - first, end: range.end - first },
-      batch,
-      start: first,
-      promptLength: length,
-      edits: new EditPlan(forward.hookPoints, [...bound.edits, ...own]),
-    });
-    const places = Uint32Array.from({ length: batch * count }, (_, row) => first + (row % count));
-    const suffixes = rec.input('suffix rows', 'u32', [places.length], places);
-    const embeddings = gatherRows(rec, { x: merged, rows: suffixes, label: 'suffixes' });
-    const positions = axes.map((axis) => Array.from(places, (place) => axis[place]));
-    forward.decode(rec, hooks, { embeddings, positions, cache, layers, stopAtHeads });
-    pass.checkResultBytes();
-    recorded.push(...rec.recorded);
-    return splitBatch(await pass.submit(), batch);
-  } finally {
-    cache.destroy();
-  }
-}
-
-/** What the caches of a batch may take together: three sequences of LLaVA-1.5-7B with a picture, 29 of Qwen2-VL-7B. */
-const maxCacheBytes = 2 ** 31;
-
-/**
- * How many variations run as one batch.
- * @param largest the bytes that a binding can hold: the widest activation of all of them must fit, and the cache of a layer.
- * @param rowsEach of `length` positions, those that each variation runs for itself.
- */
-export function variationsAtOnce(text: TextConfig, largest: number, rowsEach: number, length: number): number {
-  const { dMlp, dModel, nHeads, nKvHeads, dHead } = text;
-  const widest = 4 * Math.max(rowsEach * Math.max(dMlp, dModel, nHeads * dHead), length * nKvHeads * dHead);
-  const count = Math.min(64, largest / widest, maxCacheBytes / KvCache.price(text, length, 'f32'));
-  return Math.max(1, Math.floor(count));
+  const own = variations.flatMap((edits, sequence) => edits.map((each) => ({ ...each, sequence })));
+  const places = Uint32Array.from({ length: batch * (length - first) }, (_, row) => first + (row % (length - first)));
+  const pass = new Pass(model, 'variations');
+  const found = await runSuffixes(model, pass, {
+    ...forward.extent(bound.hookPoints, options, input.visuals.length, false),
+    ...{ prefix, first, batch, length, range },
+    edits: new EditPlan(forward.hookPoints, [...bound.edits, ...own]),
+    positions: axes.map((axis) => Array.from(places, (place) => axis[place])),
+    embeddings: (rec) => {
+      const suffixes = rec.input('suffix rows', 'u32', [places.length], places);
+      return gatherRows(rec, { x: merged, rows: suffixes, label: 'suffixes' });
+    },
+  });
+  recorded.push(...pass.rec.recorded);
+  return found;
 }
