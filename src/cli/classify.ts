@@ -5,7 +5,7 @@ import { describeAge, parseClassifier } from '../sav/classifier-file.ts';
 import { eachFeature } from '../sav/features.ts';
 import type { Register } from './command.ts';
 import { UsageError } from './context.ts';
-import { dataKinds, featureStore, withDataOptions } from './data.ts';
+import { dataKinds, featureStore, withDataOptions, withSharePrefixOption } from './data.ts';
 import { outputFile } from './files.ts';
 import { checkFitted } from './fitted.ts';
 import { columnsOf, type Labelled, labelJson, labelLine, labelsCsv, voteLines } from './labels-output.ts';
@@ -22,7 +22,9 @@ interface Options extends ModelOptions, QueryOptions, RefusalOptions {
 }
 
 export const classifyCommand: Register = (program, run) => {
-  withRefusalOptions(withPictureOptions(withDataOptions(withCommonOptions(program.command('classify')), true)), true)
+  withSharePrefixOption(
+    withRefusalOptions(withPictureOptions(withDataOptions(withCommonOptions(program.command('classify')), true)), true),
+  )
     .description('Label pictures with a stored classifier: path, label and confidence, a line each.')
     .argument('[pictures...]', 'pictures, and folders of them: a query each')
     .requiredOption('--classifier <file>', 'what fit has written; it knows its question too')
@@ -84,6 +86,7 @@ Examples:
       let printed = 0;
       const found = eachFeature(model, examples, {
         maxLayer: classifier.maxLayer,
+        sharePrefix: options.sharePrefix,
         store,
         signal: context.signal,
         onNotice: (message) => context.note(message),

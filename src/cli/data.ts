@@ -24,6 +24,7 @@ export interface DataOptions {
   allowFolder?: string;
   skipBad?: boolean;
   cache?: string;
+  sharePrefix?: boolean;
 }
 
 /** What `--train`, `--test` and `--data` take, for help texts. */
@@ -54,6 +55,13 @@ export function withDataOptions(command: Command, fitted = false): Command {
       'a folder that keeps head vectors and answers: an example seen before costs no forward pass (default: none)',
     );
 }
+
+/** The option of commands that read head vectors of many examples. */
+export const withSharePrefixOption = (command: Command): Command =>
+  command.option(
+    '--share-prefix',
+    'run once what questions about the same pictures begin with: faster, and other last bits (by about 1e-6)',
+  );
 
 export interface ReadDataOptions {
   /** 'optional' for queries, whose answers nobody may know yet. Default: 'required'. */
@@ -172,6 +180,7 @@ export async function readHeadVectors(
   const progress = context.progress(label, examples.length);
   return extractFeatures(model, examples, {
     store: featureStore(options),
+    sharePrefix: options.sharePrefix,
     signal: context.signal,
     onProgress: (done, _, cached) => progress.update(done, cached ? `${cached} from the cache` : ''),
     onNotice: (message) => context.note(message),

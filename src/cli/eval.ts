@@ -25,6 +25,7 @@ import {
   promptSet,
   readData,
   withDataOptions,
+  withSharePrefixOption,
 } from './data.ts';
 import { openEncoders, runEncoder } from './encoder.ts';
 import { runTaskHere, summaryJson } from './experiments.ts';
@@ -51,7 +52,9 @@ interface Options extends ModelOptions, DataOptions, RefusalOptions {
 }
 
 export const evalCommand: Register = (program, run) => {
-  withCacheOption(withRefusalOptions(withDataOptions(withCommonOptions(program.command('eval')))))
+  withCacheOption(
+    withSharePrefixOption(withRefusalOptions(withDataOptions(withCommonOptions(program.command('eval'))))),
+  )
     .description('Accuracy of SAVs on labelled queries, with a confusion matrix and baselines on the same data.')
     .requiredOption('--train <data>', `labelled examples: ${dataKinds}`)
     .requiredOption('--test <data>', 'labelled queries, in one of the same forms')
@@ -87,6 +90,7 @@ parity is the published method: scored on the training set, 20 heads, majority v
 --baseline-encoder adds two rows: encoder-zero-shot is the label whose text is most like the image; encoder-centroid the
 class whose mean embedding over the training rows is nearest. Where rows have several images or questions of their own,
 encoder-centroid joins two embeddings: that of the image (of several, the mean) and that of the question.
+--share-prefix is for head vectors alone: queries that the model answers itself (methods that ask it) run whole, and so do encoders.
 Examples:
   headlight eval --train photos/train --test photos/test --question "Which animal is this?"
   headlight eval --train train.jsonl --test test.jsonl
@@ -119,6 +123,7 @@ Examples:
           prompt: common(task.train, ({ prompt }) => prompt),
           zeroShot: options.method.some((name) => methods[name].asksTheModel),
           store,
+          sharePrefix: options.sharePrefix,
           encoders: predictions,
         });
         const rows: (Judgement & { method: string; encoder?: string })[] = [

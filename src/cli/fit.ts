@@ -29,6 +29,7 @@ import {
   readData,
   readHeadVectors,
   withDataOptions,
+  withSharePrefixOption,
 } from './data.ts';
 import { outputFile } from './files.ts';
 import { checkFitted } from './fitted.ts';
@@ -51,7 +52,9 @@ interface Options extends ModelOptions, DataOptions, RefusalOptions {
 }
 
 export const fitCommand: Register = (program, run) => {
-  withProfileOption(withRefusalOptions(withDataOptions(withCommonOptions(program.command('fit')))))
+  withProfileOption(
+    withSharePrefixOption(withRefusalOptions(withDataOptions(withCommonOptions(program.command('fit'))))),
+  )
     .description('Choose attention heads from labelled examples and store a classifier.')
     .argument('[data]', `labelled examples, about 20 a label: ${dataKinds}`)
     .option('--train <data>', 'another way to name the labelled examples')

@@ -9,7 +9,16 @@ import { numbers, type OutputOptions, short, withOutputOptions, writeResults } f
 import type { Register } from './command.ts';
 import { UsageError } from './context.ts';
 import type { CsvRow } from './csv.ts';
-import { type DataOptions, dataKinds, headCount, oneOf, readData, readHeadVectors, withDataOptions } from './data.ts';
+import {
+  type DataOptions,
+  dataKinds,
+  headCount,
+  oneOf,
+  readData,
+  readHeadVectors,
+  withDataOptions,
+  withSharePrefixOption,
+} from './data.ts';
 import { collect, integer, type ModelOptions, openModel, withCommonOptions } from './model.ts';
 import { table } from './table.ts';
 
@@ -21,7 +30,7 @@ interface Options extends ModelOptions, DataOptions, OutputOptions {
 }
 
 export const similarityCommand: Register = (program, run) => {
-  withOutputOptions(withDataOptions(withCommonOptions(program.command('similarity'))))
+  withOutputOptions(withSharePrefixOption(withDataOptions(withCommonOptions(program.command('similarity')))))
     .description('How alike heads behave in two tasks, and which heads SAVs would choose for both.')
     .requiredOption('--data <file>', `labelled examples: ${dataKinds}; give it twice`, collect)
     .option(

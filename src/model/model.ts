@@ -18,6 +18,7 @@ import { Forward, type ModelWeights } from './run/forward.ts';
 import { indexOfNotFinite, notFinite } from './run/not-finite.ts';
 import { Pass } from './run/pass.ts';
 import { asked, type GpuActivations, type RunOptions, type RunPrice, splitHeadVectors } from './run/run.ts';
+import { runSharingPrefix } from './run/shared-prefix.ts';
 import { eachVariation, variationBytes } from './run/variations.ts';
 
 /** A step of generation: run the inputs, put their keys and values in the cache, choose or return what comes next. */
@@ -242,13 +243,35 @@ export class Model {
     inputs: readonly ModelInput[],
     maxLayer = this.config.text.nLayers - 1,
   ): Promise<Float32Array[]> {
+    const pass = new Pass(this, 'head vectors');
+    this.#record(pass, inputs, { namesFilter: this.#headNames(maxLayer), posSlice: -1 });
+    return this.#finite(splitHeadVectors(await pass.submit(), inputs.length), inputs);
+  }
+
+  /**
+   * The same for prompts of any lengths that begin alike: tokens and pictures that all of them begin with run once (ADR 19). Equal to
+   * `headVectorsAtEnd` up to rounding.
+   * @throws NotFiniteError as `headVectorsAtEnd`; InputError for a model that is bound to edits or custom kernels.
+   */
+  async headVectorsAfterPrefix(
+    inputs: readonly ModelInput[],
+    maxLayer = this.config.text.nLayers - 1,
+  ): Promise<Float32Array[]> {
+    const found = await runSharingPrefix(this, inputs, this.#headNames(maxLayer));
+    return this.#finite(
+      found.flatMap((activations) => splitHeadVectors(activations, 1)),
+      inputs,
+    );
+  }
+
+  #headNames(maxLayer: number): string[] {
     const { nLayers } = this.config.text;
     if (!(Number.isInteger(maxLayer) && maxLayer >= 0 && maxLayer < nLayers))
       throw new InputError(`maxLayer ${maxLayer}: this model has layers 0 to ${nLayers - 1}`);
-    const namesFilter = Array.from({ length: maxLayer + 1 }, (_, l) => `blocks.${l}.attn.hook_z`);
-    const pass = new Pass(this, 'head vectors');
-    this.#record(pass, inputs, { namesFilter, posSlice: -1 });
-    const vectors = splitHeadVectors(await pass.submit(), inputs.length);
+    return Array.from({ length: maxLayer + 1 }, (_, l) => `blocks.${l}.attn.hook_z`);
+  }
+
+  async #finite(vectors: Float32Array[], inputs: readonly ModelInput[]): Promise<Float32Array[]> {
     for (const [b, values] of vectors.entries())
       if (indexOfNotFinite(values) >= 0) throw await this.notFinite('the head vectors', inputs[b]);
     return vectors;

@@ -181,11 +181,18 @@ export class VisionLanguageModel extends Model {
     return this.config.text.dHead;
   }
 
-  /** Decodes the pictures, wraps and tokenises the prompt. Throws where pictures and their marks do not match. */
-  async input(prompt: Prompt): Promise<ModelInput> {
+  /**
+   * Decodes the pictures, wraps and tokenises the prompt. Throws where pictures and their marks do not match.
+   * @param shown what `input` gave of a prompt with the same images and videos: its pixel values are taken, and nothing is decoded.
+   */
+  async input(prompt: Prompt, shown?: ModelInput): Promise<ModelInput> {
     checkPrompt(prompt);
     return named(prompt, async () => {
       const { images = [], videos = [] } = prompt;
+      if (shown) {
+        const of = (kind: Visual['kind']) => shown.visuals.filter((visual) => visual.kind === kind);
+        return this.processor.prepare({ ...this.#text(prompt), images: of('image'), videos: of('video') });
+      }
       // One after the other: decoded, a picture may take 192 MiB, of which little is left when the processor has seen it.
       const pictures: { images: Visual[]; videos: Video[] } = { images: [], videos: [] };
       for (const [i, source] of images.entries()) {
@@ -320,6 +327,23 @@ export class VisionLanguageModel extends Model {
     checkOptions(options, ['maxLayer'], 'headVectors');
     const model = signal ? this.with({ signal }) : this;
     return this.#byLength(examples, (inputs) => model.headVectorsAtEnd(inputs, options.maxLayer));
+  }
+
+  /**
+   * The same, up to rounding, for examples that begin alike, such as many questions about one picture: the tokens and pictures
+   * that all of them begin with run once (ADR 19). Of examples that begin otherwise nothing is shared.
+   * @param examples or what `input` has made of them.
+   * @throws InputError for a model that is bound to edits or custom kernels.
+   */
+  async headVectorsSharingPrefix(
+    examples: readonly (Prompt | ModelInput)[],
+    { signal, ...options }: HeadVectorOptions = {},
+  ): Promise<Float32Array[]> {
+    checkOptions(options, ['maxLayer'], 'headVectorsSharingPrefix');
+    const model = signal ? this.with({ signal }) : this;
+    const inputs: ModelInput[] = [];
+    for (const example of examples) inputs.push(isInput(example) ? example : await this.input(example));
+    return model.headVectorsAfterPrefix(inputs, options.maxLayer);
   }
 
   /**

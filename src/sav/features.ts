@@ -8,7 +8,7 @@ import { InputError, NotFiniteError } from '../model/errors.ts';
 import type { InputShape } from '../model/input.ts';
 import type { VideoSource } from '../platform/types.ts';
 import { decodeEntry, encodeEntry, type StoreOptions, throughStore } from './feature-cache.ts';
-import { batchesOf, type InputSize, runBatches } from './feed.ts';
+import { batchesOf, type InputSize, PrefixGroups, runBatches } from './feed.ts';
 
 /** What SAVs need of a model: `hook_z` at the last prompt token, for one example. */
 export interface HeadVectorSource {
@@ -36,8 +36,20 @@ export interface HeadVectorSource {
     examples: readonly unknown[],
     options?: { maxLayer?: number; signal?: AbortSignal },
   ): Promise<Float32Array[]>;
-  /** What `headVectorsOf` takes in the place of an example, its pictures decoded: made while the model runs others. */
-  input?(example: ShownExample): Promise<unknown>;
+  /**
+   * The same of examples that begin alike, such as many questions about one picture: what all of them begin with runs once.
+   * Absent where the source cannot do that.
+   * @throws where it could, but not as it is; of no examples too.
+   */
+  headVectorsSharingPrefix?(
+    examples: readonly unknown[],
+    options?: { maxLayer?: number; signal?: AbortSignal },
+  ): Promise<Float32Array[]>;
+  /**
+   * What `headVectorsOf` takes in the place of an example, its pictures decoded: made while the model runs others.
+   * @param shown what this gave of an example with the same pictures and videos, whose pixel values may be taken.
+   */
+  input?(example: ShownExample, shown?: unknown): Promise<unknown>;
   /**
    * How many tokens and pixel values that will have, known before: prompts of equally many tokens run together. Without it, or
    * where it is not known, examples run together as they stand in the list.
@@ -108,7 +120,15 @@ export interface HeadFeatures {
 export interface ExtractOptions extends StoreOptions {
   /** Run only layers 0 … maxLayer. */
   maxLayer?: number;
+  /**
+   * Run once what examples with the same pictures begin with (ADR 19). Vectors differ by rounding from those of whole runs, so
+   * a store keeps them apart. Default: false.
+   */
+  sharePrefix?: boolean;
 }
+
+/** What of the options the values depend on. */
+type HowComputed = Pick<ExtractOptions, 'maxLayer' | 'sharePrefix'>;
 
 /** Hashes that an example is known by, once it has been read. */
 interface Identity {
@@ -138,23 +158,26 @@ const maxHeldBytes = 2 ** 26;
 export class ExampleFiles {
   readonly #source: HeadVectorSource;
   readonly #examples: readonly Example[];
-  readonly #maxLayer: number | undefined;
+  readonly #options: HowComputed;
+  readonly #groups = new PrefixGroups();
   /** Read, and not shown to the model yet. */
   readonly #held = new Map<number, ShownExample>();
   readonly #sizes = new Map<number, InputSize>();
   #heldBytes = 0;
+  /** What the source made of an example, for others that show the same. */
+  #last: { readonly content: string; readonly input: Promise<unknown> } | undefined;
 
-  constructor(source: HeadVectorSource, examples: readonly Example[], maxLayer?: number) {
+  constructor(source: HeadVectorSource, examples: readonly Example[], options: HowComputed = {}) {
     this.#source = source;
     this.#examples = examples;
-    this.#maxLayer = maxLayer;
+    this.#options = options;
   }
 
   /** `featureKey` of an example. */
   async key(index: number): Promise<string> {
     const example = this.#examples[index];
     if (!identities.has(example)) await this.#read(index);
-    return featureKey(this.#source, example, this.#maxLayer);
+    return featureKey(this.#source, example, this.#options);
   }
 
   /** Measures an example that is to be computed, and keeps its bytes where there is room; forgets those of another. */
@@ -162,13 +185,20 @@ export class ExampleFiles {
     if (missing && this.#source.inputShape) {
       const shown = this.#held.get(index) ?? (await this.#read(index));
       const shape = await this.#source.inputShape(shown);
-      if (shape)
-        this.#sizes.set(index, {
-          tokens: shape.inputIds.length,
-          bytes: shape.visuals.reduce((sum, visual) => sum + 4 * visual.shape.reduce((n, size) => n * size, 1), 0),
-        });
+      if (shape) this.#sizes.set(index, { ...sizeOf(shape), group: await this.#group(index, shape) });
     }
     if (!missing || this.#heldBytes > maxHeldBytes) this.#release(index);
+  }
+
+  async #group(index: number, { inputIds, visuals }: InputShape): Promise<number | undefined> {
+    if (!this.#options.sharePrefix) return undefined;
+    return this.#groups.add(visuals.length ? await contentOf(this.#examples[index]) : '', inputIds);
+  }
+
+  /** Whether the examples of a batch are together because they begin alike. */
+  beginAlike(batch: readonly number[]): boolean {
+    const [first, second] = batch.map((index) => this.#sizes.get(index)?.group);
+    return first !== undefined && first === second;
   }
 
   /**
@@ -179,11 +209,19 @@ export class ExampleFiles {
     return batchesOf(indices, (index) => this.#sizes.get(index), atOnce);
   }
 
-  /** What the model is shown of an example, decoded where the source does that apart. Once: the files are forgotten then. */
+  /**
+   * What the model is shown of an example, decoded where the source does that apart, and not once more where the example before it
+   * shows the same. Once: the files are forgotten then.
+   */
   async prepare(index: number): Promise<unknown> {
     const shown = this.#held.get(index) ?? (await this.#read(index));
     this.#release(index);
-    return this.#source.input ? this.#source.input(shown) : shown;
+    if (!this.#source.input) return shown;
+    const content = await contentOf(this.#examples[index]);
+    if (this.#last?.content === content) return this.#source.input(shown, await this.#last.input);
+    const input = this.#source.input(shown);
+    this.#last = { content, input };
+    return input;
   }
 
   async #read(index: number): Promise<ShownExample> {
@@ -200,6 +238,11 @@ export class ExampleFiles {
     this.#heldBytes -= bytesOf(shown);
   }
 }
+
+const sizeOf = ({ inputIds, visuals }: InputShape): InputSize => ({
+  tokens: inputIds.length,
+  bytes: visuals.reduce((sum, visual) => sum + 4 * visual.shape.reduce((n, size) => n * size, 1), 0),
+});
 
 /** Of the files of an example that are in memory. */
 function bytesOf({ images, videos = [] }: ShownExample): number {
@@ -262,12 +305,18 @@ export async function show(example: Example): Promise<ShownExample> {
 }
 
 /** Cache key of one example's head vectors: everything that their values depend on. */
-export async function featureKey(source: HeadVectorSource, example: Example, maxLayer?: number): Promise<string> {
+export async function featureKey(
+  source: HeadVectorSource,
+  example: Example,
+  { maxLayer, sharePrefix }: HowComputed = {},
+): Promise<string> {
   const nLayers = layerCount(source, maxLayer);
   const shape = [nLayers, source.nHeads, source.dHead];
   const { modelId, precision, madeWith } = source;
   const made = [modelId, precision ?? '', madeWith ?? '', (await source.environment?.()) ?? ''];
-  return sha256Hex(JSON.stringify([...made, shape, await fingerprint(example)]));
+  const parts = [...made, shape, await fingerprint(example)];
+  if (sharePrefix) parts.push('shared prefix'); // keys of whole runs stay what they were
+  return sha256Hex(JSON.stringify(parts));
 }
 
 /**
@@ -298,9 +347,10 @@ export async function* eachFeature(
   examples: readonly Example[],
   options: ExtractOptions = {},
 ): AsyncGenerator<readonly [index: number, values: Float32Array]> {
-  const { maxLayer, signal } = options;
+  const { maxLayer, signal, sharePrefix } = options;
+  if (sharePrefix) await checkSharesPrefix(source);
   const shape = { nLayers: layerCount(source, maxLayer), nHeads: source.nHeads, dHead: source.dHead };
-  const files = new ExampleFiles(source, examples, maxLayer);
+  const files = new ExampleFiles(source, examples, { maxLayer, sharePrefix });
   const name = (index: number) => examples[index].source;
   const found = throughStore(
     examples.length,
@@ -312,10 +362,8 @@ export async function* eachFeature(
       compute: (missing) =>
         runBatches(files.batches(missing, source.headVectorsOf ? examplesAtOnce(source) : 1), {
           prepare: (index) => files.prepare(index),
-          run: async (inputs) => {
-            const vectors = source.headVectorsOf
-              ? await source.headVectorsOf(inputs, { maxLayer, signal })
-              : [await source.headVectors(inputs[0] as ShownExample, { maxLayer, signal })];
+          run: async (inputs, batch) => {
+            const vectors = await vectorsOf(source, inputs, files.beginAlike(batch), { maxLayer, signal });
             return vectors.map((values) => ({ values }));
           },
           check: (index, { values }) => checkVectors(values, shape, name(index)),
@@ -326,6 +374,26 @@ export async function* eachFeature(
     options,
   );
   for await (const [index, { values }] of found) yield [index, values];
+}
+
+/** @throws InputError for a source that cannot share prefixes: before anything runs, whether or not there are any. */
+async function checkSharesPrefix(source: HeadVectorSource): Promise<void> {
+  if (!source.headVectorsSharingPrefix || !source.inputShape)
+    throw new InputError(
+      'sharePrefix: this source of head vectors has no decoder whose prefix could be shared (CLIP and SigLIP see each picture and each text whole); leave it out',
+    );
+  await source.headVectorsSharingPrefix([]);
+}
+
+async function vectorsOf(
+  source: HeadVectorSource,
+  inputs: readonly unknown[],
+  beginAlike: boolean,
+  options: { maxLayer?: number; signal?: AbortSignal },
+): Promise<Float32Array[]> {
+  if (beginAlike) return source.headVectorsSharingPrefix!(inputs, options);
+  if (source.headVectorsOf) return source.headVectorsOf(inputs, options);
+  return [await source.headVectors(inputs[0] as ShownExample, options)];
 }
 
 function layerCount(source: HeadVectorSource, maxLayer: number | undefined): number {

@@ -7,14 +7,66 @@ export interface InputSize {
   readonly tokens: number;
   /** Of its pixel values. */
   readonly bytes: number;
+  /** Its number among the groups of examples that begin alike, where these are to share what they begin with. */
+  readonly group?: number;
 }
 
 /** Pixel values of a batch at most: those of two batches are in memory, of the one that runs and of the next. */
 const maxBatchBytes = 2 ** 28;
 
+/** Examples of a group at most: progress and Ctrl-C wait for the whole of it. */
+const maxGroup = 64;
+
+interface PrefixGroup {
+  readonly number: number;
+  /** Tokens of its first example. */
+  readonly ids: ArrayLike<number>;
+  /** How many of them all of the group begin with. */
+  shared: number;
+  /** Tokens of its longest example. */
+  longest: number;
+  count: number;
+}
+
+/**
+ * Finds examples that begin alike: with the same pictures, and at least half of the tokens of each. An example goes into the first
+ * group that it fits, or begins another. So whole groups may be missing, since a store has them, and the others are what they were.
+ */
+export class PrefixGroups {
+  readonly #ofPictures = new Map<string, PrefixGroup[]>();
+  #next = 0;
+
+  /**
+   * @param pictures what the example shows, as a key.
+   * @param ids its tokens.
+   * @returns the number of its group, in which it may be alone.
+   */
+  add(pictures: string, ids: ArrayLike<number>): number {
+    const groups = this.#ofPictures.get(pictures) ?? [];
+    this.#ofPictures.set(pictures, groups);
+    for (const group of groups) {
+      const shared = commonLength(group.ids, ids, group.shared);
+      const longest = Math.max(group.longest, ids.length);
+      if (group.count === maxGroup || 2 * shared < longest) continue;
+      Object.assign(group, { shared, longest, count: group.count + 1 });
+      return group.number;
+    }
+    const number = this.#next++;
+    groups.push({ number, ids, shared: ids.length, longest: ids.length, count: 1 });
+    return number;
+  }
+}
+
+function commonLength(a: ArrayLike<number>, b: ArrayLike<number>, most: number): number {
+  let length = 0;
+  while (length < most && a[length] === b[length]) length++;
+  return length;
+}
+
 /**
  * Batches of examples with equally many tokens, which a model runs together: formed over the whole list, in the order of their
- * first examples. Those whose size is not known make batches of their own. A pure function: no clock, no randomness.
+ * first examples. Those whose size is not known make batches of their own, and so does each group of several that begin alike. A pure
+ * function: no clock, no randomness.
  */
 export function batchesOf(
   indices: readonly number[],
@@ -23,8 +75,14 @@ export function batchesOf(
 ): number[][] {
   const batches: number[][] = [];
   const open = new Map<number | undefined, { batch: number[]; bytes: number }>();
+  const groups = groupsOf(indices, sizeOf);
   for (const index of indices) {
     const size = sizeOf(index);
+    const group = groups.get(size?.group);
+    if (group) {
+      if (group[0] === index) batches.push(group);
+      continue;
+    }
     const bytes = size?.bytes ?? 0;
     const last = open.get(size?.tokens);
     if (last && last.batch.length < atOnce && last.bytes + bytes <= maxBatchBytes) {
@@ -39,10 +97,21 @@ export function batchesOf(
   return batches;
 }
 
+/** Examples of each group that has several. */
+function groupsOf(indices: readonly number[], sizeOf: (index: number) => InputSize | undefined) {
+  const groups = new Map<number | undefined, number[]>();
+  for (const index of indices) {
+    const group = sizeOf(index)?.group;
+    if (group !== undefined) groups.set(group, [...(groups.get(group) ?? []), index]);
+  }
+  return new Map([...groups].filter(([, members]) => members.length > 1));
+}
+
 export interface Feed<Input, Result> {
   /** Reads, decodes and resizes what an example shows. */
   prepare(index: number): Promise<Input>;
-  run(inputs: readonly Input[]): Promise<readonly Result[]>;
+  /** @param batch which examples these are. */
+  run(inputs: readonly Input[], batch: readonly number[]): Promise<readonly Result[]>;
   /** @throws where the result of an example cannot be used, naming it. */
   check?(index: number, result: Result): void;
   /** What an example is called in errors. */
@@ -104,7 +173,7 @@ async function settle<Input, Result>(
     }
   };
   try {
-    const results = await feed.run(inputs);
+    const results = await feed.run(inputs, batch);
     return batch.map((index, j) => checked(index, results[j]));
   } catch (error) {
     if (!(error instanceof NotFiniteError)) throw error;

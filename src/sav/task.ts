@@ -3,8 +3,7 @@ import type { AnswerSource } from './answers.ts';
 import { readAnswers } from './answers.ts';
 import { describeLeaks, findLeaks, labelsOf } from './data.ts';
 import { type Experiment, type ExperimentOptions, runExperiment } from './experiment.ts';
-import type { StoreOptions } from './feature-cache.ts';
-import { type Example, extractFeatures, type HeadFeatures } from './features.ts';
+import { type Example, type ExtractOptions, extractFeatures, type HeadFeatures } from './features.ts';
 import { describeRepeats } from './groups.ts';
 
 /** Labelled rows to choose heads from, and labelled rows to judge them by. */
@@ -27,8 +26,11 @@ export interface TaskResult {
   readonly warnings: readonly string[];
 }
 
-export interface TaskOptions extends ExperimentOptions, Omit<StoreOptions, 'onProgress'> {
-  /** Also let the model answer without examples, in words and by the likeliest label: the zero-shot baselines. */
+export interface TaskOptions extends ExperimentOptions, Omit<ExtractOptions, 'maxLayer' | 'onProgress'> {
+  /**
+   * Also let the model answer without examples, in words and by the likeliest label: the zero-shot baselines. Queries that are
+   * answered run whole, whatever `sharePrefix` says: their head vectors come with the answers.
+   */
   readonly zeroShot: boolean;
   /** After each row: how many are done, of how many, which part that was, and how many of this part came from the store. */
   readonly onProgress?: (done: number, total: number, part: 'training rows' | 'queries', cached: number) => void;
@@ -39,10 +41,10 @@ export interface TaskOptions extends ExperimentOptions, Omit<StoreOptions, 'onPr
  * @throws DataError for rows that cannot be used; as `extractFeatures` and `fitClassifier`.
  */
 export async function runTask(source: AnswerSource, task: Task, options: TaskOptions): Promise<TaskResult> {
-  const { zeroShot, store, signal, onProgress, onNotice, ...experimentOptions } = options;
+  const { zeroShot, store, signal, sharePrefix, onProgress, onNotice, ...experimentOptions } = options;
   const total = task.train.length + task.test.length;
-  const reading = (part: 'training rows' | 'queries', before: number): StoreOptions => ({
-    ...{ store, signal, onNotice },
+  const reading = (part: 'training rows' | 'queries', before: number): ExtractOptions => ({
+    ...{ store, signal, sharePrefix, onNotice },
     onProgress: (done, _, cached) => onProgress?.(before + done, total, part, cached),
   });
   const trainFeatures = await extractFeatures(source, task.train, reading('training rows', 0));

@@ -181,12 +181,12 @@ describe('extractFeatures', () => {
     const model = new FakeModel();
     const key = await featureKey(model, examples[0]);
     expect(await featureKey(model, example('one', { 'renamed.png': image }))).toBe(key);
-    expect(await featureKey(model, examples[0], 1)).toBe(key);
+    expect(await featureKey(model, examples[0], { maxLayer: 1 })).toBe(key);
     const others = [
       await featureKey(model, examples[1]),
       await featureKey(model, example('one', { 'a.png': Uint8Array.of(1, 2, 4) })),
       await featureKey(model, example('one', { 'a.png': image, 'b.png': image })),
-      await featureKey(model, examples[0], 0),
+      await featureKey(model, examples[0], { maxLayer: 0 }),
       await featureKey(Object.assign(new FakeModel(), { modelId: 'other' }), examples[0]),
       await featureKey(Object.assign(new FakeModel(), { precision: 'f16' }), examples[0]),
     ];

@@ -11,9 +11,9 @@ import { type Processing, ProcessorFiles, type VisualProcessor } from './visual-
 export interface PrepareOptions {
   /** With a placeholder (such as `<image>`) where each image and each video belongs. */
   readonly prompt: string;
-  /** In the order of their placeholders; decoded, or as `show` has made them. */
+  /** In the order of their placeholders; decoded, or as the tower is shown them. */
   readonly images?: readonly (RgbImage | Visual)[];
-  readonly videos?: readonly Video[];
+  readonly videos?: readonly (Video | Visual)[];
   /**
    * Put the tokenizer's own tokens around the prompt. By default, unless the prompt begins with the
    * beginning-of-sequence token already (so does HF's `apply_chat_template`).
@@ -190,7 +190,7 @@ export class Processor {
     return this.#layOut({ prompt, images: images.length, videos: videos.length, addSpecialTokens }, (kind) =>
       kind === 'image'
         ? asVisual(left.images.shift()!, (image) => this.show(image, images.length))
-        : this.#visuals!.video!(left.videos.shift()!),
+        : asVisual(left.videos.shift()!, (video) => this.#visuals!.video!(video)),
     );
   }
 
@@ -286,8 +286,8 @@ export class Processor {
   }
 }
 
-const asVisual = (image: RgbImage | Visual, show: (image: RgbImage) => Visual): Visual =>
-  'pixels' in image ? image : show(image);
+const asVisual = <T extends RgbImage | Video>(picture: T | Visual, show: (picture: T) => Visual): Visual =>
+  'pixels' in picture ? picture : show(picture);
 
 /**
  * What stands for pictures in a prompt, or undefined where an older tokenizer does not know videos.
