@@ -70,6 +70,7 @@ describe.each<[string, RegExp, number, string]>([
       () => text({}),
       () => text({ temperature: 1 }),
       () => model.headVectors(example),
+      () => model.headVectorsSharingPrefix([example, { ...example, prompt: 'What is here?' }]),
       () => model.answers([example], { maxNewTokens: 2, labels: ['a', 'b'] }),
     ]) {
       const error = await run().then(

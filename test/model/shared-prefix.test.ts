@@ -150,23 +150,49 @@ describe.each([
     expect(await model.headVectorsAfterPrefix([])).toEqual([]);
   });
 
-  const several = [...inputs].filter(([, { visuals }]) => visuals.length);
-  it.runIf(several.length).each(several)('shares of %s what stands before a picture that differs', async (_, input) => {
-    const { model } = loaded;
-    const vision = model.config.vision!;
-    const ids = Array.from(input.inputIds);
-    for (const [i, { kind }] of input.visuals.entries()) {
-      const prompts = [input, repainted(input, i), ending(repainted(input, i), 1, 70, 71)];
-      const tokens = sharedTokens(prompts, vision);
-      const id = kind === 'image' ? vision.imageTokenId : vision.videoTokenId;
-      const before = ids.slice(0, tokens).filter((each) => each === id).length;
-      const earlier = input.visuals.slice(0, i).filter((each) => each.kind === kind);
-      expect([ids[tokens], before]).toEqual([id, earlier.reduce((sum, visual) => sum + vision.tokens(visual), 0)]);
+  const pictured = [...inputs].filter(([, { visuals }]) => visuals.length);
+  it.runIf(pictured.length).each(pictured)(
+    'shares of %s what stands before a picture that differs',
+    async (_, input) => {
+      const { model } = loaded;
+      const vision = model.config.vision!;
+      const ids = Array.from(input.inputIds);
+      for (const [i, { kind }] of input.visuals.entries()) {
+        const prompts = [input, repainted(input, i), ending(repainted(input, i), 1, 70, 71)];
+        const tokens = sharedTokens(prompts, vision);
+        const id = kind === 'image' ? vision.imageTokenId : vision.videoTokenId;
+        const before = ids.slice(0, tokens).filter((each) => each === id).length;
+        const earlier = input.visuals.slice(0, i).filter((each) => each.kind === kind);
+        expect([ids[tokens], before]).toEqual([id, earlier.reduce((sum, visual) => sum + vision.tokens(visual), 0)]);
+        const { found, seen } = await watched(() => model.headVectorsAfterPrefix(prompts));
+        expect(seen[0].map(([count, visuals]) => [count, visuals.length])).toEqual([[tokens, i]]);
+        expect(await distance(model, prompts, found)).toBeLessThan(1e-5);
+        const seesAll = model.config.text.windows.every((window) => window === undefined); // a small window sees the end alone
+        if (seesAll) expect(relativeError(found[1], found[0])).toBeGreaterThan(1e-4);
+      }
+    },
+  );
+
+  it.runIf(pictured.length).each(pictured)(
+    'shares the pictures of %s up to their last token, not a part',
+    async (_, input) => {
+      const { model } = loaded;
+      const vision = model.config.vision!;
+      const ids = Array.from(input.inputIds);
+      const isPicture = (id: number) => id === vision.imageTokenId || id === vision.videoTokenId;
+      const end = ids.findLastIndex(isPicture) + 1;
+      const behind: ModelInput = { inputIds: [...ids.slice(0, end), 80, 81], visuals: input.visuals };
+      const prompts = [input, behind];
       const { found, seen } = await watched(() => model.headVectorsAfterPrefix(prompts));
-      expect(seen[0].map(([count, visuals]) => [count, visuals.length])).toEqual([[tokens, i]]);
+      expect(seen[0].map(([count, visuals]) => [count, visuals.length])).toEqual([[end, input.visuals.length]]);
       expect(await distance(model, prompts, found)).toBeLessThan(1e-5);
-      const seesAll = model.config.text.windows.every((window) => window === undefined); // a small window sees the end alone
-      if (seesAll) expect(relativeError(found[1], found[0])).toBeGreaterThan(1e-4);
-    }
-  });
+      // Where the last token is a picture's, it is each prompt's own, and the whole picture with it.
+      const open = { inputIds: ids.slice(0, end), visuals: input.visuals };
+      const tokens = sharedTokens([open, open], vision);
+      expect(isPicture(ids[tokens])).toBe(true);
+      const own = await watched(() => model.headVectorsAfterPrefix([open, open]));
+      expect(own.seen[0].map(([, visuals]) => visuals.length)).toEqual([input.visuals.length - 1]);
+      expect(await distance(model, [open, open], own.found)).toBeLessThan(1e-5);
+    },
+  );
 });

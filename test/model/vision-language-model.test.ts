@@ -2,6 +2,7 @@ import { readFileSync } from 'node:fs';
 import { afterAll, beforeAll, describe, expect, it, vi } from 'vitest';
 import { openFolder } from '#platform';
 import type { Visual } from '../../src/model/input.ts';
+import { KvCache } from '../../src/model/layers/kv-cache.ts';
 import { Model } from '../../src/model/model.ts';
 import { contentParts } from '../../src/model/processor/content-parts.ts';
 import { VisionLanguageModel } from '../../src/model/vision-language-model.ts';
@@ -137,6 +138,87 @@ describe('a data set of prompts of several lengths', () => {
     });
     expect(found[4].text).toBe(alone.text);
     expect(relativeError(found[4].headVectors, alone.headVectors)).toBeLessThan(1e-5);
+  });
+});
+
+describe('a data set of many questions about each picture', () => {
+  const pictures = [imagesOf('scene'), imagesOf('wide')];
+  const rows = Array.from({ length: 12 }, (_, i) => ({
+    source: `row ${i}`,
+    prompt: `Is it${' very'.repeat(i % 4)} ${['round', 'red', 'far'][i % 3]}?`,
+    images: ['x.png'],
+    loadImages: async () => pictures[i % 2].map((bytes) => bytes.slice()),
+  }));
+  const sharePrefix = true;
+
+  it('shares what they begin with, and decodes each picture once, to the vectors of each alone', async () => {
+    const shared = vi.spyOn(Model.prototype, 'headVectorsAfterPrefix');
+    const decoded = vi.spyOn(model.processor, 'show');
+    const { vectors } = await extractFeatures(model, rows, { sharePrefix });
+    const sizes = shared.mock.calls.map(([inputs]) => inputs.length);
+    const shown = decoded.mock.calls.length;
+    shared.mockRestore();
+    decoded.mockRestore();
+    expect([sizes, shown]).toEqual([[0, 6, 6], 2]);
+    for (const [i, { prompt }] of rows.entries()) {
+      const alone = await model.headVectors({ images: pictures[i % 2], prompt });
+      expect(relativeError(vectors[i], alone), prompt).toBeLessThan(1e-5);
+    }
+    expect(relativeError(vectors[2], vectors[0])).toBeGreaterThan(1e-4);
+  });
+
+  it('goes on to the same bits where it was stopped', async () => {
+    const [whole, stopped] = [new MemoryFeatureStore(), new MemoryFeatureStore()];
+    await extractFeatures(model, rows, { store: whole, sharePrefix });
+    const stop = new AbortController();
+    const onProgress = () => stop.abort();
+    const running = extractFeatures(model, rows, { store: stopped, sharePrefix, signal: stop.signal, onProgress });
+    await expect(running).rejects.toThrow('abort');
+    expect(stopped.entries.size).toBe(6);
+    await extractFeatures(model, rows, { store: stopped, sharePrefix });
+    expect(stopped.entries).toEqual(whole.entries);
+  });
+
+  it('is refused before anything runs where the model is bound to edits or custom kernels', async () => {
+    const edits = [{ at: 'blocks.0.attn.hook_z', positions: -1, set: 0 }];
+    const kernels = { attention: { name: 'mine.wgsl', wgsl: 'fn main() {}' } };
+    for (const [bound, what] of [
+      [model.with({ edits }), 'edits'],
+      [model.with({ kernels }), 'custom kernels'],
+    ] as const) {
+      const message = `a model that is bound to ${what} runs each prompt whole and shares no prefix: leave out sharePrefix, or the ${what}`;
+      await expect(extractFeatures(bound, rows.slice(0, 1), { sharePrefix })).rejects.toThrow(message);
+      await expect(bound.headVectorsSharingPrefix([])).rejects.toThrow(message);
+    }
+    const [found] = (await extractFeatures(model.with({ edits }), rows.slice(0, 1))).vectors;
+    const [plain] = (await extractFeatures(model, rows.slice(0, 1), { sharePrefix })).vectors;
+    expect(relativeError(found, plain)).toBeGreaterThan(1e-4);
+  });
+
+  it('ends with the signal between two of its runs, and leaves no keys and values behind', async () => {
+    const destroyed = vi.spyOn(KvCache.prototype, 'destroy');
+    const stop = new AbortController();
+    const watched = model.with({ signal: stop.signal });
+    const merged = vi.spyOn(model.forward, 'merged').mockImplementationOnce((...given) => {
+      stop.abort(new Error('enough'));
+      return Object.getPrototypeOf(model.forward).merged.apply(model.forward, given);
+    });
+    const examples = rows.slice(0, 3).map(({ prompt }) => ({ images: pictures[0], prompt }));
+    await expect(watched.headVectorsSharingPrefix(examples)).rejects.toThrow('enough');
+    expect([merged.mock.calls.length, destroyed.mock.calls.length]).toEqual([1, 1]);
+    merged.mockRestore();
+    destroyed.mockRestore();
+    const misspelt = { maxlayer: 1 } as never;
+    await expect(model.headVectorsSharingPrefix(examples, misspelt)).rejects.toThrow('did you mean maxLayer?');
+  });
+
+  it('takes the pixel values of pictures that are known', async () => {
+    const known = await model.input({ images: pictures[0], prompt: 'x' });
+    const input = await model.input({ images: pictures[0], prompt: 'What is it?' }, known);
+    expect(input.visuals[0]).toBe(known.visuals[0]);
+    expect(input).toEqual(await model.input({ images: pictures[0], prompt: 'What is it?' }));
+    const two = model.input({ images: [...pictures[0], ...pictures[1]], prompt: 'What?', source: 'row 3' }, known);
+    await expect(two).rejects.toThrow('row 3: the prompt has 2 <image>, but 1 image came with it');
   });
 });
 

@@ -6,7 +6,7 @@ import {
   rowEmbeddings,
 } from '../../src/sav/encoder-baselines.ts';
 import { MemoryFeatureStore } from '../../src/sav/feature-cache.ts';
-import type { Example } from '../../src/sav/features.ts';
+import { type Example, extractFeatures } from '../../src/sav/features.ts';
 
 /** Embeds an image as its bytes, and a text as what the table says. Counts what it embeds. */
 class FakeEncoder implements EmbeddingSource {
@@ -88,6 +88,13 @@ describe('encoderBaselines', () => {
     const found = await encoderBaselines(encoder, { train: rows, test: [...rows].reverse() }, options);
     expect(found.features).toBe('image and text');
     expect(found.nearestCentroid).toEqual(['no', 'yes']);
+  });
+
+  it('shares no prefix: there is no decoder', async () => {
+    const source = rowEmbeddings(new FakeEncoder({}), { withText: false });
+    await expect(extractFeatures(source, train, { sharePrefix: true })).rejects.toThrow(
+      'sharePrefix: this source of head vectors has no decoder',
+    );
   });
 
   it('rows without an image are judged by their text', async () => {

@@ -1,5 +1,7 @@
 import { readFile } from 'node:fs/promises';
 import { describe, expect, it } from 'vitest';
+import { InputError, NotFiniteError } from '../../src/model/errors.ts';
+import type { InputShape } from '../../src/model/input.ts';
 import type { VideoSource } from '../../src/platform/types.ts';
 import { decodeEntry, encodeEntry, MemoryFeatureStore } from '../../src/sav/feature-cache.ts';
 import {
@@ -25,11 +27,32 @@ class BatchModel extends FakeModel {
 
   input?(shown: ShownExample): Promise<ShownExample>;
 
-  async inputShape({ prompt }: ShownExample) {
+  async inputShape({ prompt }: ShownExample): Promise<InputShape> {
     return { inputIds: Array.from(prompt, () => 1), visuals: [] };
   }
 }
 
+/** One that can share what prompts begin with. */
+class SharingModel extends BatchModel {
+  readonly shared: string[][] = [];
+  readonly decoded: (string | undefined)[] = [];
+
+  async headVectorsSharingPrefix(shown: readonly ShownExample[], options: { maxLayer?: number } = {}) {
+    if (shown.length) this.shared.push(shown.map(({ prompt }) => prompt));
+    return Promise.all(shown.map((each) => this.headVectors(each, options)));
+  }
+
+  override async input(shown: ShownExample, same?: ShownExample): Promise<ShownExample> {
+    this.decoded.push(same?.prompt);
+    return shown;
+  }
+
+  override async inputShape({ prompt, images }: ShownExample): Promise<InputShape> {
+    return { inputIds: Array.from(prompt, (letter) => letter.charCodeAt(0)), visuals: images.map(() => visual) };
+  }
+}
+
+const visual = { kind: 'image', shape: [1, 3, 2, 2] } as const;
 const image = Uint8Array.of(1, 2, 3);
 const examples = [example('one', { 'a.png': image }), example('two', { 'a.png': image })];
 
@@ -93,6 +116,80 @@ describe('extractFeatures', () => {
     );
     expect(vectors).toEqual((await extractFeatures(new FakeModel(), rows)).vectors);
     expect(done).toEqual(prompts.map((_, i) => i + 1));
+  });
+
+  describe('with a shared prefix', () => {
+    const other = Uint8Array.of(7);
+    const rows = [
+      example('what is it?', { 'a.png': image }),
+      example('what is it', { 'b.png': other }),
+      example('what is here?', { 'a.png': image }),
+      example('is it green', { 'a.png': image }),
+      example('what is there?', { 'again.png': image }),
+    ];
+
+    it('gives what begins alike to the model together, and the others as ever', async () => {
+      const model = new SharingModel();
+      const { vectors } = await extractFeatures(model, rows, { sharePrefix: true });
+      expect(model.shared).toEqual([['what is it?', 'what is here?', 'what is there?']]);
+      expect(model.runs).toEqual([1, 1]);
+      expect(vectors).toEqual((await extractFeatures(new FakeModel(), rows)).vectors);
+      expect(await extractFeatures(new SharingModel(), rows)).toMatchObject({ vectors });
+    });
+
+    it('decodes pictures once that follow one another', async () => {
+      const model = new SharingModel();
+      await extractFeatures(model, rows, { sharePrefix: true });
+      expect(model.decoded).toEqual([undefined, 'what is it?', 'what is it?', undefined, undefined]);
+    });
+
+    it('is kept apart from whole runs in a store, goes on where it was stopped, and computes none again', async () => {
+      const store = new MemoryFeatureStore();
+      await extractFeatures(new SharingModel(), rows, { store });
+      expect(store.entries.size).toBe(5);
+      const stop = new AbortController();
+      const onProgress = (done: number) => {
+        if (done === 1) stop.abort();
+      };
+      const options = { store, sharePrefix: true };
+      const stopped = extractFeatures(new SharingModel(), rows, { ...options, signal: stop.signal, onProgress });
+      await expect(stopped).rejects.toThrow('abort');
+      expect(store.entries.size).toBe(8); // the group that had run
+      const rest = new SharingModel();
+      await extractFeatures(rest, rows, options);
+      expect([rest.shared, rest.runs, store.entries.size]).toEqual([[], [1, 1], 10]);
+      const none = new SharingModel();
+      await extractFeatures(none, rows, options);
+      await extractFeatures(none, rows, { store });
+      expect(none.forwards).toBe(0);
+    });
+
+    it('names whose numbers are not finite', async () => {
+      const model = new SharingModel();
+      const run = model.headVectors.bind(model);
+      model.headVectors = async (shown, options) => {
+        if (shown.prompt === 'what is here?') throw new NotFiniteError('NaN');
+        return run(shown, options);
+      };
+      const store = new MemoryFeatureStore();
+      await expect(extractFeatures(model, rows, { sharePrefix: true, store })).rejects.toThrow(
+        'memory:what is here?: NaN',
+      );
+      expect(store.entries.size).toBe(2);
+    });
+
+    it('is refused by a source that cannot, before anything runs', async () => {
+      const model = new BatchModel();
+      await expect(extractFeatures(model, rows, { sharePrefix: true })).rejects.toThrow(
+        'sharePrefix: this source of head vectors has no decoder whose prefix could be shared (CLIP and SigLIP',
+      );
+      const bound = new SharingModel();
+      bound.headVectorsSharingPrefix = async () => {
+        throw new InputError('bound to edits');
+      };
+      await expect(extractFeatures(bound, rows.slice(0, 1), { sharePrefix: true })).rejects.toThrow('bound to edits');
+      expect([model.forwards, bound.forwards]).toEqual([0, 0]);
+    });
   });
 
   it('keeps and reports what is done of a list that fails or is stopped: the rest is all that is left', async () => {
@@ -187,10 +284,12 @@ describe('extractFeatures', () => {
       await featureKey(model, example('one', { 'a.png': Uint8Array.of(1, 2, 4) })),
       await featureKey(model, example('one', { 'a.png': image, 'b.png': image })),
       await featureKey(model, examples[0], { maxLayer: 0 }),
+      await featureKey(model, examples[0], { sharePrefix: true }),
       await featureKey(Object.assign(new FakeModel(), { modelId: 'other' }), examples[0]),
       await featureKey(Object.assign(new FakeModel(), { precision: 'f16' }), examples[0]),
     ];
-    expect(new Set([key, ...others]).size).toBe(7);
+    expect(new Set([key, ...others]).size).toBe(8);
+    expect(await featureKey(model, examples[0], { sharePrefix: false })).toBe(key);
   });
 
   it('keys depend on what videos show, and the model is shown it', async () => {

@@ -1,6 +1,6 @@
 import { describe, expect, it } from 'vitest';
 import { NotFiniteError } from '../../src/model/errors.ts';
-import { batchesOf, runBatches } from '../../src/sav/feed.ts';
+import { batchesOf, PrefixGroups, runBatches } from '../../src/sav/feed.ts';
 
 describe('batches', () => {
   const sizes = (...tokens: (number | undefined)[]) => ({
@@ -28,6 +28,51 @@ describe('batches', () => {
     const bytes = [100, 100, 100, 300, 10].map((mib) => mib * 2 ** 20);
     const sizeOf = (i: number) => ({ tokens: 5, bytes: bytes[i] });
     expect(batchesOf([0, 1, 2, 3, 4], sizeOf, 16)).toEqual([[0, 1], [2], [3], [4]]);
+  });
+});
+
+describe('examples that begin alike', () => {
+  const ids = (text: string) => Array.from(text, (letter) => letter.charCodeAt(0));
+  /** Groups of examples, given as `pictures:tokens`. */
+  const groupsOf = (examples: readonly string[]) => {
+    const groups = new PrefixGroups();
+    return examples.map((example) => groups.add(example.split(':')[0], ids(example.split(':')[1])));
+  };
+
+  it('are those with the same pictures and at least half of the tokens of each', () => {
+    expect(groupsOf(['p:aaaab', 'q:aaaab', 'p:aaaacc', 'p:aabbbb', 'p:aaaa', 'p:aabbb'])).toEqual([0, 1, 0, 2, 0, 2]);
+    expect(groupsOf([':abcd', ':abxy', ':abcx'])).toEqual([0, 0, 0]); // half is enough
+    expect(groupsOf([':abcd', ':abxyz', ':abcx'])).toEqual([0, 1, 0]);
+    expect(groupsOf([':abcdefgh', ':abcdexyz', ':abcdefghi', ':abcdefghijk'])).toEqual([0, 0, 0, 1]); // five are shared
+    expect(groupsOf(['p:a', 'p:a', 'p:b', 'p:'])).toEqual([0, 0, 1, 2]);
+  });
+
+  it('are 64 at most, and the others the same where whole groups are missing', () => {
+    expect(groupsOf(Array(130).fill('p:ab'))).toEqual([...Array(64).fill(0), ...Array(64).fill(1), 2, 2]);
+    const examples = Array.from({ length: 300 }, (_, i) => `${(i * 7) % 3}:${'aaaabbbb'.slice(0, 2 + ((i * 5) % 7))}`);
+    const groups = groupsOf(examples);
+    const members = (of: readonly number[], left: readonly number[]) =>
+      [...new Set(of)].map((group) => left.filter((_, j) => of[j] === group));
+    const all = examples.map((_, i) => i);
+    for (const gone of new Set(groups)) {
+      const left = all.filter((i) => groups[i] !== gone);
+      const found = members(groupsOf(left.map((i) => examples[i])), left);
+      expect(found).toEqual(members(groups, all).filter(([first]) => groups[first] !== gone));
+    }
+  });
+
+  it('make a batch, whatever their lengths and pictures; those that are alone go by their length', () => {
+    const tokens = [7, 5, 7, 6, 5, 7];
+    const groups = [0, 1, 0, 0, 2, 3];
+    const sizeOf = (i: number) => ({ tokens: tokens[i], bytes: 2 ** 28, group: groups[i] });
+    expect(batchesOf([0, 1, 2, 3, 4, 5], sizeOf, 2)).toEqual([[0, 2, 3], [1], [4], [5]]);
+    const small = (i: number) => ({ ...sizeOf(i), bytes: 1 });
+    expect(batchesOf([0, 1, 2, 3, 4, 5], small, 1)).toEqual([[0, 2, 3], [1], [4], [5]]);
+    expect(batchesOf([0, 1, 2, 3, 4, 5], small, 2)).toEqual([[0, 2, 3], [1, 4], [5]]);
+    expect(batchesOf([1, 2, 4, 5], small, 2)).toEqual([
+      [1, 4],
+      [2, 5],
+    ]);
   });
 });
 
