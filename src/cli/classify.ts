@@ -45,7 +45,8 @@ Examples:
   headlight classify --classifier pets.safetensors holiday/ --csv labels.csv
   headlight classify --classifier pets.safetensors --image cat.jpg --votes
   headlight classify --classifier pets.safetensors *.jpg --none-of-these 0.01 --abstain 0.6
-  headlight classify --classifier pets.safetensors --data queries.jsonl --json > labels.jsonl`,
+  headlight classify --classifier pets.safetensors --data queries.jsonl --json > labels.jsonl
+  headlight classify --classifier answers.safetensors --data questions.jsonl --share-prefix`,
     )
     .action((pictures: string[], options: Options, command: Command) => classify({ ...options, pictures }, command));
 

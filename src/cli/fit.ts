@@ -86,6 +86,7 @@ Examples:
   headlight fit photos/ --question "Which animal is this?"   # writes photos.safetensors
   headlight fit --train train.jsonl --out pets.safetensors
   headlight fit --train train.jsonl --heads auto --cache .headlight --out pets.safetensors
+  headlight fit --train questions.jsonl --share-prefix --out answers.safetensors   # many questions about each picture
   headlight fit --train train.jsonl --parity --out published.safetensors
   headlight fit --train train.jsonl --none-of-these --out open.safetensors
   headlight fit --train b.jsonl --heads-from a.safetensors --out b.safetensors`,

@@ -299,6 +299,48 @@ describe('commands on the embedded checkpoint', () => {
     });
   });
 
+  it('--share-prefix: the same heads from many questions about each picture, kept apart in a cache', async () => {
+    const pictures = (await rowsOf('warm-cool.test.jsonl')).slice(0, 2);
+    const rows = pictures.flatMap(({ image }) =>
+      ['color', 'shape', 'first color', 'first shape'].map((what) => ({
+        image: join(tasks, image),
+        question: `What ${what} does it have?`,
+        label: what.split(' ').at(-1),
+      })),
+    );
+    const [data, cache] = [join(folder, 'questions.jsonl'), join(folder, 'shared-cache')];
+    await writeFile(data, rows.map((row) => JSON.stringify(row)).join('\n'));
+    const common = ['--allow-folder', tasks, '--cache', cache, '--json'];
+    const out = join(folder, 'questions.safetensors');
+    const fitted = async (...more: string[]) => {
+      const { code, stdout, stderr } = await headlight(
+        'fit',
+        '--train',
+        data,
+        '--heads',
+        '5',
+        '--out',
+        out,
+        ...common,
+        ...more,
+      );
+      expect(code, stderr).toBe(0);
+      const { heads } = JSON.parse(stdout) as { heads: { layer: number; head: number }[] };
+      return [
+        heads.map(({ layer, head }) => `${layer}.${head}`).sort(),
+        (await readdir(cache, { recursive: true })).length,
+      ];
+    };
+    const [whole, kept] = await fitted();
+    const [shared, both] = await fitted('--share-prefix');
+    expect(shared).toEqual(whole);
+    expect(both).toBeGreaterThanOrEqual((kept as number) + rows.length);
+    expect(await fitted('--share-prefix')).toEqual([shared, both]);
+    const classify = await headlight('classify', '--classifier', out, '--data', data, ...common, '--share-prefix');
+    expect(classify.code, classify.stderr).toBe(0);
+    expect(classify.stdout.trim().split('\n')).toHaveLength(rows.length);
+  });
+
   it('fit, classify and eval: from rows to labels, with a cache that saves forwards', async () => {
     const [train, test] = [await subset('warm-cool.train.jsonl', 6), await subset('warm-cool.test.jsonl', 3)];
     const [out, cache] = [join(folder, 'warm.safetensors'), join(folder, 'cache')];
