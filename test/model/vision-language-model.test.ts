@@ -220,6 +220,18 @@ describe('a data set of many questions about each picture', () => {
     const two = model.input({ images: [...pictures[0], ...pictures[1]], prompt: 'What?', source: 'row 3' }, known);
     await expect(two).rejects.toThrow('row 3: the prompt has 2 <image>, but 1 image came with it');
   });
+
+  it('takes those of videos too', async () => {
+    const folder = await openFolder(fixturePath('families/onevision-f32'));
+    const onevision = await VisionLanguageModel.load(folder, { gpu: gpu() });
+    const frames = [0, 1].map((i) => new Uint8Array(readFileSync(fixturePath(`images/frame-${i}.png`))));
+    const prompt = { videos: [{ frames, fps: 1 }], prompt: 'What is it?' };
+    const known = await onevision.input({ ...prompt, prompt: 'x' });
+    const input = await onevision.input(prompt, known);
+    expect(input.visuals[0]).toBe(known.visuals[0]);
+    expect(input).toEqual(await onevision.input(prompt));
+    onevision.destroy();
+  });
 });
 
 describe('the parts of a prompt', () => {
