@@ -1,18 +1,24 @@
 import { availableParallelism } from 'node:os';
+import { Option } from 'commander';
 import { GpuError } from '../gpu/errors.ts';
 import { type BenchmarkResult, type BenchmarkRow, benchmarkGroups, runKernelBenchmarks } from '../verify/benchmark.ts';
+import { groupName } from '../verify/benchmarks/group.ts';
 import { type CheckResult, checkKernels } from '../verify/check.ts';
+import { compareBenchmarks, comparisonTable } from './bench-compare.ts';
+import { benchmarkFile, readBenchmarkFile } from './bench-file.ts';
 import type { Register } from './command.ts';
-import { UsageError } from './context.ts';
+import { type Context, UsageError } from './context.ts';
 import { toCsv } from './csv.ts';
 import { type KernelOptions, readKernels, withKernelOptions } from './kernel-file.ts';
 import { announceGpu, type CommonOptions, integer, withOutputFlags } from './model.ts';
+import { documentation } from './package-info.ts';
 
 interface Options extends CommonOptions, KernelOptions {
   filter: string;
   rounds: number;
   csv?: boolean;
   cpuTime?: boolean;
+  compare?: string[];
 }
 
 export const benchCommand: Register = (program, run) => {
@@ -22,20 +28,29 @@ export const benchCommand: Register = (program, run) => {
     .option('--rounds <n>', 'rounds in which each candidate of a group has its turn', integer(1), 7)
     .option('--csv', 'comma-separated values on stdout')
     .option('--cpu-time', 'on a busy machine with a software adapter: CPU time over cores instead of the clock')
+    .addOption(
+      new Option(
+        '--compare <files...>',
+        'two files that bench --json wrote, A and B: a table of their ratios; nothing is run',
+      ).conflicts(['kernel', 'op', 'rounds', 'csv', 'cpuTime']),
+    )
     .addHelpText(
       'after',
       `
 Examples:
+  headlight bench --json > before.json
+  headlight bench --compare before.json after.json
   headlight bench --filter 'matmul [256,1024]'
   headlight bench --csv > kernels.csv
   headlight bench --kernel mine.wgsl --filter 'heads of 16'
   headlight bench --kernel rms.wgsl --op rmsNorm
 
 A custom kernel is first checked against float64 on awkward sizes, then takes turns with ours; a wrong one is not timed.
-Its GFLOP/s and GB/s are of the work that ours counts.`,
+Its GFLOP/s and GB/s are of the work that ours counts. What each field of --json says: ${documentation('benchmarks.md')}`,
     )
     .action(
       run<Options>(async (context, options) => {
+        if (options.compare) return compare(context, options.compare, options.filter);
         const kernels = await readKernels(options);
         try {
           benchmarkGroups({ filter: options.filter, kernels });
@@ -61,17 +76,27 @@ Its GFLOP/s and GB/s are of the work that ours counts.`,
             kernels,
             filter: options.filter,
             rounds: options.rounds,
-            clock: options.cpuTime ? cpuTime : undefined,
+            cpuTime: options.cpuTime ? cpuTime : undefined,
             onProgress,
           });
           context.print(options.csv ? csv(result) : table(result));
-          context.result(checked ? { check: checked, ...result } : result);
+          context.result(benchmarkFile(result, checked));
         } finally {
           gpu.dispose();
         }
       }),
     );
 };
+
+async function compare(context: Context, files: readonly string[], filter: string): Promise<void> {
+  if (files.length !== 2) throw new UsageError(`--compare takes two files, A.json B.json, not ${files.length}`);
+  const [nameA, nameB] = files;
+  const a = await readBenchmarkFile(nameA);
+  const b = await readBenchmarkFile(nameB);
+  const comparison = compareBenchmarks(a, b, filter);
+  context.print(comparisonTable([a, b], [nameA, nameB], comparison));
+  context.result(comparison);
+}
 
 function cpuTime(): number {
   const { user, system } = process.cpuUsage();
@@ -95,8 +120,9 @@ function table({ roofline, rows, leftOut, notForKernel }: BenchmarkResult): stri
   const [first, second] = [width('candidate', 16), width('kernels', 30)];
   let group = '';
   for (const row of rows) {
-    if (row.group !== group) lines.push('', row.group);
-    group = row.group;
+    const name = groupName(row);
+    if (name !== group) lines.push('', name);
+    group = name;
     const range = `(${row.fastest.toFixed(3)} to ${row.slowest.toFixed(3)})`;
     lines.push(
       [
@@ -117,18 +143,23 @@ function table({ roofline, rows, leftOut, notForKernel }: BenchmarkResult): stri
 
 function csv({ adapter, rows }: BenchmarkResult): string {
   const columns = [
-    'group',
+    'op',
+    'sizes',
     'candidate',
     'kernels',
     'milliseconds',
     'fastest',
     'slowest',
+    'flops',
+    'bytes',
     'gflops',
     'gbps',
     'rooflineShare',
     'speedup',
     'error',
   ] as const satisfies readonly (keyof BenchmarkRow)[];
-  const table = rows.map((row) => ({ adapter, ...Object.fromEntries(columns.map((c) => [c, row[c] ?? ''])) }));
+  const { vendor, architecture, description } = adapter;
+  const name = [vendor, architecture, description].filter(Boolean).join(' ');
+  const table = rows.map((row) => ({ adapter: name, ...Object.fromEntries(columns.map((c) => [c, row[c] ?? ''])) }));
   return toCsv(table).trimEnd();
 }

@@ -1,4 +1,5 @@
 import { waitForGpu } from '#platform';
+import type { Capabilities } from '../gpu/capabilities.ts';
 import { GpuError, KernelError } from '../gpu/errors.ts';
 import type { Gpu } from '../gpu/gpu.ts';
 import { Profiler } from '../gpu/profiler.ts';
@@ -12,7 +13,7 @@ import {
   replacementOf,
 } from '../kernels/custom/kernels.ts';
 import { attentionBenchmarks } from './benchmarks/attention.ts';
-import type { BenchmarkGroup, PreparedGroup, Run } from './benchmarks/group.ts';
+import { type BenchmarkGroup, groupName, type PreparedGroup, type Run } from './benchmarks/group.ts';
 import { matmulBenchmarks } from './benchmarks/matmul.ts';
 import { measureRoofline, type Roofline } from './benchmarks/roofline.ts';
 import { rowBenchmarks } from './benchmarks/rows.ts';
@@ -20,7 +21,9 @@ import { guarded, runGuarded } from './guard.ts';
 import { failureOf } from './solve.ts';
 
 export interface BenchmarkRow {
-  readonly group: string;
+  readonly op: string;
+  /** Of the problem that the candidates of a group solve. */
+  readonly sizes: string;
   /** The candidate: a variant, or `default`. */
   readonly candidate: string;
   /** Kernels that it dispatched. */
@@ -29,7 +32,10 @@ export interface BenchmarkRow {
   readonly milliseconds: number;
   readonly fastest: number;
   readonly slowest: number;
-  /** From the kernels' cost models; useful work and each operand once through memory. A custom kernel counts as ours. */
+  /** Work of one run, from the kernels' cost models; each operand once through memory. A custom kernel counts as ours. */
+  readonly flops: number;
+  readonly bytes: number;
+  /** The same over time. */
   readonly gflops: number;
   readonly gbps: number;
   /** Time that the roofline allows / time taken. */
@@ -41,8 +47,10 @@ export interface BenchmarkRow {
 }
 
 export interface BenchmarkResult {
-  readonly adapter: string;
-  readonly software: boolean;
+  readonly adapter: Pick<Capabilities, 'vendor' | 'architecture' | 'description' | 'software'>;
+  /** How many rounds, and what told the time. */
+  readonly rounds: number;
+  readonly clock: BenchmarkClock;
   readonly roofline: Roofline;
   readonly rows: readonly BenchmarkRow[];
   /** Names of groups left out because they are too large for a software adapter. */
@@ -50,6 +58,9 @@ export interface BenchmarkResult {
   /** Names of groups left out because no custom kernel has their mask. */
   readonly notForKernel: readonly string[];
 }
+
+/** GPU timestamps of each dispatch; otherwise the time around a submission, by the wall clock or of this process's cores. */
+export type BenchmarkClock = 'timestamps' | 'wall' | 'cpu';
 
 export interface BenchmarkOptions {
   /** Groups whose name contains this. */
@@ -60,8 +71,8 @@ export interface BenchmarkOptions {
   kernels?: Kernels;
   /** Default: all of `kernelBenchmarks`. */
   groups?: readonly BenchmarkGroup[];
-  /** Milliseconds from any point on. Default `performance.now`; a command may give the CPU time of its process. */
-  clock?: () => number;
+  /** Milliseconds of CPU time from any point on, for a busy machine with a software adapter. Default: the wall clock. */
+  cpuTime?: () => number;
   onProgress?: (message: string) => void;
 }
 
@@ -80,10 +91,10 @@ export function benchmarkGroups(options: Pick<BenchmarkOptions, 'filter' | 'kern
   const { filter = '', kernels, groups = kernelBenchmarks } = options;
   if (kernels) checkKernelNames(kernels);
   const possible = groups.filter((group) => !kernels || kernelsFor(group, kernels));
-  const wanted = possible.filter(({ name }) => name.includes(filter));
+  const wanted = possible.filter((group) => groupName(group).includes(filter));
   if (!wanted.length && filter)
     throw new GpuError(
-      `no benchmark whose name contains ${JSON.stringify(filter)}; there are: ${possible.map(({ name }) => name).join('; ')}`,
+      `no benchmark whose name contains ${JSON.stringify(filter)}; there are: ${possible.map(groupName).join('; ')}`,
     );
   return wanted;
 }
@@ -104,8 +115,9 @@ const maxRepeats = 1000;
 export async function runKernelBenchmarks(gpu: Gpu, options: BenchmarkOptions = {}): Promise<BenchmarkResult> {
   const { rounds = 7, onProgress = () => {} } = options;
   const wanted = benchmarkGroups(options);
-  const { clock = () => performance.now() } = options;
+  const clock = options.cpuTime ?? (() => performance.now());
   const { description, vendor, architecture, software } = gpu.capabilities;
+  const told = timestamped(gpu) ? 'timestamps' : options.cpuTime ? 'cpu' : 'wall';
   onProgress('roofline');
   const roofline = await measureRoofline(gpu, clock);
   const rows: BenchmarkRow[] = [];
@@ -113,20 +125,20 @@ export async function runKernelBenchmarks(gpu: Gpu, options: BenchmarkOptions = 
   const notForKernel: string[] = [];
   for (const group of wanted) {
     const theirs = options.kernels && kernelsFor(group, options.kernels);
-    if (software && group.flops > softwareFlops) leftOut.push(group.name);
-    else if (theirs?.length === 0) notForKernel.push(group.name);
+    if (software && group.flops > softwareFlops) leftOut.push(groupName(group));
+    else if (theirs?.length === 0) notForKernel.push(groupName(group));
     else {
-      onProgress(group.name);
+      onProgress(groupName(group));
       rows.push(...(await runGroup(gpu, group, theirs, rounds, clock, roofline)));
     }
   }
-  const adapter = [vendor, architecture, description].filter(Boolean).join(' ');
-  return { adapter, software, roofline, rows, leftOut, notForKernel };
+  const adapter = { vendor, architecture, description, software };
+  return { adapter, rounds, clock: told, roofline, rows, leftOut, notForKernel };
 }
 
 /** Of custom kernels, those that can do a group; undefined where none has its operation. */
 function kernelsFor({ op, mask }: BenchmarkGroup, kernels: Kernels): readonly AttentionKernel[] | undefined {
-  if (!op || !(op in kernels)) return undefined;
+  if (!Object.hasOwn(kernels, op)) return undefined;
   return kernelsOf(kernels, op).filter((k) => !mask || (k.masks?.includes(mask) ?? true));
 }
 
@@ -148,7 +160,7 @@ function candidatesOf(
   const own = theirs.map((kernel) => ({
     name: kernel.name,
     run,
-    replacement: replacementOf({ [op!]: { ...kernel, labels: undefined } }),
+    replacement: replacementOf({ [op]: { ...kernel, labels: undefined } }),
     reference: kernel.reference,
   }));
   return [{ name: 'default', run }, ...own];
@@ -186,12 +198,15 @@ async function runGroup(
       const { flops, bytes, kernels } = recorder.work;
       const milliseconds = medians.get(candidate.name)!;
       return {
-        group: group.name,
+        op: group.op,
+        sizes: group.sizes,
         candidate: candidate.name,
         kernels: kernels.join(' + '),
         milliseconds,
         fastest: Math.min(...times),
         slowest: Math.max(...times),
+        flops,
+        bytes,
         gflops: flops / milliseconds / 1e6,
         gbps: bytes / milliseconds / 1e6,
         rooflineShare: Math.max(flops / roofline.gflops, bytes / roofline.gbps) / 1e6 / milliseconds,
@@ -219,17 +234,19 @@ async function check(
     const { content, ...written } = await runGuarded(recorder, out);
     const error = prepared.error(content, reference);
     const failure = failureOf(written, error, prepared.bound ?? 1e-7);
-    if (failure) throw new KernelError(name, `${group.name}: ${failure}; a wrong kernel is not timed`);
+    if (failure) throw new KernelError(name, `${groupName(group)}: ${failure}; a wrong kernel is not timed`);
     return error;
   } finally {
     gpu.destroy(out);
   }
 }
 
+/** A software adapter works on the same clock as we do, and its timestamps are no better. */
+const timestamped = ({ capabilities }: Gpu): boolean => capabilities.timestamps && !capabilities.software;
+
 /** Milliseconds of one run, from `repeats` of them in one submission. */
 async function time(gpu: Gpu, { run, replacement }: Candidate, repeats: number, clock: () => number): Promise<number> {
-  // a software adapter works on the same clock as we do, and its timestamps are no better
-  const profiler = gpu.capabilities.timestamps && !gpu.capabilities.software ? new Profiler(gpu) : undefined;
+  const profiler = timestamped(gpu) ? new Profiler(gpu) : undefined;
   const recorder = gpu.record('benchmark', { profiler, replacement });
   for (let i = 0; i < repeats; i++) run(recorder);
   const start = clock();

@@ -3,7 +3,7 @@ import type { Dispatch } from '../../src/gpu/dispatch.ts';
 import { type CustomKernel, kernelOps } from '../../src/kernels/custom/kernels.ts';
 import { add } from '../../src/kernels/elementwise/elementwise.ts';
 import { kernelBenchmarks, median, runKernelBenchmarks } from '../../src/verify/benchmark.ts';
-import type { BenchmarkGroup, Run } from '../../src/verify/benchmarks/group.ts';
+import { type BenchmarkGroup, groupName, type Run } from '../../src/verify/benchmarks/group.ts';
 import { useGpu } from '../gpu.ts';
 import { nmse } from '../kernels/check.ts';
 
@@ -13,7 +13,8 @@ const a = new Float32Array(count).map((_, i) => i);
 
 /** a + a two ways, the second in two dispatches; and a mistake. */
 const group = (mistake: boolean, flops = count, byDefault = false): BenchmarkGroup => ({
-  name: 'double [1000]',
+  op: 'double',
+  sizes: '[1000]',
   flops,
   prepare: (gpu) => {
     const x = gpu.tensor('x', 'f32', [count], a);
@@ -39,16 +40,19 @@ const group = (mistake: boolean, flops = count, byDefault = false): BenchmarkGro
 
 describe('runKernelBenchmarks', () => {
   it('times the candidates of a group and compares them', async () => {
-    const { rows, roofline, leftOut, software } = await runKernelBenchmarks(gpu(), {
+    const { rows, roofline, leftOut, adapter, rounds, clock } = await runKernelBenchmarks(gpu(), {
       groups: [group(false)],
       rounds: 3,
     });
     expect(rows.map((r) => r.candidate)).toEqual(['once', 'twice']);
-    expect(software).toBe(gpu().capabilities.software);
+    expect(gpu().capabilities).toMatchObject(adapter);
+    expect(rounds).toBe(3);
+    expect(clock).toBe(adapter.software ? 'wall' : 'timestamps');
     expect(leftOut).toEqual([]);
     const [once, twice] = rows;
     expect(once.speedup).toBe(1);
     expect(twice.speedup).toBeCloseTo(once.milliseconds / twice.milliseconds);
+    expect(once).toMatchObject({ flops: count, bytes: 3 * 4 * count });
     expect(once.gflops).toBeCloseTo(count / once.milliseconds / 1e6, 6);
     expect(once.fastest).toBeLessThanOrEqual(once.milliseconds);
     expect(once.slowest).toBeGreaterThanOrEqual(once.milliseconds);
@@ -65,23 +69,23 @@ describe('runKernelBenchmarks', () => {
       '@compute @workgroup_size(64) fn main(@builtin(global_invocation_id) id: vec3u) { if (id.x < params.count) { out[id.x] = a[id.x] + b[id.x]; } }';
     const kernels = { add: { name: 'mine.wgsl', wgsl, labels: 'elsewhere' } };
     const groups = [
-      { ...group(false, count, true), op: 'add' as const },
-      { ...group(false), name: 'other', op: 'matmul' as const },
+      { ...group(false, count, true), op: 'add' },
+      { ...group(false), op: 'matmul' },
     ];
     const { rows } = await runKernelBenchmarks(gpu(), { groups, rounds: 1, kernels });
-    expect(rows.map((r) => [r.group, r.candidate, r.kernels])).toEqual([
-      ['double [1000]', 'default', 'add'],
-      ['double [1000]', 'mine.wgsl', 'add mine.wgsl'],
+    expect(rows.map((r) => [r.op, r.sizes, r.candidate, r.kernels])).toEqual([
+      ['add', '[1000]', 'default', 'add'],
+      ['add', '[1000]', 'mine.wgsl', 'add mine.wgsl'],
     ]);
     expect(rows[1].speedup).toBeCloseTo(rows[0].milliseconds / rows[1].milliseconds);
     const wrong = { add: { name: 'wrong.wgsl', wgsl: wgsl.replace('+', '*') } };
     await expect(runKernelBenchmarks(gpu(), { groups, rounds: 1, kernels: wrong })).rejects.toThrow(
-      /^wrong\.wgsl: double \[1000\]: NMSE .* a wrong kernel is not timed/,
+      /^wrong\.wgsl: add \[1000\]: NMSE .* a wrong kernel is not timed/,
     );
-    const masked = [{ ...group(false), op: 'attention' as const, mask: 'full' as const }];
+    const masked = [{ ...group(false), op: 'attention', mask: 'full' as const }];
     const attention = { name: 'mine.wgsl', wgsl, masks: ['causal' as const] };
     const left = await runKernelBenchmarks(gpu(), { groups: masked, rounds: 1, kernels: { attention } });
-    expect(left).toMatchObject({ rows: [], notForKernel: ['double [1000]'] });
+    expect(left).toMatchObject({ rows: [], notForKernel: ['attention [1000]'] });
   });
 
   it('names what is too large for a software adapter', async (context) => {
@@ -100,15 +104,15 @@ describe('runKernelBenchmarks', () => {
   });
 
   it('does not take what another candidate left in memory for an answer', async () => {
-    const groups = [{ ...group(false, count, true), op: 'add' as const }];
+    const groups = [{ ...group(false, count, true), op: 'add' }];
     const add = { name: 'nothing.wgsl', wgsl: '@compute @workgroup_size(1) fn main() {}' };
     await expect(runKernelBenchmarks(gpu(), { groups, rounds: 1, kernels: { add } })).rejects.toThrow(
-      'nothing.wgsl: double [1000]: it leaves a part of the output unwritten; a wrong kernel is not timed',
+      'nothing.wgsl: add [1000]: it leaves a part of the output unwritten; a wrong kernel is not timed',
     );
   });
 
   it('has a table of groups with names of their own', () => {
-    const names = kernelBenchmarks.map((g) => g.name);
+    const names = kernelBenchmarks.map(groupName);
     expect(new Set(names).size).toBe(names.length);
     expect(names).toContain('matmul [256,1024] x [1024,1024] f32');
   });

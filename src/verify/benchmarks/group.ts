@@ -8,19 +8,22 @@ import { errorOf } from '../solve.ts';
 
 /** One problem with the kernels that solve it: they see the same data, take turns, and are compared with each other. */
 export interface BenchmarkGroup {
-  /** Operation and problem, for example `matmul [256,1024] x [1024,1024] f32`. */
-  readonly name: string;
+  /** The operation; custom kernels of it can be measured beside ours. */
+  readonly op: string;
+  /** Of the problem, with its format and what is special: `[256,1024] x [1024,1024] f32`. No other group of `op` has these. */
+  readonly sizes: string;
   /**
    * Floating-point operations, so that a software adapter can leave out what would take it minutes; of kernels that only move
    * elements, how many of these.
    */
   readonly flops: number;
-  /** What it measures, if custom kernels can be measured beside it. */
-  readonly op?: KernelOp;
   /** Of attention: what such a kernel must have. */
   readonly mask?: AttentionMask;
   prepare(gpu: Gpu): PreparedGroup;
 }
+
+/** What messages and filters call a group, for example `matmul [256,1024] x [1024,1024] f32`. */
+export const groupName = ({ op, sizes }: Pick<BenchmarkGroup, 'op' | 'sizes'>): string => `${op} ${sizes}`;
 
 export type Run = (rec: Recorder, options?: { out?: Tensor }) => Tensor;
 
@@ -56,9 +59,9 @@ interface FromProblem<Variant> {
 /** A group of one of the problems that kernels are tested with, at a size that is worth measuring. */
 export function groupOf<Variant>({ op, sizes, flops, mask, baseline, ...of }: FromProblem<Variant>): BenchmarkGroup {
   return {
-    name: `${op} ${sizes}`,
-    flops,
     op,
+    sizes,
+    flops,
     mask,
     prepare(gpu) {
       const { prepare, expected, exact } = of.problem();
