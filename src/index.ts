@@ -19,6 +19,7 @@ export { type ProfileRow, Profiler } from './gpu/profiler.ts';
 export type { Readback } from './gpu/readback.ts';
 export type { Recorder, RecorderOptions } from './gpu/recorder.ts';
 export type { DType, Storage, Tensor } from './gpu/tensor.ts';
+export type { TunedChoices } from './gpu/tuning.ts';
 export type { StoredMatrix, Weight } from './gpu/weight.ts';
 export { type AttentionReference, type AttentionRow, softmax } from './kernels/attention/reference.ts';
 export type {

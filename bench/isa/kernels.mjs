@@ -5,13 +5,13 @@
 import { readFileSync } from 'node:fs';
 import { formats } from '../../dist/gpu/formats/index.js';
 import { argmaxWgsl } from '../../dist/kernels/argmax/argmax.wgsl.js';
-import { attentionTile } from '../../dist/kernels/attention/attention.js';
 import {
   attentionContract,
   attentionSplitWgsl,
   attentionTileWgsl,
 } from '../../dist/kernels/attention/attention.wgsl.js';
 import { attentionDecodeWgsl, attentionMergeWgsl } from '../../dist/kernels/attention/decode.wgsl.js';
+import { attentionTile } from '../../dist/kernels/attention/plan.js';
 import {
   attentionPatternWgsl,
   attentionScoresWgsl,

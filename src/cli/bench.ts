@@ -98,7 +98,8 @@ async function compare(context: Context, files: readonly string[], filter: strin
   context.result(comparison);
 }
 
-function cpuTime(): number {
+/** Milliseconds of CPU time of this process, over its cores. */
+export function cpuTime(): number {
   const { user, system } = process.cpuUsage();
   return (user + system) / 1000 / availableParallelism();
 }

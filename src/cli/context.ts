@@ -1,6 +1,6 @@
 import { HeadlightError } from '../base/error.ts';
 import { printableLine } from '../base/printable.ts';
-import { type Gpu, openGpu } from '../gpu/gpu.ts';
+import { type Gpu, type GpuOptions, openGpu } from '../gpu/gpu.ts';
 import { err, out } from './output.ts';
 import { type Progress, progressBar, progressLines } from './progress.ts';
 
@@ -13,15 +13,17 @@ export class UsageError extends HeadlightError {
 /** What a program that runs commands within itself may bring. */
 export interface Host {
   /** The GPU that a command uses. Default: one of its own. */
-  openGpu?: () => Promise<Gpu>;
+  openGpu?: OpenGpu;
 }
+
+type OpenGpu = (options?: Pick<GpuOptions, 'tuning'>) => Promise<Gpu>;
 
 /** How a command talks to whoever runs it: results on stdout, everything else on stderr. */
 export class Context {
   readonly json: boolean;
   /** Aborted by Ctrl-C: the command cleans up and ends with exit code 130. */
   readonly signal: AbortSignal;
-  readonly openGpu: () => Promise<Gpu>;
+  readonly openGpu: OpenGpu;
 
   constructor(json: boolean, signal: AbortSignal, host: Host = {}) {
     this.json = json;

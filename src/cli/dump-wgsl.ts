@@ -1,31 +1,18 @@
 import { mkdir, readdir } from 'node:fs/promises';
 import { join } from 'node:path';
 import { printableLine } from '../base/printable.ts';
-import { openCheckpoint } from '../checkpoint/checkpoint-files.ts';
-import { checkSpecs } from '../checkpoint/specs.ts';
-import type { Capabilities } from '../gpu/capabilities.ts';
 import { openCheckpointFolder } from '../hub/checkpoint-folder.ts';
 import { listKernels } from '../kernels/custom/listing.ts';
-import { readConfig } from '../model/families/read-config.ts';
-import type { ModelInput } from '../model/input.ts';
-import { unreadTensors, weightSpecs } from '../model/load-model.ts';
-import type { Model } from '../model/model.ts';
-import { dryModel, recordStep } from '../model/plan/dry-run.ts';
-import { storedFormat } from '../model/plan/price.ts';
-import type { Size } from '../model/processor/anyres.ts';
-import { Processor } from '../model/processor/processor.ts';
-import type { WeightsChoice } from '../model/weight-formats.ts';
+import { recordStep } from '../model/plan/dry-run.ts';
 import { writeWhole } from '../platform/node-write.ts';
-import type { Folder } from '../platform/types.ts';
 import type { Register } from './command.ts';
 import { UsageError } from './context.ts';
 import { type KernelOptions, readKernels, withKernelOptions } from './kernel-file.ts';
 import { announceGpu, collect, imageSize, integer, type ModelOptions, withCommonOptions } from './model.ts';
+import { checkPrompt, type RecordedPrompt, recordable, recordedInput } from './recordable.ts';
 
-interface Options extends ModelOptions, KernelOptions {
+interface Options extends ModelOptions, KernelOptions, RecordedPrompt {
   out: string;
-  imageSize?: Size;
-  tokens?: number;
   step?: boolean;
   names?: string[];
 }
@@ -61,15 +48,15 @@ Examples:
     )
     .action(
       run<Options>(async (context, options) => {
-        const { out, imageSize, tokens, step = false, names = step ? [] : ['logits'] } = options;
-        if (imageSize && tokens) throw new UsageError('--image-size and --tokens are two kinds of prompt: give one');
+        const { out, step = false, names = step ? [] : ['logits'] } = options;
+        checkPrompt(options);
         const kernels = await readKernels(options);
         await requireEmpty(out);
         const folder = await openCheckpointFolder(options.model);
-        const gpu = await announceGpu(context);
+        const gpu = await announceGpu(context, { tuned: options.tuning });
         try {
-          const model = (await recordable(folder, gpu.capabilities, options.weights)).with({ kernels });
-          const input = tokens ? textOf(model, tokens) : await promptOf(model, folder, imageSize);
+          const model = (await recordable(folder, gpu, options)).with({ kernels });
+          const input = await recordedInput(model, folder, options);
           const asked = { namesFilter: names, posSlice: -1 };
           const { files, dispatches } = listKernels(
             step ? recordStep(model, input.inputIds.length, asked).recorded : model.dispatches(input, asked),
@@ -102,14 +89,6 @@ Examples:
     );
 };
 
-/** The model without its weights, of which the headers are read: their precision decides on kernels. */
-async function recordable(folder: Folder, capabilities: Capabilities, weights?: WeightsChoice): Promise<Model> {
-  const { config } = await readConfig(folder);
-  const checkpoint = await openCheckpoint(folder);
-  checkSpecs(checkpoint, weightSpecs(config), unreadTensors(config));
-  return dryModel(config, storedFormat(checkpoint), capabilities, weights);
-}
-
 async function requireEmpty(folder: string): Promise<void> {
   const files = await readdir(folder).catch((e) => {
     if (e.code === 'ENOENT') return [];
@@ -119,26 +98,4 @@ async function requireEmpty(folder: string): Promise<void> {
     throw new UsageError(
       `${folder} is not empty: what would be left of it could be taken for what runs; give another --out`,
     );
-}
-
-/** Some ids that are no placeholders. */
-function textOf({ config: { text, vision } }: Model, tokens: number): ModelInput {
-  let id = 0;
-  while (id === vision?.imageTokenId || id === vision?.videoTokenId) id++;
-  if (tokens > text.maxPositions)
-    throw new UsageError(`--tokens ${tokens}: this model has ${text.maxPositions} positions`);
-  return { inputIds: new Int32Array(tokens).fill(id), visuals: [] };
-}
-
-async function promptOf({ config }: Model, folder: Folder, size?: Size): Promise<ModelInput> {
-  const processor = await Processor.load(folder, config);
-  if (size && !config.vision) throw new UsageError('--image-size: this model takes no images; give --tokens');
-  const { width, height } = size ?? { width: 336, height: 336 };
-  const images = config.vision ? [{ width, height, data: new Uint8Array(width * height * 3) }] : [];
-  const question = 'What is in the image?';
-  // A model without a chat template is asked as it is.
-  const prompt = processor.hasChatTemplate
-    ? processor.chat(images.length, question)
-    : `${images.length ? processor.image!.text : ''}${question}`;
-  return processor.prepare({ prompt, images });
 }

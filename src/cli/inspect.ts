@@ -34,7 +34,7 @@ import type { Register } from './command.ts';
 import { type Context, UsageError } from './context.ts';
 import { inspectEncoder } from './inspect-encoder.ts';
 import { hookShapes, printHooks } from './inspect-hooks.ts';
-import { imageSize, integer, type ModelOptions, withCacheOption, withCommonOptions } from './model.ts';
+import { imageSize, integer, type ModelOptions, withCacheOption, withModelOptions } from './model.ts';
 
 interface InspectOptions extends ModelOptions {
   imageSize?: Size[];
@@ -45,7 +45,7 @@ interface InspectOptions extends ModelOptions {
 }
 
 export const inspectCommand: Register = (program, run) => {
-  withCacheOption(withCommonOptions(program.command('inspect')))
+  withCacheOption(withModelOptions(program.command('inspect')))
     .description(
       'What a checkpoint is and takes: architecture, parameters, memory, image tokens, and whether this adapter suffices.\nReads config.json and headers only; config.json alone will do.',
     )

@@ -7,6 +7,7 @@ import { VisionLanguageModel } from '../model/vision-language-model.ts';
 import { chosenFormats, type WeightsChoice } from '../model/weight-formats.ts';
 import type { Context } from './context.ts';
 import { openProfiler } from './profile.ts';
+import { choiceCount, readTuning, tuningFile } from './tuning-file.ts';
 
 export interface CommonOptions {
   json?: boolean;
@@ -18,6 +19,8 @@ export interface ModelOptions extends CommonOptions {
   profile?: boolean;
   weights?: WeightsChoice;
   kvCache?: CacheFormat;
+  /** False with --no-tuning. */
+  tuning?: boolean;
 }
 
 /** The options that every command has. */
@@ -26,8 +29,15 @@ export const withOutputFlags = (command: Command): Command =>
     .option('--json', 'write a machine-readable result to stdout')
     .option('--debug', 'show the stack traces of errors');
 
-/** The same, for commands that read a checkpoint. */
+/** The same, for commands that run a checkpoint. */
 export const withCommonOptions = (command: Command): Command =>
+  withModelOptions(command).option(
+    '--no-tuning',
+    'run the kernels that are chosen by default, whatever headlight tune has found on this adapter',
+  );
+
+/** For commands that read a checkpoint. */
+export const withModelOptions = (command: Command): Command =>
   withOutputFlags(
     command
       .option(
@@ -65,24 +75,30 @@ export function weightsChoice(text: string): WeightsChoice {
   }
 }
 
-export async function announceGpu(context: Context): Promise<Gpu> {
-  const gpu = await context.openGpu();
+/** @param tuned to what `headlight tune` has found on this adapter, if anything. */
+export async function announceGpu(context: Context, { tuned = false } = {}): Promise<Gpu> {
+  const gpu = await context.openGpu(
+    tuned ? { tuning: (capabilities) => readTuning(capabilities, (line) => context.note(line)) } : {},
+  );
   const { description, architecture, vendor, software } = gpu.capabilities;
   context.note(
     software
       ? `adapter: ${description || architecture} (software: right results, no GPU speed; see headlight doctor)`
       : `adapter: ${description || architecture || vendor}`,
   );
+  const choices = choiceCount(gpu.tuning.choices);
+  if (choices)
+    context.note(`tuned: ${choices} kernels chosen by ${tuningFile(gpu.capabilities)} (--no-tuning leaves them out)`);
   return gpu;
 }
 
 /** Opens the GPU and loads the checkpoint, with progress. Ctrl-C ends what it runs. */
 export async function openModel(
   context: Context,
-  { model, profile, weights, kvCache }: ModelOptions,
+  { model, profile, weights, kvCache, tuning = true }: ModelOptions,
 ): Promise<VisionLanguageModel> {
   const folder = await openCheckpointFolder(model);
-  const gpu = await announceGpu(context);
+  const gpu = await announceGpu(context, { tuned: tuning });
   let progress: ReturnType<Context['progress']> | undefined;
   try {
     const loaded = await VisionLanguageModel.load(folder, {

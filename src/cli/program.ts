@@ -77,6 +77,10 @@ export const commands: Readonly<Record<string, Listed>> = {
     summary: 'kernel benchmarks, each output verified before it is timed',
     load: async () => (await import('./bench.ts')).benchCommand,
   },
+  tune: {
+    summary: 'find the fastest kernels for a model on this adapter, and keep them',
+    load: async () => (await import('./tune.ts')).tuneCommand,
+  },
   'dump-wgsl': {
     summary: 'write the WGSL that runs for a checkpoint on this adapter',
     load: async () => (await import('./dump-wgsl.ts')).dumpWgslCommand,

@@ -3,6 +3,7 @@ import type { BufferPool } from './buffer-pool.ts';
 import type { Capabilities } from './capabilities.ts';
 import type { Pace } from './pace.ts';
 import type { PipelineCache } from './pipeline-cache.ts';
+import type { Tuning } from './tuning.ts';
 
 /** What recording, running and timing commands needs of a GPU. */
 export interface GpuContext {
@@ -16,6 +17,8 @@ export interface GpuContext {
   readonly paramsPool: BufferPool;
   /** How much one submission holds. */
   readonly pace: Pace;
+  /** What launchers ask for the candidate of a shape. */
+  readonly tuning: Tuning;
   /** Throws DeviceLostError once the device is gone. */
   assertAlive(): void;
   /** See `Gpu.explain`. */

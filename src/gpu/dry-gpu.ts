@@ -2,6 +2,7 @@ import type { Capabilities } from './capabilities.ts';
 import { GpuError } from './errors.ts';
 import { Gpu } from './gpu.ts';
 import { byteSize, type DType, type Tensor } from './tensor.ts';
+import type { Tuning } from './tuning.ts';
 
 /** What WebGPU grants on every adapter. */
 export const guaranteed: Capabilities = {
@@ -26,8 +27,8 @@ export const guaranteed: Capabilities = {
  * capabilities would run, and cannot be submitted. No buffer is too large for it, so that one can see how large it is.
  */
 export class DryGpu extends Gpu {
-  constructor(like: Capabilities = guaranteed) {
-    super(deviceLike(like), infoLike(like), like, false);
+  constructor(like: Capabilities = guaranteed, tuning?: Tuning) {
+    super(deviceLike(like), infoLike(like), like, false, tuning);
   }
 
   /** A tensor without memory. */

@@ -8,6 +8,7 @@ import { Pace } from './pace.ts';
 import { PipelineCache } from './pipeline-cache.ts';
 import { Recorder, type RecorderOptions } from './recorder.ts';
 import { byteSize, type DType, type Tensor } from './tensor.ts';
+import { type TunedChoices, type Tuning, tunedTo, untuned } from './tuning.ts';
 
 /** Which device is opened. */
 export interface GpuOptions {
@@ -21,6 +22,13 @@ export interface GpuOptions {
   maxStorageBufferBindingSize?: number;
   /** How long one submission should keep the GPU busy, in milliseconds; a longer run takes several. 100 by default. */
   submissionMs?: number;
+  /**
+   * Choices of kernels that were measured on this adapter, with this version (`headlight tune`), or what has them for an adapter. They
+   * change speed, and results in their last bits. A choice that no kernel knows is an error of the run that meets it.
+   */
+  tuning?:
+    | TunedChoices
+    | ((capabilities: Capabilities) => TunedChoices | undefined | Promise<TunedChoices | undefined>);
 }
 
 /**
@@ -28,10 +36,20 @@ export interface GpuOptions {
  * @throws NoAdapterError where WebGPU finds nothing to run on; the message says what to install.
  */
 export async function openGpu(options: GpuOptions = {}): Promise<Gpu> {
-  if (options.device) return new Gpu(options.device, options.device.adapterInfo, options, false);
-  const adapter = await requestAdapter({ powerPreference: options.powerPreference, software: options.software });
+  const { powerPreference, software, tuning } = options;
+  const open = async (device: GPUDevice, info: GPUAdapterInfo, ownsDevice: boolean) => {
+    const choices = typeof tuning === 'function' ? await tuning(describeDevice(device, info, options)) : tuning;
+    return new Gpu(device, info, options, ownsDevice, choices && tunedTo(choices));
+  };
+  if (options.device) return open(options.device, options.device.adapterInfo, false);
+  const adapter = await requestAdapter({ powerPreference, software });
   const device = await adapter.requestDevice(deviceDescriptor(adapter));
-  return new Gpu(device, adapter.info, options, true);
+  try {
+    return await open(device, adapter.info, true);
+  } catch (e) {
+    device.destroy();
+    throw e;
+  }
 }
 
 /** A device with its caches: pipelines by WGSL source, bind groups by what they bind, and buffers for temporaries. */
@@ -50,10 +68,18 @@ export class Gpu implements GpuContext {
   readonly paramsPool: BufferPool;
   /** How much one submission holds. */
   readonly pace: Pace;
+  /** Which kernels it was tuned to. */
+  readonly tuning: Tuning;
   #lost: DeviceLostError | undefined;
   readonly #ownsDevice: boolean;
 
-  constructor(device: GPUDevice, info: GPUAdapterInfo, options: GpuOptions, ownsDevice: boolean) {
+  constructor(
+    device: GPUDevice,
+    info: GPUAdapterInfo,
+    options: Omit<GpuOptions, 'tuning'>,
+    ownsDevice: boolean,
+    tuning: Tuning = untuned,
+  ) {
     const { submissionMs = 100 } = options;
     if (!(submissionMs > 0)) throw new GpuError(`submissionMs ${submissionMs}: give a number of milliseconds above 0`);
     this.device = device;
@@ -63,6 +89,7 @@ export class Gpu implements GpuContext {
     this.pool = new BufferPool(device, 'arena');
     this.paramsPool = new BufferPool(device, 'params');
     this.pace = new Pace(submissionMs);
+    this.tuning = tuning;
     this.#ownsDevice = ownsDevice;
     void device.lost.then((info) => {
       this.#lost = new DeviceLostError(info.reason, info.message, this.pace.busyMs);

@@ -11,6 +11,11 @@ import type { Gpu } from '../gpu/gpu.ts';
  */
 export const numericsVersion = 1;
 
-/** What last bits depend on beside that: the adapter's kernels and the decoder of pictures (`HeadVectorSource.environment`). */
-export const environmentOf = async ({ capabilities }: Gpu): Promise<string> =>
-  JSON.stringify([capabilities, await imageDecoder()]);
+/**
+ * What last bits depend on beside that: the adapter, the kernels that it was tuned to, and the decoder of pictures
+ * (`HeadVectorSource.environment`).
+ */
+export const environmentOf = async ({ capabilities, tuning }: Gpu): Promise<string> => {
+  const choices = Object.entries(tuning.choices).map(([op, byShape]) => [op, Object.entries(byShape).sort()]);
+  return JSON.stringify([capabilities, await imageDecoder(), ...(choices.length ? [choices.sort()] : [])]);
+};

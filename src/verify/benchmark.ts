@@ -74,6 +74,8 @@ export interface BenchmarkOptions {
   /** Milliseconds of CPU time from any point on, for a busy machine with a software adapter. Default: the wall clock. */
   cpuTime?: () => number;
   onProgress?: (message: string) => void;
+  /** Told of a candidate that is wrong or does not compile, and is left out. Without it, or of `default`, that is an error. */
+  onWrong?: (group: Pick<BenchmarkGroup, 'op' | 'sizes'>, candidate: string, error: KernelError) => void;
 }
 
 /** Each operation's table; new kernels add theirs here. */
@@ -129,7 +131,7 @@ export async function runKernelBenchmarks(gpu: Gpu, options: BenchmarkOptions = 
     else if (theirs?.length === 0) notForKernel.push(groupName(group));
     else {
       onProgress(groupName(group));
-      rows.push(...(await runGroup(gpu, group, theirs, rounds, clock, roofline)));
+      rows.push(...(await runGroup(gpu, group, theirs, { rounds, clock, roofline, onWrong: options.onWrong })));
     }
   }
   const adapter = { vendor, architecture, description, software };
@@ -166,27 +168,35 @@ function candidatesOf(
   return [{ name: 'default', run }, ...own];
 }
 
+interface Turns extends Pick<BenchmarkOptions, 'onWrong'> {
+  readonly rounds: number;
+  readonly clock: () => number;
+  readonly roofline: Roofline;
+}
+
 async function runGroup(
   gpu: Gpu,
   group: BenchmarkGroup,
   theirs: readonly AttentionKernel[] | undefined,
-  rounds: number,
-  clock: () => number,
-  roofline: Roofline,
+  { rounds, clock, roofline, onWrong }: Turns,
 ): Promise<BenchmarkRow[]> {
   const prepared = group.prepare(gpu);
   try {
     const entries = [];
-    for (const candidate of candidatesOf(group, prepared, theirs)) {
-      const error = await check(gpu, group, prepared, candidate);
-      const once = await time(gpu, candidate, 1, clock); // warm
-      entries.push({
-        candidate,
-        error,
-        repeats: Math.ceil(Math.min(maxRepeats, Math.max(1, turn / once))),
-        times: [] as number[],
-      });
-    }
+    for (const candidate of candidatesOf(group, prepared, theirs))
+      try {
+        const error = await check(gpu, group, prepared, candidate);
+        const once = await time(gpu, candidate, 1, clock); // warm
+        entries.push({
+          candidate,
+          error,
+          repeats: Math.ceil(Math.min(maxRepeats, Math.max(1, turn / once))),
+          times: [] as number[],
+        });
+      } catch (e) {
+        if (!(e instanceof KernelError && onWrong) || candidate.name === 'default') throw e;
+        onWrong(group, candidate.name, e);
+      }
     for (let round = 0; round < rounds; round++)
       for (const { candidate, repeats, times } of entries) times.push(await time(gpu, candidate, repeats, clock));
     const medians = new Map(entries.map(({ candidate, times }) => [candidate.name, median(times)]));

@@ -64,6 +64,7 @@ describe('usage', () => {
       'capture',
       'inspect',
       'bench',
+      'tune',
       'doctor',
       'download',
     ];

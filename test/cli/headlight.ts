@@ -28,7 +28,9 @@ async function headlightHeard(onWrite: (text: string) => void, args: readonly st
     }),
   );
   try {
-    const code = await runProgram(args, { openGpu: async () => openGpu({ device: await sharedDevice() }) });
+    const code = await runProgram(args, {
+      openGpu: async (options) => openGpu({ ...options, device: await sharedDevice() }),
+    });
     return { code, ...written };
   } finally {
     for (const spy of spies) spy.mockRestore();

@@ -59,6 +59,7 @@ const whole: Record<keyof typeof commands, string[]> = {
   similarity: ['--data', rows, '--data', rows],
   inspect: [],
   bench: [],
+  tune: [],
   'dump-wgsl': ['--out', join(folder, 'wgsl')],
   doctor: [],
   download: ['a/b'],

@@ -5,11 +5,11 @@ import { rows } from '../../src/gpu/tensor.ts';
 import {
   type AttentionVariant,
   attention,
-  attentionTile,
   attentionVariants,
   chooseAttention,
 } from '../../src/kernels/attention/attention.ts';
 import { decodeHeads, decodeSplits } from '../../src/kernels/attention/decode.wgsl.ts';
+import { attentionTile } from '../../src/kernels/attention/plan.ts';
 import { attentionData, attentionProblem } from '../../src/kernels/attention/problem.ts';
 import { attentionCase, blocks, type Case, sees } from '../../src/kernels/attention/reference.ts';
 import { segmentsOf, visiblePairs } from '../../src/kernels/attention/shapes.ts';

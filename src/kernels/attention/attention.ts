@@ -2,16 +2,19 @@ import type { Capabilities } from '../../gpu/capabilities.ts';
 import { type Recorder, read, readWrite } from '../../gpu/recorder.ts';
 import { expectDType, expectShape, type Tensor } from '../../gpu/tensor.ts';
 import { cachedText } from '../cached-text.ts';
+import { tunedCandidate } from '../candidates.ts';
 import { convertTensor } from '../convert/convert.ts';
+import { type AttentionShape, attentionContract, attentionSplitWgsl, attentionTileWgsl } from './attention.wgsl.ts';
 import {
-  type AttentionShape,
-  type AttentionTile,
-  attentionContract,
-  attentionSplitWgsl,
-  attentionTileWgsl,
-} from './attention.wgsl.ts';
+  type AttentionCandidate,
+  attentionCandidateNames,
+  attentionCandidates,
+  attentionObstacle,
+  attentionQuestion,
+} from './candidates.ts';
 import { recordDecode, splitsOf } from './decode.ts';
 import { decodes } from './decode.wgsl.ts';
+import { type AttentionVariant, attentionPlan } from './plan.ts';
 import {
   attentionCost,
   attentionParams,
@@ -22,9 +25,7 @@ import {
   sizesOf,
 } from './shapes.ts';
 
-/** `decode`: few queries of many keys. `split`: few queries. `tile`: many. `quad`: adapters without a GPU. What each is: attention.wgsl.ts. */
-export const attentionVariants = ['decode', 'split', 'tile', 'quad'] as const;
-export type AttentionVariant = (typeof attentionVariants)[number];
+export { type AttentionVariant, attentionVariants } from './plan.ts';
 
 const tileText = cachedText(attentionTileWgsl);
 const splitText = cachedText(attentionSplitWgsl);
@@ -36,8 +37,8 @@ export interface AttentionArgs extends QueryKeyArgs {
   out?: Tensor;
   /** Whether the keys of few queries may be split over workgroups (`decode`). Default true. */
   splitKeys?: boolean;
-  /** Default: what `chooseAttention` says. */
-  variant?: AttentionVariant;
+  /** Default: what the device is tuned to, or else what `chooseAttention` says. */
+  variant?: AttentionVariant | AttentionCandidate;
 }
 
 /**
@@ -64,19 +65,32 @@ export function attention(rec: Recorder, args: AttentionArgs): Tensor {
     mask: g.mask,
     stored: g.stored,
   };
-  const variant = args.variant ?? chosenVariant(rec, args, g, shape);
+  const nameOf = (geometry: Geometry) => args.variant ?? chosenVariant(rec, args, geometry, shape);
+  const name = nameOf(g);
+  const later = (steps: number) => {
+    const moved = laterGeometry('attention', args, g, steps);
+    return moved && nameOf(moved) === name ? moved : undefined;
+  };
+  const chunks = g.headSize / g.width;
+  const plan = isCandidate(name) ? attentionCandidates[name](chunks) : attentionPlan(name, chunks);
+  const { variant } = plan;
   if (variant === 'decode') {
-    recordDecode(rec, args, g, shape, z);
+    recordDecode(rec, args, { g, shape, z, wanted: plan.wanted, later });
     return z;
   }
-  const tile = variant === 'split' ? undefined : attentionTile(variant, g.headSize / g.width);
+  const tile = variant === 'split' ? undefined : plan.tile;
   rec.dispatch({
     kernel: [`attention.${variant}`, g.mask, g.stored?.name].filter(Boolean).join(' '),
     label,
     code: tile ? tileText(shape, tile) : splitText(shape),
     bindings: [read(q), read(k), read(v), readWrite(z), ...(segments ? [read(segments)] : [])],
     params: attentionParams(g, args.scale),
-    later: args.moves ? (steps) => laterParams(rec, args, g, shape, variant, steps) : undefined,
+    later: args.moves
+      ? (steps) => {
+          const moved = later(steps);
+          return moved && attentionParams(moved, args.scale);
+        }
+      : undefined,
     workgroups: [tile ? Math.ceil(g.queries / (4 * tile.groups)) : g.queries, g.heads, g.batch],
     cost: attentionCost(g, k),
     header: () => attentionContract(shape),
@@ -86,19 +100,8 @@ export function attention(rec: Recorder, args: AttentionArgs): Tensor {
   return z;
 }
 
-/** Params of a later step; nothing where another variant would run. */
-function laterParams(
-  rec: Recorder,
-  args: AttentionArgs,
-  g: Geometry,
-  shape: AttentionShape,
-  variant: AttentionVariant,
-  steps: number,
-): readonly number[] | undefined {
-  const later = laterGeometry('attention', args, g, steps);
-  if (!later || (args.variant ?? chosenVariant(rec, args, later, shape)) !== variant) return undefined;
-  return attentionParams(later, args.scale);
-}
+const isCandidate = (name: AttentionVariant | AttentionCandidate): name is AttentionCandidate =>
+  Object.hasOwn(attentionCandidates, name);
 
 /** A custom kernel takes the place of one dispatch: it is never offered the two of `decode`. */
 function chosenVariant(
@@ -106,9 +109,16 @@ function chosenVariant(
   { label, splitKeys = true }: AttentionArgs,
   g: Geometry,
   shape: AttentionShape,
-): AttentionVariant {
-  const possible = splitKeys && decodes(shape) && !rec.replaces('attention', label);
-  const splits = possible ? splitsOf(g, shape) : 1;
+): AttentionVariant | AttentionCandidate {
+  const free = splitKeys && !rec.replaces('attention', label);
+  // Tuning does not know the lengths of segments.
+  if (free && g.mask !== 'segments') {
+    const tuned = tunedCandidate(rec.gpu, attentionQuestion(g), attentionCandidateNames, (each) =>
+      attentionObstacle(each, g, rec.gpu.capabilities),
+    );
+    if (tuned) return tuned;
+  }
+  const splits = free && decodes(shape) ? splitsOf(g, shape) : 1;
   return chooseAttention(g.queries, rec.gpu.capabilities, splits);
 }
 
@@ -124,13 +134,4 @@ export function chooseAttention(
   if (software) return 'quad';
   if (queries > 4) return 'tile';
   return splits > 1 ? 'decode' : 'split';
-}
-
-/** How `tile` and `quad` divide a workgroup, for heads of so many vectors. */
-export function attentionTile(variant: 'tile' | 'quad', chunks: number): AttentionTile {
-  if (variant === 'quad') return { groups: 1, lanes: 4, keysPerThread: 4 };
-  // At most three vectors of the head a thread, for four queries: more accumulators take all of a GPU's registers.
-  let lanes = 8;
-  while (lanes < 64 && chunks > 3 * lanes) lanes *= 2;
-  return { groups: (lanes <= 16 ? 64 : 128) / lanes, lanes, keysPerThread: 4 };
 }

@@ -43,7 +43,7 @@ const perHead = 16; // threads that turn a head's scores into weights
 const decodeBlock = threads;
 
 /** Workgroups of a run at most, where blocks are enough: some for each processor of a large GPU. */
-const wanted = 512;
+const usual = 512;
 
 /** Query heads of a workgroup: those of a key/value head, or a part of them. */
 export function decodeHeads({
@@ -61,15 +61,16 @@ export function decodeHeads({
  * Into how many parts the keys of each query are split.
  * @param workgroups that there would be without a split.
  * @param keys that a query sees at most.
+ * @param wanted workgroups at most, where blocks are enough.
  */
-export function decodeSplits(workgroups: number, keys: number): number {
+export function decodeSplits(workgroups: number, keys: number, wanted = usual): number {
   const blocks = Math.ceil(keys / decodeBlock);
   const each = Math.ceil(blocks / Math.min(blocks, Math.ceil(wanted / workgroups)));
   return Math.ceil(blocks / each);
 }
 
 /** A head's vectors must each have a thread. */
-export const decodes = ({ headSize, width, mask }: AttentionShape): boolean =>
+export const decodes = ({ headSize, width, mask }: Pick<AttentionShape, 'headSize' | 'width' | 'mask'>): boolean =>
   headSize / width <= threads && mask !== 'segments';
 
 const partialBindings = (first: number, access: string) => /* wgsl */ `

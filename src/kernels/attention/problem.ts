@@ -4,6 +4,7 @@ import type { AttentionMask } from '../custom/kernels.ts';
 import { byRow, type Problem, placeOf } from '../problem.ts';
 import { type MakeTensor, pseudoRandom } from '../pseudo-random.ts';
 import { type AttentionVariant, attention } from './attention.ts';
+import type { AttentionCandidate } from './candidates.ts';
 import { attentionCase, attentionRow, blocks, type Case } from './reference.ts';
 
 /** Queries, keys and values of a case. With scores of a standard deviation of 4 the softmax is neither flat nor one key. */
@@ -53,7 +54,11 @@ export function queryKeyArgs(make: MakeTensor, c: Case, { q, k }: Pick<ReturnTyp
 const maskOf = ({ segments, window, causal }: Case): AttentionMask =>
   segments ? 'segments' : window ? 'window' : causal ? 'causal' : 'full';
 
-export function attentionProblem(name: string, c: Case, data = attentionData(c)): Problem<AttentionVariant> {
+export function attentionProblem(
+  name: string,
+  c: Case,
+  data = attentionData(c),
+): Problem<AttentionVariant | AttentionCandidate> {
   const { batch, queries, heads, headSize } = c;
   return {
     name,

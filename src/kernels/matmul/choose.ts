@@ -1,45 +1,33 @@
-import type { Capabilities } from '../../gpu/capabilities.ts';
 import { ShapeError } from '../../gpu/errors.ts';
 import { cachedText } from '../cached-text.ts';
 import { baseThreads, matmulBaseWgsl } from './base.wgsl.ts';
+import { candidateObstacle, type MatmulCandidate, matmulCandidates } from './candidates.ts';
 import type { MatmulTraits } from './matmul.wgsl.ts';
-import { type MatvecPlan, matvecWgsl } from './matvec.wgsl.ts';
-import { matmulQuadWgsl, type QuadPlan } from './quad.wgsl.ts';
-import { matmulTileWgsl, type TilePlan, tileExtent } from './tile.wgsl.ts';
+import { matvecWgsl } from './matvec.wgsl.ts';
+import {
+  hasOneSubgroupSize,
+  type MatmulDevice,
+  type MatmulPlan,
+  type MatmulProblem,
+  type MatmulVariant,
+  matmulObstacle,
+  matvecRows,
+} from './plan.ts';
+import { matmulQuadWgsl } from './quad.wgsl.ts';
+import { matmulTileWgsl, tileExtent } from './tile.wgsl.ts';
 import { matmulWorkgroupWgsl, type WorkgroupPlan, workgroupExtent, workgroupStorage } from './workgroup.wgsl.ts';
 
-export type MatmulPlan = { readonly variant: 'base' } | TilePlan | QuadPlan | WorkgroupPlan | MatvecPlan;
-export type MatmulVariant = MatmulPlan['variant'];
-export const matmulVariants = ['base', 'tile', 'quad', 'workgroup', 'matvec', 'matvecSubgroup'] as const;
-
-export interface MatmulProblem {
-  /** Rows of x. */
-  readonly rows: number;
-  /** Rows of the weight's part. */
-  readonly n: number;
-  readonly k: number;
-}
-
-type Device = Pick<
-  Capabilities,
-  'software' | 'subgroups' | 'subgroupMinSize' | 'subgroupMaxSize' | 'maxWorkgroupInvocations' | 'maxWorkgroupStorage'
->;
-
-/** Rows of x up to which the weight is read in order by `matvec`, each thread holding sums for all rows. */
-const matvecRows = 4;
-
-/** Why a variant cannot run, or undefined where it can. */
-export function matmulObstacle(variant: MatmulVariant, { rows, k }: MatmulProblem, device: Device): string | undefined {
-  if (variant === 'base') return undefined;
-  if (k % 4 !== 0) return `K = ${k} is no multiple of 4`;
-  if ((variant === 'quad' || variant === 'matvecSubgroup') && !device.subgroups) return 'the device has no subgroups';
-  if ((variant === 'matvec' || variant === 'matvecSubgroup') && rows > matvecRows)
-    return `${rows} rows of x, more than ${matvecRows}`;
-  return undefined;
-}
-
 /** The variant and its tile for a problem. Pure: figures behind the choices are in the variants' header comments. */
-export function chooseMatmul(problem: MatmulProblem, device: Device, forced?: MatmulVariant): MatmulPlan {
+export function chooseMatmul(
+  problem: MatmulProblem,
+  device: MatmulDevice,
+  forced?: MatmulVariant | MatmulCandidate,
+): MatmulPlan {
+  if (forced !== undefined && isCandidate(forced)) {
+    const obstacle = candidateObstacle(forced, problem, device);
+    if (obstacle) throw new ShapeError(`matmul candidate ${forced}: ${obstacle}`);
+    return matmulCandidates[forced](problem, device);
+  }
   const variant = forced ?? chooseVariant(problem, device);
   const obstacle = matmulObstacle(variant, problem, device);
   if (obstacle) throw new ShapeError(`matmul variant ${variant}: ${obstacle}`);
@@ -62,10 +50,13 @@ export function chooseMatmul(problem: MatmulProblem, device: Device, forced?: Ma
   }
 }
 
-function chooseVariant(problem: MatmulProblem, device: Device): MatmulVariant {
+const isCandidate = (name: MatmulVariant | MatmulCandidate): name is MatmulCandidate =>
+  Object.hasOwn(matmulCandidates, name);
+
+function chooseVariant(problem: MatmulProblem, device: MatmulDevice): MatmulVariant {
   const { rows, k } = problem;
   if (k % 4 !== 0) return 'base';
-  const oneSubgroupSize = device.subgroups && device.subgroupMinSize === device.subgroupMaxSize;
+  const oneSubgroupSize = hasOneSubgroupSize(device);
   if (device.software && device.subgroups) return rows === 1 && oneSubgroupSize ? 'matvecSubgroup' : 'quad';
   if (device.software) return 'tile';
   if (rows <= matvecRows) return oneSubgroupSize ? 'matvecSubgroup' : 'matvec';

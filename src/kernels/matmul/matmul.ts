@@ -4,20 +4,16 @@ import { type Cost, type Recorder, read, readWrite } from '../../gpu/recorder.ts
 import { elementCount, expectDType, expectShape, type Tensor } from '../../gpu/tensor.ts';
 import type { Weight } from '../../gpu/weight.ts';
 import { type ActivationFunction, activationFlops } from '../activation/activation.wgsl.ts';
+import { tunedCandidate } from '../candidates.ts';
 import { foldWorkgroups } from '../vectors.ts';
 import { baseThreads } from './base.wgsl.ts';
-import {
-  chooseMatmul,
-  type MatmulPlan,
-  type MatmulProblem,
-  type MatmulVariant,
-  matmulWgsl,
-  matmulWorkgroups,
-} from './choose.ts';
+import { candidateObstacle, type MatmulCandidate, matmulCandidateNames, matmulQuestion } from './candidates.ts';
+import { chooseMatmul, matmulWgsl, matmulWorkgroups } from './choose.ts';
 import { type MatmulTraits, matmulHeader } from './matmul.wgsl.ts';
+import type { MatmulPlan, MatmulProblem, MatmulVariant } from './plan.ts';
 
 export type { ActivationFunction } from '../activation/activation.wgsl.ts';
-export { type MatmulVariant, matmulVariants } from './choose.ts';
+export { type MatmulVariant, matmulVariants } from './plan.ts';
 
 export interface MatmulArgs {
   /** [..., K] f32; the leading dimensions are flattened to M rows. */
@@ -32,8 +28,8 @@ export interface MatmulArgs {
   /** [M, N] f32. Default: a temporary. */
   out?: Tensor;
   label: string;
-  /** Default: what `chooseMatmul` says. */
-  variant?: MatmulVariant;
+  /** Default: what the device is tuned to, or else what `chooseMatmul` says. */
+  variant?: MatmulVariant | MatmulCandidate;
 }
 
 /**
@@ -68,7 +64,12 @@ export function matmul(rec: Recorder, args: MatmulArgs): Tensor {
     const problem = { rows, n, k };
     const traits = { format: weight.format, bias: !!bias, residual: !!residual, activation };
     const limit = rec.gpu.capabilities.maxWorkgroupsPerDimension;
-    const plan = chooseMatmul(problem, rec.gpu.capabilities, args.variant);
+    const { capabilities } = rec.gpu;
+    const tuned = (): MatmulCandidate | undefined =>
+      tunedCandidate(rec.gpu, matmulQuestion(problem, weight.format.name), matmulCandidateNames, (name) =>
+        candidateObstacle(name, problem, capabilities),
+      );
+    const plan = chooseMatmul(problem, capabilities, args.variant ?? tuned());
     rec.dispatch({
       kernel: `matmul.${planName(plan)} ${weight.format.name}`,
       label,

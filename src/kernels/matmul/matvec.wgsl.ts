@@ -9,6 +9,9 @@ export interface MatvecPlan {
   readonly threads: number;
 }
 
+/** Bytes of workgroup memory. */
+export const matvecStorage = ({ rows, columns, threads }: MatvecPlan): number => 4 * (threads * rows * columns + 1);
+
 /**
  * Variants `matvec` and `matvecSubgroup`, for one row or a few (decoding): the threads of a workgroup walk along K side by
  * side, so that each row of the weight is read once, in order, in vectors; at the end they add up what they have, in

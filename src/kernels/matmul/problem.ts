@@ -4,6 +4,7 @@ import type { ActivationFunction } from '../activation/activation.wgsl.ts';
 import { referenceActivation } from '../activation/reference.ts';
 import { type Problem, placeOf } from '../problem.ts';
 import { pseudoRandom, pseudoRandomWeight } from '../pseudo-random.ts';
+import type { MatmulCandidate } from './candidates.ts';
 import { type MatmulVariant, matmul } from './matmul.ts';
 
 export interface MatmulSizes {
@@ -19,7 +20,7 @@ export interface MatmulSizes {
 }
 
 /** x [m, k] times the transpose of a weight [n, k]. Sums have a standard deviation of about 1. */
-export function matmulProblem(sizes: MatmulSizes): Problem<MatmulVariant> {
+export function matmulProblem(sizes: MatmulSizes): Problem<MatmulVariant | MatmulCandidate> {
   const { m, k, n, format, parts = 1, activation } = sizes;
   const x = pseudoRandom(m * k, 1).map((value) => value / Math.sqrt(k));
   const weight = pseudoRandomWeight([n, k], format, parts);

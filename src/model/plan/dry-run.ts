@@ -5,6 +5,7 @@ import { DryGpu } from '../../gpu/dry-gpu.ts';
 import { type Format, matrixShape, rowsPerPart } from '../../gpu/formats/format.ts';
 import type { Recorder } from '../../gpu/recorder.ts';
 import { elementCount } from '../../gpu/tensor.ts';
+import type { Tuning } from '../../gpu/tuning.ts';
 import { makeMatrix, type StoredMatrix } from '../../gpu/weight.ts';
 import { InputError } from '../errors.ts';
 import type { Architecture } from '../families/family.ts';
@@ -22,6 +23,7 @@ import type { FormatOf } from './price.ts';
  * @param choice the formats that matrices are to have on the GPU; default as they are stored.
  * @param cacheFormat of keys and values; default as of a loaded model.
  * @param like the adapter whose kernels are recorded, and whose bindings split the matrices.
+ * @param tuning what that adapter was tuned to.
  */
 export function dryModel(
   config: Architecture,
@@ -29,9 +31,10 @@ export function dryModel(
   like?: Capabilities,
   choice?: WeightsChoice,
   cacheFormat?: CacheFormat,
+  tuning?: Tuning,
 ): Model {
   const onGpu = choice && chosenFormat(choice);
-  const gpu = new DryGpu(like);
+  const gpu = new DryGpu(like, tuning);
   const { maxStorageBufferBindingSize, maxBufferSize } = gpu.capabilities;
   const limit = Math.min(maxStorageBufferBindingSize, like?.maxBufferSize ?? maxBufferSize);
   const source: WeightSource = {
@@ -71,6 +74,16 @@ export function recordStep(model: Model, before: number, options: RunOptions = {
   return model.recordedStep(next, { ...options, cache, next });
 }
 
+/** The first step of a generation, with the logits of its last token. @param model of `dryModel` */
+export function recordPrefill(model: Model, input: ModelInput): Recorder {
+  const capacity = input.inputIds.length;
+  return model.recorded(
+    [input],
+    {},
+    new KvCache(model.gpu, model.config.text, { capacity, format: model.cacheFormat }),
+  );
+}
+
 /** A visual of no particular content. */
 const blank = (shape: VisualShape): Visual => ({
   ...shape,
@@ -95,7 +108,7 @@ export interface RunPrice {
  * @throws InputError where the prompt exceeds the model's positions.
  */
 export function pricePrefill(model: Model, textTokens: number, image?: VisualShape): RunPrice {
-  const { text, vision } = model.config;
+  const { vision } = model.config;
   const input: ModelInput = {
     inputIds: [
       ...Array<number>(image ? imageTokens(model.config, image) : 0).fill(vision?.imageTokenId ?? 0),
@@ -103,14 +116,9 @@ export function pricePrefill(model: Model, textTokens: number, image?: VisualSha
     ],
     visuals: image ? [blank(image)] : [],
   };
-  const tokens = input.inputIds.length;
-  const rec = model.recorded(
-    [input],
-    {},
-    new KvCache(model.gpu, text, { capacity: tokens, format: model.cacheFormat }),
-  );
+  const rec = recordPrefill(model, input);
   return {
-    tokens,
+    tokens: input.inputIds.length,
     arenaBytes: rec.price(),
     largest: rec.largest,
     dispatches: rec.dispatches,

@@ -4,8 +4,8 @@ import { f32 } from '../../gpu/formats/f32.ts';
 import type { Format } from '../../gpu/formats/format.ts';
 import { type Recorder, read, readWrite } from '../../gpu/recorder.ts';
 import type { Tensor } from '../../gpu/tensor.ts';
-import { matmulObstacle } from '../../kernels/matmul/choose.ts';
 import { type MatmulVariant, matmulVariants } from '../../kernels/matmul/matmul.ts';
+import { matmulObstacle } from '../../kernels/matmul/plan.ts';
 import { matmulProblem } from '../../kernels/matmul/problem.ts';
 import { type BenchmarkGroup, groupOf, variantsOf } from './group.ts';
 

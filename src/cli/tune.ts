@@ -1,0 +1,95 @@
+import { openCheckpointFolder } from '../hub/checkpoint-folder.ts';
+import { recordPrefill, recordStep } from '../model/plan/dry-run.ts';
+import { askingTuning, type TunedShape, tune, tunedChoices } from '../verify/tune.ts';
+import { cpuTime } from './bench.ts';
+import type { Register } from './command.ts';
+import { announceGpu, imageSize, integer, type ModelOptions, withCacheOption, withModelOptions } from './model.ts';
+import { checkPrompt, type RecordedPrompt, recordable, recordedInput } from './recordable.ts';
+import { table } from './table.ts';
+import { choiceCount, readTuning, writeTuning } from './tuning-file.ts';
+
+interface Options extends ModelOptions, RecordedPrompt {
+  rounds: number;
+  cpuTime?: boolean;
+}
+
+export const tuneCommand: Register = (program, run) => {
+  withCacheOption(withModelOptions(program.command('tune')))
+    .description(
+      'Times the candidates of matrix products and attention at the shapes that a model runs on this adapter, and keeps those that beat the default by 3 % or more. Later commands take them.',
+    )
+    .option(
+      '--image-size <WxH>',
+      'a prompt with an image of this size (default: 336x336 if the model takes images)',
+      imageSize,
+    )
+    .option('--tokens <n>', 'a prompt of n tokens without images', integer(1))
+    .option('--rounds <n>', 'rounds in which each candidate has its turn', integer(1), 7)
+    .option('--cpu-time', 'on a busy machine with a software adapter: CPU time over cores instead of the clock')
+    .addHelpText(
+      'after',
+      `
+Examples:
+  headlight tune --model llava-hf/llava-1.5-7b-hf
+  headlight tune --model ~/models/llava-1.5-7b-hf --weights q4 --tokens 2000   # a long text, besides
+  headlight generate --no-tuning --prompt 'What is it?' --image a.jpg          # without
+
+Shapes are those of a prompt and of the token after it; lengths count as one up to the next power of two. Each candidate's output is
+checked against float64 before it is timed; a winner is timed once more beside the default alone. Choices are kept for this adapter,
+its driver and this version, in the cache folder (HEADLIGHT_HOME); a new run replaces those of the shapes that it measures.`,
+    )
+    .action(
+      run<Options>(async (context, options) => {
+        checkPrompt(options);
+        const folder = await openCheckpointFolder(options.model);
+        const gpu = await announceGpu(context);
+        try {
+          const { capabilities } = gpu;
+          if (capabilities.software)
+            context.note('this adapter is software: what is fast on it says nothing about a GPU');
+          const before = (await readTuning(capabilities, (line) => context.note(line))) ?? {};
+          const asking = askingTuning();
+          const model = await recordable(folder, { capabilities, tuning: asking }, options);
+          const input = await recordedInput(model, folder, options);
+          model.dispatches(input, { namesFilter: ['logits'], posSlice: -1 }); // as fit and classify run, without a cache
+          recordPrefill(model, input);
+          recordStep(model, input.inputIds.length);
+          const result = await tune(gpu, asking.asked(), {
+            rounds: options.rounds,
+            cpuTime: options.cpuTime ? cpuTime : undefined,
+            onProgress: (message) => {
+              context.signal.throwIfAborted();
+              context.note(message);
+            },
+            onWrong: ({ op, sizes }, candidate, error) =>
+              context.note(`left out: ${candidate} of ${op} ${sizes}: ${error.message}`),
+          });
+          const choices = tunedChoices(before, result);
+          const file = await writeTuning(capabilities, choices);
+          context.print(shapesTable(result.shapes));
+          for (const { op, shape } of result.leftOut)
+            context.print(`left out, too large for a software adapter: ${op} ${shape}`);
+          const kept = result.shapes.filter((each) => each.kept).length;
+          context.print(
+            `${kept} of ${result.shapes.length} shapes have a candidate that is faster; ${choiceCount(choices)} choices in all`,
+          );
+          context.printWritten(file);
+          context.result({ file, ...result, choices });
+        } finally {
+          gpu.dispose();
+        }
+      }),
+    );
+};
+
+function shapesTable(shapes: readonly TunedShape[]): string {
+  const rows = shapes.map(({ op, shape, byDefault, fastest, kept }) => [
+    `${op} ${shape}`,
+    byDefault.toFixed(3),
+    fastest?.milliseconds.toFixed(3) ?? '',
+    fastest ? (fastest.milliseconds / byDefault).toFixed(2) : '',
+    kept ? 'kept' : 'default',
+    fastest?.candidate ?? '',
+  ]);
+  return table(['shapes', 'default ms', 'fastest ms', 'ratio', '', 'fastest other'], rows);
+}

@@ -1,0 +1,78 @@
+import type { TuningQuestion } from '../../gpu/tuning.ts';
+import { matvecStorage } from './matvec.wgsl.ts';
+import { hasOneSubgroupSize, type MatmulDevice, type MatmulPlan, type MatmulProblem, matmulObstacle } from './plan.ts';
+import { type WorkgroupPlan, workgroupStorage } from './workgroup.wgsl.ts';
+
+type MakePlan = (problem: MatmulProblem, device: MatmulDevice) => MatmulPlan;
+
+const tile =
+  (rows: number): MakePlan =>
+  () => ({ variant: 'tile', rows, columns: 4 });
+const block =
+  (rows: number, columns: number, threads: WorkgroupPlan['threads'], depth = 4): MakePlan =>
+  () => ({ variant: 'workgroup', rows, columns, threads, depth });
+const vector =
+  (columns: number, threads: number): MakePlan =>
+  ({ rows }) => ({ variant: 'matvec', rows, columns, threads });
+/** One subgroup a workgroup: with more the order of the last sums would be open (matvec.wgsl.ts). */
+const subgroup =
+  (columns: number): MakePlan =>
+  ({ rows }, { subgroupMaxSize }) => ({ variant: 'matvecSubgroup', rows, columns, threads: subgroupMaxSize });
+const quad =
+  (rows: number): MakePlan =>
+  () => ({ variant: 'quad', rows, columns: 32, chunk: 1 });
+
+/** What a device may be tuned to, by name: variants with sizes of their own. */
+export const matmulCandidates = {
+  'tile 4x4': tile(4),
+  'tile 8x4': tile(8),
+  'workgroup 4x4 of 8x16': block(4, 4, [8, 16]),
+  'workgroup 8x4 of 8x16': block(8, 4, [8, 16]),
+  'workgroup 8x4 of 8x16, 8 deep': block(8, 4, [8, 16], 8),
+  'workgroup 4x4 of 16x16': block(4, 4, [16, 16]),
+  'workgroup 8x4 of 16x16': block(8, 4, [16, 16]),
+  'workgroup 8x8 of 8x8': block(8, 8, [8, 8]),
+  'matvec 2 of 64': vector(2, 64),
+  'matvec 4 of 64': vector(4, 64),
+  'matvec 8 of 64': vector(8, 64),
+  'matvec 4 of 128': vector(4, 128),
+  'matvecSubgroup 2': subgroup(2),
+  'matvecSubgroup 4': subgroup(4),
+  'matvecSubgroup 8': subgroup(8),
+  'quad 4x32': quad(4),
+  'quad 16x32': quad(16),
+  'quad 32x32': quad(32),
+} as const satisfies Record<string, MakePlan>;
+
+export type MatmulCandidate = keyof typeof matmulCandidates;
+export const matmulCandidateNames = Object.keys(matmulCandidates) as MatmulCandidate[];
+
+/** Why a device cannot be tuned to a candidate for a problem, or undefined where it can. */
+export function candidateObstacle(
+  name: MatmulCandidate,
+  problem: MatmulProblem,
+  device: MatmulDevice,
+): string | undefined {
+  const plan = matmulCandidates[name](problem, device);
+  const obstacle = matmulObstacle(plan.variant, problem, device);
+  if (obstacle) return obstacle;
+  if (plan.variant === 'quad' && !device.software) return 'it is for adapters without a GPU';
+  if (plan.variant === 'matvecSubgroup' && !hasOneSubgroupSize(device))
+    return 'the device has subgroups of several sizes';
+  const [threads, storage] =
+    plan.variant === 'workgroup'
+      ? [plan.threads[0] * plan.threads[1], workgroupStorage(plan)]
+      : plan.variant === 'matvec' || plan.variant === 'matvecSubgroup'
+        ? [plan.threads, matvecStorage(plan)]
+        : [64, 0];
+  if (threads > device.maxWorkgroupInvocations) return `the device has fewer than ${threads} threads in a workgroup`;
+  if (storage > device.maxWorkgroupStorage) return `the device has less than ${storage} bytes of workgroup memory`;
+  return undefined;
+}
+
+/** @param format of the weight, by name. */
+export const matmulQuestion = ({ rows, n, k }: MatmulProblem, format: string): TuningQuestion => ({
+  op: 'matmul',
+  sizes: { rows, n, k, format },
+  growing: ['rows'],
+});
