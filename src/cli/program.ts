@@ -81,6 +81,10 @@ export const commands: Readonly<Record<string, Listed>> = {
     summary: 'find the fastest kernels for a model on this adapter, and keep them',
     load: async () => (await import('./tune.ts')).tuneCommand,
   },
+  isa: {
+    summary: 'registers, spills and hot loops of kernels on GPUs that are not there',
+    load: async () => (await import('./isa.ts')).isaCommand,
+  },
   'dump-wgsl': {
     summary: 'write the WGSL that runs for a checkpoint on this adapter',
     load: async () => (await import('./dump-wgsl.ts')).dumpWgslCommand,

@@ -65,6 +65,7 @@ describe('usage', () => {
       'inspect',
       'bench',
       'tune',
+      'isa',
       'doctor',
       'download',
     ];

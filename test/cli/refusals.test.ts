@@ -60,6 +60,7 @@ const whole: Record<keyof typeof commands, string[]> = {
   inspect: [],
   bench: [],
   tune: [],
+  isa: ['--op', 'add'],
   'dump-wgsl': ['--out', join(folder, 'wgsl')],
   doctor: [],
   download: ['a/b'],
@@ -70,14 +71,14 @@ const whole: Record<keyof typeof commands, string[]> = {
 const wrong: [string[], 1 | 2, RegExp][] = [
   ...Object.entries(whole).flatMap(([name, given]): [string[], 1 | 2, RegExp][] => [
     [[name, ...given, '--no-such-option'], 2, /unknown option '--no-such-option'/],
-    ['bench', 'doctor', 'download', 'quantize'].includes(name)
+    ['bench', 'doctor', 'download', 'isa', 'quantize'].includes(name)
       ? [[name, ...given, '--model', 'nowhere'], 2, /unknown option '--model'/]
       : [
           [name, ...given, '--model', '/nowhere'],
           1,
           name === 'classify' ? /none: there is no/ : /^headlight: \/nowhere/,
         ],
-    ...(name === 'classify'
+    ...(['classify', 'isa'].includes(name)
       ? []
       : [[[name, ...given, 'surplus', 'surplus'], 2, /too many arguments/] as [string[], 2, RegExp]]),
   ]),
