@@ -1,6 +1,6 @@
 // The file of `bench --json`: what was measured, on what, by which version. docs/benchmarks.md explains each field.
 import { stat } from 'node:fs/promises';
-import * as z from 'zod';
+import * as s from '../base/schema.ts';
 import type { BenchmarkResult } from '../verify/benchmark.ts';
 import type { CheckResult } from '../verify/check.ts';
 import { UsageError } from './context.ts';
@@ -11,76 +11,69 @@ const format = 'headlight-bench';
 /** Raised with every change after which an older reader would misread a file. */
 const version = 1;
 
-const text = z.string().max(1000);
-const amount = z.number().nonnegative();
-const duration = z.number().positive();
+const text = s.string(0, 1000);
+const name = s.string(1, 1000);
+const amount = s.number(0);
 
-const row = z.strictObject({
-  op: text.min(1),
+const row = s.strictObject({
+  op: name,
   sizes: text,
-  candidate: text.min(1),
+  candidate: name,
   kernels: text,
-  milliseconds: duration,
-  fastest: duration,
-  slowest: duration,
+  milliseconds: s.positive(),
+  fastest: s.positive(),
+  slowest: s.positive(),
   flops: amount,
   bytes: amount,
   gflops: amount,
   gbps: amount,
   rooflineShare: amount,
-  speedup: duration.optional(),
+  speedup: s.optional(s.positive()),
   error: amount,
 });
 
-const checkedKernel = z.strictObject({
+const checkedKernel = s.strictObject({
   op: text,
   kernel: text,
   problem: text,
   error: amount,
-  failure: text.optional(),
+  failure: s.optional(text),
 });
 
-const schema = z
-  .strictObject({
-    format: z.literal(format),
-    version: z.literal(version),
-    headlight: text,
-    runtime: text,
-    adapter: z.strictObject({ vendor: text, architecture: text, description: text, software: z.boolean() }),
-    rounds: z.int().positive(),
-    clock: z.enum(['timestamps', 'wall', 'cpu']),
-    roofline: z.strictObject({ gflops: amount, gbps: amount }),
-    check: z.strictObject({ passed: z.literal(true), rows: z.array(checkedKernel).max(10_000) }).optional(),
-    rows: z.array(row).max(10_000),
-    leftOut: z.array(text).max(10_000),
-    notForKernel: z.array(text).max(10_000),
-  })
-  .superRefine(({ rows }, context) => {
-    const seen = new Set<string>();
-    for (const [index, each] of rows.entries()) {
-      const key = rowKey(each);
-      if (seen.has(key))
-        context.addIssue({ code: 'custom', path: ['rows', index], message: 'an earlier row is of the same' });
-      seen.add(key);
-    }
-  });
+const most = 10_000;
 
-export type BenchmarkFile = z.output<typeof schema>;
+const schema = s.strictObject({
+  format: s.literal(format),
+  version: s.literal(version),
+  headlight: text,
+  runtime: text,
+  adapter: s.strictObject({ vendor: text, architecture: text, description: text, software: s.boolean() }),
+  rounds: s.int(1),
+  clock: s.oneOf(['timestamps', 'wall', 'cpu']),
+  roofline: s.strictObject({ gflops: amount, gbps: amount }),
+  check: s.optional(s.strictObject({ passed: s.literal(true), rows: s.list(checkedKernel, 0, most) })),
+  rows: s.list(row, 0, most),
+  leftOut: s.list(text, 0, most),
+  notForKernel: s.list(text, 0, most),
+});
+
+export type BenchmarkFile = s.InferOutput<typeof schema>;
 
 /** What a row is of: the same in two files is compared. */
 export const rowKey = ({ op, sizes, candidate }: Pick<BenchmarkFile['rows'][number], 'op' | 'sizes' | 'candidate'>) =>
   JSON.stringify([op, sizes, candidate]);
 
-/** A result as its file says it. @param check of the custom kernels in it. */
-export const benchmarkFile = (result: BenchmarkResult, check?: CheckResult): BenchmarkFile =>
-  schema.parse({
-    format,
-    version,
-    headlight,
-    runtime: `node ${process.versions.node} ${process.platform}-${process.arch}`,
-    ...result,
-    check,
-  });
+/**
+ * A result as its file says it.
+ * @param check of the custom kernels in it.
+ * @throws UsageError where no reader would take it, such as for an adapter of a name without end.
+ */
+export function benchmarkFile(result: BenchmarkResult, check?: CheckResult): BenchmarkFile {
+  const runtime = `node ${process.versions.node} ${process.platform}-${process.arch}`;
+  const { value, problems } = s.check(schema, { format, version, headlight, runtime, ...result, check });
+  if (!value) throw new UsageError(`what was measured cannot be kept: ${s.describe(problems![0], 'the result')}`);
+  return value;
+}
 
 const maxBytes = 2 ** 24;
 
@@ -93,14 +86,19 @@ export async function readBenchmarkFile(file: string): Promise<BenchmarkFile> {
   const way = 'give a file that headlight bench --json wrote';
   if (size > maxBytes) throw new UsageError(`${file}: ${size} bytes are too many for such a file; ${way}`);
   const json = await readJsonFile(file);
-  const head = z.looseObject({ format: z.literal(format), version: z.int() }).safeParse(json);
-  if (!head.success) throw new UsageError(`${file}: not a file of benchmarks; ${way}`);
-  if (head.data.version !== version)
+  const refuse = (problem: string) => new UsageError(`${file}: ${problem}; ${way}`);
+  const { value: head } = s.check(s.looseObject({ format: s.literal(format), version: s.int() }), json);
+  if (!head) throw refuse('not a file of benchmarks');
+  if (head.version !== version)
     throw new UsageError(
-      `${file}: its version is ${head.data.version}, this headlight ${headlight} reads ${version}; measure again with this one`,
+      `${file}: its version is ${head.version}, this headlight ${headlight} reads ${version}; measure again with this one`,
     );
-  const parsed = schema.safeParse(json);
-  if (parsed.success) return parsed.data;
-  const [{ path, message }] = parsed.error.issues;
-  throw new UsageError(`${file}: ${path.join('.') || 'the file'}: ${message}; ${way}`);
+  const { value, problems } = s.check(schema, json);
+  if (!value) throw refuse(s.describe(problems![0], 'the file'));
+  const seen = new Set<string>();
+  for (const [index, each] of value.rows.entries()) {
+    if (seen.has(rowKey(each))) throw refuse(`rows.${index}: an earlier row is of the same`);
+    seen.add(rowKey(each));
+  }
+  return value;
 }

@@ -3,7 +3,7 @@ import { mkdtemp, readFile, rm, writeFile } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { basename, join } from 'node:path';
 import { promisify } from 'node:util';
-import * as z from 'zod';
+import * as s from '../base/schema.ts';
 import { DryGpu, guaranteed } from '../gpu/dry-gpu.ts';
 import { type KernelOp, kernelOps } from '../kernels/custom/kernels.ts';
 import { FileError } from '../platform/errors.ts';
@@ -27,26 +27,29 @@ interface Source {
 
 const defaultGpus = ['amd:navi31', 'nv:170:norobust'];
 
-const figure = z.number().optional();
-const hotLoop = z.object({
-  instr: z.number(),
-  fma: z.number(),
-  gmem: z.number(),
-  lds: z.number(),
-  branch: z.number(),
-  mov: z.number(),
-  spill: z.number(),
-  other: z.number(),
+const figure = s.optional(s.number());
+const hotLoop = s.object({
+  instr: s.number(),
+  fma: s.number(),
+  gmem: s.number(),
+  lds: s.number(),
+  branch: s.number(),
+  mov: s.number(),
+  spill: s.number(),
+  other: s.number(),
 });
-const rows = z.array(
-  z.union([
-    z.object({ error: z.string().max(10_000) }),
-    z.object({
-      label: z.string().max(1000),
-      summary: z.object({ regs: figure, spills: figure, scratch: figure, lds: figure, waves: figure, instr: figure }),
-      hotLoop: hotLoop.optional(),
-    }),
-  ]),
+const rows = s.array(
+  s.union(
+    [
+      s.object({ error: s.string(0, 10_000) }),
+      s.object({
+        label: s.string(0, 1000),
+        summary: s.object({ regs: figure, spills: figure, scratch: figure, lds: figure, waves: figure, instr: figure }),
+        hotLoop: s.optional(hotLoop),
+      }),
+    ],
+    'expected an error, or label and summary',
+  ),
 );
 
 export const isaCommand: Register = (program, run) => {
@@ -148,9 +151,12 @@ async function compiled(tool: string, gpu: string, sources: readonly Source[]) {
       },
     );
     const stats = join(folder, gpu.replaceAll(':', '_'), 'stats.json');
-    const parsed = rows.safeParse(await readJsonFile(stats));
-    if (!parsed.success) throw new FileError(`${tool}: ${gpu}: its stats.json is not as this version reads it`);
-    return parsed.data.map((row) => {
+    const { value, problems } = s.check(rows, await readJsonFile(stats));
+    if (!value)
+      throw new FileError(
+        `${tool}: ${gpu}: its stats.json is not as this version reads it: ${s.describe(problems![0], 'all of it')}`,
+      );
+    return value.map((row) => {
       if ('error' in row) throw new FileError(`${tool}: ${gpu}: ${row.error}`);
       return row;
     });

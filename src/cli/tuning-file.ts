@@ -2,8 +2,8 @@
 import { createHash } from 'node:crypto';
 import { stat } from 'node:fs/promises';
 import { join } from 'node:path';
-import * as z from 'zod';
 import { quote } from '../base/quote.ts';
+import * as s from '../base/schema.ts';
 import type { Capabilities } from '../gpu/capabilities.ts';
 import type { TunedChoices } from '../gpu/tuning.ts';
 import { FileError } from '../platform/errors.ts';
@@ -16,15 +16,18 @@ import { version as headlight } from './package-info.ts';
 /** What tells adapters apart. In Node the description ends with the driver and its version. */
 type Adapter = Pick<Capabilities, 'vendor' | 'architecture' | 'description'>;
 
-const text = z.string().max(1000);
-const shape = z.strictObject({ vendor: text, architecture: text, description: text });
+const text = s.string(0, 1000);
 /** What a file of any version has. */
-const head = z.looseObject({ format: z.literal('headlight-tuning'), headlight: text, adapter: shape });
-const schema = z.strictObject({
-  ...head.shape,
-  choices: z.strictObject({
-    attention: z.record(text, z.enum(tunables.attention.candidates)).optional(),
-    matmul: z.record(text, z.enum(tunables.matmul.candidates)).optional(),
+const head = {
+  format: s.literal('headlight-tuning'),
+  headlight: text,
+  adapter: s.strictObject({ vendor: text, architecture: text, description: text }),
+};
+const schema = s.strictObject({
+  ...head,
+  choices: s.strictObject({
+    attention: s.optional(s.record(text, s.oneOf(tunables.attention.candidates))),
+    matmul: s.optional(s.record(text, s.oneOf(tunables.matmul.candidates))),
   }),
 });
 
@@ -52,18 +55,18 @@ export async function readTuning(adapter: Adapter, note: (line: string) => void)
   const json = await readJsonFile(file).catch((e: Error) => {
     throw new FileError(`${e.message}; ${way}`, { cause: e });
   });
-  const about = head.safeParse(json);
-  if (!about.success) throw refuse('not a file of headlight tune');
-  if (about.data.headlight !== headlight) {
-    note(`${file} is of version ${quote(about.data.headlight)} and not used; headlight tune makes it anew`);
+  const { value: about } = s.check(s.looseObject(head), json);
+  if (!about) throw refuse('not a file of headlight tune');
+  if (about.headlight !== headlight) {
+    note(`${file} is of version ${quote(about.headlight)} and not used; headlight tune makes it anew`);
     return undefined;
   }
-  const { vendor, architecture, description } = about.data.adapter;
+  const { vendor, architecture, description } = about.adapter;
   if (vendor !== adapter.vendor || architecture !== adapter.architecture || description !== adapter.description)
     throw refuse(`it is of another adapter, ${quote(description || architecture || vendor)}`);
-  const parsed = schema.safeParse(json);
-  if (parsed.success) return Object.fromEntries(Object.entries(parsed.data.choices).filter(([, each]) => each));
-  const [{ path, message }] = parsed.error.issues;
+  const { value, problems } = s.check(schema, json);
+  if (value) return Object.fromEntries(Object.entries(value.choices).filter(([, each]) => each));
+  const [{ path, message }] = problems!;
   throw refuse(`${path.map((each) => quote(String(each))).join(', ') || 'the file'}: ${message}`);
 }
 
