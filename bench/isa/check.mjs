@@ -49,7 +49,7 @@ for (const g of gpus) {
     if (o.waves && v.waves < o.waves) say(g, r.label, `occupancy ${o.waves} -> ${v.waves}`);
   }
 }
-if (update) writeFileSync(base, JSON.stringify({ ...B, ...N }, null, 1) + '\n');
+if (update) writeFileSync(base, `${JSON.stringify({ ...B, ...N }, null, 1)}\n`);
 else if (B.versions && N.versions && B.versions !== N.versions)
   console.log(`note: baseline made with ${B.versions}, now ${N.versions}`);
 const n = Object.keys(N).filter((k) => k !== 'versions').length,

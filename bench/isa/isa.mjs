@@ -5,10 +5,10 @@ import { createRequire } from 'node:module';
 import { pathToFileURL } from 'node:url';
 
 const env = process.env,
-  require = createRequire(env.WEBGPU_ROOT + '/x.js');
+  require = createRequire(`${env.WEBGPU_ROOT}/x.js`);
 const { create, globals } = await import(pathToFileURL(require.resolve('webgpu')).href);
 Object.assign(globalThis, globals);
-const gpu = create(env.TOGGLES ? ['enable-dawn-features=' + env.TOGGLES] : []);
+const gpu = create(env.TOGGLES ? [`enable-dawn-features=${env.TOGGLES}`] : []);
 const adapter = await gpu.requestAdapter();
 if (!adapter) {
   console.error('isa.mjs: no adapter');

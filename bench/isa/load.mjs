@@ -21,7 +21,7 @@ for (const f of process.argv.slice(2)) {
         bare = code.replace(/\/\/.*|\/\*[\s\S]*?\*\//g, '');
       const entries = [...bare.matchAll(/@compute[\s\S]*?\bfn\s+(\w+)/g)].map((m) => m[1]);
       ks = entries.map((e) => ({
-        name: basename(f, '.wgsl') + (entries.length > 1 ? ':' + e : ''),
+        name: basename(f, '.wgsl') + (entries.length > 1 ? `:${e}` : ''),
         code,
         entryPoint: e,
       }));

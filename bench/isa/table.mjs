@@ -25,12 +25,12 @@ for (const r of rows) {
     // RADV counts in wave32 units on RDNA: halve for wave64, so that this is real waves per SIMD
     waves:
       s['Subgroups per SIMD'] &&
-      s['Subgroups per SIMD'] / (s['VOPD'] !== undefined && r.subgroupSize === 64 && RDNA.test(r.device) ? 2 : 1),
+      s['Subgroups per SIMD'] / (s.VOPD !== undefined && r.subgroupSize === 64 && RDNA.test(r.device) ? 2 : 1),
     instr: pick(s, 'Instructions', 'Instruction count'),
   });
   const id = String(r.id).padStart(3, '0');
   for (const f of readdirSync(dir)
-    .filter((f) => f.startsWith(id + '.') && f.endsWith('.txt'))
+    .filter((f) => f.startsWith(`${id}.`) && f.endsWith('.txt'))
     .reverse()) {
     const h = hotLoop(readFileSync(`${dir}/${f}`, 'utf8'));
     if (h) {
