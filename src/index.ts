@@ -18,6 +18,7 @@ export type { Access, KernelSource } from './gpu/pipeline-cache.ts';
 export { type ProfileRow, Profiler } from './gpu/profiler.ts';
 export type { Readback } from './gpu/readback.ts';
 export type { Recorder, RecorderOptions } from './gpu/recorder.ts';
+export type { Started } from './gpu/run.ts';
 export type { DType, Storage, Tensor } from './gpu/tensor.ts';
 export type { TunedChoices } from './gpu/tuning.ts';
 export type { StoredMatrix, Weight } from './gpu/weight.ts';
@@ -58,7 +59,7 @@ export {
 export type { PosSlice } from './model/interventions/positions.ts';
 export type { CacheFormat, KvCache } from './model/layers/kv-cache.ts';
 export type { LoadModelOptions } from './model/load-model.ts';
-export { Model, type StepOptions, type StepResult } from './model/model.ts';
+export { Model, type RunningStep, type StepOptions, type StepResult } from './model/model.ts';
 export type { ChatTemplateOptions, ContentPart, Message } from './model/processor/chat-template.ts';
 export type { DualProcessor, TokenizedText } from './model/processor/dual-processor.ts';
 export type { Placeholder, PrepareOptions, Processor, ShapeOptions } from './model/processor/processor.ts';
