@@ -17,6 +17,7 @@ import { KvCache } from '../src/model/layers/kv-cache.ts';
 import type { WeightSource } from '../src/model/layers/weights.ts';
 import { Model } from '../src/model/model.ts';
 import { modelWeights } from '../src/model/run/forward.ts';
+import { median } from '../src/verify/benchmark.ts';
 
 const { values: options } = parseArgs({
   options: {
@@ -96,7 +97,6 @@ async function hostMs(steps: Pick<Steps, 'start'>) {
 const stepOptions = { cache, next, namesFilter: [] };
 const anew = await hostMs({ start: () => model.startStep(next, stepOptions) });
 const again = await hostMs(new Steps(model, next, cache));
-const median = (list: readonly number[]) => list.toSorted((a, b) => a - b)[list.length >> 1];
 const groupsOf = (steps: typeof first) => steps.map(({ groups }) => groups).filter((n) => n > 0);
 const result = {
   adapter: gpu.capabilities.description,

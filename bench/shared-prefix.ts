@@ -10,6 +10,7 @@ import { greatest } from '../src/base/extremes.ts';
 import { sharedTokens } from '../src/model/run/shared-prefix.ts';
 import { VisionLanguageModel } from '../src/model/vision-language-model.ts';
 import { type Example, extractFeatures } from '../src/sav/features.ts';
+import { median } from '../src/verify/benchmark.ts';
 
 const { values: options } = parseArgs({
   options: {
@@ -44,7 +45,6 @@ for (let round = 0; round <= Number(options.rounds); round++)
     ({ vectors: vectors[way] } = await extractFeatures(model, examples, { sharePrefix: way === 'shared' }));
     if (round > 0) times[way].push(performance.now() - start); // the first compiles
   }
-const median = (values: readonly number[]) => [...values].sort((a, b) => a - b)[Math.floor(values.length / 2)];
 const inputs = [];
 for (const { prompt } of examples) inputs.push(await model.input({ prompt, images }));
 const tokens = inputs.map(({ inputIds }) => inputIds.length);

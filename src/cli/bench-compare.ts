@@ -1,5 +1,7 @@
 // Two files of `bench --json`, side by side.
 import { printableLine } from '../base/printable.ts';
+import { adapterName } from '../gpu/capabilities.ts';
+import { groupName } from '../verify/benchmarks/group.ts';
 import { type BenchmarkFile, rowKey } from './bench-file.ts';
 import { table } from './table.ts';
 
@@ -23,11 +25,11 @@ export interface Comparison {
   readonly onlyB: readonly string[];
 }
 
-const named = ({ op, sizes, candidate }: Row) => `${op} ${sizes}: ${candidate}`;
+const named = (row: Row) => `${groupName(row)}: ${row.candidate}`;
 
 /** The rows that both have, and the names of those that one has; only of groups whose name contains `filter`. */
 export function compareBenchmarks(a: BenchmarkFile, b: BenchmarkFile, filter = ''): Comparison {
-  const wanted = ({ rows }: BenchmarkFile) => rows.filter(({ op, sizes }) => `${op} ${sizes}`.includes(filter));
+  const wanted = ({ rows }: BenchmarkFile) => rows.filter((row) => groupName(row).includes(filter));
   const [inA, inB] = [a, b].map((file) => new Map(wanted(file).map((row) => [rowKey(row), row])));
   const lacking = (of: ReadonlyMap<string, Row>, other: ReadonlyMap<string, Row>) =>
     [...of].filter(([key]) => !other.has(key)).map(([, row]) => named(row));
@@ -64,10 +66,10 @@ export function comparisonTable(
   { rows, ratio, onlyA, onlyB }: Comparison,
 ): string {
   const about = ({ adapter, headlight, runtime, clock, roofline }: BenchmarkFile) =>
-    `${adapter.description || adapter.architecture || adapter.vendor}, headlight ${headlight}, ${runtime}, clock: ${clock}, roofline ${roofline.gflops.toFixed(1)} GFLOP/s and ${roofline.gbps.toFixed(1)} GB/s`;
+    `${adapterName(adapter)}, headlight ${headlight}, ${runtime}, clock: ${clock}, roofline ${roofline.gflops.toFixed(1)} GFLOP/s and ${roofline.gbps.toFixed(1)} GB/s`;
   const share = (of: Compared['a']) => `${(100 * of.rooflineShare).toFixed(0)} %`;
   const body = rows.map((row) => [
-    `${row.op} ${row.sizes}`,
+    groupName(row),
     row.candidate,
     row.a.milliseconds.toFixed(3),
     row.b.milliseconds.toFixed(3),

@@ -1,5 +1,4 @@
 // The file of `bench --json`: what was measured, on what, by which version. docs/benchmarks.md explains each field.
-import { stat } from 'node:fs/promises';
 import * as s from '../base/schema.ts';
 import type { BenchmarkResult } from '../verify/benchmark.ts';
 import type { CheckResult } from '../verify/check.ts';
@@ -82,10 +81,8 @@ const maxBytes = 2 ** 24;
  * @throws UsageError naming the file and what is wrong with it; FileError where it cannot be read.
  */
 export async function readBenchmarkFile(file: string): Promise<BenchmarkFile> {
-  const size = (await stat(file).catch(() => undefined))?.size ?? 0; // what is not there is for the reading to name
   const way = 'give a file that headlight bench --json wrote';
-  if (size > maxBytes) throw new UsageError(`${file}: ${size} bytes are too many for such a file; ${way}`);
-  const json = await readJsonFile(file);
+  const json = await readJsonFile(file, maxBytes);
   const refuse = (problem: string) => new UsageError(`${file}: ${problem}; ${way}`);
   const { value: head } = s.check(s.looseObject({ format: s.literal(format), version: s.int() }), json);
   if (!head) throw refuse('not a file of benchmarks');

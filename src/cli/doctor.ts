@@ -1,4 +1,5 @@
 import { arch, cpus, platform, release, totalmem } from 'node:os';
+import { adapterName } from '../gpu/capabilities.ts';
 import type { Register } from './command.ts';
 import { withOutputFlags } from './model.ts';
 import { version } from './package-info.ts';
@@ -22,7 +23,7 @@ export const doctorCommand: Register = (program, run) => {
         const mib = (bytes: number) => `${Math.round(bytes / 2 ** 20)} MiB`;
         const yes = (b: boolean) => (b ? 'yes' : 'no');
         const rows = {
-          adapter: c.description || c.architecture || c.vendor,
+          adapter: adapterName(c),
           vendor: `${c.vendor} ${c.architecture}`.trim(),
           kind: c.software ? 'software (right results; its speed says nothing about a GPU)' : 'GPU',
           subgroups: c.subgroups ? `yes, ${c.subgroupMinSize} to ${c.subgroupMaxSize}` : 'no',

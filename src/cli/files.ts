@@ -1,5 +1,5 @@
 import { accessSync, constants, existsSync, statSync } from 'node:fs';
-import { readFile } from 'node:fs/promises';
+import { readFile, stat } from 'node:fs/promises';
 import { dirname, join, resolve } from 'node:path';
 import { InvalidArgumentError } from 'commander';
 import { readFileBytes } from '#platform';
@@ -8,8 +8,14 @@ import { writeWhole } from '../platform/node-write.ts';
 import type { FeatureStore } from '../sav/feature-cache.ts';
 import { UsageError } from './context.ts';
 
-/** What a JSON file of the command line says. @throws UsageError naming it where it is none. */
-export async function readJsonFile(file: string): Promise<unknown> {
+/**
+ * What a JSON file of the command line says.
+ * @param maxBytes that such a file may have.
+ * @throws UsageError naming it where it is none, or is larger; FileError where it cannot be read.
+ */
+export async function readJsonFile(file: string, maxBytes = Number.POSITIVE_INFINITY): Promise<unknown> {
+  const { size } = await stat(file).catch(() => ({ size: 0 })); // what is not there is for the reading to name
+  if (size > maxBytes) throw new UsageError(`${file}: ${size} bytes are too many for such a file: at most ${maxBytes}`);
   const bytes = await readFileBytes(file);
   try {
     return JSON.parse(new TextDecoder('utf-8', { fatal: true }).decode(bytes));

@@ -3,7 +3,7 @@ import { Option } from 'commander';
 import { type Checkpoint, hasWeights, openCheckpoint } from '../checkpoint/checkpoint-files.ts';
 import { layoutDescriptions } from '../checkpoint/names.ts';
 import { checkSpecs } from '../checkpoint/specs.ts';
-import type { Capabilities } from '../gpu/capabilities.ts';
+import { adapterName, type Capabilities } from '../gpu/capabilities.ts';
 import { f32 } from '../gpu/formats/f32.ts';
 import type { Format } from '../gpu/formats/format.ts';
 import { type FormatName, formats } from '../gpu/formats/index.ts';
@@ -232,10 +232,9 @@ const runText = (name: string, { tokens, arenaBytes, dispatches }: RunPrice) =>
 
 function adapterRows(adapter?: Capabilities, checks: readonly Check[] = []): [string, string][] {
   if (!adapter) return [['adapter', 'none was found: its limits were not checked']];
-  const { description, architecture, vendor } = adapter;
   const limits = `${showBytes(adapter.maxStorageBufferBindingSize)} a binding, ${showBytes(adapter.maxBufferSize)} a buffer`;
   return [
-    ['adapter', `${description || architecture || vendor}: ${limits}`],
+    ['adapter', `${adapterName(adapter)}: ${limits}`],
     ...checks.map(({ verdict, text }): [string, string] => [`  ${verdict}`, text]),
   ];
 }

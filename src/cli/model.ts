@@ -1,4 +1,5 @@
 import { type Command, InvalidArgumentError, Option } from 'commander';
+import { adapterName } from '../gpu/capabilities.ts';
 import type { Gpu } from '../gpu/gpu.ts';
 import { openCheckpointFolder } from '../hub/checkpoint-folder.ts';
 import { type CacheFormat, cacheFormats } from '../model/layers/kv-cache.ts';
@@ -80,12 +81,8 @@ export async function announceGpu(context: Context, { tuned = false } = {}): Pro
   const gpu = await context.openGpu(
     tuned ? { tuning: (capabilities) => readTuning(capabilities, (line) => context.note(line)) } : {},
   );
-  const { description, architecture, vendor, software } = gpu.capabilities;
-  context.note(
-    software
-      ? `adapter: ${description || architecture} (software: right results, no GPU speed; see headlight doctor)`
-      : `adapter: ${description || architecture || vendor}`,
-  );
+  const kind = gpu.capabilities.software ? ' (software: right results, no GPU speed; see headlight doctor)' : '';
+  context.note(`adapter: ${adapterName(gpu.capabilities)}${kind}`);
   const choices = choiceCount(gpu.tuning.choices);
   if (choices)
     context.note(`tuned: ${choices} kernels chosen by ${tuningFile(gpu.capabilities)} (--no-tuning leaves them out)`);

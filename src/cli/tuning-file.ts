@@ -1,10 +1,10 @@
 // Where `headlight tune` keeps its choices: a file for each adapter, with its driver, and each version of Headlight.
 import { createHash } from 'node:crypto';
-import { stat } from 'node:fs/promises';
+import { existsSync } from 'node:fs';
 import { join } from 'node:path';
 import { quote } from '../base/quote.ts';
 import * as s from '../base/schema.ts';
-import type { Capabilities } from '../gpu/capabilities.ts';
+import { adapterName, type Capabilities } from '../gpu/capabilities.ts';
 import type { TunedChoices } from '../gpu/tuning.ts';
 import { FileError } from '../platform/errors.ts';
 import { cacheFolder } from '../platform/node-cache-folder.ts';
@@ -48,11 +48,9 @@ export function tuningFile({ vendor, architecture, description }: Adapter): stri
  */
 export async function readTuning(adapter: Adapter, note: (line: string) => void): Promise<TunedChoices | undefined> {
   const file = tuningFile(adapter);
-  const there = await stat(file).catch(() => undefined);
-  if (!there) return undefined;
+  if (!existsSync(file)) return undefined;
   const refuse = (problem: string) => new FileError(`${file}: ${problem}; ${way}`);
-  if (there.size > maxBytes) throw refuse(`${there.size} bytes are too many for a file of headlight tune`);
-  const json = await readJsonFile(file).catch((e: Error) => {
+  const json = await readJsonFile(file, maxBytes).catch((e: Error) => {
     throw new FileError(`${e.message}; ${way}`, { cause: e });
   });
   const { value: about } = s.check(s.looseObject(head), json);
@@ -63,7 +61,7 @@ export async function readTuning(adapter: Adapter, note: (line: string) => void)
   }
   const { vendor, architecture, description } = about.adapter;
   if (vendor !== adapter.vendor || architecture !== adapter.architecture || description !== adapter.description)
-    throw refuse(`it is of another adapter, ${quote(description || architecture || vendor)}`);
+    throw refuse(`it is of another adapter, ${quote(adapterName(about.adapter))}`);
   const { value, problems } = s.check(schema, json);
   if (value) return Object.fromEntries(Object.entries(value.choices).filter(([, each]) => each));
   const [{ path, message }] = problems!;

@@ -72,3 +72,10 @@ export function describeDevice(
     maxWorkgroupsPerDimension: device.limits.maxComputeWorkgroupsPerDimension,
   };
 }
+
+/** What messages call an adapter. Browsers give no description. */
+export const adapterName = ({
+  description,
+  architecture,
+  vendor,
+}: Pick<Capabilities, 'description' | 'architecture' | 'vendor'>): string => description || architecture || vendor;

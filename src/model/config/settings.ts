@@ -16,6 +16,23 @@ export const imageSide = s.int(1, 16384);
 export const epsilon = s.positive(1);
 export const tokenId = s.int(0, 10_000_000);
 
+/** The settings of CLIP's and SigLIP's blocks. @param defaults of the HF class. */
+export const towerBlocks = (defaults: {
+  readonly hidden_size: number;
+  readonly intermediate_size: number;
+  readonly num_attention_heads: number;
+  readonly hidden_act: string;
+  readonly layer_norm_eps: number;
+}) => ({
+  hidden_size: s.optional(count, defaults.hidden_size),
+  intermediate_size: s.optional(count, defaults.intermediate_size),
+  num_hidden_layers: s.optional(layerCount, 12),
+  num_attention_heads: s.optional(headCount, defaults.num_attention_heads),
+  hidden_act: s.optional(s.string(), defaults.hidden_act),
+  layer_norm_eps: s.optional(epsilon, defaults.layer_norm_eps),
+  quantization_config: s.optional(s.unknown()),
+});
+
 const activations: Record<string, ActivationFunction> = {
   quick_gelu: 'quick_gelu',
   gelu: 'gelu',

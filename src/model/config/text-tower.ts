@@ -1,6 +1,6 @@
 import * as s from '../../base/schema.ts';
 import type { BlockShape } from './block.ts';
-import { count, epsilon, headCount, layerCount, type Settings, tokenId } from './settings.ts';
+import { count, type Settings, tokenId, towerBlocks } from './settings.ts';
 
 /** The text side of a dual encoder (HF `CLIPTextConfig`, `SiglipTextConfig`). */
 export interface TextTowerConfig extends BlockShape {
@@ -15,42 +15,37 @@ export interface TextTowerConfig extends BlockShape {
 }
 
 const common = {
-  vocab_size: count,
-  hidden_size: count,
-  intermediate_size: count,
-  num_hidden_layers: s.optional(layerCount, 12),
-  num_attention_heads: headCount,
-  max_position_embeddings: count,
-  hidden_act: s.string(),
-  layer_norm_eps: epsilon,
   eos_token_id: s.nullish(tokenId, 49407),
   projection_size: s.nullish(count),
-  quantization_config: s.optional(s.unknown()),
 };
 
 // Defaults are those of the HF classes: hub configs leave out what equals them.
 const clipSchema = s.object({
   ...common,
   model_type: s.literal('clip_text_model'),
+  ...towerBlocks({
+    hidden_size: 512,
+    intermediate_size: 2048,
+    num_attention_heads: 8,
+    hidden_act: 'quick_gelu',
+    layer_norm_eps: 1e-5,
+  }),
   vocab_size: s.optional(count, 49408),
-  hidden_size: s.optional(count, 512),
-  intermediate_size: s.optional(count, 2048),
-  num_attention_heads: s.optional(headCount, 8),
   max_position_embeddings: s.optional(count, 77),
-  hidden_act: s.optional(s.string(), 'quick_gelu'),
-  layer_norm_eps: s.optional(epsilon, 1e-5),
 });
 
 const siglipSchema = s.object({
   ...common,
   model_type: s.literal('siglip_text_model'),
+  ...towerBlocks({
+    hidden_size: 768,
+    intermediate_size: 3072,
+    num_attention_heads: 12,
+    hidden_act: 'gelu_pytorch_tanh',
+    layer_norm_eps: 1e-6,
+  }),
   vocab_size: s.optional(count, 32000),
-  hidden_size: s.optional(count, 768),
-  intermediate_size: s.optional(count, 3072),
-  num_attention_heads: s.optional(headCount, 12),
   max_position_embeddings: s.optional(count, 64),
-  hidden_act: s.optional(s.string(), 'gelu_pytorch_tanh'),
-  layer_norm_eps: s.optional(epsilon, 1e-6),
 });
 
 /** Reads the settings of a text tower, which is of the kind `modelType` and no other. */

@@ -2,7 +2,7 @@ import { keysOf } from '../../base/choices.ts';
 import { quoteValue } from '../../base/quote.ts';
 import * as s from '../../base/schema.ts';
 import type { BlockShape } from './block.ts';
-import { count, epsilon, headCount, imageSide, layerCount, type Settings } from './settings.ts';
+import { count, imageSide, type Settings, towerBlocks } from './settings.ts';
 
 /** A vision transformer over square images (HF `CLIPVisionConfig`, `SiglipVisionConfig`). */
 export interface ViTConfig extends BlockShape {
@@ -25,35 +25,25 @@ export const tokensPerCrop = ({ side, classToken }: ViTConfig): number => side *
 
 const common = {
   num_channels: s.optional(s.literal(3), 3),
-  quantization_config: s.optional(s.unknown()),
+  image_size: s.optional(imageSide, 224),
 };
+/** Of both, by default. */
+const size = { hidden_size: 768, intermediate_size: 3072, num_attention_heads: 12 };
 
 // Defaults are those of the HF classes: hub configs leave out what equals them.
 const clipSchema = s.object({
   ...common,
   model_type: s.literal('clip_vision_model'),
-  hidden_size: s.optional(count, 768),
-  intermediate_size: s.optional(count, 3072),
-  num_hidden_layers: s.optional(layerCount, 12),
-  num_attention_heads: s.optional(headCount, 12),
-  image_size: s.optional(imageSide, 224),
+  ...towerBlocks({ ...size, hidden_act: 'quick_gelu', layer_norm_eps: 1e-5 }),
   patch_size: s.optional(count, 32),
-  hidden_act: s.optional(s.string(), 'quick_gelu'),
-  layer_norm_eps: s.optional(epsilon, 1e-5),
   projection_dim: s.optional(count, 512),
 });
 
 const siglipSchema = s.object({
   ...common,
   model_type: s.literal('siglip_vision_model'),
-  hidden_size: s.optional(count, 768),
-  intermediate_size: s.optional(count, 3072),
-  num_hidden_layers: s.optional(layerCount, 12),
-  num_attention_heads: s.optional(headCount, 12),
-  image_size: s.optional(imageSide, 224),
+  ...towerBlocks({ ...size, hidden_act: 'gelu_pytorch_tanh', layer_norm_eps: 1e-6 }),
   patch_size: s.optional(count, 16),
-  hidden_act: s.optional(s.string(), 'gelu_pytorch_tanh'),
-  layer_norm_eps: s.optional(epsilon, 1e-6),
   vision_use_head: s.optional(s.boolean(), true),
 });
 

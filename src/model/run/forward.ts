@@ -153,13 +153,11 @@ export class Forward {
     const { text } = this.config;
     const { embeddings, positions, cache, layers, stopAtHeads, generates, moves } = run;
     const x = hooks.pass('hook_merged_embed', embeddings);
-    const table = (later: number) =>
-      ropeTable(
-        this.#frequencies,
-        positions.map((axis) => Uint32Array.from(axis, (position) => position + later)),
-        this.#axisOf,
-      );
-    const rope = rec.input('rope', 'f32', [positions[0].length, text.dHead], table(0), moves ? table : undefined);
+    const table = (at: typeof positions) => ropeTable(this.#frequencies, at, this.#axisOf);
+    const moved = (steps: number) =>
+      table(positions.map((axis) => Uint32Array.from(axis, (position) => position + steps)));
+    const shape = [positions[0].length, text.dHead];
+    const rope = rec.input('rope', 'f32', shape, table(positions), moves ? moved : undefined);
     const weights = this.weights.decoder;
     const out = decoder(rec, weights, text, { x, batch: hooks.batch, rope, cache, moves, hooks, layers, stopAtHeads });
     if (hooks.wants('logits', 'ln_final.hook_normalized', 'ln_final.hook_scale'))
