@@ -20,19 +20,19 @@ export const tuneCommand: Register = (program, run) => {
     )
     .option(
       '--image-size <WxH>',
-      'a prompt with an image of this size (default: 336x336 if the model takes images)',
+      'measure a prompt with an image of this size, in pixels (default: 336x336 if the model takes images)',
       imageSize,
     )
-    .option('--tokens <n>', 'a prompt of n tokens without images', integer(1))
-    .option('--rounds <n>', 'rounds in which each candidate has its turn', integer(1), 7)
+    .option('--tokens <n>', 'measure a prompt of n tokens without images instead', integer(1))
+    .option('--rounds <n>', 'how often each candidate has its turn', integer(1), 7)
     .option('--cpu-time', 'on a busy machine with a software adapter: CPU time over cores instead of the clock')
     .addHelpText(
       'after',
       `
 Examples:
   headlight tune --model llava-hf/llava-1.5-7b-hf
-  headlight tune --model ~/models/llava-1.5-7b-hf --weights q4 --tokens 2000   # a long text, besides
-  headlight generate --no-tuning --prompt 'What is it?' --image a.jpg          # without
+  headlight tune --model ~/models/llava-1.5-7b-hf --weights q4 --tokens 2000   # also for long texts
+  headlight generate --no-tuning --prompt 'What is it?' --image a.jpg          # with the default kernels
 
 Shapes are those of a prompt and of the token after it; lengths count as one up to the next power of two. Each candidate's output is
 checked against float64 before it is timed; a winner is timed once more beside the default alone. Choices are kept for this adapter,
