@@ -4,17 +4,17 @@
 // of the process's own JavaScript (CPU of the main thread between the start of a step and its submission).
 import { performance } from 'node:perf_hooks';
 import { parseArgs } from 'node:util';
+import { allocate } from '../src/checkpoint/allocate.ts';
 import { f16 } from '../src/gpu/formats/f16.ts';
 import { matrixShape } from '../src/gpu/formats/format.ts';
 import { openGpu } from '../src/gpu/gpu.ts';
 import { elementCount } from '../src/gpu/tensor.ts';
-import { makeWeight } from '../src/gpu/weight.ts';
 import { pseudoRandom } from '../src/kernels/pseudo-random.ts';
 import { parseConfig } from '../src/model/families/index.ts';
 import { PromptRun } from '../src/model/generation/generate.ts';
 import { Steps } from '../src/model/generation/steps.ts';
 import { KvCache } from '../src/model/layers/kv-cache.ts';
-import type { WeightSource } from '../src/model/layers/weights.ts';
+import { weightSpecs } from '../src/model/load-model.ts';
 import { Model } from '../src/model/model.ts';
 import { modelWeights } from '../src/model/run/forward.ts';
 import { median } from '../src/verify/benchmark.ts';
@@ -42,16 +42,18 @@ const config = parseConfig({
 const gpu = await openGpu();
 let seed = 0;
 const values = (count: number) => Float32Array.from(pseudoRandom(count, ++seed), (x) => 0.1 * x);
-const source: WeightSource = {
-  matrix(label, shape) {
-    const [rows, columns] = matrixShape(shape);
-    const packed = [f16.pack(values(rows * columns), [rows, columns])];
-    return makeWeight({ label, format: f16, shape: [rows, columns], packed }, (...of) => gpu.tensor(...of));
-  },
-  vector: (label, shape) =>
-    gpu.tensor(label, 'f32', shape, values(elementCount(shape)).map((x) => 1 + x) as Float32Array<ArrayBuffer>),
-};
-const model = new Model({ gpu, config, weights: modelWeights(config, source) });
+const specs = weightSpecs(config);
+const { maxStorageBufferBindingSize: limit } = gpu.capabilities;
+const weights = allocate(specs, { formatOf: () => f16, limit, make: (...tensor) => gpu.tensor(...tensor) });
+for (const spec of specs) {
+  const { name, shape, role } = spec;
+  const tensor =
+    role === 'vector' ? weights.vector(name, shape, spec) : weights.matrix(name, shape, spec).parts[0].buffers[0];
+  const made = values(elementCount(shape));
+  const data = role === 'vector' ? made.map((x) => 1 + x) : f16.pack(made, matrixShape(shape))[0];
+  gpu.device.queue.writeBuffer(tensor.storage.buffer!, tensor.offset, data);
+}
+const model = new Model({ gpu, config, weights: modelWeights(config, weights) });
 
 const prompt = { inputIds: Array.from({ length: 20 }, (_, i) => i), visuals: [] };
 const next = gpu.tensor('next', 'u32', [1]);

@@ -7,14 +7,14 @@
 // the first of the logits: with and without --whole they are to be equal up to rounding.
 import { readFileSync } from 'node:fs';
 import { parseArgs } from 'node:util';
-import { matrixShape, rowsPerPart } from '../src/gpu/formats/format.ts';
+import { allocate } from '../src/checkpoint/allocate.ts';
+import { matrixShape } from '../src/gpu/formats/format.ts';
 import { type FormatName, formats } from '../src/gpu/formats/index.ts';
 import { openGpu } from '../src/gpu/gpu.ts';
-import { byteSize, type DType, elementCount, type Tensor } from '../src/gpu/tensor.ts';
-import { makeWeight } from '../src/gpu/weight.ts';
+import { byteSize, elementCount, type Tensor } from '../src/gpu/tensor.ts';
 import { pseudoRandom } from '../src/kernels/pseudo-random.ts';
 import { parseConfig } from '../src/model/families/index.ts';
-import type { WeightSource } from '../src/model/layers/weights.ts';
+import { weightSpecs } from '../src/model/load-model.ts';
 import { Model } from '../src/model/model.ts';
 import { modelWeights } from '../src/model/run/forward.ts';
 
@@ -43,29 +43,28 @@ const piece = format.pack(
   [512, columns],
 );
 function fill(tensor: Tensor, data: Uint8Array<ArrayBuffer>): void {
+  const { storage, offset } = tensor;
   const bytes = byteSize(tensor.dtype, tensor.shape);
   for (let at = 0; at < bytes; at += data.length)
-    gpu.device.queue.writeBuffer(tensor.storage.buffer!, at, data.subarray(0, Math.min(data.length, bytes - at)));
+    gpu.device.queue.writeBuffer(storage.buffer!, offset + at, data.subarray(0, Math.min(data.length, bytes - at)));
 }
-const source: WeightSource = {
-  matrix(name, [allRows, ...rest], { of } = { index: 0, of: 1 }) {
-    const shape = matrixShape([allRows / of, ...rest]);
-    const own = format.obstacle(shape[1]) ? formats.bf16 : format;
-    let buffer = 0;
-    const make = (label: string, dtype: DType, size: readonly number[]) => {
-      const tensor = gpu.tensor(label, dtype, size);
-      fill(tensor, own === format ? piece[buffer++ % piece.length] : new Uint8Array(2 ** 20));
-      return tensor;
-    };
-    return makeWeight({ label: name, format: own, shape, perPart: rowsPerPart(own, shape, limit) }, make);
-  },
-  vector(name, [rows, ...rest], { of } = { index: 0, of: 1 }) {
-    const shape = [rows / of, ...rest];
+const specs = weightSpecs(config);
+const weights = allocate(specs, {
+  formatOf: ({ shape }) => (format.obstacle(matrixShape(shape)[1]) ? formats.bf16 : format),
+  limit,
+  make: (...tensor) => gpu.tensor(...tensor),
+});
+for (const spec of specs) {
+  const { name, shape, role } = spec;
+  if (role === 'vector') {
     const value = /norm\d?\.weight$/.test(name) ? 1 : 0.01;
-    return gpu.tensor(name, 'f32', shape, new Float32Array(elementCount(shape)).fill(value));
-  },
-};
-const model = new Model({ gpu, config, weights: modelWeights(config, source) });
+    fill(weights.vector(name, shape, spec), new Uint8Array(new Float32Array(1024).fill(value).buffer));
+  } else
+    for (const part of weights.matrix(name, shape, spec).parts)
+      for (const [i, buffer] of part.buffers.entries())
+        fill(buffer, part.format === format ? piece[i] : new Uint8Array(2 ** 20));
+}
+const model = new Model({ gpu, config, weights: modelWeights(config, weights) });
 
 const { shape, size, kind } = config.vision!.imageShape({ width: 640, height: 480 }, { json: {}, file });
 const pixels = Float32Array.from(pseudoRandom(elementCount(shape), 2));

@@ -21,6 +21,7 @@ import { perElementWgsl } from '../../dist/kernels/elementwise/per-element.js';
 import { headResultWgsl, headSumBody } from '../../dist/kernels/head-result/head-result.wgsl.js';
 import { matmulWgsl } from '../../dist/kernels/matmul/choose.js';
 import { normWgsl } from '../../dist/kernels/norm/norm.wgsl.js';
+import { rotateAndAppendWgsl } from '../../dist/kernels/rotary/rotary.wgsl.js';
 
 const entryPoint = 'main';
 
@@ -31,6 +32,7 @@ const matmul = (name, plan, traits) => ({
 });
 const [f32, f16, bf16] = ['f32', 'f16', 'bf16'].map((name) => ({ format: formats[name] }));
 const epilogue = { ...f32, bias: true, residual: true, activation: 'gelu' };
+const gate = { gated: true, activation: 'silu' };
 const block = (rows) => ({ variant: 'workgroup', rows, columns: 4, threads: [8, 16], depth: 4 });
 const matvec = (variant, rows) => ({ variant, rows, columns: 4, threads: 64 });
 
@@ -43,6 +45,12 @@ const x = { dtype: 'f32' };
 const gated = (name) => ({
   name: `gatedActivation.${name}`,
   code: perElementWgsl({ inputs: { gate: x, up: x }, width: 4, ...gatedActivationBody(name, 4) }),
+  entryPoint,
+});
+
+const rotateAndAppend = (stored) => ({
+  name: `rotateAndAppend.${stored.name}`,
+  code: rotateAndAppendWgsl(32, 8, 128, 4, stored.name === 'f32' ? undefined : stored),
   entryPoint,
 });
 
@@ -114,6 +122,9 @@ export const kernels = [
   matmul('matvecSubgroup.4rows', matvec('matvecSubgroup', 4), f16),
   matmul('matvec.1row', matvec('matvec', 1), f16),
   matmul('matvec.4rows', matvec('matvec', 4), f32),
+  ...[f32, f16].map((traits) =>
+    matmul('gated.matvecSubgroup.1row', matvec('matvecSubgroup', 1), { ...traits, ...gate }),
+  ),
   ...['layer', 'rms'].map((kind) => norm(kind, 'subgroup', 32, 1024)),
   ...['layer', 'rms'].map((kind) => norm(kind, 'workgroup', 256, 4096)),
   ...['layer', 'rms'].map((kind) => norm(kind, 'workgroup', 256, 4096, 'rescaled')),
@@ -122,6 +133,8 @@ export const kernels = [
     code: perElementWgsl({ inputs: { result: x, bias: x }, width: 4, body: headSumBody(32, 4096, 4, true) }),
     entryPoint,
   },
+  rotateAndAppend(formats.f32),
+  rotateAndAppend(formats.f16),
   gated('silu'),
   gated('gelu'),
   { name: 'argmax.workgroup', code: argmaxWgsl(32064, { reduce: 'workgroup', lanes: 256 }, 4), entryPoint },

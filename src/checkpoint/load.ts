@@ -1,14 +1,15 @@
 import { waitForGpu } from '#platform';
 import { f32 } from '../gpu/formats/f32.ts';
-import { bufferBytes, type Format, formatBytes, matrixShape, rowsPerPart } from '../gpu/formats/format.ts';
+import { bufferBytes, type Format, formatBytes } from '../gpu/formats/format.ts';
 import type { Gpu } from '../gpu/gpu.ts';
 import { type DType, elementCount, type Tensor } from '../gpu/tensor.ts';
-import { makeMatrix, makeWeight, type StoredMatrix, type Weight } from '../gpu/weight.ts';
+import { makeMatrix, type StoredMatrix } from '../gpu/weight.ts';
 import { convert } from '../kernels/convert/convert.ts';
+import { type Allocated, allocate } from './allocate.ts';
 import { batches, batchReader, type Checkpoint, storedAs } from './checkpoint-files.ts';
 import type { CheckpointTensor, StoredAs } from './checkpoint-tensor.ts';
 import { CheckpointError } from './errors.ts';
-import { checkSpecs, checkTied, type IgnoredTensor, specKey, type TensorSpec, type UnreadTensors } from './specs.ts';
+import { checkSpecs, checkTied, type IgnoredTensor, type TensorSpec, type UnreadTensors } from './specs.ts';
 
 export type { TensorSpec } from './specs.ts';
 
@@ -26,9 +27,7 @@ export interface LoadOptions extends UnreadTensors {
 }
 
 /** Weights on the GPU, found by their canonical names. */
-export interface LoadedTensors {
-  matrix(name: string, shape?: readonly number[], part?: TensorSpec['part']): Weight;
-  vector(name: string, shape?: readonly number[], part?: TensorSpec['part']): Tensor;
+export interface LoadedTensors extends Allocated {
   readonly ignored: readonly IgnoredTensor[];
   /** Bytes of GPU buffers. */
   readonly bytes: number;
@@ -65,25 +64,19 @@ export async function loadTensors(
     const { format, buffers } = storedAs(checkpoint, spec.name)!;
     return buffers.map((tensor, index) => ({ spec, stored: format!, index, source: partOf(spec, tensor) }));
   });
-  const matrices = new Map<string, Weight>();
-  const vectors = new Map<string, Tensor>();
   const tensors: Tensor[] = [];
-  const make: MakeTensor = (label, dtype, shape) => {
+  const make = (label: string, dtype: DType, shape: readonly number[]) => {
     const tensor = gpu.tensor(label, dtype, shape);
     tensors.push(tensor);
     return tensor;
   };
   const destroy = () => gpu.destroy(...tensors);
   const bytes = () => tensors.reduce((sum, tensor) => sum + tensor.storage.size, 0);
+  const limit = Math.min(gpu.capabilities.maxStorageBufferBindingSize, gpu.capabilities.maxBufferSize);
+  const formatOf = (spec: TensorSpec) => chosenFormat(spec, storedAs(checkpoint, spec.name)!, options);
+  let allocated: Allocated;
   try {
-    await reportOutOfMemory(gpu, checkpoint, bytes, () => {
-      for (const spec of specs) {
-        const key = specKey(spec);
-        if (spec.role === 'matrix')
-          matrices.set(key, allocateMatrix(gpu, spec, storedAs(checkpoint, spec.name)!, options, make));
-        else vectors.set(key, make(key, 'f32', partShape(spec))); // widened: read number by number
-      }
-    });
+    allocated = await reportOutOfMemory(gpu, checkpoint, bytes, () => allocate(specs, { formatOf, limit, make }));
     const upload = new Upload(
       gpu,
       jobs.map((job) => job.source),
@@ -96,9 +89,9 @@ export async function loadTensors(
         batch.map((job) => job.source),
       );
       for (const job of batch) {
-        const vector = vectors.get(specKey(job.spec));
-        if (vector) await upload.vector(job, vector, read);
-        else await upload.matrix(job, matrices.get(specKey(job.spec))!.parts, read);
+        const { name, shape, role } = job.spec;
+        if (role === 'vector') await upload.vector(job, allocated.vector(name, shape, job.spec), read);
+        else await upload.matrix(job, allocated.matrix(name, shape, job.spec).parts, read);
       }
     }
     await upload.finish();
@@ -107,18 +100,7 @@ export async function loadTensors(
     throw e;
   }
 
-  const find = <T>(map: Map<string, T>, role: TensorSpec['role'], name: string): T => {
-    const found = map.get(name);
-    if (!found) throw new CheckpointError(`${name}: no ${role} of this name was loaded`);
-    return found;
-  };
-  return {
-    matrix: (name, _, part) => find(matrices, 'matrix', specKey({ name, part })),
-    vector: (name, _, part) => find(vectors, 'vector', specKey({ name, part })),
-    ignored,
-    bytes: bytes(),
-    destroy,
-  };
+  return { ...allocated, ignored, bytes: bytes(), destroy };
 }
 
 /** What is read from one place: a tensor, or one of the buffers of a packed matrix. */
@@ -139,45 +121,29 @@ function partOf({ part }: TensorSpec, tensor: CheckpointTensor): CheckpointTenso
   return { ...tensor, shape: [rows / part.of, ...rest], start, end: start + bytes };
 }
 
-function partShape({ shape, part }: TensorSpec): readonly number[] {
-  if (!part) return shape;
-  const [rows, ...rest] = shape;
-  return [rows / part.of, ...rest];
-}
-
-type MakeTensor = (label: string, dtype: DType, shape: readonly number[]) => Tensor;
-
-function allocateMatrix(
-  gpu: Gpu,
+/** The format that a matrix is to have on the GPU. */
+function chosenFormat(
   spec: TensorSpec,
   { name, format: stored, buffers }: StoredAs,
   { formatOf = (_, stored) => stored }: LoadOptions,
-  make: MakeTensor,
-): Weight {
+): Format {
   const format = formatOf(spec, stored!);
   if (format !== stored && buffers.length > 1)
     throw new CheckpointError(
       `${name}: stored as ${stored!.name}, and cannot become ${format.name} (${buffers[0].file})`,
     );
-  const shape = matrixShape(partShape(spec));
-  const limit = Math.min(gpu.capabilities.maxStorageBufferBindingSize, gpu.capabilities.maxBufferSize);
-  const perPart = rowsPerPart(format, shape, limit);
-  if (!perPart)
-    throw new CheckpointError(
-      `${name}: one row of [${shape.join(', ')}] ${buffers[0].dtype} exceeds the ${limit} bytes that this adapter can bind`,
-    );
-  return makeWeight({ label: specKey(spec), format, shape, perPart }, make);
+  return format;
 }
 
-async function reportOutOfMemory(
+async function reportOutOfMemory<T>(
   gpu: Gpu,
   { folder }: Checkpoint,
   bytes: () => number,
-  allocate: () => void,
-): Promise<void> {
+  allocate: () => T,
+): Promise<T> {
   gpu.device.pushErrorScope('out-of-memory');
   try {
-    allocate();
+    return allocate();
   } finally {
     const error = await waitForGpu(gpu.device.popErrorScope());
     if (error)
@@ -286,14 +252,13 @@ class Upload {
   async #write(tensor: Tensor, offset: number, data: Uint8Array): Promise<void> {
     this.#gpu.assertAlive();
     const { queue } = this.#gpu.device;
-    const buffer = tensor.storage.buffer!;
-    if (data.byteLength % 4 === 0) queue.writeBuffer(buffer, offset, data as BufferSource);
-    else {
+    let whole = data;
+    if (data.byteLength % 4) {
       // The end of an odd count of 16-bit numbers.
-      const padded = new Uint8Array(Math.ceil(data.byteLength / 4) * 4);
-      padded.set(data);
-      queue.writeBuffer(buffer, offset, padded);
+      whole = new Uint8Array(Math.ceil(data.byteLength / 4) * 4);
+      whole.set(data);
     }
+    queue.writeBuffer(tensor.storage.buffer!, tensor.offset + offset, whole as BufferSource);
     await this.#sent(data);
   }
 

@@ -8,8 +8,16 @@ import { CheckpointError } from './errors.ts';
 import { visionLayer, whyIgnorable } from './names.ts';
 import { isPacked, storedFormats } from './stored-formats.ts';
 
+/** Where a tensor is to be. */
+export interface Placement {
+  /** Only this one of `of` equal parts of its rows: the spec's shape is that of the whole. */
+  readonly part?: { readonly index: number; readonly of: number };
+  /** Tensors of one stack lie one after the other in memory, in the order of their specs, where that is possible (allocate.ts). */
+  readonly stack?: string;
+}
+
 /** A tensor that a model needs. */
-export interface TensorSpec {
+export interface TensorSpec extends Placement {
   /** Canonical (names.ts). */
   readonly name: string;
   /** As the checkpoint must have it. */
@@ -19,13 +27,18 @@ export interface TensorSpec {
    * multiplied element by element (norms, biases, position tables), widened to f32 while it is read.
    */
   readonly role: 'matrix' | 'vector';
-  /** Only this one of `of` equal parts of its rows: `shape` is that of the whole. */
-  readonly part?: { readonly index: number; readonly of: number };
 }
 
 /** What tells one spec from another: a tensor may be loaded in parts. */
 export const specKey = ({ name, part }: Pick<TensorSpec, 'name' | 'part'>): string =>
   part ? `${name}[${part.index}/${part.of}]` : name;
+
+/** The shape of the part that is asked for. */
+export function partShape({ shape, part }: Pick<TensorSpec, 'shape' | 'part'>): readonly number[] {
+  if (!part) return shape;
+  const [rows, ...rest] = shape;
+  return [rows / part.of, ...rest];
+}
 
 /** What a model knows about the tensors that it does not ask for. */
 export interface UnreadTensors {

@@ -56,6 +56,18 @@ export function rows(tensor: Tensor, start: number, end: number, label = `${tens
   return { ...tensor, shape: [end - start, ...rest], offset, label };
 }
 
+/** The tensor that these make one after the other, if they lie so in one storage. Their rows are of one shape. */
+export function adjacent(tensors: readonly Tensor[], label: string): Tensor | undefined {
+  const [{ dtype, storage, offset, shape }] = tensors;
+  let [count, end] = [0, offset];
+  for (const tensor of tensors) {
+    if (tensor.storage !== storage || tensor.offset !== end || tensor.dtype !== dtype) return undefined;
+    end += elementCount(tensor.shape) * bytesPerElement[dtype];
+    count += tensor.shape[0];
+  }
+  return { label, dtype, shape: [count, ...shape.slice(1)], storage, offset };
+}
+
 export const isBindable = (tensor: Tensor): boolean => tensor.offset % 256 === 0;
 
 /** Throws ShapeError in the style `q: expected [3, 4], got [3, 5] (in attention)`. -1 matches any size. */

@@ -116,8 +116,8 @@ export function specsOf(build: (source: WeightSource) => unknown): TensorSpec[] 
     return undefined as T;
   };
   build({
-    matrix: (name, shape, part) => listed<Weight>({ name, shape, role: 'matrix', part }),
-    vector: (name, shape, part) => listed<Tensor>({ name, shape, role: 'vector', part }),
+    matrix: (name, shape, placement) => listed<Weight>({ name, shape, role: 'matrix', ...placement }),
+    vector: (name, shape, placement) => listed<Tensor>({ name, shape, role: 'vector', ...placement }),
   });
   return specs;
 }

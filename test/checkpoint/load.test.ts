@@ -74,9 +74,9 @@ describe('loading', () => {
     ]);
     const weights = await load(await open(qkv, bias), specs);
     for (const part of parts) {
-      const weight = weights.matrix('qkv', [6, 5], part);
+      const weight = weights.matrix('qkv', [6, 5], { part });
       expect(weight.shape).toEqual([2, 5]);
-      const [rows, numbers] = await contents(weight.parts[0].buffers[0], weights.vector('bias', [6], part));
+      const [rows, numbers] = await contents(weight.parts[0].buffers[0], weights.vector('bias', [6], { part }));
       expect(rows).toEqual(qkv.data.slice(part.index * 20, (part.index + 1) * 20));
       expect(numbers).toEqual(bias.data.slice(part.index * 8, (part.index + 1) * 8));
     }
@@ -259,7 +259,7 @@ describe('a matrix larger than a binding', () => {
   test('fails when not one row fits, and leaves nothing', async () => {
     const checkpoint = await open(stored('a', 'F32', [2, 65]));
     await expect(loadTensors(small(), checkpoint, [matrix('a', 2, 65)], { visionLayers: 0 })).rejects.toThrow(
-      'a: one row of [2, 65] F32 exceeds the 256 bytes that this adapter can bind',
+      'a: one row of [2, 65] f32 exceeds the 256 bytes that this adapter can bind',
     );
   });
 });

@@ -2,12 +2,17 @@ import { describe, expect, it, type TestContext } from 'vitest';
 import { bf16 } from '../../src/gpu/formats/bf16.ts';
 import { f16 } from '../../src/gpu/formats/f16.ts';
 import { f32 } from '../../src/gpu/formats/f32.ts';
-import { buffersOf, makeWeight } from '../../src/gpu/weight.ts';
+import { q4 } from '../../src/gpu/formats/q4.ts';
+import { q8 } from '../../src/gpu/formats/q8.ts';
+import { rows as tensorRows } from '../../src/gpu/tensor.ts';
+import { buffersOf, makeWeight, type Weight } from '../../src/gpu/weight.ts';
 import { activationNames } from '../../src/kernels/activation/activation.wgsl.ts';
+import { gatedActivation } from '../../src/kernels/elementwise/elementwise.ts';
 import { chooseMatmul } from '../../src/kernels/matmul/choose.ts';
+import { gatedMatmul } from '../../src/kernels/matmul/gated.ts';
 import { type MatmulVariant, matmul, matmulVariants } from '../../src/kernels/matmul/matmul.ts';
 import { matmulObstacle } from '../../src/kernels/matmul/plan.ts';
-import { type MatmulSizes, matmulProblem } from '../../src/kernels/matmul/problem.ts';
+import { gatedMatmulProblem, type MatmulSizes, matmulProblem } from '../../src/kernels/matmul/problem.ts';
 import { useGpu } from '../gpu.ts';
 import { expectSolved, random, weightOf } from './check.ts';
 
@@ -73,6 +78,66 @@ function skipUnlessPossible(context: TestContext, variant: MatmulVariant, rows: 
   const obstacle = matmulObstacle(variant, { rows, k, n }, gpu().capabilities);
   context.skip(obstacle !== undefined, obstacle);
 }
+
+describe.each(['matvec', 'matvecSubgroup'] as const)('gatedMatmul variant %s', (variant) => {
+  it.for([
+    { m: 1, k: 64, n: 64, format: f32, activation: 'silu' },
+    { m: 1, k: 1028, n: 5, format: f16, activation: 'gelu', bias: true },
+    { m: 3, k: 20, n: 259, format: f32, activation: 'gelu_pytorch_tanh', bias: true },
+    { m: 2, k: 96, n: 33, format: q4, activation: 'relu' },
+    { m: 4, k: 64, n: 1, format: q8, activation: 'quick_gelu' },
+  ] as const)('$m rows, $format.name, $activation', async (sizes, context) => {
+    const { m: rows, k, n } = sizes;
+    skipUnlessPossible(context, variant, rows, k, n);
+    await expectSolved(gpu(), gatedMatmulProblem(sizes), { variant });
+  });
+});
+
+describe('gatedMatmul', () => {
+  it('gives what three kernels give, bit for bit', async () => {
+    const [rows, k, n] = [1, 132, 37];
+    for (const format of [f32, f16, bf16]) {
+      const data = random(2 * n * k, 3);
+      const values = [data, data.subarray(0, n * k), data.subarray(n * k)];
+      const [both, gate, up] = values.map((of) => weightOf(gpu(), 'w', [of.length / k, k], format, of));
+      const rec = gpu().record('both ways');
+      const x = rec.input('x', 'f32', [rows, k], random(rows * k, 4));
+      const bias = rec.input('bias', 'f32', [2 * n], random(2 * n, 5));
+      const biases = [0, n].map((first) => {
+        const own = rec.temp('own bias', 'f32', [n]);
+        rec.copy(tensorRows(bias, first, first + n), own);
+        return own;
+      });
+      const atOnce = rec.read(gatedMatmul(rec, { x, weight: both, bias, activation: 'silu', label: 'y' })!);
+      const [g, u] = [gate, up].map((weight, i) => matmul(rec, { x, weight, bias: biases[i], label: `${i}` }));
+      const three = rec.read(gatedActivation(rec, { gate: g, up: u, activation: 'silu', label: 'act' }));
+      await rec.submit();
+      expect(atOnce.f32).toEqual(three.f32);
+      gpu().destroy(...[both, gate, up].flatMap(buffersOf));
+    }
+  });
+
+  it('is nothing where the products take a variant without such an ending, and names what does not fit', () => {
+    const rec = gpu().record('misfits');
+    const weight = (shape: [number, number], perPart?: number) =>
+      makeWeight({ label: 'w', format: f32, shape, perPart }, (label, dtype, size) => rec.temp(label, dtype, size));
+    const attempt = (x: number[], of: Weight, bias?: number) => () =>
+      gatedMatmul(rec, {
+        x: rec.temp('x', 'f32', x),
+        weight: of,
+        bias: bias === undefined ? undefined : rec.temp('b', 'f32', [bias]),
+        activation: 'silu',
+        label: 'y',
+      });
+    expect(attempt([65, 8], weight([6, 8]))()).toBeUndefined();
+    expect(attempt([1, 7], weight([6, 7]))()).toBeUndefined();
+    expect(attempt([1, 8], weight([6, 8]))()?.shape).toEqual([1, 3]);
+    expect(attempt([1, 8], weight([5, 8]))).toThrow('w: [5,8] in 1 parts is no gate and what it is for');
+    expect(attempt([1, 8], weight([6, 8], 3))).toThrow('w: [6,8] in 2 parts is no gate');
+    expect(attempt([1, 4], weight([6, 8]))).toThrow('x: expected [1,8], got [1,4] (in gatedMatmul y)');
+    expect(attempt([1, 8], weight([6, 8]), 3)).toThrow('b: expected [6], got [3] (in gatedMatmul y)');
+  });
+});
 
 describe('chooseMatmul', () => {
   const amd = {

@@ -1,7 +1,13 @@
 import { describe, expect, it } from 'vitest';
 import { openGpu } from '../../src/gpu/gpu.ts';
-import { copyRowsProblems, rotaryIntoHalves, rotaryProblem, rotaryProblems } from '../../src/kernels/rotary/problem.ts';
-import { copyRows, rotaryEmbedding } from '../../src/kernels/rotary/rotary.ts';
+import {
+  copyRowsProblems,
+  rotaryIntoHalves,
+  rotaryProblem,
+  rotaryProblems,
+  rotateAndAppendProblems,
+} from '../../src/kernels/rotary/problem.ts';
+import { copyRows, rotaryEmbedding, rotateAndAppend } from '../../src/kernels/rotary/rotary.ts';
 import { useGpu } from '../gpu.ts';
 import { expectSolved } from './check.ts';
 
@@ -33,6 +39,28 @@ describe('rotaryEmbedding', () => {
     expect(attempt({ ...twelve, out: halves })).toThrow(
       'cache: rows of [2,12] cannot be stored as f16, which takes four numbers at once (in rotary)',
     );
+  });
+});
+
+describe('rotateAndAppend', () => {
+  it.each(rotateAndAppendProblems())('$name', (problem) =>
+    expectSolved(gpu(), problem, { bound: problem.dtype ? 1e-6 : 1e-12 }),
+  );
+
+  it('names what does not fit', () => {
+    const rec = gpu().record('misfits');
+    const tensor = (label: string, shape: number[], dtype: 'f32' | 'f16' = 'f32') => rec.temp(label, dtype, shape);
+    const [keys, values] = ['keys', 'values'].map((label) => tensor(label, [5, 1, 8]));
+    const args = { qkv: tensor('qkv', [3, 32]), table: tensor('table', [3, 8]), keys, values, heads: 2 };
+    const attempt = (more: object) => () => rotateAndAppend(rec, { ...args, outRow: 0, label: 'r', ...more });
+    expect(attempt({})).not.toThrow();
+    expect(attempt({ heads: 3 })).toThrow('qkv: expected [?,40], got [3,32] (in rotateAndAppend)');
+    expect(attempt({ table: tensor('table', [2, 8]) })).toThrow('table: expected [3,8], got [2,8]');
+    expect(attempt({ outRow: 3 })).toThrow('keys: [5,1,8] has no room for k of qkv [3,1,8] at row 3');
+    expect(attempt({ batch: 2 })).toThrow('is not 2 sequences (in rotateAndAppend)');
+    expect(attempt({ values: tensor('values', [5, 2, 8]) })).toThrow('values: expected [5,1,8], got [5,2,8]');
+    expect(attempt({ values: tensor('values', [5, 1, 8], 'f16') })).toThrow('values: expected f32, got f16');
+    expect(attempt({ out: tensor('q', [3, 1, 8]) })).toThrow('q: expected [3,2,8], got [3,1,8]');
   });
 });
 

@@ -6,7 +6,7 @@ import { loadTensors } from '../../src/checkpoint/load.ts';
 import { specKey } from '../../src/checkpoint/specs.ts';
 import { bufferBytes } from '../../src/gpu/formats/format.ts';
 import type { Gpu } from '../../src/gpu/gpu.ts';
-import type { Tensor } from '../../src/gpu/tensor.ts';
+import { byteSize, type Tensor } from '../../src/gpu/tensor.ts';
 import { buffersOf } from '../../src/gpu/weight.ts';
 import { readConfig } from '../../src/model/families/read-config.ts';
 import { unreadTensors, weightSpecs } from '../../src/model/load-model.ts';
@@ -49,10 +49,10 @@ async function buffers(on: Gpu, folder: Folder, weights?: WeightsChoice): Promis
   const loaded = await loadTensors(on, await openCheckpoint(folder), specs, { ...unreadTensors(config), formatOf });
   const found = new Map<string, unknown>();
   for (const spec of specs) {
-    const weight = spec.role === 'matrix' ? loaded.matrix(spec.name, [], spec.part) : undefined;
-    const tensors: Tensor[] = weight ? buffersOf(weight) : [loaded.vector(spec.name, [], spec.part)];
+    const weight = spec.role === 'matrix' ? loaded.matrix(spec.name, [], spec) : undefined;
+    const tensors: Tensor[] = weight ? buffersOf(weight) : [loaded.vector(spec.name, [], spec)];
     const rec = on.record('read weights');
-    const reads = tensors.map((t) => rec.read({ ...t, dtype: 'u32', shape: [t.storage.size / 4] }));
+    const reads = tensors.map((t) => rec.read({ ...t, dtype: 'u32', shape: [byteSize(t.dtype, t.shape) / 4] }));
     await rec.submit();
     found.set(specKey(spec), [
       weight?.format.name,

@@ -1,5 +1,6 @@
+import type { GpuContext } from '../../gpu/context.ts';
 import { ShapeError } from '../../gpu/errors.ts';
-import { formatBytes } from '../../gpu/formats/format.ts';
+import { type Format, formatBytes } from '../../gpu/formats/format.ts';
 import { type Cost, type Recorder, read, readWrite } from '../../gpu/recorder.ts';
 import { elementCount, expectDType, expectShape, type Tensor } from '../../gpu/tensor.ts';
 import type { Weight } from '../../gpu/weight.ts';
@@ -64,12 +65,7 @@ export function matmul(rec: Recorder, args: MatmulArgs): Tensor {
     const problem = { rows, n, k };
     const traits = { format: weight.format, bias: !!bias, residual: !!residual, activation };
     const limit = rec.gpu.capabilities.maxWorkgroupsPerDimension;
-    const { capabilities } = rec.gpu;
-    const tuned = (): MatmulCandidate | undefined =>
-      tunedCandidate(rec.gpu, matmulQuestion(problem, weight.format.name), matmulCandidateNames, (name) =>
-        candidateObstacle(name, problem, capabilities),
-      );
-    const plan = chooseMatmul(problem, capabilities, args.variant ?? tuned());
+    const plan = planFor(rec.gpu, problem, weight.format, args.variant);
     rec.dispatch({
       kernel: `matmul.${planName(plan)} ${weight.format.name}`,
       label,
@@ -89,7 +85,22 @@ export function matmul(rec: Recorder, args: MatmulArgs): Tensor {
   return y;
 }
 
-const planName = (plan: MatmulPlan) =>
+/** @param variant default: what the device is tuned to, or else what `chooseMatmul` says. */
+export function planFor(
+  gpu: GpuContext,
+  problem: MatmulProblem,
+  format: Format,
+  variant?: MatmulVariant | MatmulCandidate,
+): MatmulPlan {
+  const { capabilities } = gpu;
+  const tuned = () =>
+    tunedCandidate(gpu, matmulQuestion(problem, format.name), matmulCandidateNames, (name) =>
+      candidateObstacle(name, problem, capabilities),
+    );
+  return chooseMatmul(problem, capabilities, variant ?? tuned());
+}
+
+export const planName = (plan: MatmulPlan) =>
   plan.variant === 'base' ? 'base' : `${plan.variant}${plan.rows}x${plan.columns}`;
 
 /** Multiply-adds count two; each operand once through memory, weights as stored. */

@@ -11,6 +11,8 @@ export interface MatmulTraits {
   readonly bias: boolean;
   readonly residual: boolean;
   readonly activation?: ActivationFunction;
+  /** The weight is a gate's rows above as many others, with both biases so: y = act(gate) * other. Variants `matvec…` alone have it. */
+  readonly gated?: boolean;
 }
 
 /** `lines(3, (i) => 'let a' + i + ' = 0;')`: unrolled WGSL. */
@@ -22,9 +24,9 @@ export const lines = (count: number, line: (i: number) => string, separator = '\
  * - vector 4: `xAt(i)` and `weightAt(i)` give the i-th four elements; needs K to be a multiple of 4.
  * - vector 1: the i-th number, whatever K.
  * - `dotAdd(a, b, sum)`: the dot product of two vectors and the sum so far.
- * - `finish(row, weightRow, sum)`: takes a dot product to y; drops what lies outside of y.
+ * - `finish(row, weightRow, sum)`: takes a dot product to y; drops what lies outside of y. With `gated` it takes two, the gate's first.
  */
-export function matmulHeader({ format, bias, residual, activation }: MatmulTraits, vector: 1 | 4): string {
+export function matmulHeader({ format, bias, residual, activation, gated }: MatmulTraits, vector: 1 | 4): string {
   const numbers = vector === 4 ? 'vec4f' : 'f32';
   const weight = format.bindings(1, 'weight', vector);
   let binding = 1 + weight.length;
@@ -35,7 +37,7 @@ export function matmulHeader({ format, bias, residual, activation }: MatmulTrait
 ${weight.join('\n')}
 ${optional('bias', bias)}${optional('residual', residual)}\
 @group(0) @binding(${binding++}) var<storage, read_write> y: array<f32>;
-// n: rows of this part of the weight; columns: of y, the rows of all parts
+// n: rows of this part of the weight${gated ? ', of the gate alone' : ''}; columns: of y, the rows of all parts
 struct Params { rows: u32, n: u32, k: u32, columns: u32, firstColumn: u32 }
 @group(0) @binding(${binding}) var<uniform> params: Params;
 ${activation ? activationWgsl(activation) : ''}
@@ -45,11 +47,12 @@ ${format.reader('weight', vector)}
 fn dotAdd(a: vec4f, b: vec4f, sum: f32) -> f32 {
   return fma(a.x, b.x, fma(a.y, b.y, fma(a.z, b.z, fma(a.w, b.w, sum))));
 }
-fn finish(row: u32, weightRow: u32, sum: f32) {
+fn finish(row: u32, weightRow: u32, sum: f32${gated ? ', other: f32' : ''}) {
   if (row < params.rows && weightRow < params.n) {
     let column = params.firstColumn + weightRow;
     let at = row * params.columns + column;
-    y[at] = ${residual ? 'residual[at] + ' : ''}${activation ? 'act' : ''}(sum${bias ? ' + bias[column]' : ''});
+    y[at] = ${residual ? 'residual[at] + ' : ''}${activation ? 'act' : ''}(sum${bias ? ' + bias[column]' : ''})\
+${gated ? ` * (other${bias ? ' + bias[params.n + column]' : ''})` : ''};
   }
 }
 `;

@@ -15,7 +15,8 @@ export const matvecStorage = ({ rows, columns, threads }: MatvecPlan): number =>
 /**
  * Variants `matvec` and `matvecSubgroup`, for one row or a few (decoding): the threads of a workgroup walk along K side by
  * side, so that each row of the weight is read once, in order, in vectors; at the end they add up what they have, in
- * workgroup memory, or within subgroups first. K % 4 == 0.
+ * workgroup memory, or within subgroups first. K % 4 == 0. With `gated` half of a workgroup's columns are the gate's, and the
+ * other half those that belong to them.
  *
  * Compiled for GPUs, registers, waves per SIMD, share of multiply-adds in the loop; no spills, no scratch. What counts is
  * memory: each round loads four rows of the weight, 16 (f16: 8) bytes for each of 64 threads.
@@ -24,6 +25,7 @@ export const matvecStorage = ({ rows, columns, threads }: MatvecPlan): number =>
  *     matvecSubgroup 1 row, bf16   48, 16, 22 %     32, 16, 24 %     28,  9, 24 %     42, 19 %
  *     matvecSubgroup 4 rows, f16  108,  7, 58 %     72,  7, 60 %     64,  4, 52 %     66, 33 %
  *     matvec 1 row, f16            24, 16, 31 %     24, 16, 35 %     28,  9, 25 %     47, 20 %
+ *     gated: as without, the same loop
  * SwiftShader, [1,1024]x[1024,1024] f32, workgroups of four threads: 2.3 ms (79 % of what a copy kernel reaches), `quad` 2.6,
  * `matvec` 13 (64 threads and a barrier); lavapipe 0.5 ms, `quad` 0.8, `matvec` 1.3.
  *
@@ -34,15 +36,18 @@ export const matvecStorage = ({ rows, columns, threads }: MatvecPlan): number =>
 export function matvecWgsl(traits: MatmulTraits, { variant, rows, columns, threads }: MatvecPlan): string {
   const subgroups = variant === 'matvecSubgroup';
   const sums = rows * columns;
+  const own = traits.gated ? columns / 2 : columns; // columns of y
+  const weightRow = (j: number) =>
+    j < own ? `min(first + ${j}u, params.n - 1u)` : `params.n + min(first + ${j - own}u, params.n - 1u)`;
   return /* wgsl */ `${subgroups ? 'enable subgroups;' : ''}
 ${matmulHeader(traits, 4)}
 var<workgroup> partial: array<f32, ${threads * sums}>; // a row of sums for each thread, or subgroup
 ${subgroups ? 'var<workgroup> slots: atomic<u32>;' : ''}
 @compute @workgroup_size(${threads}) fn main(
   @builtin(workgroup_id) id: vec3u, @builtin(num_workgroups) count: vec3u, @builtin(local_invocation_index) t: u32) {
-  let firstWeightRow = (id.y * count.x + id.x) * ${columns}u;
+  let first = (id.y * count.x + id.x) * ${own}u; // column of y
   let chunks = params.k / 4u;
-  ${lines(columns, (j) => `let wRow${j} = min(firstWeightRow + ${j}u, params.n - 1u) * chunks;`)}
+  ${lines(columns, (j) => `let wRow${j} = (${weightRow(j)}) * chunks;`)}
   ${lines(sums, (s) => `var sum${s} = 0.0;`)}
   for (var c = t; c < chunks; c += ${threads}u) {
     ${lines(columns, (j) => `let b${j} = weightAt(wRow${j} + c);`)}
@@ -65,11 +70,17 @@ ${subgroups ? 'var<workgroup> slots: atomic<u32>;' : ''}
   workgroupBarrier();
   let used = ${threads}u;`
   }
-  for (var s = t; s < ${sums}u; s += ${threads}u) {
-    var sum = 0.0;
-    for (var p = 0u; p < used; p++) { sum += partial[p * ${sums}u + s]; }
-    finish(s / ${columns}u, firstWeightRow + s % ${columns}u, sum);
+  for (var s = t; s < ${rows * own}u; s += ${threads}u) {
+    let row = s / ${own}u;
+    let column = s % ${own}u;
+    let at = row * ${columns}u + column;
+    finish(row, first + column, total(used, at)${traits.gated ? `, total(used, at + ${own}u)` : ''});
   }
+}
+fn total(used: u32, at: u32) -> f32 {
+  var sum = 0.0;
+  for (var p = 0u; p < used; p++) { sum += partial[p * ${sums}u + at]; }
+  return sum;
 }
 `;
 }

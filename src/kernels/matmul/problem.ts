@@ -1,3 +1,4 @@
+import { ShapeError } from '../../gpu/errors.ts';
 import type { Format } from '../../gpu/formats/format.ts';
 import { formats } from '../../gpu/formats/index.ts';
 import type { ActivationFunction } from '../activation/activation.wgsl.ts';
@@ -5,6 +6,7 @@ import { referenceActivation } from '../activation/reference.ts';
 import { type Problem, placeOf } from '../problem.ts';
 import { pseudoRandom, pseudoRandomWeight } from '../pseudo-random.ts';
 import type { MatmulCandidate } from './candidates.ts';
+import { gatedMatmul } from './gated.ts';
 import { type MatmulVariant, matmul } from './matmul.ts';
 
 export interface MatmulSizes {
@@ -63,3 +65,42 @@ export const matmulProblems = (of: readonly Format[] = Object.values(formats)) =
       .filter(({ k }) => !format.obstacle(k))
       .map(matmulProblem),
   );
+
+/** act(x · gateᵀ) * (x · upᵀ), the weight [2 * n, k] holding the gate above. */
+export function gatedMatmulProblem(
+  sizes: Omit<MatmulSizes, 'residual' | 'parts'> & { readonly activation: ActivationFunction },
+): Problem<MatmulVariant | MatmulCandidate> {
+  const { m, k, n, format, activation } = sizes;
+  const x = pseudoRandom(m * k, 1).map((value) => value / Math.sqrt(k));
+  const weight = pseudoRandomWeight([2 * n, k], format);
+  const bias = sizes.bias ? pseudoRandom(2 * n, 2) : undefined;
+  return {
+    name: `[${m},${k}] x 2 x [${n},${k}] ${[format.name, ...(bias ? ['bias'] : []), activation].join(', ')}`,
+    shape: [m, n],
+    prepare(make) {
+      const args = {
+        x: make('x', 'f32', [m, k], x),
+        weight: weight.make(make),
+        bias: bias && make('bias', 'f32', [2 * n], bias),
+        activation,
+        label: 'y',
+      };
+      return (rec, options) => {
+        const y = gatedMatmul(rec, { ...args, ...options });
+        if (!y) throw new ShapeError('gatedMatmul: no such ending here');
+        return y;
+      };
+    },
+    expected: () => ({
+      at(index) {
+        const [row, column] = placeOf(index, n);
+        const product = (weightRow: number) => {
+          let sum = bias?.[weightRow] ?? 0;
+          for (let d = 0; d < k; d++) sum += x[row * k + d] * weight.at(weightRow * k + d);
+          return sum;
+        };
+        return referenceActivation[activation](product(column)) * product(n + column);
+      },
+    }),
+  };
+}

@@ -3,7 +3,7 @@ import { formats } from '../../gpu/formats/index.ts';
 import { elementCount } from '../../gpu/tensor.ts';
 import { type Problem, placeOf } from '../problem.ts';
 import { pseudoRandom } from '../pseudo-random.ts';
-import { copyRows, rotaryEmbedding } from './rotary.ts';
+import { copyRows, rotaryEmbedding, rotateAndAppend } from './rotary.ts';
 
 /** Where rows go in a cache: `batch` sequences of `capacity` rows, from `outRow` on in each. */
 export interface Cache {
@@ -37,24 +37,10 @@ const namedCache = (cache?: Cache) =>
 
 export type RotarySizes = readonly [rows: number, heads: number, headSize: number];
 
-/** Row r stands at position r + 11. */
 export function rotaryProblem(shape: RotarySizes, cache?: Cache): Problem {
   const [rows, heads, headSize] = shape;
-  const half = headSize / 2;
   const x = pseudoRandom(elementCount(shape), 1);
-  const angle = (row: number, pair: number) => (row + 11) * 10000 ** (-pair / half);
-  const table = Float32Array.from({ length: rows * headSize }, (_, index) => {
-    const [row, d] = placeOf(index, headSize);
-    return d < half ? Math.cos(angle(row, d)) : Math.sin(angle(row, d - half));
-  });
-  // By definition: a pair is a complex number, turned by the angle.
-  const turned = (index: number) => {
-    const [row, d] = placeOf(index, headSize);
-    const pair = d % half;
-    const [re, im] = [x[row * headSize + pair], x[row * headSize + pair + half]];
-    const phase = Math.atan2(im, re) + angle(Math.floor(row / heads), pair);
-    return Math.hypot(re, im) * (d < half ? Math.cos(phase) : Math.sin(phase));
-  };
+  const { table, turned } = rotation(x, heads * headSize, headSize);
   const into = cache && inCache(rows, heads * headSize, cache);
   return {
     name: `[${shape}]${namedCache(cache)}`,
@@ -64,13 +50,33 @@ export function rotaryProblem(shape: RotarySizes, cache?: Cache): Problem {
     prepare(make) {
       const args = {
         x: make('x', 'f32', shape, x),
-        table: make('table', 'f32', [rows, headSize], table),
+        table: make('table', 'f32', [rows, headSize], table(rows)),
         ...(cache && { batch: cache.batch, outRow: cache.outRow }),
         label: 'y',
       };
       return (rec, options) => rotaryEmbedding(rec, { ...args, ...options });
     },
     expected: () => ({ at: (index) => (into ? into.at(index, turned) : turned(index)) }),
+  };
+}
+
+/** By definition: pairs are complex numbers, row r's turned by its angles of position r + 11. */
+function rotation(x: ArrayLike<number>, rowWidth: number, headSize: number) {
+  const half = headSize / 2;
+  const angle = (row: number, pair: number) => (row + 11) * 10000 ** (-pair / half);
+  return {
+    table: (rows: number) =>
+      Float32Array.from({ length: rows * headSize }, (_, index) => {
+        const [row, d] = placeOf(index, headSize);
+        return d < half ? Math.cos(angle(row, d)) : Math.sin(angle(row, d - half));
+      }),
+    turned(index: number) {
+      const d = index % headSize;
+      const pair = d % half;
+      const [re, im] = [x[index - d + pair], x[index - d + pair + half]];
+      const phase = Math.atan2(im, re) + angle(Math.floor(index / rowWidth), pair);
+      return Math.hypot(re, im) * (d < half ? Math.cos(phase) : Math.sin(phase));
+    },
   };
 }
 
@@ -100,6 +106,64 @@ export function copyRowsProblem(shape: readonly number[], cache: Cache): Problem
     expected: () => ({ at: (index) => at(index, (from) => x[from]) }),
   };
 }
+
+export type AppendSizes = readonly [rows: number, heads: number, kvHeads: number, headSize: number];
+
+/** One of the three outputs. Those into caches leave what was there before and behind. */
+export function rotateAndAppendProblem(
+  [rows, heads, kvHeads, headSize]: AppendSizes,
+  cache: Cache,
+  output: 'q' | 'keys' | 'values',
+): Problem {
+  const perRow = (heads + 2 * kvHeads) * headSize;
+  const qkv = pseudoRandom(rows * perRow, 1);
+  const { table, turned } = rotation(qkv, perRow, headSize);
+  const dtype = cache.dtype ?? 'f32';
+  const cacheShape = [cache.batch * cache.capacity, kvHeads, headSize];
+  const first = { q: 0, keys: heads * headSize, values: (heads + kvHeads) * headSize }[output];
+  const width = (output === 'q' ? heads : kvHeads) * headSize;
+  const moved = (index: number) => {
+    const [row, column] = placeOf(index, width);
+    const source = row * perRow + first + column;
+    return output === 'values' ? qkv[source] : turned(source);
+  };
+  const into = output === 'q' ? undefined : inCache(rows, width, cache);
+  return {
+    name: `${output} of [${rows}, (${heads} + 2 * ${kvHeads}) * ${headSize}]${namedCache(cache)}`,
+    shape: output === 'q' ? [rows, heads, headSize] : cacheShape,
+    dtype: output === 'q' ? undefined : cache.dtype,
+    before: into?.before,
+    prepare(make) {
+      const x = make('qkv', 'f32', [rows, perRow], qkv);
+      const angles = make('table', 'f32', [rows, headSize], table(rows));
+      return (rec, { out = rec.temp('y', dtype, cacheShape) } = {}) => {
+        const [keys, values] = ['keys', 'values'].map((name) =>
+          output === name ? out : rec.temp(name, dtype, cacheShape),
+        );
+        const { batch, outRow } = cache;
+        const q = output === 'q' ? out : undefined;
+        rotateAndAppend(rec, { qkv: x, table: angles, keys, values, heads, out: q, outRow, batch, label: 'y' });
+        return out;
+      };
+    },
+    expected: () => ({ at: (index) => (into ? into.at(index, moved) : moved(index)) }),
+  };
+}
+
+export const rotateAndAppendProblems = () =>
+  (
+    [
+      [[1, 4, 2, 16], { batch: 1, capacity: 3, outRow: 2 }],
+      [[1, 3, 3, 6], { batch: 1, capacity: 1, outRow: 0 }],
+      [[7, 5, 1, 10], { batch: 1, capacity: 12, outRow: 3 }],
+      [[6, 2, 1, 4], { batch: 3, capacity: 5, outRow: 2 }],
+      [[1, 14, 2, 64], { dtype: 'f16', batch: 1, capacity: 9, outRow: 4 }],
+      [[6, 3, 3, 8], { dtype: 'f16', batch: 3, capacity: 5, outRow: 3 }],
+      [[64, 2, 1, 40], { dtype: 'f16', batch: 1, capacity: 79, outRow: 11 }],
+    ] as const
+  ).flatMap(([sizes, cache]) =>
+    (['q', 'keys', 'values'] as const).map((output) => rotateAndAppendProblem(sizes, cache, output)),
+  );
 
 export const rotaryProblems = () => [
   rotaryProblem([1, 1, 2]),

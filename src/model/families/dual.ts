@@ -6,8 +6,8 @@ import { parseTextTower, type TextTowerConfig } from '../config/text-tower.ts';
 import { parseViT, type ViTConfig } from '../config/vit.ts';
 import { blockHookPoints, type HookPoint, vitHookPoints } from '../interventions/hook-points.ts';
 import type { Hooks } from '../interventions/hooks.ts';
+import type { Mask } from '../layers/block-run.ts';
 import type { TextBatch } from '../layers/text-tower.ts';
-import type { Mask } from '../layers/transformer.ts';
 import type { Linear, WeightSource } from '../layers/weights.ts';
 
 /** A kind of dual encoder: all in which CLIP and SigLIP differ beyond the sizes of their towers. */

@@ -11,9 +11,10 @@ import { ConfigError, InputError } from '../errors.ts';
 import type { Visual, VisualShape } from '../input.ts';
 import { blockHookPoints, type HookPoint } from '../interventions/hook-points.ts';
 import type { Hooks } from '../interventions/hooks.ts';
+import type { Mask } from '../layers/block-run.ts';
 import { projector } from '../layers/projector.ts';
 import { inverseFrequencies, ropeTable } from '../layers/rope.ts';
-import { block, type Mask, norm } from '../layers/transformer.ts';
+import { block, norm } from '../layers/transformer.ts';
 import { type BlockWeights, layerNorm, linear, rmsNorm, type WeightSource } from '../layers/weights.ts';
 import { parsePatching, patchedShape, patchFrames, patchImage } from '../processor/patches.ts';
 import { checkRate, type FrameSampling, sampleFrames } from '../processor/sample-frames.ts';
@@ -285,7 +286,7 @@ function qwenWeights(config: QwenVisionConfig, text: TextConfig, source: WeightS
   const anyNorm = gated ? rmsNorm : layerNorm;
   const towerBlock = (l: number): BlockWeights => {
     const layer = `visual.blocks.${l}`;
-    const third = (index: number) => linear(source, `${layer}.attn.qkv`, d, d, true, { index, of: 3 });
+    const third = (index: number) => linear(source, `${layer}.attn.qkv`, d, d, true, { part: { index, of: 3 } });
     const up = gated ? 'up_proj' : 'fc1';
     return {
       ln1: anyNorm(source, `${layer}.norm1`, d),

@@ -116,9 +116,9 @@ export const siglip: DualFamily = {
 
 /** Query, key or value of `nn.MultiheadAttention`, which stores them one above the other. */
 function third(source: WeightSource, name: string, { dModel }: ViTConfig, index: number): Linear {
-  const part = { index, of: 3 };
+  const placement = { part: { index, of: 3 } };
   return {
-    weight: source.matrix(`${name}.in_proj_weight`, [3 * dModel, dModel], part),
-    bias: source.vector(`${name}.in_proj_bias`, [3 * dModel], part),
+    weight: source.matrix(`${name}.in_proj_weight`, [3 * dModel, dModel], placement),
+    bias: source.vector(`${name}.in_proj_bias`, [3 * dModel], placement),
   };
 }

@@ -3,8 +3,9 @@ import type { Tensor } from '../../gpu/tensor.ts';
 import { matmul } from '../../kernels/matmul/matmul.ts';
 import type { TextConfig } from '../config/text.ts';
 import type { Hooks, Site } from '../interventions/hooks.ts';
+import { bindable } from './bindable.ts';
 import type { KvCache } from './kv-cache.ts';
-import { bindable, block, norm } from './transformer.ts';
+import { block, norm } from './transformer.ts';
 import type { DecoderWeights } from './weights.ts';
 
 export interface DecoderRun {

@@ -2,11 +2,12 @@ import type { GpuContext } from '../../gpu/context.ts';
 import type { Recorder } from '../../gpu/recorder.ts';
 import { rows, type Tensor } from '../../gpu/tensor.ts';
 import { activation, gatedActivation } from '../../kernels/elementwise/elementwise.ts';
+import { gatedMatmul } from '../../kernels/matmul/gated.ts';
 import { matmul } from '../../kernels/matmul/matmul.ts';
 import type { BlockShape } from '../config/block.ts';
 import type { Site } from '../interventions/hooks.ts';
 import { addOnto, projectOnto } from './project-onto.ts';
-import type { BlockWeights } from './weights.ts';
+import { type BlockWeights, joined, type Linear } from './weights.ts';
 
 /** What every adapter binds. More at a time would need more memory, and gain nothing: some hundred rows keep a GPU busy. */
 const mostBytes = 128 * 2 ** 20;
@@ -67,7 +68,8 @@ export function mlpHidden(
   name: string,
   site: Site,
 ): Tensor {
-  let post: Tensor;
+  let post = gate && gatedAtOnce(rec, { gate, up }, act, x, name, site);
+  if (post) return site.pass(`${name}.hook_post`, post);
   if (gate) {
     const gated = site.pass(`${name}.hook_pre`, matmul(rec, { x, ...gate, label: `${name}.gate_proj` }));
     const linear = site.pass(`${name}.hook_pre_linear`, matmul(rec, { x, ...up, label: `${name}.up_proj` }));
@@ -77,4 +79,21 @@ export function mlpHidden(
     post = activation(rec, { x: pre, activation: act, label: `${name}.act` });
   } else post = matmul(rec, { x, ...up, activation: act, label: `${name}.up_proj` });
   return site.pass(`${name}.hook_post`, post);
+}
+
+/** One dispatch, where nobody looks at what is in between, and there are so few rows that `gatedMatmul` can. */
+function gatedAtOnce(
+  rec: Recorder,
+  { gate, up }: { gate: Linear; up: Linear },
+  act: BlockShape['act'],
+  x: Tensor,
+  name: string,
+  site: Site,
+): Tensor | undefined {
+  if (site.touches(`${name}.hook_pre`, `${name}.hook_pre_linear`)) return undefined;
+  const replaced =
+    ['gate', 'up'].some((each) => rec.replaces('matmul', `${name}.${each}_proj`)) ||
+    rec.replaces('gatedActivation', `${name}.act`);
+  const both = replaced ? undefined : joined([gate, up]);
+  return both && gatedMatmul(rec, { x, ...both, activation: act, label: `${name}.gate_up_proj` });
 }

@@ -6,7 +6,8 @@ import { embedding } from '../../kernels/embedding/embedding.ts';
 import { visionEmbedding } from '../../kernels/vision-embedding/vision-embedding.ts';
 import type { TextTowerConfig } from '../config/text-tower.ts';
 import type { Hooks } from '../interventions/hooks.ts';
-import { block, type Mask, norm } from './transformer.ts';
+import type { Mask } from './block-run.ts';
+import { block, norm } from './transformer.ts';
 import { type BlockWeights, clipBlock, layerNorm, type Norm, type WeightSource } from './weights.ts';
 
 export interface TextTowerWeights {

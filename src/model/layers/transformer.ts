@@ -1,42 +1,19 @@
 import type { Recorder } from '../../gpu/recorder.ts';
-import { isBindable, reshape, type Tensor } from '../../gpu/tensor.ts';
+import { reshape, type Tensor } from '../../gpu/tensor.ts';
 import { attention } from '../../kernels/attention/attention.ts';
 import { attentionPattern, attentionScores } from '../../kernels/attention-pattern/attention-pattern.ts';
 import { attentionValues } from '../../kernels/attention-values/attention-values.ts';
 import { headResult, headSum } from '../../kernels/head-result/head-result.ts';
-import { matmul } from '../../kernels/matmul/matmul.ts';
 import { layerNorm, normScale, rmsNorm } from '../../kernels/norm/norm.ts';
-import { copyRows, rotaryEmbedding } from '../../kernels/rotary/rotary.ts';
 import type { BlockShape } from '../config/block.ts';
 import { InputError } from '../errors.ts';
 import type { Site } from '../interventions/hooks.ts';
+import { type AttentionInputs, attentionInputs } from './attention-inputs.ts';
+import { bindable } from './bindable.ts';
+import type { BlockRun } from './block-run.ts';
 import { mlp } from './mlp.ts';
 import { addOnto, projectOnto } from './project-onto.ts';
 import type { BlockWeights, Norm } from './weights.ts';
-
-/** Which keys a query sees. */
-export type Mask =
-  /** Those up to its own position, the last `window` of them where that is given. */
-  | { readonly causal: true; readonly window?: number }
-  /** All, or those from the first to before the second number of its row of `segments` u32[rows, 2] (`pairs` in all). */
-  | { readonly causal: false; readonly segments?: Tensor; readonly pairs?: number };
-
-export interface BlockRun {
-  /** `blocks.3`, `vision.blocks.0`: the hooks' names begin with it. */
-  readonly name: string;
-  readonly site: Site;
-  /** `batch` independent sequences of equal length. */
-  readonly batch: number;
-  readonly mask: Mask;
-  /** `ropeTable` of every row's position, [rows, dHead]; without it nothing is rotated. */
-  readonly rope?: Tensor;
-  /** Keys and values of the `start` positions before these, and where theirs are put. */
-  readonly cache?: { readonly keys: Tensor; readonly values: Tensor; readonly start: number };
-  /** It is a step of a generation, which is to run again with a position more in the cache (`Dispatch.later`). */
-  readonly moves?: boolean;
-  /** Stop as soon as the head outputs are there, computing them for the wanted positions alone. */
-  readonly headsAlone?: boolean;
-}
 
 /**
  * The block of every decoder and tower: pre-norm attention and MLP, each added to the residual stream (HF
@@ -98,47 +75,8 @@ export function norm(
  * hook_z: softmax(q kᵀ / √dHead) v per head, before o_proj.
  * @returns [rows, nHeads, dHead], rows of all positions or, with `headsAlone`, of the wanted ones.
  */
-function headOutputs(
-  rec: Recorder,
-  w: BlockWeights,
-  { nHeads, nKvHeads, dHead }: BlockShape,
-  normed: Tensor,
-  { name: blockName, site, batch, mask, rope, cache, moves, headsAlone: narrow = false }: BlockRun,
-): Tensor {
-  const name = `${blockName}.attn`;
-  const count = normed.shape[0];
-  const pick = (t: Tensor) => (narrow ? bindable(rec, site.narrow(t)) : t);
-  const heads = (t: Tensor, n: number) => reshape(t, [t.shape[0], n, dHead]);
-
-  const q = site.pass(
-    `${name}.hook_q`,
-    heads(matmul(rec, { x: pick(normed), ...w.q, label: `${name}.q_proj` }), nHeads),
-    narrow,
-  );
-  const k = site.pass(`${name}.hook_k`, heads(matmul(rec, { x: normed, ...w.k, label: `${name}.k_proj` }), nKvHeads));
-  const v = site.pass(`${name}.hook_v`, heads(matmul(rec, { x: normed, ...w.v, label: `${name}.v_proj` }), nKvHeads));
-
-  const rotQ = rope
-    ? site.pass(`${name}.hook_rot_q`, rotaryEmbedding(rec, { x: q, table: pick(rope), label: `${name}.rot_q` }), narrow)
-    : q;
-  const start = cache?.start ?? 0;
-  const into = { outRow: start, batch, moves };
-  // What nothing comes before attends to its own keys and values, not to what a cache of fewer bits keeps of them: a prompt's
-  // numbers are then those of a run without a cache.
-  const own = !cache || (start === 0 && cache.keys.dtype !== 'f32');
-  if (cache) copyRows(rec, { x: v, out: cache.values, ...into, label: `${name}.v cache` });
-  let keys: Tensor;
-  if (rope && cache && !own && !site.touches(`${name}.hook_rot_k`))
-    keys = rotaryEmbedding(rec, { x: k, table: rope, out: cache.keys, ...into, label: `${name}.rot_k` });
-  else {
-    const turned = rope
-      ? site.pass(`${name}.hook_rot_k`, rotaryEmbedding(rec, { x: k, table: rope, label: `${name}.rot_k` }))
-      : k;
-    if (cache) copyRows(rec, { x: turned, out: cache.keys, ...into, label: `${name}.k cache` });
-    keys = own ? turned : cache.keys;
-  }
-  const seen = { q: rotQ, k: keys, v: own ? v : cache.values, keys: start + count / batch, start };
-  return attend(rec, seen, { name, site, batch, mask, moves, headsAlone: narrow });
+function headOutputs(rec: Recorder, w: BlockWeights, shape: BlockShape, normed: Tensor, run: BlockRun): Tensor {
+  return attend(rec, attentionInputs(rec, w, shape, normed, run), { ...run, name: `${run.name}.attn` });
 }
 
 /**
@@ -172,15 +110,13 @@ function expectOurs(rec: Recorder, kernel: string, label: string, hook: string):
 
 /**
  * Attention with its hooks, from scores to hook_z: softmax(q kᵀ / √dHead) v per head.
- * @param qkv q [batch * queries, nHeads, dHead], k and v [batch * rows, nKvHeads, dHead] of which the first `keys` of each
- *   sequence count (all by default); `start` is the position of each sequence's first row.
  * @param run its name is `blocks.3.attn`, that of the block and what the hooks' names begin with.
  * @returns [batch * queries, nHeads, dHead]
  * @throws InputError where scores or the pattern are to be edited and a custom kernel stands in attention's place.
  */
 export function attend(
   rec: Recorder,
-  { q, k, v, keys, start = 0 }: { q: Tensor; k: Tensor; v: Tensor; keys?: number; start?: number },
+  { q, k, v, keys, start = 0 }: AttentionInputs,
   { name, site, batch, mask, moves, headsAlone: narrow = false }: Omit<BlockRun, 'rope' | 'cache'>,
 ): Tensor {
   const [, nHeads, dHead] = q.shape;
@@ -209,12 +145,4 @@ export function attend(
   z = site.pass(`${name}.hook_z`, z, narrow);
   for (const [extra, tensor] of rec.extras(`${name}.z`)) site.pass(`${name}.hook_${extra}`, tensor, narrow);
   return z;
-}
-
-/** A view that starts at a multiple of 256 bytes as it is, any other one copied: WebGPU binds no other offsets. */
-export function bindable(rec: Recorder, tensor: Tensor): Tensor {
-  if (isBindable(tensor)) return tensor;
-  const copy = rec.temp(tensor.label, tensor.dtype, tensor.shape);
-  rec.copy(tensor, copy);
-  return copy;
 }

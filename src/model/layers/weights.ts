@@ -1,4 +1,5 @@
-import type { Tensor } from '../../gpu/tensor.ts';
+import type { Placement } from '../../checkpoint/specs.ts';
+import { adjacent, type Tensor } from '../../gpu/tensor.ts';
 import type { Weight } from '../../gpu/weight.ts';
 import type { BlockShape } from '../config/block.ts';
 import type { TextConfig } from '../config/text.ts';
@@ -38,34 +39,52 @@ export interface DecoderWeights {
   readonly lmHead: Weight;
 }
 
-/** Part `index` of `of` equal parts of a stored tensor's rows: a fused q, k, v projection holds three matrices. */
-export interface RowPart {
-  readonly index: number;
-  readonly of: number;
-}
-
 /** Where the weights come from: the checkpoint's loader, or a list of what it should load. */
 export interface WeightSource {
   /** A matrix [rows, columns], kept as it is stored; higher ranks are flattened to their first dimension. */
-  matrix(name: string, shape: readonly number[], part?: RowPart): Weight;
+  matrix(name: string, shape: readonly number[], placement?: Placement): Weight;
   /** A vector or table that is added or multiplied element by element, widened to f32. */
-  vector(name: string, shape: readonly number[], part?: RowPart): Tensor;
+  vector(name: string, shape: readonly number[], placement?: Placement): Tensor;
 }
 
-/** @param part the shape is that of the whole stored tensor, [of * out, in]. */
+/** `nn.Linear` of [out, in], or such a part of a stored one: a fused q, k, v projection holds three. */
 export function linear(
   source: WeightSource,
   name: string,
   out: number,
   input: number,
   bias: boolean,
-  part?: RowPart,
+  { part, stack }: Placement = {},
 ): Linear {
   const rows = out * (part?.of ?? 1);
+  const place = (what: string) => ({ part, stack: stack && `${stack}.${what}` });
   return {
-    weight: source.matrix(`${name}.weight`, [rows, input], part),
-    bias: bias ? source.vector(`${name}.bias`, [rows], part) : undefined,
+    weight: source.matrix(`${name}.weight`, [rows, input], place('weight')),
+    bias: bias ? source.vector(`${name}.bias`, [rows], place('bias')) : undefined,
   };
+}
+
+/**
+ * The linear layer that these make, one below the other: its products with some rows are theirs side by side.
+ * @returns nothing where they do not lie so in memory (`Placement.stack`), or where some have a bias and some none.
+ */
+export function joined(linears: readonly Linear[]): Linear | undefined {
+  const matrices = linears.map(({ weight }) => weight.parts);
+  const biases = linears.flatMap(({ bias }) => bias ?? []);
+  const { format, shape } = linears[0].weight;
+  if (matrices.some((parts) => parts.length > 1 || parts[0].format !== format)) return undefined;
+  const label = linears.map(({ weight }) => weight.label).join(' + ');
+  const buffers = matrices[0][0].buffers.map((_, i) =>
+    adjacent(
+      matrices.map(([part]) => part.buffers[i]),
+      label,
+    ),
+  );
+  const bias = biases.length === linears.length ? adjacent(biases, `${label} bias`) : undefined;
+  if (buffers.some((buffer) => !buffer) || (biases.length > 0 && !bias)) return undefined;
+  const rows = linears.reduce((sum, { weight }) => sum + weight.shape[0], 0);
+  const matrix = { label, format, shape: [rows, shape[1]] as const, buffers: buffers as Tensor[] };
+  return { weight: { ...matrix, parts: [matrix] }, bias };
 }
 
 export function layerNorm(source: WeightSource, name: string, width: number): Norm {
@@ -95,15 +114,17 @@ export function decoderWeights(text: TextConfig, source: WeightSource): DecoderW
   const { dModel, dMlp, nHeads, nKvHeads, dHead, vocabSize, qkvBias, oBias, mlpBias } = text;
   const block = (l: number): BlockWeights => {
     const layer = `language_model.layers.${l}`;
+    const qkv = { stack: `${layer}.self_attn.qkv_proj` };
+    const gateUp = { stack: `${layer}.mlp.gate_up_proj` };
     return {
       ln1: rmsNorm(source, `${layer}.input_layernorm`, dModel),
-      q: linear(source, `${layer}.self_attn.q_proj`, nHeads * dHead, dModel, qkvBias),
-      k: linear(source, `${layer}.self_attn.k_proj`, nKvHeads * dHead, dModel, qkvBias),
-      v: linear(source, `${layer}.self_attn.v_proj`, nKvHeads * dHead, dModel, qkvBias),
+      q: linear(source, `${layer}.self_attn.q_proj`, nHeads * dHead, dModel, qkvBias, qkv),
+      k: linear(source, `${layer}.self_attn.k_proj`, nKvHeads * dHead, dModel, qkvBias, qkv),
+      v: linear(source, `${layer}.self_attn.v_proj`, nKvHeads * dHead, dModel, qkvBias, qkv),
       o: linear(source, `${layer}.self_attn.o_proj`, dModel, nHeads * dHead, oBias),
       ln2: rmsNorm(source, `${layer}.post_attention_layernorm`, dModel),
-      gate: linear(source, `${layer}.mlp.gate_proj`, dMlp, dModel, mlpBias),
-      up: linear(source, `${layer}.mlp.up_proj`, dMlp, dModel, mlpBias),
+      gate: linear(source, `${layer}.mlp.gate_proj`, dMlp, dModel, mlpBias, gateUp),
+      up: linear(source, `${layer}.mlp.up_proj`, dMlp, dModel, mlpBias, gateUp),
       down: linear(source, `${layer}.mlp.down_proj`, dModel, dMlp, mlpBias),
     };
   };

@@ -1,17 +1,17 @@
 // Runs of a model whose weights are not there, recorded by the same code as real ones: their shapes and buffers are exact.
 
+import { allocate } from '../../checkpoint/allocate.ts';
 import type { Capabilities } from '../../gpu/capabilities.ts';
 import { DryGpu } from '../../gpu/dry-gpu.ts';
-import { type Format, matrixShape, rowsPerPart } from '../../gpu/formats/format.ts';
+import type { Format } from '../../gpu/formats/format.ts';
 import type { Recorder } from '../../gpu/recorder.ts';
 import { elementCount } from '../../gpu/tensor.ts';
 import type { Tuning } from '../../gpu/tuning.ts';
-import { makeMatrix, type StoredMatrix } from '../../gpu/weight.ts';
 import { InputError } from '../errors.ts';
 import type { Architecture } from '../families/family.ts';
 import type { ModelInput, Visual, VisualShape } from '../input.ts';
 import { type CacheFormat, KvCache } from '../layers/kv-cache.ts';
-import type { WeightSource } from '../layers/weights.ts';
+import { weightSpecs } from '../load-model.ts';
 import { Model } from '../model.ts';
 import { modelWeights } from '../run/forward.ts';
 import type { RunOptions } from '../run/run.ts';
@@ -37,25 +37,16 @@ export function dryModel(
   const gpu = new DryGpu(like, tuning);
   const { maxStorageBufferBindingSize, maxBufferSize } = gpu.capabilities;
   const limit = Math.min(maxStorageBufferBindingSize, like?.maxBufferSize ?? maxBufferSize);
-  const source: WeightSource = {
-    matrix(name, [allRows, ...rest], { of } = { index: 0, of: 1 }) {
-      const shape = matrixShape([allRows / of, ...rest]);
-      const [rows, columns] = shape;
-      const stored = typeof formatOf === 'function' ? formatOf({ name }) : formatOf;
-      const format = onGpu?.({ name, shape }, stored) ?? stored;
-      const perPart = rowsPerPart(format, shape, limit) || Math.max(1, rows); // what no binding holds is for `checkAdapter` to name
-      const part = (count: number) =>
-        makeMatrix({ label: name, format, shape: [count, columns] }, (label, dtype, shape) =>
-          gpu.tensor(label, dtype, shape),
-        );
-      // Without memory equal parts need not be told apart.
-      const parts = Array<StoredMatrix>(Math.floor(rows / perPart)).fill(part(perPart));
-      if (rows % perPart) parts.push(part(rows % perPart));
-      return { label: name, format, shape, parts };
+  const weights = allocate(weightSpecs(config), {
+    formatOf(spec) {
+      const stored = typeof formatOf === 'function' ? formatOf(spec) : formatOf;
+      return onGpu?.(spec, stored) ?? stored;
     },
-    vector: (name, [rows, ...rest], { of } = { index: 0, of: 1 }) => gpu.tensor(name, 'f32', [rows / of, ...rest]),
-  };
-  return new Model({ gpu, config, weights: modelWeights(config, source), cacheFormat });
+    limit,
+    keepsTooWide: true, // for `checkAdapter` to name
+    make: (label, dtype, shape) => gpu.tensor(label, dtype, shape),
+  });
+  return new Model({ gpu, config, weights: modelWeights(config, weights), cacheFormat });
 }
 
 /**

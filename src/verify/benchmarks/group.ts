@@ -43,8 +43,9 @@ export interface PreparedGroup {
   readonly bound?: number;
 }
 
-interface FromProblem<Variant> {
-  readonly op: KernelOp;
+export interface FromProblem<Variant> {
+  /** One that custom kernels can replace, or one that runs in the place of several where none of them does. */
+  readonly op: KernelOp | 'gatedMatmul' | 'rotateAndAppend';
   readonly sizes: string;
   readonly flops: number;
   readonly mask?: AttentionMask;

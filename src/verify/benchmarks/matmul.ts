@@ -3,10 +3,12 @@ import { f16 } from '../../gpu/formats/f16.ts';
 import { f32 } from '../../gpu/formats/f32.ts';
 import type { Format } from '../../gpu/formats/format.ts';
 import { type Recorder, read, readWrite } from '../../gpu/recorder.ts';
-import type { Tensor } from '../../gpu/tensor.ts';
-import { type MatmulVariant, matmulVariants } from '../../kernels/matmul/matmul.ts';
+import { rows, type Tensor } from '../../gpu/tensor.ts';
+import { gatedActivation } from '../../kernels/elementwise/elementwise.ts';
+import type { MatmulCandidate } from '../../kernels/matmul/candidates.ts';
+import { type MatmulVariant, matmul, matmulVariants } from '../../kernels/matmul/matmul.ts';
 import { matmulObstacle } from '../../kernels/matmul/plan.ts';
-import { matmulProblem } from '../../kernels/matmul/problem.ts';
+import { gatedMatmulProblem, type MatmulSizes, matmulProblem } from '../../kernels/matmul/problem.ts';
 import { type BenchmarkGroup, groupOf, variantsOf } from './group.ts';
 
 /** The embedded checkpoint's sizes, the one that the literature of this repository quotes, and LLaVA-1.5-7B's. */
@@ -24,28 +26,53 @@ const table: [m: number, k: number, n: number, formats: Format[]][] = [
   [577, 1024, 4096, [f16]],
 ];
 
-export const matmulBenchmarks: BenchmarkGroup[] = table.flatMap(([m, k, n, formats]) =>
-  formats.map((format) =>
-    groupOf<MatmulVariant>({
-      op: 'matmul',
-      sizes: `[${m},${k}] x [${n},${k}] ${format.name}`,
-      flops: 2 * m * n * k,
-      problem: () => matmulProblem({ m, k, n, format }),
-      others(call, { capabilities }, [x, weight]) {
-        const variants = matmulVariants.filter(
-          (v) => v !== 'base' && !matmulObstacle(v, { rows: m, k, n }, capabilities),
-        );
-        return {
-          ...(format === f32 && k % 4 === 0 && m % 32 === 0 && n % 32 === 0
-            ? { '4x4 reference': (rec, options) => runRegister4x4(rec, x, weight, options?.out) }
-            : {}),
-          ...variantsOf(call, variants),
-        };
-      },
-      baseline: '4x4 reference',
-    }),
+export const matmulBenchmarks: BenchmarkGroup[] = [
+  ...table.flatMap(([m, k, n, formats]) =>
+    formats.map((format) =>
+      groupOf<MatmulVariant>({
+        op: 'matmul',
+        sizes: `[${m},${k}] x [${n},${k}] ${format.name}`,
+        flops: 2 * m * n * k,
+        problem: () => matmulProblem({ m, k, n, format }),
+        others(call, { capabilities }, [x, weight]) {
+          const variants = matmulVariants.filter(
+            (v) => v !== 'base' && !matmulObstacle(v, { rows: m, k, n }, capabilities),
+          );
+          return {
+            ...(format === f32 && k % 4 === 0 && m % 32 === 0 && n % 32 === 0
+              ? { '4x4 reference': (rec, options) => runRegister4x4(rec, x, weight, options?.out) }
+              : {}),
+            ...variantsOf(call, variants),
+          };
+        },
+        baseline: '4x4 reference',
+      }),
+    ),
   ),
-);
+  gated({ m: 1, k: 1024, n: 2816, format: f16 }),
+  gated({ m: 1, k: 4096, n: 11008, format: f16 }),
+];
+
+/** Beside the products of both halves and the activation as three dispatches. */
+function gated({ m, k, n, format }: MatmulSizes): BenchmarkGroup {
+  return groupOf<MatmulVariant | MatmulCandidate>({
+    op: 'gatedMatmul',
+    sizes: `[${m},${k}] x 2 x [${n},${k}] ${format.name}`,
+    flops: 4 * m * n * k,
+    problem: () => gatedMatmulProblem({ m, k, n, format, activation: 'silu' }),
+    others: (_, __, [x, ...buffers]) => ({
+      'three dispatches': (rec, { out } = {}) => {
+        const [gate, up] = [0, n].map((first) => {
+          const halves = buffers.map((buffer) => rows(buffer, first, first + n));
+          const half = { label: 'half', format, shape: [n, k] as const, buffers: halves };
+          return matmul(rec, { x, weight: { ...half, parts: [half] }, label: 'y' });
+        });
+        return gatedActivation(rec, { gate, up, activation: 'silu', out, label: 'y' });
+      },
+    }),
+    baseline: 'three dispatches',
+  });
+}
 
 /**
  * What a default has to beat: a plain register tile of 4x4 for each thread, operands as vectors along K straight from storage,

@@ -3,7 +3,6 @@ import { argmaxProblem } from '../../kernels/argmax/problem.ts';
 import { attentionCase } from '../../kernels/attention/reference.ts';
 import { attentionPatternProblem, attentionScoresProblem } from '../../kernels/attention-pattern/problem.ts';
 import { attentionValuesProblem } from '../../kernels/attention-values/problem.ts';
-import type { KernelOp } from '../../kernels/custom/kernels.ts';
 import { editProblem } from '../../kernels/edit/problem.ts';
 import {
   activationProblem,
@@ -19,10 +18,10 @@ import { chooseNorm } from '../../kernels/norm/norm.ts';
 import { type NormSizes, normProblem, normScaleProblem } from '../../kernels/norm/problem.ts';
 import { patchifyProblem } from '../../kernels/patchify/problem.ts';
 import type { Problem } from '../../kernels/problem.ts';
-import { copyRowsProblem, rotaryProblem } from '../../kernels/rotary/problem.ts';
+import { copyRowsProblem, rotaryProblem, rotateAndAppendProblem } from '../../kernels/rotary/problem.ts';
 import { spliceProblem } from '../../kernels/splice/problem.ts';
 import { visionEmbeddingProblem } from '../../kernels/vision-embedding/problem.ts';
-import { type BenchmarkGroup, groupOf } from './group.ts';
+import { type BenchmarkGroup, type FromProblem, groupOf } from './group.ts';
 
 /**
  * Kernels around the matrix products and attention: bound by memory on a GPU. Sizes of the embedded checkpoint, then of
@@ -45,6 +44,9 @@ export const rowBenchmarks: BenchmarkGroup[] = [
   group('rotary', '[640,32,128]', 640 * 4096, () => rotaryProblem([640, 32, 128])),
   group('copyRows', '[640,32,128]', 640 * 4096, () =>
     copyRowsProblem([640, 32, 128], { batch: 1, capacity: 640, outRow: 0 }),
+  ),
+  group('rotateAndAppend', '[1,32+2*32,128], f16 keys', 96 * 128, () =>
+    rotateAndAppendProblem([1, 32, 32, 128], { dtype: 'f16', batch: 1, capacity: 1, outRow: 0 }, 'keys'),
   ),
   group('embedding', '80 of [762,128] f16', 80 * 128, () => embeddingProblem([80, 762, 128, 1], f16)),
   group('embedding', '640 of [2048,4096] f16', 640 * 4096, () => embeddingProblem([640, 2048, 4096, 2], f16)),
@@ -109,6 +111,11 @@ function headResult(sizes: HeadResultSizes): BenchmarkGroup {
   return group('headResult', name, 2 * queries * heads * headSize * dModel, () => headResultProblem(sizes, f16));
 }
 
-function group<Variant>(op: KernelOp, sizes: string, flops: number, problem: () => Problem<Variant>): BenchmarkGroup {
+function group<Variant>(
+  op: FromProblem<Variant>['op'],
+  sizes: string,
+  flops: number,
+  problem: () => Problem<Variant>,
+): BenchmarkGroup {
   return groupOf({ op, sizes, flops, problem });
 }
