@@ -84,8 +84,7 @@ function makeStack(
     count += rows;
     return count - rows;
   });
-  const viewsOf = (buffer: Tensor) =>
-    shapes.map(([height], i) => rows(buffer, starts[i], starts[i] + height, specKey(members[i])));
+  const viewsOf = (buffer: Tensor) => shapes.map(([height], i) => rows(buffer, starts[i], starts[i] + height));
   const shape = [count, columns] as const;
   const planned = format.buffers(shape).map(({ dtype, shape }): Tensor => {
     const size = byteSize(dtype, shape);
@@ -93,10 +92,8 @@ function makeStack(
   });
   if (planned.some((buffer) => buffer.storage.size > limit || !viewsOf(buffer).every(isBindable))) return undefined;
   const views = makeMatrix({ label, format, shape }, make).buffers.map(viewsOf);
-  return members.map((spec, i) => ({
-    label: specKey(spec),
-    format,
-    shape: shapes[i],
-    buffers: views.map((view) => view[i]),
-  }));
+  return members.map((spec, i) => {
+    let next = 0;
+    return makeMatrix({ label: specKey(spec), format, shape: shapes[i] }, (label) => ({ ...views[next++][i], label }));
+  });
 }

@@ -1,15 +1,14 @@
 import { waitForGpu } from '#platform';
-import { f32 } from '../gpu/formats/f32.ts';
-import { bufferBytes, type Format, formatBytes } from '../gpu/formats/format.ts';
+import type { Format } from '../gpu/formats/format.ts';
 import type { Gpu } from '../gpu/gpu.ts';
-import { type DType, elementCount, type Tensor } from '../gpu/tensor.ts';
-import { makeMatrix, type StoredMatrix } from '../gpu/weight.ts';
-import { convert } from '../kernels/convert/convert.ts';
+import type { DType, Tensor } from '../gpu/tensor.ts';
+import type { Folder } from '../platform/types.ts';
 import { type Allocated, allocate } from './allocate.ts';
-import { batches, batchReader, type Checkpoint, storedAs } from './checkpoint-files.ts';
+import { batches, type Checkpoint, readRange, storedAs } from './checkpoint-files.ts';
 import type { CheckpointTensor, StoredAs } from './checkpoint-tensor.ts';
 import { CheckpointError } from './errors.ts';
 import { checkSpecs, checkTied, type IgnoredTensor, type TensorSpec, type UnreadTensors } from './specs.ts';
+import { type Chunk, chunkBytes, Upload, type UploadJob } from './upload.ts';
 
 export type { TensorSpec } from './specs.ts';
 
@@ -34,16 +33,10 @@ export interface LoadedTensors extends Allocated {
   destroy(): void;
 }
 
-/** What is read at a time; what is kept of it as garbage is what the host needs beside the GPU's memory. */
-const chunkBytes = 4 << 20;
-
-/** What the queue may hold: every write is a copy in a staging buffer until the GPU has taken it. */
-const maxBytesInFlight = 16 << 20;
-
 /**
  * Streams the tensors that `specs` name from the checkpoint to the GPU, in the order of the files.
  *
- * The host never holds more than some chunks, whatever the size of a tensor. A matrix that is larger than a binding may be
+ * The host never holds more than some chunks, whatever the size of a tensor; it reads one while the GPU takes those before. A matrix that is larger than a binding may be
  * is split by rows into parts. On any failure, an abort included, what was loaded is freed.
  *
  * @throws CheckpointError naming every tensor that is missing, mis-shaped or of an unsupported dtype, or saying
@@ -55,7 +48,7 @@ export async function loadTensors(
   specs: readonly TensorSpec[],
   options: LoadOptions,
 ): Promise<LoadedTensors> {
-  const { tied = {}, signal } = options;
+  const { tied = {}, signal, onProgress } = options;
   signal?.throwIfAborted();
   const ignored = checkSpecs(checkpoint, specs, options);
   await checkTied(checkpoint, tied, signal);
@@ -77,21 +70,25 @@ export async function loadTensors(
   let allocated: Allocated;
   try {
     allocated = await reportOutOfMemory(gpu, checkpoint, bytes, () => allocate(specs, { formatOf, limit, make }));
-    const upload = new Upload(
-      gpu,
-      jobs.map((job) => job.source),
-      options,
+    const upload = new Upload(gpu);
+    const chunksOf = (job: Job): Iterable<Chunk> => {
+      const { name, shape, role } = job.spec;
+      return role === 'vector'
+        ? upload.vector(job, allocated.vector(name, shape, job.spec))
+        : upload.matrix(job, allocated.matrix(name, shape, job.spec).parts);
+    };
+    const total = jobs.reduce((sum, { source }) => sum + source.end - source.start, 0);
+    let loaded = 0;
+    onProgress?.({ loaded, total });
+    const reads = readsOf(
+      batches(jobs, (job) => job.source, chunkBytes),
+      chunksOf,
     );
-    for (const batch of batches(jobs, (job) => job.source, chunkBytes)) {
-      signal?.throwIfAborted();
-      const read = await batchReader(
-        checkpoint.folder,
-        batch.map((job) => job.source),
-      );
-      for (const job of batch) {
-        const { name, shape, role } = job.spec;
-        if (role === 'vector') await upload.vector(job, allocated.vector(name, shape, job.spec), read);
-        else await upload.matrix(job, allocated.matrix(name, shape, job.spec).parts, read);
+    for await (const [{ start: first, chunks }, bytes] of readAhead(checkpoint.folder, reads, signal)) {
+      for (const { start, end, put } of chunks) {
+        await put(bytes.subarray(start - first, end - first));
+        loaded += end - start;
+        onProgress?.({ loaded, total });
       }
     }
     await upload.finish();
@@ -103,13 +100,43 @@ export async function loadTensors(
   return { ...allocated, ignored, bytes: bytes(), destroy };
 }
 
-/** What is read from one place: a tensor, or one of the buffers of a packed matrix. */
-interface Job {
+/** A job with the spec that it is of. */
+interface Job extends UploadJob {
   readonly spec: TensorSpec;
-  readonly stored: Format;
-  /** Which of the buffers of its format it is. */
-  readonly index: number;
-  readonly source: CheckpointTensor;
+}
+
+/** Bytes of a file that are read at once, and the chunks in them. */
+interface Read extends Pick<CheckpointTensor, 'file' | 'start' | 'end'> {
+  readonly chunks: readonly Chunk[];
+}
+
+/** Small tensors that follow each other are read at once, those of a larger one chunk by chunk. */
+function* readsOf(batches: readonly (readonly Job[])[], chunksOf: (job: Job) => Iterable<Chunk>): Generator<Read> {
+  for (const batch of batches) {
+    const { file, start } = batch[0].source;
+    if (batch.length > 1)
+      yield { file, start, end: batch.at(-1)!.source.end, chunks: batch.flatMap((job) => [...chunksOf(job)]) };
+    else for (const chunk of chunksOf(batch[0])) yield { file, start: chunk.start, end: chunk.end, chunks: [chunk] };
+  }
+}
+
+/** Reads the next bytes while those before are dealt with. @throws the signal's reason between two of them. */
+async function* readAhead(folder: Folder, reads: Generator<Read>, signal?: AbortSignal) {
+  const start = () => {
+    const { value, done } = reads.next();
+    if (done) return undefined;
+    const bytes = readRange(folder, value.file, value.start, value.end);
+    bytes.catch(() => {}); // thrown where it is waited for
+    return [value, bytes] as const;
+  };
+  for (let next = start(); next; ) {
+    signal?.throwIfAborted();
+    const [read, bytes] = next;
+    const here = await bytes;
+    next = start();
+    yield [read, here] as const;
+  }
+  signal?.throwIfAborted();
 }
 
 /** The rows of a stored tensor that a spec asks for, as a tensor of their own. Shapes were checked. */
@@ -151,124 +178,5 @@ async function reportOutOfMemory<T>(
       throw new CheckpointError(
         `${folder.location}: the GPU has not the memory for ${(bytes() / 2 ** 30).toFixed(1)} GiB of weights: ${error.message}`,
       );
-  }
-}
-
-/** Gives bytes [start, end) of a file. */
-type Read = (start: number, end: number) => Promise<Uint8Array>;
-
-/** The stream of chunks from the files to the GPU's buffers. */
-class Upload {
-  readonly #gpu: Gpu;
-  readonly #options: LoadOptions;
-  readonly #total: number;
-  #loaded = 0;
-  #inFlight = 0;
-
-  constructor(gpu: Gpu, sources: readonly CheckpointTensor[], options: LoadOptions) {
-    this.#gpu = gpu;
-    this.#options = options;
-    this.#total = sources.reduce((sum, { start, end }) => sum + end - start, 0);
-    this.#report();
-  }
-
-  /** `parts` follow each other in the file; `read` gives bytes [start, end) of it. */
-  async matrix({ stored, index, source }: Job, parts: readonly StoredMatrix[], read: Read): Promise<void> {
-    let { start } = source;
-    for (const part of parts) {
-      const end = start + bufferBytes(stored.buffers(part.shape)[index]);
-      if (part.format === stored) await this.#asStored(part.buffers[index], start, end, read);
-      else await this.#converted(part, stored, start, read);
-      start = end;
-    }
-  }
-
-  /** Widened to f32 by the host: vectors and tables are small, and of any length. */
-  async vector({ stored, source }: Job, vector: Tensor, read: Read): Promise<void> {
-    if (stored === f32) return this.#asStored(vector, source.start, source.end, read);
-    const bytesEach = formatBytes(stored, [1, 1]);
-    const perChunk = chunkBytes / bytesEach;
-    const count = elementCount(source.shape);
-    for (let first = 0; first < count; first += perChunk) {
-      const chunk = [1, Math.min(perChunk, count - first)] as const;
-      const at = source.start + first * bytesEach;
-      const bytes = await this.#read(at, at + formatBytes(stored, chunk), read);
-      const [data] = f32.pack(stored.unpack([bytes], chunk), chunk);
-      await this.#write(vector, 4 * first, data);
-      this.#count(bytes);
-    }
-  }
-
-  /** The file's bytes are the buffer's. */
-  async #asStored(buffer: Tensor, start: number, end: number, read: Read): Promise<void> {
-    for (let at = start; at < end; at += chunkBytes) {
-      const bytes = await this.#read(at, Math.min(end, at + chunkBytes), read);
-      await this.#write(buffer, at - start, bytes);
-      this.#count(bytes);
-    }
-  }
-
-  /** Some rows at a time, converted on the GPU. */
-  async #converted(to: StoredMatrix, stored: Format, start: number, read: Read): Promise<void> {
-    const [rows, columns] = to.shape;
-    const bytesOfRow = formatBytes(stored, [1, columns]);
-    const perChunk = 4 * Math.max(1, Math.floor(chunkBytes / bytesOfRow / 4));
-    for (let row = 0; row < rows; row += perChunk) {
-      const chunk = [Math.min(perChunk, rows - row), columns] as const;
-      const at = start + row * bytesOfRow;
-      const bytes = await this.#read(at, at + formatBytes(stored, chunk), read);
-      const rec = this.#gpu.record('convert weights');
-      const label = `${to.label} rows`;
-      const data = bytes as Uint8Array<ArrayBuffer>;
-      const from = makeMatrix({ label, format: stored, shape: chunk }, (name, dtype, shape) =>
-        rec.input(name, dtype, shape, data),
-      );
-      convert(rec, { from, to, firstRow: row });
-      await rec.submit();
-      await this.#sent(bytes);
-      this.#count(bytes);
-    }
-  }
-
-  async #read(start: number, end: number, read: Read): Promise<Uint8Array> {
-    this.#options.signal?.throwIfAborted();
-    return read(start, end);
-  }
-
-  #count({ length }: Uint8Array): void {
-    this.#loaded += length;
-    this.#report();
-  }
-
-  /** Waits until the GPU has everything. */
-  async finish(): Promise<void> {
-    // What was written is flushed by a submission; without one it may stay where it is.
-    this.#gpu.device.queue.submit([]);
-    await waitForGpu(this.#gpu.device.queue.onSubmittedWorkDone());
-    this.#gpu.assertAlive();
-    this.#inFlight = 0;
-  }
-
-  async #write(tensor: Tensor, offset: number, data: Uint8Array): Promise<void> {
-    this.#gpu.assertAlive();
-    const { queue } = this.#gpu.device;
-    let whole = data;
-    if (data.byteLength % 4) {
-      // The end of an odd count of 16-bit numbers.
-      whole = new Uint8Array(Math.ceil(data.byteLength / 4) * 4);
-      whole.set(data);
-    }
-    queue.writeBuffer(tensor.storage.buffer!, tensor.offset + offset, whole as BufferSource);
-    await this.#sent(data);
-  }
-
-  /** Waits where the queue holds enough: a GPU may be slower than a disk. */
-  async #sent({ byteLength }: Uint8Array): Promise<void> {
-    this.#inFlight += byteLength;
-    if (this.#inFlight >= maxBytesInFlight) await this.finish();
-  }
-
-  #report(): void {
-    this.#options.onProgress?.({ loaded: this.#loaded, total: this.#total });
   }
 }

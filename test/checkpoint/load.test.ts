@@ -256,6 +256,59 @@ describe('a matrix larger than a binding', () => {
     small().destroy(...tensors);
   });
 
+  test('stacked tensors lie one after the other, each with its own bytes', async () => {
+    const [q, k] = [stored('q', 'F16', [128, 64], 1), stored('k', 'F16', [6, 64], 2)];
+    const [qBias, kBias] = [stored('q bias', 'BF16', [64], 3), stored('k bias', 'BF16', [3], 4)];
+    const specs = [
+      { ...matrix('q', 128, 64), stack: 'qk' },
+      { ...vector('q bias', 64), stack: 'qk bias' },
+      { ...matrix('k', 6, 64), stack: 'qk' },
+      { ...vector('k bias', 3), stack: 'qk bias' },
+    ];
+    const weights = await load(await open(k, q, kBias, qBias), specs);
+    const [own, next] = ['q', 'k'].map((name) => weights.matrix(name).parts[0].buffers[0]);
+    expect(next.storage).toBe(own.storage);
+    const rec = gpu().record('read');
+    const reads = [own, next, weights.vector('q bias'), weights.vector('k bias')].map((tensor) => rec.read(tensor));
+    await rec.submit();
+    expect(reads[0].bytes).toEqual(q.data);
+    expect(reads[1].bytes).toEqual(k.data);
+    for (const [i, bias] of [qBias, kBias].entries())
+      expect(new Uint8Array(reads[2 + i].f32.buffer)).toEqual(
+        new Uint8Array(
+          Uint32Array.from(new Uint16Array(bias.data.buffer, 0, bias.shape[0]), (half) => half << 16).buffer,
+        ),
+      );
+    weights.destroy();
+    expect(() => weights.matrix('v')).toThrow('v: no matrix of this name was loaded');
+    const converted = await load(await open(k, q), [specs[0], specs[2]], { formatOf: () => q8 });
+    expect(converted.matrix('k').parts[0].buffers.map(({ label, offset }) => [label, offset])).toEqual([
+      ['k', 8192],
+      ['k scales', 512],
+    ]);
+    converted.destroy();
+  });
+
+  test('the next chunk is read while one is sent to the GPU', async () => {
+    const folder = folderOf(stored('a', 'F32', [1024, 1024, 3]));
+    const checkpoint = await openCheckpoint(folder);
+    const order: string[] = [];
+    const read = folder.read.bind(folder);
+    folder.read = (...range) => {
+      order.push('read');
+      return read(...range);
+    };
+    const { queue } = gpu().device;
+    const write = queue.writeBuffer.bind(queue);
+    vi.spyOn(queue, 'writeBuffer').mockImplementation((...of) => {
+      order.push('send');
+      write(...of);
+    });
+    const weights = await load(checkpoint, [matrix('a', 1024, 1024, 3)]);
+    expect(order).toEqual(['read', 'read', 'send', 'read', 'send', 'send']);
+    weights.destroy();
+  });
+
   test('fails when not one row fits, and leaves nothing', async () => {
     const checkpoint = await open(stored('a', 'F32', [2, 65]));
     await expect(loadTensors(small(), checkpoint, [matrix('a', 2, 65)], { visionLayers: 0 })).rejects.toThrow(

@@ -236,11 +236,11 @@ describe('memory for a stack', () => {
       places: [
         [
           ['w0', 0],
-          ['w0', 0],
+          ['w0 scales', 0],
         ],
         [
           ['w1', 2048],
-          ['w1', 256],
+          ['w1 scales', 256],
         ],
       ],
     });
