@@ -7,6 +7,7 @@ import { type Allocated, allocate } from './allocate.ts';
 import { batches, type Checkpoint, readRange, storedAs } from './checkpoint-files.ts';
 import type { CheckpointTensor, StoredAs } from './checkpoint-tensor.ts';
 import { CheckpointError } from './errors.ts';
+import { Samples } from './model-id.ts';
 import { checkSpecs, checkTied, type IgnoredTensor, type TensorSpec, type UnreadTensors } from './specs.ts';
 import { type Chunk, chunkBytes, Upload, type UploadJob } from './upload.ts';
 
@@ -28,6 +29,8 @@ export interface LoadOptions extends UnreadTensors {
 /** Weights on the GPU, found by their canonical names. */
 export interface LoadedTensors extends Allocated {
   readonly ignored: readonly IgnoredTensor[];
+  /** For `modelId`, of the tensors that were loaded as a whole. */
+  readonly hashes: ReadonlyMap<CheckpointTensor, readonly string[]>;
   /** Bytes of GPU buffers. */
   readonly bytes: number;
   destroy(): void;
@@ -55,7 +58,7 @@ export async function loadTensors(
 
   const jobs = specs.flatMap((spec): Job[] => {
     const { format, buffers } = storedAs(checkpoint, spec.name)!;
-    return buffers.map((tensor, index) => ({ spec, stored: format!, index, source: partOf(spec, tensor) }));
+    return buffers.map((tensor, index) => ({ spec, stored: format!, index, tensor, source: partOf(spec, tensor) }));
   });
   const tensors: Tensor[] = [];
   const make = (label: string, dtype: DType, shape: readonly number[]) => {
@@ -67,26 +70,32 @@ export async function loadTensors(
   const bytes = () => tensors.reduce((sum, tensor) => sum + tensor.storage.size, 0);
   const limit = Math.min(gpu.capabilities.maxStorageBufferBindingSize, gpu.capabilities.maxBufferSize);
   const formatOf = (spec: TensorSpec) => chosenFormat(spec, storedAs(checkpoint, spec.name)!, options);
+  const hashes = new Map<CheckpointTensor, readonly string[]>();
   let allocated: Allocated;
   try {
     allocated = await reportOutOfMemory(gpu, checkpoint, bytes, () => allocate(specs, { formatOf, limit, make }));
     const upload = new Upload(gpu);
-    const chunksOf = (job: Job): Iterable<Chunk> => {
+    const chunksOf = function* (job: Job): Generator<JobChunk> {
       const { name, shape, role } = job.spec;
-      return role === 'vector'
-        ? upload.vector(job, allocated.vector(name, shape, job.spec))
-        : upload.matrix(job, allocated.matrix(name, shape, job.spec).parts);
+      const chunks =
+        role === 'vector'
+          ? upload.vector(job, allocated.vector(name, shape, job.spec))
+          : upload.matrix(job, allocated.matrix(name, shape, job.spec).parts);
+      for (const chunk of chunks) yield { ...chunk, job };
     };
     const total = jobs.reduce((sum, { source }) => sum + source.end - source.start, 0);
     let loaded = 0;
+    const seen = new SeenTensors(hashes);
     onProgress?.({ loaded, total });
     const reads = readsOf(
       batches(jobs, (job) => job.source, chunkBytes),
       chunksOf,
     );
     for await (const [{ start: first, chunks }, bytes] of readAhead(checkpoint.folder, reads, signal)) {
-      for (const { start, end, put } of chunks) {
-        await put(bytes.subarray(start - first, end - first));
+      for (const { start, end, put, job } of chunks) {
+        const own = bytes.subarray(start - first, end - first);
+        await put(own);
+        await seen.take(job.tensor, start, own);
         loaded += end - start;
         onProgress?.({ loaded, total });
       }
@@ -97,21 +106,47 @@ export async function loadTensors(
     throw e;
   }
 
-  return { ...allocated, ignored, bytes: bytes(), destroy };
+  return { ...allocated, ignored, hashes, bytes: bytes(), destroy };
 }
 
 /** A job with the spec that it is of. */
 interface Job extends UploadJob {
   readonly spec: TensorSpec;
+  /** What `source` is, or is a part of. */
+  readonly tensor: CheckpointTensor;
+}
+
+interface JobChunk extends Chunk {
+  readonly job: Job;
+}
+
+/** Hashes tensors while their bytes go by. */
+class SeenTensors {
+  readonly #hashes: Map<CheckpointTensor, readonly string[]>;
+  readonly #samples = new Map<CheckpointTensor, Samples>();
+
+  constructor(hashes: Map<CheckpointTensor, readonly string[]>) {
+    this.#hashes = hashes;
+  }
+
+  /** @param start where in the file the bytes are from. */
+  async take(tensor: CheckpointTensor, start: number, bytes: Uint8Array): Promise<void> {
+    const samples = this.#samples.get(tensor) ?? new Samples(tensor.end - tensor.start);
+    this.#samples.set(tensor, samples);
+    samples.take(start - tensor.start, bytes);
+    if (!samples.areComplete) return;
+    this.#hashes.set(tensor, await samples.hashes());
+    this.#samples.delete(tensor);
+  }
 }
 
 /** Bytes of a file that are read at once, and the chunks in them. */
 interface Read extends Pick<CheckpointTensor, 'file' | 'start' | 'end'> {
-  readonly chunks: readonly Chunk[];
+  readonly chunks: readonly JobChunk[];
 }
 
 /** Small tensors that follow each other are read at once, those of a larger one chunk by chunk. */
-function* readsOf(batches: readonly (readonly Job[])[], chunksOf: (job: Job) => Iterable<Chunk>): Generator<Read> {
+function* readsOf(batches: readonly (readonly Job[])[], chunksOf: (job: Job) => Iterable<JobChunk>): Generator<Read> {
   for (const batch of batches) {
     const { file, start } = batch[0].source;
     if (batch.length > 1)

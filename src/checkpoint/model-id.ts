@@ -23,12 +23,19 @@ const bookkeeping = new Set(['_name_or_path', 'transformers_version', 'torch_dty
  * compare the files' own hashes. What `quantize` notes in config.json is left out: it names this id.
  *
  * @param config config.json, parsed.
+ * @param known hashes of tensors whose bytes have gone by; the others are read.
  */
-export async function modelId(config: unknown, checkpoint: Checkpoint): Promise<string> {
+export async function modelId(
+  config: unknown,
+  checkpoint: Checkpoint,
+  known: ReadonlyMap<CheckpointTensor, readonly string[]> = new Map(),
+): Promise<string> {
   const packed = [...checkpoint.packed.values()].flatMap(({ buffers }) => buffers);
   const tensors = [...checkpoint.tensors.values(), ...packed].filter((t) => !whyIgnorable(t.canonical));
   const id = new PassingId();
-  for (const batch of batches(tensors, (t) => t, wholeBytes)) {
+  for (const tensor of tensors) if (known.has(tensor)) id.add(tensor, known.get(tensor)!);
+  const unknown = tensors.filter((tensor) => !known.has(tensor));
+  for (const batch of batches(unknown, (t) => t, wholeBytes)) {
     const read = await batchReader(checkpoint.folder, batch);
     for (const tensor of batch) {
       const { start, end } = tensor;
@@ -54,25 +61,53 @@ export class PassingId {
 
   /** Passes the pieces of a tensor on, which are `size` bytes together, and keeps what is sampled of them until they are over. */
   async *pass(tensor: Identified, size: number, pieces: AsyncIterable<Uint8Array>): AsyncGenerator<Uint8Array> {
-    const samples = sampledRanges(size).map(([from, to]) => ({ from, to, bytes: new Uint8Array(to - from) }));
+    const samples = new Samples(size);
     let at = 0;
     for await (const piece of pieces) {
-      for (const { from, to, bytes } of samples) {
-        const [first, last] = [Math.max(from, at), Math.min(to, at + piece.length)];
-        if (first < last) bytes.set(piece.subarray(first - at, last - at), first - from);
-      }
+      samples.take(at, piece);
       at += piece.length;
       yield piece;
     }
-    const hashes: string[] = [];
-    for (const { bytes } of samples) hashes.push(await sha256Hex(bytes));
-    this.add(tensor, hashes);
+    this.add(tensor, await samples.hashes());
   }
 
   /** @param config config.json, parsed. */
   of(config: unknown): Promise<string> {
     const inOrder = [...this.#lines.keys()].sort().map((name) => this.#lines.get(name));
     return sha256Hex(new TextEncoder().encode([canonicalJson(config), ...inOrder].join('\n')));
+  }
+}
+
+/** What is hashed of a tensor of `size` bytes, kept while these go by. */
+export class Samples {
+  readonly #ranges: readonly { from: number; to: number; bytes: Uint8Array<ArrayBuffer> }[];
+  #missing: number;
+
+  constructor(size: number) {
+    this.#ranges = sampledRanges(size).map(([from, to]) => ({ from, to, bytes: new Uint8Array(to - from) }));
+    this.#missing = this.#ranges.reduce((sum, { bytes }) => sum + bytes.length, 0);
+  }
+
+  /** Whether all of it has gone by, if each byte did once. */
+  get areComplete(): boolean {
+    return this.#missing === 0;
+  }
+
+  /** @param at where in the tensor the piece begins. */
+  take(at: number, piece: Uint8Array): void {
+    for (const { from, to, bytes } of this.#ranges) {
+      const [first, last] = [Math.max(from, at), Math.min(to, at + piece.length)];
+      if (first >= last) continue;
+      bytes.set(piece.subarray(first - at, last - at), first - from);
+      this.#missing -= last - first;
+    }
+  }
+
+  /** Of `sampledRanges`, in their order. */
+  async hashes(): Promise<string[]> {
+    const hashes: string[] = [];
+    for (const { bytes } of this.#ranges) hashes.push(await sha256Hex(bytes));
+    return hashes;
   }
 }
 

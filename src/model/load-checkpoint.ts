@@ -2,6 +2,7 @@ import { type MadeWith, RecordingFolder } from '../checkpoint/made-with.ts';
 import { checkIsCheckpoint } from '../checkpoint/not-a-checkpoint.ts';
 import { type Gpu, openGpu } from '../gpu/gpu.ts';
 import type { Folder } from '../platform/types.ts';
+import { visiting } from '../platform/visiting.ts';
 import { readConfig } from './families/read-config.ts';
 import type { GenerationConfig } from './generation/generation-config.ts';
 import { type LoadModelOptions, loadModel } from './load-model.ts';
@@ -24,10 +25,12 @@ export interface CheckpointParts extends ModelParts {
  * @param options.gpu opened where none is given, and then freed by `destroy`.
  * @throws ConfigError for an architecture or setting that is not supported; CheckpointError for bad or missing tensors.
  */
-export async function loadCheckpoint(
-  folder: Folder,
-  options: Omit<LoadModelOptions, 'gpu'> & { readonly gpu?: Gpu },
-): Promise<CheckpointParts> {
+export const loadCheckpoint = (folder: Folder, options: LoadCheckpointOptions): Promise<CheckpointParts> =>
+  visiting(folder, options.signal, (visited) => load(visited, options));
+
+type LoadCheckpointOptions = Omit<LoadModelOptions, 'gpu'> & { readonly gpu?: Gpu };
+
+async function load(folder: Folder, options: LoadCheckpointOptions): Promise<CheckpointParts> {
   await checkIsCheckpoint(folder);
   // What the checkpoint is comes before what its processor lacks.
   const read = await readConfig(folder);

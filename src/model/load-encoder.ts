@@ -5,6 +5,7 @@ import { modelId } from '../checkpoint/model-id.ts';
 import type { Gpu } from '../gpu/gpu.ts';
 import type { Tensor } from '../gpu/tensor.ts';
 import type { Folder } from '../platform/types.ts';
+import { visiting } from '../platform/visiting.ts';
 import { requireJson } from './config/json.ts';
 import { type DualEncoderConfig, dualHookPoints, type ImageHead } from './families/dual.ts';
 import { parseDualConfig } from './families/index.ts';
@@ -54,10 +55,10 @@ export interface EncoderParts {
  * Loads a dual encoder's config, processor and weights.
  * @throws ConfigError for another architecture or an unsupported setting; CheckpointError for bad or missing tensors.
  */
-export async function loadEncoder(
-  folder: Folder,
-  { gpu, onProgress, signal }: LoadModelOptions,
-): Promise<EncoderParts> {
+export const loadEncoder = (folder: Folder, options: LoadModelOptions): Promise<EncoderParts> =>
+  visiting(folder, options.signal, (visited) => load(visited, options));
+
+async function load(folder: Folder, { gpu, onProgress, signal }: LoadModelOptions): Promise<EncoderParts> {
   const json = await requireJson(folder, 'config.json');
   const config = parseDualConfig(json, `${folder.location}/config.json`);
   const recording = new RecordingFolder(folder);
@@ -78,7 +79,7 @@ export async function loadEncoder(
     return {
       ...{ gpu, config, processor, weights },
       hookPoints: dualHookPoints(config),
-      modelId: await modelId(json, checkpoint),
+      modelId: await modelId(json, checkpoint, loaded.hashes),
       madeWith: { numerics: numericsVersion, files: recording.files },
       logitScale: Math.exp(scale.f32[0]),
       logitBias: bias ? bias.f32[0] : 0,

@@ -73,7 +73,7 @@ export async function loadModel(folder: Folder, options: LoadModelOptions, read?
       `${folder.location}: ${unused.length} ${unused.length === 1 ? 'tensor' : 'tensors'} that this model has no use for ${unused.length === 1 ? 'was' : 'were'} not loaded: ${unused.slice(0, 5).join(', ')}${unused.length > 5 ? ', …' : ''}`,
     );
   try {
-    const id = await modelId(json, checkpoint);
+    const id = await modelId(json, checkpoint, loaded.hashes);
     // Where the tensors are not those that were written with it, it says nothing about them.
     const origin = made?.contents_id === id ? made : undefined;
     return {

@@ -31,6 +31,14 @@ export interface Folder {
    * Absent where files have no paths.
    */
   nameOf?(path: string): Promise<string | undefined>;
+  /** The folder for a number of reads that belong together. Where files come over a network, there is a reason to have it. */
+  visit?(signal?: AbortSignal): Visit;
+}
+
+/** A folder that keeps what it has asked for, until it is closed. */
+export interface Visit extends Folder {
+  /** Ends what runs; nothing can be read afterwards. */
+  close(): void;
 }
 
 /**

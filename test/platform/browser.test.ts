@@ -81,7 +81,7 @@ describe.skipIf(!chromiumPath)(chromiumPath ? title : `${title} (skipped: no Chr
     expect(await damaged).toMatch(/^damaged\.jpg: /);
   });
 
-  test('a folder behind a URL is read by ranges', async () => {
+  test('a folder behind a URL is read, whole or in part', async () => {
     const found = await inPage(async ({ openFolder }, url: string) => {
       const folder = await openFolder(url);
       const text = (bytes: Uint8Array) => new TextDecoder().decode(bytes);
@@ -108,15 +108,17 @@ describe.skipIf(!chromiumPath)(chromiumPath ? title : `${title} (skipped: no Chr
       [`${where}test/fixtures/checkpoints/llava-f32`, name, start, end],
     );
 
-  test('servers without byte ranges or lengths, missing files and names outside are told apart', async () => {
+  test('servers without byte ranges or lengths will do; missing files and names outside are told apart', async () => {
     expect(await folderAt('/', 'none.json')).toMatch(/none\.json: there is no such file$/);
     expect(await folderAt('/', '../llava-f16/config.json')).toContain('is not a file name inside');
-    expect(await folderAt('/', 'config.json', 3, 9e6)).toMatch(/config\.json: bytes 3 to 9000000 .* sent \d+ bytes$/);
+    expect(await folderAt('/', 'config.json', 3, 9e6)).toMatch(
+      /config\.json: bytes 3 to 9000000 were asked for, the file has \d+$/,
+    );
     expect(await folderAt('/', 'config.json', 8e6, 9e6)).toMatch(
       /bytes 8000000 to 9000000 were asked for, the file has \d+$/,
     );
     expect(await folderAt('/no-range/', 'config.json')).toBeGreaterThan(100);
-    expect(await folderAt('/no-range/', 'config.json', 3, 9)).toContain('the server ignores byte ranges (HTTP Range)');
+    expect(await folderAt('/no-range/', 'config.json', 3, 9)).toBe(6);
     expect(await folderAt('/no-size/', 'config.json', 3)).toBeGreaterThan(100);
   });
 });

@@ -1,0 +1,255 @@
+// Files behind URLs, from servers as they are: with and without byte ranges, and with a page for whatever is not there.
+import { FileError } from './errors.ts';
+
+/** A page that a host of single-page applications gives for every path that it does not have. */
+const isPage = ({ headers }: Response, start: Uint8Array): boolean =>
+  /^text\/html\b/i.test(headers.get('Content-Type') ?? '') &&
+  /^\s*<(!doctype html|html|head|!--)/i.test(new TextDecoder().decode(start.subarray(0, 256)));
+
+/** @throws FileError where nothing answers; the signal's reason. */
+export async function request(url: string, init?: RequestInit): Promise<Response> {
+  try {
+    return await fetch(url, init);
+  } catch (e) {
+    init?.signal?.throwIfAborted();
+    throw new FileError(
+      `${url}: the request failed (${(e as Error).message}); is the server up, and does it allow this page (CORS)?`,
+    );
+  }
+}
+
+const isAbsent = ({ status }: Response) => status === 404 || status === 410 || status === 403;
+
+const refused = (url: string, { status }: Response) =>
+  new FileError(
+    `${url}: the server answers ${status}; it is to give the file, or 404 where there is none${status === 401 ? ' (this page sends no name and no password)' : ''}`,
+  );
+
+/** Of a file that is read as a whole: settings, templates, vocabularies. */
+const mostBytes = 2 ** 28;
+
+/**
+ * A whole file by one request, or nothing where there is none.
+ * @throws FileError for any answer but the file and 404, 410 or 403; for an answer of more than 256 MiB.
+ */
+export async function readWhole(url: string, signal?: AbortSignal): Promise<Uint8Array | undefined> {
+  const response = await request(url, { signal });
+  if (!response.ok) {
+    await response.body?.cancel();
+    if (isAbsent(response)) return undefined;
+    throw refused(url, response);
+  }
+  const parts: Uint8Array[] = [];
+  let size = 0;
+  const reader = response.body!.getReader();
+  for (;;) {
+    const { done, value } = await reader.read().catch((e: Error) => {
+      signal?.throwIfAborted();
+      throw new FileError(`${url}: the connection broke off (${e.message})`);
+    });
+    if (done) break;
+    size += value.length;
+    if (size > mostBytes) {
+      reader.cancel().catch(() => {});
+      throw new FileError(`${url}: more than ${mostBytes} bytes, which no file of settings has`);
+    }
+    parts.push(value);
+  }
+  const whole = new Uint8Array(size);
+  for (let at = 0, i = 0; i < parts.length; at += parts[i++].length) whole.set(parts[i], at);
+  return isPage(response, whole) ? undefined : whole;
+}
+
+/** How far ahead a running answer is read to get to what is asked for, instead of asking anew. */
+const mostSkipped = 2 ** 20;
+
+/** An answer that breaks off is asked for from where it broke off; so often, if nothing more comes. */
+const mostTries = 3;
+
+/**
+ * A large file that is read mostly from its beginning to its end: by one request, continued by another where it breaks off or where
+ * what lies ahead is asked for. What lies behind is asked for by itself.
+ */
+export class StreamedFile {
+  readonly url: string;
+  /** Of the file, in bytes. */
+  readonly size: number;
+  readonly #signal: AbortSignal | undefined;
+  readonly #tag: string | null;
+  #reader: ReadableStreamDefaultReader<Uint8Array<ArrayBuffer>> | undefined;
+  /** Where in the file the next byte of `#rest`, or else of the reader, is from. */
+  #at = 0;
+  #rest: Uint8Array;
+  /** Until an answer to a range begins at the first byte. */
+  #hasRanges = true;
+
+  /**
+   * Asks for the file. @returns nothing where there is none.
+   * @throws FileError for any answer but the file and 404, 410 or 403; where the server does not say how large it is.
+   */
+  static async open(url: string, signal?: AbortSignal): Promise<StreamedFile | undefined> {
+    const response = await request(url, { signal });
+    if (!response.ok) {
+      await response.body?.cancel();
+      if (isAbsent(response)) return undefined;
+      throw refused(url, response);
+    }
+    const reader = response.body!.getReader();
+    const { value: first = new Uint8Array() } = await reader.read().catch((e: Error) => {
+      signal?.throwIfAborted();
+      throw new FileError(`${url}: the connection broke off (${e.message})`);
+    });
+    if (isPage(response, first)) {
+      reader.cancel().catch(() => {});
+      return undefined;
+    }
+    try {
+      return new StreamedFile(url, await sizeOf(url, response, signal), { response, reader, first, signal });
+    } catch (e) {
+      reader.cancel().catch(() => {});
+      throw e;
+    }
+  }
+
+  private constructor(
+    url: string,
+    size: number,
+    of: {
+      response: Response;
+      reader: ReadableStreamDefaultReader<Uint8Array<ArrayBuffer>>;
+      first: Uint8Array;
+      signal: AbortSignal | undefined;
+    },
+  ) {
+    this.url = url;
+    this.size = size;
+    this.#tag = of.response.headers.get('ETag');
+    this.#reader = of.reader;
+    this.#rest = of.first;
+    this.#signal = of.signal;
+  }
+
+  /**
+   * Bytes [start, end), one read after the other.
+   * @throws FileError where the connection breaks off again and again, the file has changed, or the server gives another range.
+   */
+  async read(start: number, end: number): Promise<Uint8Array> {
+    if (start < this.#at) return this.#aside(start, end);
+    const out = new Uint8Array(end - start);
+    let filled = 0;
+    let tries = 0;
+    while (filled < out.length) {
+      const from = start + filled;
+      try {
+        if (!this.#reader || (this.#hasRanges && from - this.#at > mostSkipped)) await this.#goTo(from);
+        if (!this.#rest.length) await this.#receive();
+      } catch (e) {
+        this.pause();
+        if (!(e instanceof BrokenOff) || ++tries > mostTries) throw e;
+        continue;
+      }
+      const skipped = Math.min(this.#rest.length, from - this.#at);
+      this.#at += skipped;
+      this.#rest = this.#rest.subarray(skipped);
+      const taken = this.#rest.subarray(0, out.length - filled);
+      if (!taken.length) continue;
+      out.set(taken, filled);
+      filled += taken.length;
+      this.#at += taken.length;
+      this.#rest = this.#rest.subarray(taken.length);
+      tries = 0;
+    }
+    return out;
+  }
+
+  /** Ends the request that runs; another read asks anew. */
+  pause(): void {
+    this.#reader?.cancel().catch(() => {});
+    this.#reader = undefined;
+    this.#rest = new Uint8Array();
+  }
+
+  async #receive(): Promise<void> {
+    const { done, value } = await this.#reader!.read().catch((e: Error) => {
+      this.#signal?.throwIfAborted();
+      throw new BrokenOff(this.url, this.#at, this.size, e.message);
+    });
+    if (done) throw new BrokenOff(this.url, this.#at, this.size, 'it ended early');
+    this.#rest = value;
+  }
+
+  /** Asks from a byte on; a server without ranges begins at the first one. */
+  async #goTo(start: number): Promise<void> {
+    this.pause();
+    const { response, first } = await this.#ask(`bytes=${start}-`);
+    this.#reader = response.body!.getReader();
+    this.#at = first;
+  }
+
+  /** Bytes that have gone by, by a request of their own. */
+  async #aside(start: number, end: number): Promise<Uint8Array> {
+    if (start === end) return new Uint8Array();
+    const { response, first } = await this.#ask(`bytes=${start}-${end - 1}`);
+    const reader = response.body!.getReader();
+    const out = new Uint8Array(end - start);
+    for (let at = first; at < end; ) {
+      const { done, value } = await reader.read().catch((e: Error) => {
+        this.#signal?.throwIfAborted();
+        throw new BrokenOff(this.url, at, this.size, e.message);
+      });
+      if (done) throw new BrokenOff(this.url, at, this.size, 'it ended early');
+      const wanted = value.subarray(Math.max(0, start - at), Math.max(0, end - at));
+      out.set(wanted, Math.max(0, at - start));
+      at += value.length;
+    }
+    reader.cancel().catch(() => {});
+    return out;
+  }
+
+  async #ask(range: string): Promise<{ response: Response; first: number }> {
+    const response = await request(this.url, { headers: { Range: range }, signal: this.#signal });
+    const changed = () => new FileError(`${this.url}: the file changed while it was read`);
+    if (!response.ok) {
+      await response.body?.cancel();
+      throw response.status === 416 ? changed() : refused(this.url, response);
+    }
+    const tag = response.headers.get('ETag');
+    if (this.#tag !== null && tag !== null && tag !== this.#tag) throw changed();
+    this.#hasRanges = response.status === 206;
+    if (!this.#hasRanges) return { response, first: 0 };
+    // Where a server of another origin does not show Content-Range, it is believed.
+    const [, first, total] = /^bytes (\d+)-\d+\/(\d+)$/.exec(response.headers.get('Content-Range') ?? '') ?? [];
+    const asked = /\d+/.exec(range)![0];
+    if ((total !== undefined && Number(total) !== this.size) || (first !== undefined && first !== asked))
+      throw changed();
+    return { response, first: Number(asked) };
+  }
+}
+
+/** May go on from where it was. */
+class BrokenOff extends FileError {
+  constructor(url: string, at: number, size: number, why: string) {
+    super(`${url}: the connection broke off at byte ${at} of ${size} (${why})`);
+  }
+}
+
+/** From the answer itself, unless it is compressed (then its length is not the file's): from a one-byte range. */
+async function sizeOf(url: string, { headers }: Response, signal?: AbortSignal): Promise<number> {
+  const length = headers.get('Content-Length');
+  if (length !== null && !headers.get('Content-Encoding')) return parseSize(url, length);
+  const response = await request(url, { headers: { Range: 'bytes=0-0' }, signal });
+  await response.body?.cancel();
+  const total = /\/(\d+)$/.exec(response.headers.get('Content-Range') ?? '')?.[1];
+  if (total === undefined)
+    throw new FileError(
+      `${url}: the server does not say how large it is; it is to send Content-Length, and no Content-Encoding for files of weights`,
+    );
+  return parseSize(url, total);
+}
+
+function parseSize(url: string, text: string): number {
+  const size = Number(text);
+  if (!/^\d+$/.test(text) || !Number.isSafeInteger(size))
+    throw new FileError(`${url}: the server says its size is ${text}`);
+  return size;
+}

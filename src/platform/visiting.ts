@@ -1,0 +1,15 @@
+import type { Folder } from './types.ts';
+
+/** Reads that belong together, in one visit where the folder has them. @param signal ends what runs. */
+export async function visiting<T>(
+  folder: Folder,
+  signal: AbortSignal | undefined,
+  use: (folder: Folder) => Promise<T>,
+): Promise<T> {
+  const visit = folder.visit?.(signal);
+  try {
+    return await use(visit ?? folder);
+  } finally {
+    visit?.close();
+  }
+}
