@@ -7,7 +7,7 @@ const isPage = ({ headers }: Response, start: Uint8Array): boolean =>
   /^\s*<(!doctype html|html|head|!--)/i.test(new TextDecoder().decode(start.subarray(0, 256)));
 
 /** @throws FileError where nothing answers; the signal's reason. */
-export async function request(url: string, init?: RequestInit): Promise<Response> {
+async function request(url: string, init?: RequestInit): Promise<Response> {
   try {
     return await fetch(url, init);
   } catch (e) {
