@@ -2,11 +2,11 @@ import { createHash } from 'node:crypto';
 import { createReadStream } from 'node:fs';
 import { type FileHandle, mkdir, open, rename, rm, stat, truncate } from 'node:fs/promises';
 import { dirname } from 'node:path';
+import { nextChunk } from '../platform/next-chunk.ts';
 import { syncFolder } from '../platform/node-write.ts';
 import { type Answer, judge } from './download-answer.ts';
 import { HubError } from './errors.ts';
 import { type HubFile, networkReason } from './hub.ts';
-import { nextChunk } from './next-chunk.ts';
 import { Tries, type TryOptions } from './tries.ts';
 
 export interface FetchOptions extends TryOptions {
