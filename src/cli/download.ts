@@ -1,9 +1,9 @@
 import type { Command } from 'commander';
 import { printableLine } from '../base/printable.ts';
 import { bytesOf, type Downloaded, download, showSize } from '../hub/download.ts';
-import { defaultMinRate, defaultStallSeconds } from '../hub/download-file.ts';
 import { isHubId } from '../hub/hub.ts';
 import { showSnapshot } from '../hub/hub-files.ts';
+import { defaultMinRate, defaultStallSeconds } from '../platform/stall.ts';
 import type { Register } from './command.ts';
 import { type Context, UsageError } from './context.ts';
 import { number } from './model.ts';
