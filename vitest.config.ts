@@ -17,6 +17,7 @@ const slow = [
   'model/sizes',
   'platform/bounded',
   'platform/decode-video',
+  'platform/fetch-image',
   'platform/outside',
   'platform/wait',
   'source-maps',

@@ -46,7 +46,7 @@ export const ablateCommand: Register = (program, run) => {
   const command = withPictureOptions(withDataOptions(withCommonOptions(program.command('ablate'))));
   withOutputOptions(withTargetOptions(withInterventionOptions(command)))
     .description(
-      'What each head is good for: the answer, or a classifier’s accuracy, with one head taken out at a time.',
+      'Measure what each head is good for: the answer, or a classifier’s accuracy, with one head taken out at a time.',
     )
     .option('--prompt <text>', 'a question: measures the answer’s logit')
     .option(

@@ -1,6 +1,6 @@
 // What the commands of analyses share: which heads, tokens and positions, and results as JSON, CSV and plots.
 import { extname } from 'node:path';
-import { type Command, InvalidArgumentError } from 'commander';
+import { type Command, InvalidArgumentError, Option } from 'commander';
 import { topK } from '../analysis/rank.ts';
 import type { Target } from '../analysis/sweep.ts';
 import { tokenText } from '../analysis/token-text.ts';
@@ -20,8 +20,8 @@ export interface OutputOptions {
 
 export function withOutputOptions(command: Command): Command {
   return command
-    .option('--csv <file>', 'also write the numbers, a row each, as CSV', outputFile)
-    .option('--out <file>', 'also draw them: an .svg or a .png file', plotFile);
+    .option('--csv <file>', 'also write the numbers to a CSV file, a row each', outputFile)
+    .option('--out <file>', 'also draw the numbers: an .svg or a .png file', plotFile);
 }
 
 function plotFile(file: string): string {
@@ -89,6 +89,12 @@ export function headChoice(text: string): HeadChoice {
     });
 }
 
+/** Of which position something is shown: `what` says of what. */
+export const positionOption = (what: string): Option =>
+  new Option('--position <p>', `${what}: last, or a number (negative from the end)`)
+    .argParser(onePosition)
+    .default(-1, 'last');
+
 /** For commander: a position, `last`, or a number, negative from the end. */
 export function onePosition(text: string): number {
   if (text === 'last') return -1;
@@ -105,8 +111,14 @@ export interface TargetOptions {
 export function withTargetOptions(command: Command): Command {
   return command
     .option('--token <text>', 'the answer whose logit is measured, by its first token (default: the likeliest)')
-    .option('--against <text>', 'measure how far the logit is above this answer’s')
-    .option('--log-probability', 'measure the logarithm of the token’s probability instead of its logit');
+    .option(
+      '--against <text>',
+      'measure how far the logit is above that of this other answer (default: the logit alone)',
+    )
+    .option(
+      '--log-probability',
+      'measure the logarithm of the token’s probability instead of its logit (default: off)',
+    );
 }
 
 /** The target of a command, and what it is called. */

@@ -12,7 +12,7 @@ import {
   headCells,
   headChoice,
   type OutputOptions,
-  onePosition,
+  positionOption,
   withOutputOptions,
   withProgress,
   writeResults,
@@ -34,18 +34,15 @@ interface Options extends PromptOptions, OutputOptions {
 
 export const attentionCommand: Register = (program, run) => {
   withOutputOptions(withPromptOptions(program.command('attention')))
-    .description('Where heads look in a picture: their attention over its patches, or its rollout over all layers.')
+    .description(
+      'Show where heads look in a picture: their attention over its patches, or its rollout over all layers.',
+    )
     .option('--heads <list>', 'layer.head, separated by commas; 2.* for a layer; all (default: see --top)', headChoice)
     .option('--top <n>', 'without --heads: how many heads to show, those that look most at the picture', integer(1), 8)
-    .option(
-      '--position <p>',
-      'the position whose attention is shown: last, or a number (negative from the end)',
-      onePosition,
-      -1,
-    )
+    .addOption(positionOption('the position whose attention is shown'))
     .option(
       '--rollout <where>',
-      'instead of single heads: attention rollout over the layers of the decoder, or of vision (the tower)',
+      'instead of single heads: attention rollout over the layers of the decoder, or of vision, the tower (default: off)',
       oneOf('decoder', 'vision'),
     )
     .addHelpText(

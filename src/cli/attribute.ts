@@ -3,7 +3,7 @@ import { allHeads, headName } from '../base/heads.ts';
 import { attributionChart } from '../charts/attribution-chart.ts';
 import {
   type OutputOptions,
-  onePosition,
+  positionOption,
   readTarget,
   short,
   type TargetOptions,
@@ -25,9 +25,9 @@ interface Options extends PromptOptions, OutputOptions, TargetOptions {
 
 export const attributeCommand: Register = (program, run) => {
   withOutputOptions(withTargetOptions(withPromptOptions(program.command('attribute'))))
-    .description('Direct logit attribution: what every head and layer adds to the logit of an answer.')
-    .option('--position <p>', 'whose logits: last, or a position, negative from the end', onePosition, -1)
-    .option('--top <n>', 'parts to print, those that add or take most', integer(1), 12)
+    .description('Measure what every head and layer adds to the logit of an answer (direct logit attribution).')
+    .addOption(positionOption('the position whose logits are taken apart'))
+    .option('--top <n>', 'how many parts to print, those that add or take most', integer(1), 12)
     .addHelpText(
       'after',
       `

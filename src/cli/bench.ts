@@ -23,15 +23,18 @@ interface Options extends CommonOptions, KernelOptions {
 
 export const benchCommand: Register = (program, run) => {
   withKernelOptions(withOutputFlags(program.command('bench')))
-    .description('Kernel benchmarks: GFLOP/s, GB/s and share of the roofline, each output verified before it is timed.')
-    .option('--filter <text>', 'only groups whose name contains this', '')
-    .option('--rounds <n>', 'rounds in which each candidate of a group has its turn', integer(1), 7)
-    .option('--csv', 'comma-separated values on stdout')
-    .option('--cpu-time', 'on a busy machine with a software adapter: CPU time over cores instead of the clock')
+    .description('Time kernels, each after its output is verified: GFLOP/s, GB/s and share of the roofline.')
+    .addOption(new Option('--filter <text>', 'run only groups whose name contains this').default('', 'all'))
+    .option('--rounds <n>', 'how often each candidate of a group has its turn', integer(1), 7)
+    .option('--csv', 'print comma-separated values instead of a table (default: off)')
+    .option(
+      '--cpu-time',
+      'measure CPU time over cores instead of the clock: for a software adapter on a busy machine (default: off)',
+    )
     .addOption(
       new Option(
         '--compare <files...>',
-        'two files that bench --json wrote, A and B: a table of their ratios; nothing is run',
+        'print the ratios of two files that bench --json wrote, A and B; nothing is run',
       ).conflicts(['kernel', 'op', 'rounds', 'csv', 'cpuTime']),
     )
     .addHelpText(

@@ -20,13 +20,13 @@ export const captureCommand: Register = (program, run) => {
     .description('Write activations of one prompt to a safetensors file that Python opens.')
     .requiredOption(
       '--names <glob>',
-      'hook points, logits or pixel_values; * matches anything; repeat or separate with commas',
+      'what to write: hook points, logits or pixel_values; * matches anything; repeat or separate with commas',
       names,
     )
     .requiredOption('--out <file>', 'the safetensors file to write', outputFile)
     .option(
       '--pos <position>',
-      'positions of the language model: last, a number (negative from the end), or start:end',
+      'which positions of the language model: last, a number (negative from the end), or start:end (default: all)',
       position,
     )
     .addHelpText(

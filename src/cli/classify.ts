@@ -27,7 +27,7 @@ export const classifyCommand: Register = (program, run) => {
   )
     .description('Label pictures with a stored classifier: path, label and confidence, a line each.')
     .argument('[pictures...]', 'pictures, and folders of them: a query each')
-    .requiredOption('--classifier <file>', 'what fit has written; it knows its question too')
+    .requiredOption('--classifier <file>', 'the classifier, a file that fit has written; it knows its question too')
     .option('--data <data>', `queries as rows: ${dataKinds}; of a folder, all pictures in it`)
     .option('--votes', 'also show how many heads vote for each label; with --json, also the scores of every head')
     .option(

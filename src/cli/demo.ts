@@ -29,16 +29,16 @@ const taskList = s.object({
 export const demoCommand: Register = (program, run) => {
   withCommonOptions(program.command('demo'))
     .description(
-      'The main job on shipped examples: fit SAVs, classify the queries, compare with the model’s own answers.',
+      'Run the main job on the examples that come with the package: fit SAVs, classify the queries, and compare with what the model itself answers. Writes an HTML report.',
     )
-    .option('--out <file>', 'the HTML report', outputFile, 'headlight-report.html')
+    .option('--out <file>', 'the HTML report to write', outputFile, 'headlight-report.html')
     .option(
       '--heads <k>',
       'attention heads that vote: a number, or auto (by leave-one-out on the training rows)',
       headCount,
       'auto',
     )
-    .option('--tasks <names>', 'only these tasks, separated by commas')
+    .option('--tasks <names>', 'only these tasks, by their names, separated by commas (default: all)')
     .addHelpText(
       'after',
       `

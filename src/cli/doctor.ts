@@ -6,7 +6,7 @@ import { version } from './package-info.ts';
 
 export const doctorCommand: Register = (program, run) => {
   withOutputFlags(program.command('doctor'))
-    .description('What this machine can run on: the adapter found, its features and limits, and what to install.')
+    .description('Show what this machine can run on: the adapter found, its features and limits, and what to install.')
     .addHelpText('after', '\nExample:\n  headlight doctor --json > adapter.json')
     .action(
       run(async (context) => {

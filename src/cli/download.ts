@@ -1,9 +1,9 @@
 import type { Command } from 'commander';
 import { printableLine } from '../base/printable.ts';
 import { bytesOf, type Downloaded, download, showSize } from '../hub/download.ts';
-import { defaultMinRate, defaultStallSeconds } from '../hub/download-file.ts';
 import { isHubId } from '../hub/hub.ts';
 import { showSnapshot } from '../hub/hub-files.ts';
+import { defaultMinRate, defaultStallSeconds } from '../platform/stall.ts';
 import type { Register } from './command.ts';
 import { type Context, UsageError } from './context.ts';
 import { number } from './model.ts';
@@ -21,18 +21,18 @@ export const downloadCommand: Register = (program, run) => {
     .command('download')
     .argument('<hub-id>', "a model's id, owner/name")
     .description(
-      'A checkpoint from the Hugging Face hub: the files that Headlight reads, verified. Run again, it continues.',
+      'Fetch a checkpoint from the Hugging Face hub: the files that Headlight reads, verified. Run again, it continues.',
     )
-    .option('--out <dir>', 'folder to put it in (default: in the cache folder, where --model finds it by its id)')
-    .option('--revision <name>', 'branch, tag or commit', 'main')
+    .option('--out <dir>', 'the folder to put it in (default: in the cache folder, where --model finds it by its id)')
+    .option('--revision <name>', 'the branch, tag or commit to fetch', 'main')
     .option(
       '--min-rate <bytes>',
-      `a connection that brings fewer bytes a second over ${defaultStallSeconds} s is given up and taken up again; 5 of them end the download`,
+      `the slowest connection to put up with, in bytes a second: one that brings less for ${defaultStallSeconds} s is given up and taken up again, and the fifth such ends the download`,
       number(0),
       defaultMinRate,
     )
     .option('--json', 'write a machine-readable result to stdout')
-    .option('--debug', 'stack traces')
+    .option('--debug', 'show the stack traces of errors')
     .addHelpText(
       'after',
       `

@@ -22,20 +22,24 @@ export const dumpWgslCommand: Register = (program, run) => {
     .description(
       'Write the WGSL that runs for a checkpoint on this adapter: a file for each WGSL source, and index.json with every dispatch. Reads headers only; nothing is loaded or run.',
     )
-    .option('--out <dir>', 'a new or empty folder', 'wgsl')
+    .option('--out <dir>', 'the folder to write, a new or an empty one', 'wgsl')
     .option(
       '--image-size <WxH>',
-      'a prompt with an image of this size (default: 336x336 if the model takes images)',
+      'list the kernels of a prompt with an image of this size, in pixels (default: 336x336 if the model takes images)',
       imageSize,
     )
-    .option('--tokens <n>', 'a prompt of n tokens without images', integer(1))
+    .option(
+      '--tokens <n>',
+      'list the kernels of a prompt of n tokens without images instead (default: off)',
+      integer(1),
+    )
     .option(
       '--step',
-      'what runs for a generated token, the first after the prompt (greedy), instead of what runs for the prompt',
+      'list what runs for a generated token, the first after the prompt (greedy), instead of what runs for the prompt (default: off)',
     )
     .option(
       '--names <glob>',
-      'hook points to be returned: they select kernels (default: logits, of a step none); repeat for several',
+      'hook points to be returned, which select kernels; give it again for several (default: logits; with --step none)',
       collect,
     )
     .addHelpText(

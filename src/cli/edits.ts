@@ -12,7 +12,7 @@ export interface EditOptions {
 export function withEditOptions(command: Command): Command {
   return command.option(
     '--edits <file>',
-    `changes to activations: a JSON list of {at, heads?, positions?, keys?, scale?, add?, set?}, see ${documentation('hooks.md')}`,
+    `a JSON file of changes to activations: a list of {at, heads?, positions?, keys?, scale?, add?, set?}, see ${documentation('hooks.md')}`,
   );
 }
 

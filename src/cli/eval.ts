@@ -1,5 +1,5 @@
 import { basename } from 'node:path';
-import { InvalidArgumentError } from 'commander';
+import { InvalidArgumentError, Option } from 'commander';
 import { keysOf } from '../base/choices.ts';
 import { percent } from '../base/format.ts';
 import { printableLine } from '../base/printable.ts';
@@ -55,15 +55,16 @@ export const evalCommand: Register = (program, run) => {
   withCacheOption(
     withSharePrefixOption(withRefusalOptions(withDataOptions(withCommonOptions(program.command('eval'))))),
   )
-    .description('Accuracy of SAVs on labelled queries, with a confusion matrix and baselines on the same data.')
+    .description(
+      'Measure the accuracy of SAVs on labelled queries, with a confusion matrix, and that of baselines on the same data.',
+    )
     .requiredOption('--train <data>', `labelled examples: ${dataKinds}`)
     .requiredOption('--test <data>', 'labelled queries, in one of the same forms')
     .option('--heads <k>', `attention heads that vote: a number, or auto (default: ${defaults.k})`, headCount)
-    .option(
-      '--method <names>',
-      `what to compare, separated by commas: ${keysOf(methods).join(', ')}`,
-      methodList,
-      defaultMethods,
+    .addOption(
+      new Option('--method <names>', `what to compare, separated by commas: ${keysOf(methods).join(', ')}`)
+        .argParser(methodList)
+        .default(defaultMethods, defaultMethods.join(',')),
     )
     .option(
       '--metric <name>',

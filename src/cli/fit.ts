@@ -57,8 +57,12 @@ export const fitCommand: Register = (program, run) => {
   )
     .description('Choose attention heads from labelled examples and store a classifier.')
     .argument('[data]', `labelled examples, about 20 a label: ${dataKinds}`)
-    .option('--train <data>', 'another way to name the labelled examples')
-    .option('--out <file>', 'the classifier, a safetensors file (default: named as the data, here)', outputFile)
+    .option('--train <data>', 'another way to give the labelled examples')
+    .option(
+      '--out <file>',
+      'the classifier to write, a safetensors file (default: named as the data, in this folder)',
+      outputFile,
+    )
     .option(
       '--heads <k>',
       `attention heads that vote: a number, or auto, by leave-one-out (default: ${defaults.k})`,
@@ -69,15 +73,19 @@ export const fitCommand: Register = (program, run) => {
       `how heads are judged: ${helpOf(scorings)} (default: ${defaults.scoring}; train where each label has one example)`,
       oneOf(...keysOf(scorings)),
     )
-    .option('--vote <how>', helpOf(voteRules), oneOf(...keysOf(voteRules)), defaults.vote)
+    .option('--vote <how>', `how heads vote: ${helpOf(voteRules)}`, oneOf(...keysOf(voteRules)), defaults.vote)
     .option(
       '--compare <how>',
-      `${helpOf(comparisons)} (default: ${defaults.compare}; cosine where examples are too few)`,
+      `how a head compares a query with the labels: ${helpOf(comparisons)} (default: ${defaults.compare}; cosine where examples are too few)`,
       oneOf(...keysOf(comparisons)),
     )
-    .option('--parity', 'the published method: train scoring, 20 heads, majority, cosine')
-    .option('--heads-from <classifier>', 'take another task’s heads instead of choosing (transfer)')
-    .option('--max-layer <l>', 'choose among layers 0 to l only: queries then run no deeper', integer(0))
+    .option('--parity', 'fit as the published method does: train scoring, 20 heads, majority, cosine (default: off)')
+    .option('--heads-from <classifier>', 'take the heads of another task’s classifier instead of choosing (transfer)')
+    .option(
+      '--max-layer <l>',
+      'choose heads of layers 0 to l only; queries then run no deeper (default: all layers)',
+      integer(0),
+    )
     .addHelpText(
       'after',
       `

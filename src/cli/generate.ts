@@ -29,12 +29,12 @@ export const generateCommand: Register = (program, run) => {
     .option('--temperature <t>', 'how freely to draw tokens; 0 is greedy (default: as in the checkpoint)', number(0))
     .option(
       '--top-p <p>',
-      'draw from the likeliest tokens that have this much probability together, 0 to 1',
+      'draw from the likeliest tokens that have this much probability together, 0 to 1 (default: as in the checkpoint, or 1)',
       number(0, 1),
     )
     .option(
       '--top-k <n>',
-      'draw from this many of the likeliest tokens; 0: from all (default when sampling: 50)',
+      'draw from this many of the likeliest tokens; 0: from all (default: as in the checkpoint, or 50)',
       integer(0),
     )
     .option(

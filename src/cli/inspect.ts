@@ -47,7 +47,7 @@ interface InspectOptions extends ModelOptions {
 export const inspectCommand: Register = (program, run) => {
   withCacheOption(withModelOptions(program.command('inspect')))
     .description(
-      'What a checkpoint is and takes: architecture, parameters, memory, image tokens, and whether this adapter suffices.\nReads config.json and headers only; config.json alone will do.',
+      'Show what a checkpoint is and takes: architecture, parameters, memory, image tokens, and whether this adapter suffices.\nReads config.json and headers only; config.json alone will do.',
     )
     .option(
       '--image-size <WxH>',
@@ -57,14 +57,15 @@ export const inspectCommand: Register = (program, run) => {
     .option('--text-tokens <n>', 'how many tokens of text stand beside an image', integer(1), 128)
     .option(
       '--length <n>',
-      'how many positions the key/value cache has (default: as many as the model has)',
+      'how many positions the key/value cache has, in tokens (default: as many as the model has)',
       integer(1),
     )
-    .option('--hooks', "list the model's hook points and their shapes in the first prompt below")
+    .option('--hooks', "list the model's hook points and their shapes in the first prompt below (default: off)")
     .addOption(
-      new Option('--dtype <dtype>', 'precision to price a config.json without weights at').choices(
-        Object.keys(formats),
-      ),
+      new Option(
+        '--dtype <dtype>',
+        'price a config.json without weights at this format (default: the one that it names, or f32)',
+      ).choices(Object.keys(formats)),
     )
     .addHelpText(
       'after',

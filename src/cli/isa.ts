@@ -55,13 +55,13 @@ const rows = s.array(
 export const isaCommand: Register = (program, run) => {
   withOutputFlags(program.command('isa'))
     .description(
-      'What WGSL becomes on GPUs that are not there: registers, spills and the mix of the hot loop, by Mesa’s compilers. Nothing runs on a GPU.',
+      'Show what WGSL becomes on GPUs that are not there: registers, spills and the mix of the hot loop, by Mesa’s compilers. Nothing runs on a GPU.',
     )
     .argument('[kernels...]', 'whole WGSL files, such as dump-wgsl writes')
-    .option('--op <name>', 'our kernels of an operation, at the sizes that tests have, in the place of files')
+    .option('--op <name>', 'instead of files: our kernels of this operation, at the sizes that tests have')
     .option(
       '--gpu <name>',
-      `amd:navi31, amd:navi21, amd:renoir, nv:170:norobust, …; repeat for several (default: ${defaultGpus.join(', ')})`,
+      `a GPU to compile for: amd:navi31, amd:navi21, amd:renoir, nv:170:norobust, …; give it again for several (default: ${defaultGpus.join(', ')})`,
       collect,
     )
     .addHelpText(

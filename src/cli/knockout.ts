@@ -23,7 +23,7 @@ interface Options extends PromptOptions, OutputOptions, TargetOptions {
 
 export const knockoutCommand: Register = (program, run) => {
   withOutputOptions(withTargetOptions(withPromptOptions(program.command('knockout'))))
-    .description('Attention knockout: in which layers the answer depends on looking at the picture.')
+    .description('Find the layers in which the answer depends on looking at the picture (attention knockout).')
     .option(
       '--queries <who>',
       'whose view of the image tokens is cut: that of the last position, or of all text',

@@ -1,3 +1,4 @@
+import { Option } from 'commander';
 import { type LensRow, logitLens } from '../analysis/logit-lens.ts';
 import { positionTexts, tokenText } from '../analysis/token-text.ts';
 import { percent } from '../base/format.ts';
@@ -22,10 +23,18 @@ const mostColumns = 60;
 
 export const lensCommand: Register = (program, run) => {
   withOutputOptions(withPromptOptions(program.command('lens')))
-    .description('The logit lens: what each layer’s residual stream would say next, at any positions.')
-    .option('--pos <position>', 'last, a number (negative from the end), or start:end; : for all', position, -1)
-    .option('--top <k>', 'the likeliest tokens of each layer and position', integer(1), 5)
-    .option('--token <text>', 'also the probability and rank of an answer’s first token; again for several', collect)
+    .description('Show what each layer’s residual stream would say next, at any positions (the logit lens).')
+    .addOption(
+      new Option('--pos <position>', 'which positions: last, a number (negative from the end), or start:end; : for all')
+        .argParser(position)
+        .default(-1, 'last'),
+    )
+    .option('--top <k>', 'how many of the likeliest tokens to show for each layer and position', integer(1), 5)
+    .option(
+      '--token <text>',
+      'also show the probability and rank of an answer’s first token; give it again for several',
+      collect,
+    )
     .addHelpText(
       'after',
       `

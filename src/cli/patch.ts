@@ -36,23 +36,23 @@ interface Options extends PromptOptions, OutputOptions, TargetOptions {
 
 export const patchCommand: Register = (program, run) => {
   withOutputOptions(withTargetOptions(withPromptOptions(program.command('patch'))))
-    .description('Activation patching: which activations of a clean run restore its answer in a corrupted run.')
+    .description('Find which activations of a clean run restore its answer in a corrupted run (activation patching).')
     .option(
       '--corrupted-image <file>',
-      'the corrupted prompt’s image (default: the clean one’s); again for several',
+      'an image of the corrupted prompt; give it again for several (default: those of the clean one)',
       collect,
     )
     .option(
       '--corrupted-prompt <text>',
-      'the corrupted prompt’s question (default: the clean one’s), of as many tokens',
+      'the question of the corrupted prompt, of as many tokens (default: that of the clean one)',
     )
     .option(
       '--what <kind>',
-      'residual: the stream before each layer, position by position; heads: each head’s output at the last position',
+      'what is patched: residual, the stream before each layer, position by position; heads, each head’s output at the last position',
       oneOf('residual', 'heads'),
       'residual',
     )
-    .option('--pos <position>', 'of the residual stream: start:end or a number (default: all)', position)
+    .option('--pos <position>', 'with --what residual: which positions, start:end or a number (default: all)', position)
     .addHelpText(
       'after',
       `

@@ -10,7 +10,7 @@ import { table } from './table.ts';
 export const withProfileOption = (command: Command): Command =>
   command.option(
     '--profile',
-    'when it is done, a table of the kernels that ran, by GPU time (on stderr; in --json too)',
+    'show a table of the kernels that ran, by GPU time, when it is done (on stderr; in --json too) (default: off)',
   );
 
 export function openProfiler(context: Context, gpu: Gpu): Profiler {

@@ -1,4 +1,4 @@
-import { Command, CommanderError } from 'commander';
+import { Command, CommanderError, Help, type Option } from 'commander';
 import type { Register, Runner } from './command.ts';
 import { Context, type Host, UsageError } from './context.ts';
 import { err, out } from './output.ts';
@@ -14,7 +14,7 @@ interface Listed {
 /** By name, in the order of the list. */
 export const commands: Readonly<Record<string, Listed>> = {
   demo: {
-    summary: 'the main job on shipped examples, beside what the model itself answers',
+    summary: 'run the main job on shipped examples, beside what the model itself answers',
     load: async () => (await import('./demo.ts')).demoCommand,
   },
   fit: {
@@ -26,7 +26,7 @@ export const commands: Readonly<Record<string, Listed>> = {
     load: async () => (await import('./classify.ts')).classifyCommand,
   },
   eval: {
-    summary: 'accuracy on labelled queries, with baselines on the same data',
+    summary: 'measure accuracy on labelled queries, beside baselines on the same data',
     load: async () => (await import('./eval.ts')).evalCommand,
   },
   generate: {
@@ -38,43 +38,43 @@ export const commands: Readonly<Record<string, Listed>> = {
     load: async () => (await import('./capture.ts')).captureCommand,
   },
   attention: {
-    summary: 'where heads look in a picture',
+    summary: 'show where heads look in a picture',
     load: async () => (await import('./attention.ts')).attentionCommand,
   },
   lens: {
-    summary: 'what each layer would say next',
+    summary: 'show what each layer would say next',
     load: async () => (await import('./lens.ts')).lensCommand,
   },
   attribute: {
-    summary: 'what each head and layer adds to the logit of an answer',
+    summary: 'measure what each head and layer adds to the logit of an answer',
     load: async () => (await import('./attribute.ts')).attributeCommand,
   },
   words: {
-    summary: 'the tokens that the output of a head makes likelier',
+    summary: 'list the tokens that the output of a head makes likelier',
     load: async () => (await import('./words.ts')).wordsCommand,
   },
   ablate: {
-    summary: 'what is lost with one head taken out at a time',
+    summary: 'measure what is lost with one head taken out at a time',
     load: async () => (await import('./ablate.ts')).ablateCommand,
   },
   patch: {
-    summary: 'which activations of a clean run restore its answer in a corrupted one',
+    summary: 'find which activations of a clean run restore its answer in a corrupted one',
     load: async () => (await import('./patch.ts')).patchCommand,
   },
   knockout: {
-    summary: 'in which layers the answer depends on looking at the picture',
+    summary: 'find the layers in which the answer depends on looking at the picture',
     load: async () => (await import('./knockout.ts')).knockoutCommand,
   },
   similarity: {
-    summary: 'how alike heads behave in two tasks',
+    summary: 'measure how alike heads behave in two tasks',
     load: async () => (await import('./similarity.ts')).similarityCommand,
   },
   inspect: {
-    summary: 'what a checkpoint is and takes, and whether this adapter suffices',
+    summary: 'show what a checkpoint is, what it takes, and whether this adapter suffices',
     load: async () => (await import('./inspect.ts')).inspectCommand,
   },
   bench: {
-    summary: 'kernel benchmarks, each output verified before it is timed',
+    summary: 'time kernels, each after its output is verified',
     load: async () => (await import('./bench.ts')).benchCommand,
   },
   tune: {
@@ -82,7 +82,7 @@ export const commands: Readonly<Record<string, Listed>> = {
     load: async () => (await import('./tune.ts')).tuneCommand,
   },
   isa: {
-    summary: 'registers, spills and hot loops of kernels on GPUs that are not there',
+    summary: 'show registers, spills and hot loops of kernels on GPUs that are not there',
     load: async () => (await import('./isa.ts')).isaCommand,
   },
   'dump-wgsl': {
@@ -90,11 +90,11 @@ export const commands: Readonly<Record<string, Listed>> = {
     load: async () => (await import('./dump-wgsl.ts')).dumpWgslCommand,
   },
   doctor: {
-    summary: 'what WebGPU finds on this machine, and what to install',
+    summary: 'show what WebGPU finds on this machine, and what to install',
     load: async () => (await import('./doctor.ts')).doctorCommand,
   },
   download: {
-    summary: 'a checkpoint from the Hugging Face hub',
+    summary: 'fetch a checkpoint from the Hugging Face hub',
     load: async () => (await import('./download.ts')).downloadCommand,
   },
   quantize: {
@@ -102,6 +102,12 @@ export const commands: Readonly<Record<string, Listed>> = {
     load: async () => (await import('./quantize.ts')).quantizeCommand,
   },
 };
+
+/** What help says of an option: also that it is required. */
+function optionDescription(option: Option): string {
+  const text = new Help().optionDescription(option);
+  return option.mandatory ? `${text} (required)` : text;
+}
 
 /** Runs the command line `argv`, without Node's and the program's name: its exit code. Its output may still be on its way. */
 export async function runProgram(argv: readonly string[], host?: Host): Promise<number> {
@@ -116,7 +122,7 @@ export async function runProgram(argv: readonly string[], host?: Host): Promise<
     .showHelpAfterError('(add --help for usage and examples)')
     .exitOverride()
     .configureOutput({ writeOut: (text) => out.write(text), writeErr: (text) => err.write(text) })
-    .configureHelp({ showGlobalOptions: true });
+    .configureHelp({ showGlobalOptions: true, optionDescription });
   const run: Runner = (action) => async (options, command) => {
     const interrupted = new AbortController();
     const onInterrupt = () => {

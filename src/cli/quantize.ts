@@ -28,9 +28,9 @@ export const quantizeCommand: Register = (program, run) => {
       .command('quantize')
       .argument('<model>', 'checkpoint folder, the hub id of a downloaded one, or tiny-llava')
       .description(
-        'A checkpoint written again in fewer bits: --model takes the new folder, and reads about a quarter of the bytes (q4).\nIts answers are those of the same --weights given each time, bit for bit on the same adapter.',
+        'Write a checkpoint again in fewer bits: --model takes the new folder, and reads about a quarter of the bytes (q4).\nIts answers are those of the same --weights given each time, bit for bit on the same adapter.',
       )
-      .requiredOption('--out <dir>', 'folder to write; a new or an empty one')
+      .requiredOption('--out <dir>', 'the folder to write, a new or an empty one')
       .option(
         '--weights <format>',
         'q4 (decoder; the rest q8), q8, f16, bf16 or f32, or by part: decoder=q4,tower=f16',

@@ -31,20 +31,20 @@ interface Options extends ModelOptions, DataOptions, OutputOptions {
 
 export const similarityCommand: Register = (program, run) => {
   withOutputOptions(withSharePrefixOption(withDataOptions(withCommonOptions(program.command('similarity')))))
-    .description('How alike heads behave in two tasks, and which heads SAVs would choose for both.')
+    .description('Measure how alike heads behave in two tasks, and which heads SAVs would choose for both.')
     .requiredOption('--data <file>', `labelled examples: ${dataKinds}; give it twice`, collect)
     .option(
       '--measure <name>',
-      'cosine: of a head’s mean outputs; cka: of its outputs for the same pictures, row by row',
+      'how alike is measured: cosine, of a head’s mean outputs; cka, of its outputs for the same pictures, row by row',
       oneOf('cosine', 'cka'),
       'cosine',
     )
     .option(
       '--select <k>',
-      `heads that are chosen for each task: a number, or auto (default: ${defaults.k})`,
+      `how many heads are chosen for each task: a number, or auto, by leave-one-out (default: ${defaults.k})`,
       headCount,
     )
-    .option('--top <n>', 'heads to print, the most and the least alike', integer(1), 5)
+    .option('--top <n>', 'how many heads to print, of the most and of the least alike', integer(1), 5)
     .addHelpText(
       'after',
       `

@@ -16,16 +16,19 @@ interface Options extends ModelOptions, RecordedPrompt {
 export const tuneCommand: Register = (program, run) => {
   withCacheOption(withModelOptions(program.command('tune')))
     .description(
-      'Times the candidates of matrix products and attention at the shapes that a model runs on this adapter, and keeps those that beat the default by 3 % or more. Later commands take them.',
+      'Find the fastest kernels for a model on this adapter, and keep them: later commands take them. Times the candidates of matrix products and attention at the shapes that the model runs; a winner beats the default by 3 % or more.',
     )
     .option(
       '--image-size <WxH>',
       'measure a prompt with an image of this size, in pixels (default: 336x336 if the model takes images)',
       imageSize,
     )
-    .option('--tokens <n>', 'measure a prompt of n tokens without images instead', integer(1))
+    .option('--tokens <n>', 'measure a prompt of n tokens without images instead (default: off)', integer(1))
     .option('--rounds <n>', 'how often each candidate has its turn', integer(1), 7)
-    .option('--cpu-time', 'on a busy machine with a software adapter: CPU time over cores instead of the clock')
+    .option(
+      '--cpu-time',
+      'measure CPU time over cores instead of the clock: for a software adapter on a busy machine (default: off)',
+    )
     .addHelpText(
       'after',
       `

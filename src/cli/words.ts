@@ -7,7 +7,7 @@ import {
   headCells,
   headChoice,
   type OutputOptions,
-  onePosition,
+  positionOption,
   withOutputOptions,
   withProgress,
   writeResults,
@@ -35,7 +35,9 @@ export const wordsCommand: Register = (program, run) => {
   withOutputOptions(
     withInterventionOptions(withDataOptions(withPictureOptions(withCommonOptions(program.command('words'))))),
   )
-    .description('Words of heads: the tokens that a head’s output makes likelier, through W_O and the unembedding.')
+    .description(
+      'List the words of heads: the tokens that a head’s output makes likelier, through W_O and the unembedding.',
+    )
     .option('--prompt <text>', 'a question: takes the heads’ outputs at one of its positions')
     .option(
       '--raw-prompt',
@@ -54,7 +56,7 @@ export const wordsCommand: Register = (program, run) => {
       16,
     )
     .option('--top <k>', 'how many words to show of each head', integer(1), 8)
-    .option('--position <p>', 'a position of the prompt: last, or a number (negative from the end)', onePosition, -1)
+    .addOption(positionOption('with --prompt: the position whose outputs are taken'))
     .addHelpText(
       'after',
       `

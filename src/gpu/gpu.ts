@@ -5,7 +5,7 @@ import { type Capabilities, describeDevice, deviceDescriptor } from './capabilit
 import type { GpuContext } from './context.ts';
 import { DeviceLostError, GpuError, ShapeError } from './errors.ts';
 import { Pace } from './pace.ts';
-import { PipelineCache } from './pipeline-cache.ts';
+import { type PipelineCache, pipelinesOf } from './pipeline-cache.ts';
 import { Recorder, type RecorderOptions } from './recorder.ts';
 import { byteSize, type DType, type Tensor } from './tensor.ts';
 import { type TunedChoices, type Tuning, tunedTo, untuned } from './tuning.ts';
@@ -58,7 +58,7 @@ export class Gpu implements GpuContext {
   readonly device: GPUDevice;
   /** What the adapter and the device can do. */
   readonly capabilities: Capabilities;
-  /** Compiled kernels. */
+  /** Compiled kernels: the device's, shared by all that wrap it. */
   readonly pipelines: PipelineCache;
   /** What their dispatches bind. */
   readonly bindGroups: BindGroups;
@@ -84,7 +84,7 @@ export class Gpu implements GpuContext {
     if (!(submissionMs > 0)) throw new GpuError(`submissionMs ${submissionMs}: give a number of milliseconds above 0`);
     this.device = device;
     this.capabilities = describeDevice(device, info, options);
-    this.pipelines = new PipelineCache(device);
+    this.pipelines = pipelinesOf(device);
     this.bindGroups = new BindGroups(device);
     this.pool = new BufferPool(device, 'arena');
     this.paramsPool = new BufferPool(device, 'params');

@@ -43,6 +43,18 @@ export interface Pipeline {
 /** Bytes of the uniform window that a dispatch sees as its params; also the alignment of dynamic offsets. */
 export const paramsBytes = 256;
 
+const caches = new WeakMap<GPUDevice, PipelineCache>();
+
+/** The pipelines of a device, whichever Gpu asked for them first. */
+export function pipelinesOf(device: GPUDevice): PipelineCache {
+  let cache = caches.get(device);
+  if (!cache) {
+    cache = new PipelineCache(device);
+    caches.set(device, cache);
+  }
+  return cache;
+}
+
 /**
  * Compiles each distinct pipeline once, asynchronously.
  *
@@ -82,6 +94,8 @@ export class PipelineCache {
     if (!pipeline) {
       pipeline = waitForGpu(this.#compile(key));
       ofText.set(how, pipeline);
+      // One that does not compile is tried again: its error names the file that it was read from, which may be another.
+      pipeline.catch(() => ofText.delete(how));
       this.#compiled++;
     }
     return pipeline;

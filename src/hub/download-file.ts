@@ -2,27 +2,22 @@ import { createHash } from 'node:crypto';
 import { createReadStream } from 'node:fs';
 import { type FileHandle, mkdir, open, rename, rm, stat, truncate } from 'node:fs/promises';
 import { dirname } from 'node:path';
+import { nextChunk } from '../platform/next-chunk.ts';
 import { syncFolder } from '../platform/node-write.ts';
+import { defaultMinRate, type StallOptions, watchStall } from '../platform/stall.ts';
 import { type Answer, judge } from './download-answer.ts';
 import { HubError } from './errors.ts';
 import { type HubFile, networkReason } from './hub.ts';
-import { nextChunk } from './next-chunk.ts';
 import { Tries, type TryOptions } from './tries.ts';
 
-export interface FetchOptions extends TryOptions {
+export interface FetchOptions extends TryOptions, StallOptions {
   /** A response with the bytes from `offset` on (206), or with all of them (200). */
   source: (offset: number, signal: AbortSignal) => Promise<Response>;
   /** Bytes of the file that are there, or have been checked; falls back where it has to start again. */
   onProgress: (bytes: number, stage: 'fetching' | 'checking') => void;
   /** Asked before anything is written. @throws DownloadError where it must not be. */
   mayWrite?: () => Promise<void>;
-  /** A connection that brings less, in bytes per second over `stallSeconds`, is given up. */
-  minRate?: number;
-  stallSeconds?: number;
 }
-
-export const defaultMinRate = 1024;
-export const defaultStallSeconds = 60;
 
 /** Where a file gathers until it is whole. Its name holds the content's hash, so parts of two versions cannot mix. */
 export const partOf = (path: string, { hash }: HubFile): string => `${path}.${hash.slice(0, 16)}.part`;
@@ -122,20 +117,10 @@ export async function place(part: string, path: string): Promise<void> {
 
 /** One request. @throws HubError, transient if the connection broke or came to a crawl. */
 async function receive(path: string, file: HubFile, offset: number, options: FetchOptions): Promise<void> {
-  const { source, signal, note, minRate = defaultMinRate, stallSeconds = defaultStallSeconds } = options;
-  const cut = new AbortController();
-  let came = 0;
-  const watch = setInterval(() => {
-    if (came < Math.max(1, minRate * stallSeconds))
-      // A reason for fetch, which comes back within a HubError.
-      cut.abort(new Error(`${came === 0 ? 'nothing' : `only ${came} bytes`} came for ${stallSeconds} s`));
-    came = 0;
-  }, stallSeconds * 1000);
-  const either = AbortSignal.any([signal, cut.signal]);
-  const count = (bytes: number) => {
-    came += bytes;
-  };
-  const received = { ...options, either, count };
+  const { source, signal, note } = options;
+  const watch = watchStall(options); // its reason comes back within a HubError
+  const either = AbortSignal.any([signal, watch.signal]);
+  const received = { ...options, either, count: watch.count };
   try {
     let response: Response;
     try {
@@ -151,8 +136,7 @@ async function receive(path: string, file: HubFile, offset: number, options: Fet
       await append(response, path, file, offset, received);
     else await replace(response, answer, path, file, offset, received);
   } finally {
-    clearInterval(watch);
-    cut.abort(); // ends a response that is not read to its end
+    watch.stop();
   }
 }
 

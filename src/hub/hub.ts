@@ -1,6 +1,6 @@
 import { quote } from '../base/quote.ts';
+import { nextChunk } from '../platform/next-chunk.ts';
 import { HubError, refuseWebPage } from './errors.ts';
-import { nextChunk } from './next-chunk.ts';
 
 /** A file of a repository at one commit, as the hub lists it. */
 export interface HubFile {

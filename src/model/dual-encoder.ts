@@ -125,7 +125,8 @@ export class DualEncoder {
 
   /** An image in any form as the image tower takes it: decoded, resized, cropped, normalised. `name` is for errors. */
   async image(source: ImageSource, name?: string): Promise<Visual> {
-    return this.processor.image(await decodeImage(source, name));
+    const signal = AbortSignal.any([...this.bound.signals]);
+    return this.processor.image(await decodeImage(source, name, { signal }));
   }
 
   /**

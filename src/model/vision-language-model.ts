@@ -16,7 +16,7 @@ import { checkOptions } from './options.ts';
 import { contentParts } from './processor/content-parts.ts';
 import type { PrepareOptions, Processor } from './processor/processor.ts';
 import { Activation } from './run/activations.ts';
-import { type Bound, boundId } from './run/bound.ts';
+import { type Bound, boundId, throwIfAborted } from './run/bound.ts';
 import { splitHeadVectors } from './run/run.ts';
 
 /** What a prompt is made of before the processor has seen it. */
@@ -187,7 +187,7 @@ export class VisionLanguageModel extends Model {
    */
   async input(prompt: Prompt, shown?: ModelInput): Promise<ModelInput> {
     checkPrompt(prompt);
-    return named(prompt, async () => {
+    return named(prompt, this.bound, async () => {
       const { images = [], videos = [] } = prompt;
       if (shown) {
         const of = (kind: Visual['kind']) => shown.visuals.filter((visual) => visual.kind === kind);
@@ -196,7 +196,7 @@ export class VisionLanguageModel extends Model {
       // One after the other: decoded, a picture may take 192 MiB, of which little is left when the processor has seen it.
       const pictures: { images: Visual[]; videos: Video[] } = { images: [], videos: [] };
       for (const [i, source] of images.entries()) {
-        const image = await decodeImage(source, nameOfImage(prompt, i));
+        const image = await decodeImage(source, nameOfImage(prompt, i), this.#reading);
         pictures.images.push(this.processor.show(image, images.length));
       }
       for (const [i, video] of videos.entries()) pictures.videos.push(await this.#decodeVideo(video, `video ${i + 1}`));
@@ -212,12 +212,17 @@ export class VisionLanguageModel extends Model {
   async inputShape(prompt: Prompt): Promise<InputShape | undefined> {
     checkPrompt(prompt);
     if (prompt.videos?.length) return undefined;
-    return named(prompt, async () => {
+    return named(prompt, this.bound, async () => {
       const images: PixelSize[] = [];
       for (const [i, source] of (prompt.images ?? []).entries())
-        images.push(await imageSize(source, nameOfImage(prompt, i)));
+        images.push(await imageSize(source, nameOfImage(prompt, i), this.#reading));
       return this.processor.shape({ ...this.#text(prompt), images });
     });
+  }
+
+  /** How pictures are read: a request of one ends with the signals that the model is bound to. */
+  get #reading() {
+    return { signal: AbortSignal.any([...this.bound.signals]) };
   }
 
   /** A raw prompt is tokenised as HF's `processor(text=…)` does it, which always adds the tokenizer's own tokens. */
@@ -238,7 +243,7 @@ export class VisionLanguageModel extends Model {
     const decoded: RgbImage[] = [];
     let size = 0;
     for (const [i, source] of frames.entries()) {
-      const frame = await decodeImage(source, `${name}, frame ${i + 1}`);
+      const frame = await decodeImage(source, `${name}, frame ${i + 1}`, this.#reading);
       size += frame.data.length;
       if (size > maxFrameBytes)
         throw new InputError(
@@ -440,10 +445,11 @@ function nameOfImage({ images = [], imageNames }: Prompt, i: number): string | u
 }
 
 /** An error says where the prompt stands. */
-async function named<T>({ source }: Prompt, work: () => Promise<T>): Promise<T> {
+async function named<T>({ source }: Prompt, bound: Bound, work: () => Promise<T>): Promise<T> {
   try {
     return await work();
   } catch (e) {
+    throwIfAborted(bound);
     if (source === undefined) throw e;
     throw new InputError(`${source}: ${(e as Error).message}`, { cause: e });
   }

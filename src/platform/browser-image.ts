@@ -13,7 +13,7 @@ import type { DecodeOptions, PixelSize, RgbImage } from './types.ts';
  * @throws ImageError for a corrupt or unsupported file, or more than `maxPixels`; FileError for one that cannot be fetched.
  */
 export async function decodeImage(source: ImageSource, label?: string, options: DecodeOptions = {}): Promise<RgbImage> {
-  const found = await resolveImage(source, label, fetchAt);
+  const found = await resolveImage(source, label, fetchAt, options);
   if ('pixels' in found) return found.pixels;
   const { decodeBytes } = await decoders();
   return decodeBytes(found.bytes, found.label, decodeByBitmap, options);
@@ -23,17 +23,18 @@ export async function decodeImage(source: ImageSource, label?: string, options: 
  * The size of what `decodeImage` gives, from the file's header: nothing is decoded.
  * @throws ImageError, FileError as `decodeImage`, as far as can be said without pixels.
  */
-export async function imageSize(source: ImageSource, label?: string): Promise<PixelSize> {
-  const found = await resolveImage(source, label, fetchAt);
+export async function imageSize(source: ImageSource, label?: string, options: DecodeOptions = {}): Promise<PixelSize> {
+  const found = await resolveImage(source, label, fetchAt, options);
   if ('pixels' in found) return found.pixels;
   const { sizeOfBytes } = await decoders();
-  return sizeOfBytes(found.bytes, found.label);
+  return sizeOfBytes(found.bytes, found.label, options);
 }
 
 /** Of all formats: loaded with the first file. */
 const decoders = () => import('./decode-image.ts');
 
-const fetchAt = (location: string | URL, name: string) => fetchImage(new URL(location, self.location.href).href, name);
+const fetchAt = (location: string | URL, name: string, { signal }: DecodeOptions) =>
+  fetchImage(new URL(location, self.location.href).href, name, { signal });
 
 async function decodeByBitmap(image: EncodedImage, label: string): Promise<RgbImage> {
   if (image.format === 'tiff')

@@ -1,30 +1,45 @@
 import { FileError } from './errors.ts';
 import { maxFileBytes, tooLarge } from './image-source.ts';
+import { nextChunk } from './next-chunk.ts';
+import { type StallOptions, watchStall } from './stall.ts';
+
+/** How long an answer is waited for. */
+export interface FetchImageOptions extends StallOptions {
+  /** Ends the request. */
+  readonly signal?: AbortSignal;
+}
 
 /**
  * The file behind an `http:`, `https:`, `data:` or `blob:` URL, no more of it than a picture may have.
- * @throws FileError naming it; ImageError where it is too large.
+ * @throws FileError naming it, also where the server sends too little for too long; ImageError where it is too large; the signal's
+ *   reason when aborted.
  */
-export async function fetchImage(url: string, label: string): Promise<Uint8Array> {
+export async function fetchImage(url: string, label: string, options: FetchImageOptions = {}): Promise<Uint8Array> {
+  const { signal } = options;
   const failed = (what: string) => new FileError(`${label}: ${what}`);
-  const response = await fetch(url).catch((e: Error) => {
-    throw failed(`the request failed (${e.message})`);
-  });
-  if (!response.ok || !response.body) throw failed(`the server answers ${response.status}`);
-  const parts: Uint8Array[] = [];
-  let size = 0;
-  const reader = response.body.getReader();
-  for (;;) {
-    const { done, value } = await reader.read().catch((e: Error) => {
-      throw failed(`the connection broke off (${e.message})`);
-    });
-    if (done) break;
-    size += value.length;
-    if (size > maxFileBytes) {
-      await reader.cancel().catch(() => {});
-      throw tooLarge(label, size);
+  const explain = (what: string) => (e: Error) => {
+    signal?.throwIfAborted();
+    throw failed(`${what} (${e.message})`);
+  };
+  signal?.throwIfAborted();
+  const watch = watchStall(options);
+  const either = signal ? AbortSignal.any([signal, watch.signal]) : watch.signal;
+  try {
+    const response = await fetch(url, { signal: either }).catch(explain('the request failed'));
+    if (!response.ok || !response.body) throw failed(`the server answers ${response.status}`);
+    const parts: Uint8Array[] = [];
+    let size = 0;
+    const reader = response.body.getReader();
+    for (;;) {
+      const { done, value } = await nextChunk(reader, either).catch(explain('the connection broke off'));
+      if (done) break;
+      watch.count(value.length);
+      size += value.length;
+      if (size > maxFileBytes) throw tooLarge(label, size);
+      parts.push(value);
     }
-    parts.push(value);
+    return new Uint8Array(await new Blob(parts as BlobPart[]).arrayBuffer());
+  } finally {
+    watch.stop();
   }
-  return new Uint8Array(await new Blob(parts as BlobPart[]).arrayBuffer());
 }

@@ -1,5 +1,5 @@
 import { ImageError } from './errors.ts';
-import type { ImageSource, RgbImage } from './types.ts';
+import type { DecodeOptions, ImageSource, RgbImage } from './types.ts';
 
 export type { ImageSource } from './types.ts';
 
@@ -16,13 +16,14 @@ type Resolved = { readonly pixels: RgbImage } | { readonly bytes: Uint8Array; re
 export async function resolveImage(
   source: ImageSource,
   label: string | undefined,
-  read: (location: string | URL, label: string) => Promise<Uint8Array>,
+  read: (location: string | URL, label: string, options: DecodeOptions) => Promise<Uint8Array>,
+  options: DecodeOptions,
 ): Promise<Resolved> {
   const given: unknown = source;
   if (typeof given === 'string' || given instanceof URL) {
     const text = String(given);
     const name = label ?? (text.startsWith('data:') ? 'data URL' : text);
-    return { bytes: await read(given, name), label: name };
+    return { bytes: await read(given, name, options), label: name };
   }
   if (given instanceof Blob) {
     const name = label ?? (given instanceof File ? given.name : 'image');

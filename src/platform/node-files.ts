@@ -8,7 +8,7 @@ import { fetchImage } from './fetch-image.ts';
 import { checkName, checkRange } from './file-name.ts';
 import { folderOf } from './folder-source.ts';
 import { maxFileBytes, tooLarge } from './image-source.ts';
-import type { Folder, FolderEntry, FolderSource } from './types.ts';
+import type { DecodeOptions, Folder, FolderEntry, FolderSource } from './types.ts';
 
 /**
  * A folder on disk. Symbolic links are followed: the Hugging Face cache consists of them.
@@ -87,9 +87,13 @@ export async function readFileBytes(location: string | URL): Promise<Uint8Array>
  * A picture's file, wherever a path or URL (`file:`, `http:`, `https:`, `data:`) says it is.
  * @throws FileError naming it; ImageError where it is too large for a picture.
  */
-export async function readImageFile(location: string | URL, label: string): Promise<Uint8Array> {
+export async function readImageFile(
+  location: string | URL,
+  label: string,
+  { signal }: DecodeOptions = {},
+): Promise<Uint8Array> {
   const text = String(location);
-  if (/^(https?|data|blob):/i.test(text)) return fetchImage(text, label);
+  if (/^(https?|data|blob):/i.test(text)) return fetchImage(text, label, { signal });
   const path = pathOf(location);
   const { size } = await stat(path).catch(explain(path));
   if (size > maxFileBytes) throw tooLarge(label, size);

@@ -12,17 +12,19 @@ import type { AdapterOptions } from './types.ts';
 
 Object.assign(globalThis, globals);
 
-const dawnFlags = [
-  // Dawn hides shader-f16 on NVIDIA's Vulkan driver unless told otherwise,
-  'enable-dawn-features=vulkan_enable_f16_on_nvidia',
-  // and rounds timestamps to 65.5 microseconds, more than most kernels take (for browsers' sake; there is no other page here).
-  'disable-dawn-features=timestamp_quantization',
-];
+// Dawn hides shader-f16 on NVIDIA's Vulkan driver unless told otherwise,
+const enabled = ['vulkan_enable_f16_on_nvidia'];
+// and rounds timestamps to 65.5 microseconds, more than most kernels take (for browsers' sake; there is no other page here).
+const disabled = ['timestamp_quantization'];
+// SwiftShader zeroes workgroup memory with an instruction for each word of it: two thirds to nine tenths of what it takes to compile
+// our kernels with 2 KiB and more. Dawn's own loop does the same.
+const disabledForSwiftShader = ['use_vulkan_zero_initialize_workgroup_memory_extension'];
 
 // The instance must outlive its devices: Dawn frees everything when it is collected.
 const instances: GPU[] = [];
-function instance(): GPU {
-  const gpu = create(dawnFlags);
+function instance(alsoDisabled: readonly string[] = []): GPU {
+  const without = [...disabled, ...alsoDisabled];
+  const gpu = create([`enable-dawn-features=${enabled}`, `disable-dawn-features=${without}`]);
   instances.push(gpu);
   return gpu;
 }
@@ -39,7 +41,9 @@ export async function requestAdapter(options: AdapterOptions = {}): Promise<GPUA
     if (adapter) return adapter;
   }
   const bundled = await bundledSwiftShader();
-  const adapter = await withDriver(bundled.driver, () => instance().requestAdapter({ forceFallbackAdapter: software }));
+  const adapter = await withDriver(bundled.driver, () =>
+    instance(disabledForSwiftShader).requestAdapter({ forceFallbackAdapter: software }),
+  );
   if (adapter) return adapter;
   throw new NoAdapterError(
     `no WebGPU adapter: ${bundled.problem ?? 'the SwiftShader that npm installed did not start'}. Install a Vulkan driver for your GPU, or run \`npm ci\` without --omit=optional for the software adapter; \`headlight doctor\` says more`,

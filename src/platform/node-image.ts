@@ -14,7 +14,7 @@ import type { DecodeOptions, PixelSize, RgbImage } from './types.ts';
  * @throws ImageError for a corrupt or unsupported file, or more than `maxPixels`; FileError for one that cannot be read.
  */
 export async function decodeImage(source: ImageSource, label?: string, options: DecodeOptions = {}): Promise<RgbImage> {
-  const found = await resolveImage(source, label, readImageFile);
+  const found = await resolveImage(source, label, readImageFile, options);
   return 'pixels' in found ? found.pixels : decodeBytes(found.bytes, found.label, decodeWithSharp, options);
 }
 
@@ -22,9 +22,9 @@ export async function decodeImage(source: ImageSource, label?: string, options: 
  * The size of what `decodeImage` gives, from the file's header: nothing is decoded.
  * @throws ImageError, FileError as `decodeImage`, as far as can be said without pixels.
  */
-export async function imageSize(source: ImageSource, label?: string): Promise<PixelSize> {
-  const found = await resolveImage(source, label, readImageFile);
-  return 'pixels' in found ? found.pixels : sizeOfBytes(found.bytes, found.label);
+export async function imageSize(source: ImageSource, label?: string, options: DecodeOptions = {}): Promise<PixelSize> {
+  const found = await resolveImage(source, label, readImageFile, options);
+  return 'pixels' in found ? found.pixels : sizeOfBytes(found.bytes, found.label, options);
 }
 
 /** What decodes pictures here, with its version: another one may give other last bits of a JPEG. */

@@ -73,8 +73,10 @@ export type ImageSource =
   | RgbImage
   | { readonly width: number; readonly height: number; readonly data: Uint8ClampedArray };
 
-/** How large a picture may be. */
+/** How a picture is read. */
 export interface DecodeOptions {
+  /** Ends the request of one that has a URL. */
+  readonly signal?: AbortSignal;
   /** Images of more pixels are refused; 64 Mpixel by default. */
   readonly maxPixels?: number;
 }

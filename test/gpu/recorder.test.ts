@@ -87,10 +87,10 @@ describe('Recorder', () => {
     expect(await run()).toEqual(before);
   });
 
-  it('names the kernel and the line of WGSL that does not compile', async () => {
+  it.each(['one', 'another'])('names the kernel and the line of WGSL that does not compile: %s', async (kernel) => {
     const recorder = gpu().record('bad');
     recorder.dispatch({
-      kernel: 'test.bad',
+      kernel,
       label: 'bad',
       code: 'fn main() {\n  let x: u32 = 1.5;\n}',
       bindings: [],
@@ -99,7 +99,8 @@ describe('Recorder', () => {
     });
     const error = await recorder.submit().catch((e) => e);
     expect(error).toBeInstanceOf(KernelError);
-    expect(error.message).toMatch(/^test\.bad: WGSL does not compile: line 2: .* in `let x: u32 = 1\.5;`/);
+    expect(error.message).toMatch(/^\w+: WGSL does not compile: line 2: .* in `let x: u32 = 1\.5;`/);
+    expect(error.message.split(':')[0]).toBe(kernel);
   });
 
   it('refuses a tensor that the adapter cannot bind, with its size and the way out', () => {
@@ -277,14 +278,19 @@ describe('Recorder', () => {
     for (const row of profiler.rows) expect(row).toMatchObject({ kernel: 'test.add', flops: n });
   });
 
-  it('takes a device that the caller has, and leaves it alive', async () => {
+  it('takes a device that the caller has, with the pipelines that it has, and leaves it alive', async () => {
+    const mine = gpu().record('first');
+    add(mine, input(mine), 1);
+    await mine.submit();
     const other = await openGpu({ device: gpu().device });
     expect(other.capabilities.architecture).toBe(gpu().capabilities.architecture);
+    const { compiled } = gpu().pipelines;
     const recorder = other.record('borrowed');
     const y = recorder.read(add(recorder, input(recorder), 4));
     await recorder.submit();
     other.dispose();
     expect(y.f32[1]).toBe(5);
+    expect(other.pipelines.compiled).toBe(compiled);
     expect(() => gpu().record('still here')).not.toThrow();
   });
 

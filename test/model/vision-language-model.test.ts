@@ -1,4 +1,7 @@
+import { once } from 'node:events';
 import { readFileSync } from 'node:fs';
+import { createServer } from 'node:http';
+import type { AddressInfo } from 'node:net';
 import { afterAll, beforeAll, describe, expect, it, vi } from 'vitest';
 import { openFolder } from '#platform';
 import type { Visual } from '../../src/model/input.ts';
@@ -232,6 +235,20 @@ describe('a data set of many questions about each picture', () => {
     expect(input).toEqual(await onevision.input(prompt));
     onevision.destroy();
   });
+});
+
+it('a picture that a server never sends is waited for until the model’s signal', async () => {
+  const server = createServer().listen(0, '127.0.0.1');
+  await once(server, 'listening');
+  const url = `http://127.0.0.1:${(server.address() as AddressInfo).port}/a.png`;
+  const interrupted = new AbortController();
+  server.on('request', () => interrupted.abort(new Error('interrupted')));
+  const bound = model.with({ signal: interrupted.signal });
+  const prompt = { images: [url], prompt: 'What is it?', source: 'row 7' };
+  await expect(bound.input(prompt)).rejects.toThrow(/^interrupted$/);
+  await expect(bound.inputShape(prompt)).rejects.toThrow(/^interrupted$/);
+  server.close();
+  server.closeAllConnections();
 });
 
 describe('the parts of a prompt', () => {

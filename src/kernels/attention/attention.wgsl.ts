@@ -14,7 +14,7 @@ import { intervalWgsl, lastBindings, type Mask, reachWgsl } from './mask.wgsl.ts
  *        vector loads for 16 dot products), then sums up 4 queries x up to 3 vectors of the head; in between, the weights pass
  *        through workgroup memory as vectors over queries. q, k and v are read from storage: neighbours hit the same lines.
  * quad   `tile` with one group of 4 threads: for software adapters, where a barrier costs each thread of the workgroup a
- *        switch of context, and compiling costs in proportion to its threads.
+ *        switch of context.
  *
  * None needs an optional feature. Head sizes: any; loads are of 4, 2 or 1 elements, whichever divides the size.
  *
@@ -34,7 +34,8 @@ import { intervalWgsl, lastBindings, type Mask, reachWgsl } from './mask.wgsl.ts
  *   128 segm.   120 / 4084 of 5989 128 / 4084 of 5714 128 / 100 of 424   152 / 100 of 602   5120
  * 252 is a choice of Mesa's scheduler: half the waves and loads further ahead, 35 % faster in its own model than with 120.
  *
- * SwiftShader, 2 busy cores, CPU time / 2 (headlight bench --filter attention --rounds 3 --cpu-time), ms:
+ * SwiftShader, 2 busy cores, CPU time / 2 (headlight bench --filter attention --rounds 3 --cpu-time), ms. It still zeroed workgroup
+ * memory itself, which cost split and tile more than quad; split since then: decode.wgsl.ts.
  *                                        quad   tile   split
  *   full 37 x 37, 4 heads of 32           0.8    2.9
  *   full 65 x 65, 4 heads of 32           1.8    5.7

@@ -22,12 +22,14 @@ import { lastBindings } from './mask.wgsl.ts';
  * In f16 none takes more registers. merge: 24, 16, 16 and 22 registers.
  *
  * Software adapters do not take it. In SwiftShader a barrier costs each thread of the workgroup a switch of context (attention.wgsl.ts);
- * 2 busy cores, CPU time / 2 (headlight bench --filter "1 x" --rounds 5 --cpu-time), ms:
- *                                quad   split  decode
- *   1 x 640, 32 heads of 128       16      32     114
- *   1 x 4096, 28 on 4 of 128      102     103     202
- *   1 x 16384, 28 on 4 of 128     378     329     713
- *   the same in f16               467     352     739
+ * 2 shared cores at load 10, CPU time / 2 (headlight bench --filter "1 x" --rounds 5 --cpu-time), ms. In brackets what it was while
+ * SwiftShader itself zeroed workgroup memory (node-gpu.ts):
+ *                                quad          split         decode
+ *   1 x 80, 8 heads of 16       0.3 (0.3)     1.7 (8.1)     2.4 (9.0)
+ *   1 x 640, 32 heads of 128     38 (32)       37 (47)       97 (202)
+ *   1 x 4096, 28 on 4 of 128    160 (179)     151 (159)     133 (328)
+ *   1 x 16384, 28 on 4 of 128   734 (907)     617 (648)     660 (1377)
+ *   the same in f16             893 (815)     542 (597)     728 (1488)
  * On lavapipe (Mesa 26.2, 2 quiet cores, medians of 3 turns in one run) it wins where heads share keys, though all of it runs on a CPU:
  *                                quad   split  decode
  *   1 x 640, 32 heads of 128       10     7.9      11
