@@ -1,5 +1,38 @@
 // Files behind URLs, from servers as they are: with and without byte ranges, and with a page for whatever is not there.
 import { FileError } from './errors.ts';
+import { defaultStallSeconds, type StallOptions } from './stall.ts';
+
+/** How long a server is waited for, and until when. */
+export interface Patience extends Pick<StallOptions, 'stallSeconds'> {
+  /** Ends what runs. */
+  readonly signal?: AbortSignal;
+}
+
+type Reader = ReadableStreamDefaultReader<Uint8Array<ArrayBuffer>>;
+
+/**
+ * What comes, unless nothing does for `stallSeconds`.
+ * @throws what `coming` throws; the signal's reason.
+ */
+async function soon<T>(coming: Promise<T>, { signal, stallSeconds = defaultStallSeconds }: Patience): Promise<T> {
+  let end = () => {};
+  const ended = new Promise<never>((_, reject) => {
+    const timer = setTimeout(() => reject(new Error(`nothing came for ${stallSeconds} s`)), 1000 * stallSeconds);
+    const onAbort = () => reject(signal!.reason);
+    signal?.addEventListener('abort', onAbort);
+    end = () => {
+      clearTimeout(timer);
+      signal?.removeEventListener('abort', onAbort);
+    };
+  });
+  try {
+    signal?.throwIfAborted();
+    return await Promise.race([coming, ended]);
+  } finally {
+    coming.catch(() => {}); // nobody waits for it any more
+    end();
+  }
+}
 
 /** A page that a host of single-page applications gives for every path that it does not have. */
 const isPage = ({ headers }: Response, start: Uint8Array): boolean =>
@@ -7,11 +40,15 @@ const isPage = ({ headers }: Response, start: Uint8Array): boolean =>
   /^\s*<(!doctype html|html|head|!--)/i.test(new TextDecoder().decode(start.subarray(0, 256)));
 
 /** @throws FileError where nothing answers; the signal's reason. */
-async function request(url: string, init?: RequestInit): Promise<Response> {
+async function request(url: string, patience: Patience, headers?: HeadersInit): Promise<Response> {
+  const { signal } = patience;
+  const given = new AbortController();
+  const either = signal ? AbortSignal.any([signal, given.signal]) : given.signal;
   try {
-    return await fetch(url, init);
+    return await soon(fetch(url, { headers, signal: either }), patience);
   } catch (e) {
-    init?.signal?.throwIfAborted();
+    given.abort();
+    signal?.throwIfAborted();
     throw new FileError(
       `${url}: the request failed (${(e as Error).message}); is the server up, and does it allow this page (CORS)?`,
     );
@@ -32,32 +69,38 @@ const mostBytes = 2 ** 28;
  * A whole file by one request, or nothing where there is none.
  * @throws FileError for any answer but the file and 404, 410 or 403; for an answer of more than 256 MiB.
  */
-export async function readWhole(url: string, signal?: AbortSignal): Promise<Uint8Array | undefined> {
-  const response = await request(url, { signal });
-  if (!response.ok) {
-    await response.body?.cancel();
-    if (isAbsent(response)) return undefined;
-    throw refused(url, response);
-  }
+export async function readWhole(url: string, patience: Patience = {}): Promise<Uint8Array | undefined> {
+  const response = await fileAt(url, patience);
+  if (!response) return undefined;
   const parts: Uint8Array[] = [];
   let size = 0;
   const reader = response.body!.getReader();
-  for (;;) {
-    const { done, value } = await reader.read().catch((e: Error) => {
-      signal?.throwIfAborted();
-      throw new FileError(`${url}: the connection broke off (${e.message})`);
-    });
-    if (done) break;
-    size += value.length;
-    if (size > mostBytes) {
-      reader.cancel().catch(() => {});
-      throw new FileError(`${url}: more than ${mostBytes} bytes, which no file of settings has`);
+  try {
+    for (;;) {
+      const { done, value } = await soon(reader.read(), patience).catch((e: Error) => {
+        patience.signal?.throwIfAborted();
+        throw new FileError(`${url}: the connection broke off (${e.message})`);
+      });
+      if (done) break;
+      size += value.length;
+      if (size > mostBytes) throw new FileError(`${url}: more than ${mostBytes} bytes, which no file of settings has`);
+      parts.push(value);
     }
-    parts.push(value);
+  } finally {
+    reader.cancel().catch(() => {});
   }
   const whole = new Uint8Array(size);
   for (let at = 0, i = 0; i < parts.length; at += parts[i++].length) whole.set(parts[i], at);
   return isPage(response, whole) ? undefined : whole;
+}
+
+/** The answer to a request for a whole file, or nothing where there is none. */
+async function fileAt(url: string, patience: Patience): Promise<Response | undefined> {
+  const response = await request(url, patience);
+  if (response.ok) return response;
+  response.body?.cancel().catch(() => {});
+  if (isAbsent(response)) return undefined;
+  throw refused(url, response);
 }
 
 /** How far ahead a running answer is read to get to what is asked for, instead of asking anew. */
@@ -74,9 +117,9 @@ export class StreamedFile {
   readonly url: string;
   /** Of the file, in bytes. */
   readonly size: number;
-  readonly #signal: AbortSignal | undefined;
+  readonly #patience: Patience;
   readonly #tag: string | null;
-  #reader: ReadableStreamDefaultReader<Uint8Array<ArrayBuffer>> | undefined;
+  #reader: Reader | undefined;
   /** Where in the file the next byte of `#rest`, or else of the reader, is from. */
   #at = 0;
   #rest: Uint8Array;
@@ -87,46 +130,38 @@ export class StreamedFile {
    * Asks for the file. @returns nothing where there is none.
    * @throws FileError for any answer but the file and 404, 410 or 403; where the server does not say how large it is.
    */
-  static async open(url: string, signal?: AbortSignal): Promise<StreamedFile | undefined> {
-    const response = await request(url, { signal });
-    if (!response.ok) {
-      await response.body?.cancel();
-      if (isAbsent(response)) return undefined;
-      throw refused(url, response);
-    }
+  static async open(url: string, patience: Patience = {}): Promise<StreamedFile | undefined> {
+    const response = await fileAt(url, patience);
+    if (!response) return undefined;
     const reader = response.body!.getReader();
-    const { value: first = new Uint8Array() } = await reader.read().catch((e: Error) => {
-      signal?.throwIfAborted();
-      throw new FileError(`${url}: the connection broke off (${e.message})`);
-    });
-    if (isPage(response, first)) {
-      reader.cancel().catch(() => {});
-      return undefined;
-    }
     try {
-      return new StreamedFile(url, await sizeOf(url, response, signal), { response, reader, first, signal });
+      const { value: first = new Uint8Array() } = await soon(reader.read(), patience).catch((e: Error) => {
+        patience.signal?.throwIfAborted();
+        throw new FileError(`${url}: the connection broke off (${e.message})`);
+      });
+      if (!isPage(response, first)) {
+        const size = await sizeOf(url, response, patience);
+        return new StreamedFile(url, size, { tag: response.headers.get('ETag'), reader, first, patience });
+      }
     } catch (e) {
       reader.cancel().catch(() => {});
       throw e;
     }
+    reader.cancel().catch(() => {});
+    return undefined;
   }
 
   private constructor(
     url: string,
     size: number,
-    of: {
-      response: Response;
-      reader: ReadableStreamDefaultReader<Uint8Array<ArrayBuffer>>;
-      first: Uint8Array;
-      signal: AbortSignal | undefined;
-    },
+    of: { tag: string | null; reader: Reader; first: Uint8Array; patience: Patience },
   ) {
     this.url = url;
     this.size = size;
-    this.#tag = of.response.headers.get('ETag');
+    this.#tag = of.tag;
     this.#reader = of.reader;
     this.#rest = of.first;
-    this.#signal = of.signal;
+    this.#patience = of.patience;
   }
 
   /**
@@ -170,12 +205,16 @@ export class StreamedFile {
   }
 
   async #receive(): Promise<void> {
-    const { done, value } = await this.#reader!.read().catch((e: Error) => {
-      this.#signal?.throwIfAborted();
-      throw new BrokenOff(this.url, this.#at, this.size, e.message);
+    this.#rest = await this.#next(this.#reader!, this.#at);
+  }
+
+  async #next(reader: Reader, at: number): Promise<Uint8Array> {
+    const { done, value } = await soon(reader.read(), this.#patience).catch((e: Error) => {
+      this.#patience.signal?.throwIfAborted();
+      throw new BrokenOff(this.url, at, this.size, e.message);
     });
-    if (done) throw new BrokenOff(this.url, this.#at, this.size, 'it ended early');
-    this.#rest = value;
+    if (done) throw new BrokenOff(this.url, at, this.size, 'it ended early');
+    return value;
   }
 
   /** Asks from a byte on; a server without ranges begins at the first one. */
@@ -192,25 +231,23 @@ export class StreamedFile {
     const { response, first } = await this.#ask(`bytes=${start}-${end - 1}`);
     const reader = response.body!.getReader();
     const out = new Uint8Array(end - start);
-    for (let at = first; at < end; ) {
-      const { done, value } = await reader.read().catch((e: Error) => {
-        this.#signal?.throwIfAborted();
-        throw new BrokenOff(this.url, at, this.size, e.message);
-      });
-      if (done) throw new BrokenOff(this.url, at, this.size, 'it ended early');
-      const wanted = value.subarray(Math.max(0, start - at), Math.max(0, end - at));
-      out.set(wanted, Math.max(0, at - start));
-      at += value.length;
+    try {
+      for (let at = first; at < end; ) {
+        const value = await this.#next(reader, at);
+        out.set(value.subarray(Math.max(0, start - at), Math.max(0, end - at)), Math.max(0, at - start));
+        at += value.length;
+      }
+    } finally {
+      reader.cancel().catch(() => {});
     }
-    reader.cancel().catch(() => {});
     return out;
   }
 
   async #ask(range: string): Promise<{ response: Response; first: number }> {
-    const response = await request(this.url, { headers: { Range: range }, signal: this.#signal });
+    const response = await request(this.url, this.#patience, { Range: range });
     const changed = () => new FileError(`${this.url}: the file changed while it was read`);
     if (!response.ok) {
-      await response.body?.cancel();
+      response.body?.cancel().catch(() => {});
       throw response.status === 416 ? changed() : refused(this.url, response);
     }
     const tag = response.headers.get('ETag');
@@ -234,11 +271,11 @@ class BrokenOff extends FileError {
 }
 
 /** From the answer itself, unless it is compressed (then its length is not the file's): from a one-byte range. */
-async function sizeOf(url: string, { headers }: Response, signal?: AbortSignal): Promise<number> {
+async function sizeOf(url: string, { headers }: Response, patience: Patience): Promise<number> {
   const length = headers.get('Content-Length');
   if (length !== null && !headers.get('Content-Encoding')) return parseSize(url, length);
-  const response = await request(url, { headers: { Range: 'bytes=0-0' }, signal });
-  await response.body?.cancel();
+  const response = await request(url, patience, { Range: 'bytes=0-0' });
+  response.body?.cancel().catch(() => {});
   const total = /\/(\d+)$/.exec(response.headers.get('Content-Range') ?? '')?.[1];
   if (total === undefined)
     throw new FileError(

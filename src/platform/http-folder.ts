@@ -1,6 +1,6 @@
 import { FileError } from './errors.ts';
 import { checkName, checkRange } from './file-name.ts';
-import { readWhole, StreamedFile } from './http-file.ts';
+import { type Patience, readWhole, StreamedFile } from './http-file.ts';
 import type { Folder, Visit } from './types.ts';
 
 /** What is streamed. All else is small, and read as a whole. */
@@ -10,8 +10,11 @@ const weights = /\.(safetensors|bin|pt|pth|ckpt|gguf|h5|msgpack|onnx)$/i;
 export class HttpFolder implements Folder {
   readonly location: string;
   readonly #base: URL;
+  readonly #patience: Patience;
 
-  constructor(base: URL) {
+  /** @param patience how long its server is waited for. */
+  constructor(base: URL, patience: Omit<Patience, 'signal'> = {}) {
+    this.#patience = patience;
     this.#base = new URL(base);
     if (!this.#base.pathname.endsWith('/')) this.#base.pathname += '/';
     this.location = this.#base.href;
@@ -22,7 +25,7 @@ export class HttpFolder implements Folder {
   read = (name: string, start?: number, end?: number) => this.#once((visit) => visit.read(name, start, end));
 
   visit(signal?: AbortSignal): Visit {
-    return new HttpVisit(this.#base, signal);
+    return new HttpVisit(this.#base, { ...this.#patience, signal });
   }
 
   async #once<T>(use: (visit: Visit) => Promise<T>): Promise<T> {
@@ -43,16 +46,17 @@ class HttpVisit implements Visit {
   readonly location: string;
   readonly #base: URL;
   readonly #ended = new AbortController();
-  readonly #signal: AbortSignal;
+  readonly #patience: Patience;
   readonly #small = new Map<string, Promise<Uint8Array | undefined>>();
   readonly #streams = new Map<string, Promise<StreamedFile | undefined>>();
   #running: StreamedFile | undefined;
   #last: Promise<unknown> = Promise.resolve();
 
-  constructor(base: URL, signal?: AbortSignal) {
+  constructor(base: URL, { signal, ...patience }: Patience) {
     this.#base = base;
     this.location = base.href;
-    this.#signal = signal ? AbortSignal.any([signal, this.#ended.signal]) : this.#ended.signal;
+    const ended = this.#ended.signal;
+    this.#patience = { ...patience, signal: signal ? AbortSignal.any([signal, ended]) : ended };
   }
 
   async has(name: string): Promise<boolean> {
@@ -91,13 +95,13 @@ class HttpVisit implements Visit {
   }
 
   #whole(name: string): Promise<Uint8Array | undefined> {
-    return known(this.#small, name, () => readWhole(this.#url(name), this.#signal));
+    return known(this.#small, name, () => readWhole(this.#url(name), this.#patience));
   }
 
   #stream(name: string): Promise<StreamedFile | undefined> {
     return known(this.#streams, name, () =>
       this.#inTurn(async () => {
-        const file = await StreamedFile.open(this.#url(name), this.#signal);
+        const file = await StreamedFile.open(this.#url(name), this.#patience);
         if (file) this.#run(file);
         return file;
       }),

@@ -26,7 +26,7 @@ interface Asked {
 }
 
 /** A folder behind a server, and what it was asked. */
-async function served(path: string, answer: (asked: Asked) => void) {
+async function served(path: string, answer: (asked: Asked) => void, stallSeconds?: number) {
   const log: string[] = [];
   server = createServer(async ({ url, method, headers }: IncomingMessage, response) => {
     const name = decodeURIComponent(url!.slice(1));
@@ -36,7 +36,7 @@ async function served(path: string, answer: (asked: Asked) => void) {
   });
   await new Promise<void>((done) => server!.listen(0, '127.0.0.1', done));
   const { port } = server.address() as AddressInfo;
-  return { folder: new HttpFolder(new URL(`http://127.0.0.1:${port}`)), log };
+  return { folder: new HttpFolder(new URL(`http://127.0.0.1:${port}`), { stallSeconds }), log };
 }
 
 function plain({ file, response }: Asked): void {
@@ -183,6 +183,27 @@ describe('a checkpoint', () => {
       response.write(file.subarray(first, first + 300_000), () => setTimeout(() => response.destroy(), 5));
     });
     await expect(loaded(folder)).rejects.toThrow(/model\.safetensors: the file changed while it was read/);
+  });
+
+  it.each<[string, (asked: Asked) => void, RegExp]>([
+    ['does not answer', () => {}, /config\.json: the request failed \(nothing came for 0\.2 s\)/],
+    [
+      'stops in the middle of settings',
+      ({ response }) => response.writeHead(200, { 'Content-Length': 900 }).write('{ "a": '),
+      /config\.json: the connection broke off \(nothing came for 0\.2 s\)/,
+    ],
+    [
+      'stops in the middle of weights, and again when asked from there',
+      (asked) => {
+        const { name, file, range, response } = asked;
+        if (!file || !name.endsWith('.safetensors')) plain(asked);
+        else if (!range) response.writeHead(200, { 'Content-Length': file.length }).write(file.subarray(0, 300_000));
+      },
+      /model\.safetensors: the (request failed|connection broke off at byte 300000 of \d+) \(nothing came for 0\.2 s\)/,
+    ],
+  ])('is given up where a server %s', async (_, answer, message) => {
+    const { folder } = await served(tiny, answer, 0.2);
+    await expect(loaded(folder)).rejects.toThrow(message);
   });
 
   it('a signal ends the request that runs', async () => {
