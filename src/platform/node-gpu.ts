@@ -21,8 +21,9 @@ const dawnFlags = [
 
 // The instance must outlive its devices: Dawn frees everything when it is collected.
 const instances: GPU[] = [];
-function instance(): GPU {
-  const gpu = create(dawnFlags);
+function instance(experimental: boolean): GPU {
+  const [enabled, disabled] = dawnFlags;
+  const gpu = create([experimental ? `${enabled},allow_unsafe_apis` : enabled, disabled]);
   instances.push(gpu);
   return gpu;
 }
@@ -32,14 +33,16 @@ function instance(): GPU {
  * @throws NoAdapterError saying what to install.
  */
 export async function requestAdapter(options: AdapterOptions = {}): Promise<GPUAdapter> {
-  const { powerPreference, software = process.env.HEADLIGHT_SOFTWARE === '1' } = options;
+  const { powerPreference, software = process.env.HEADLIGHT_SOFTWARE === '1', experimental = false } = options;
   // Without a Vulkan loader, and once the bundled one is in its place, Dawn would only complain on stderr.
   if (!software && !swiftShader && hasVulkanLoader()) {
-    const adapter = await instance().requestAdapter({ powerPreference });
+    const adapter = await instance(experimental).requestAdapter({ powerPreference });
     if (adapter) return adapter;
   }
   const bundled = await bundledSwiftShader();
-  const adapter = await withDriver(bundled.driver, () => instance().requestAdapter({ forceFallbackAdapter: software }));
+  const adapter = await withDriver(bundled.driver, () =>
+    instance(experimental).requestAdapter({ forceFallbackAdapter: software }),
+  );
   if (adapter) return adapter;
   throw new NoAdapterError(
     `no WebGPU adapter: ${bundled.problem ?? 'the SwiftShader that npm installed did not start'}. Install a Vulkan driver for your GPU, or run \`npm ci\` without --omit=optional for the software adapter; \`headlight doctor\` says more`,

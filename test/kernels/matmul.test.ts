@@ -46,6 +46,7 @@ const sizes: Record<MatmulVariant, typeof anyRows> = {
   workgroup: [...anyRows, ...fewRows],
   matvec: fewRows,
   matvecSubgroup: fewRows,
+  subgroupMatrix: anyRows,
 };
 
 // On a software adapter compiling takes most of the time of these tests, and shapes that share a pipeline cost next to nothing.

@@ -66,7 +66,7 @@ export function matmul(rec: Recorder, args: MatmulArgs): Tensor {
     const limit = rec.gpu.capabilities.maxWorkgroupsPerDimension;
     const { capabilities } = rec.gpu;
     const tuned = (): MatmulCandidate | undefined =>
-      tunedCandidate(rec.gpu, matmulQuestion(problem, weight.format.name), matmulCandidateNames, (name) =>
+      tunedCandidate(rec.gpu, matmulQuestion(problem, weight.format.name, capabilities), matmulCandidateNames, (name) =>
         candidateObstacle(name, problem, capabilities),
       );
     const plan = chooseMatmul(problem, capabilities, args.variant ?? tuned());
