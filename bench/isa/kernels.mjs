@@ -30,7 +30,7 @@ const matmul = (name, plan, traits) => ({
   code: matmulWgsl({ bias: false, residual: false, ...traits }, plan),
   entryPoint,
 });
-const [f32, f16, bf16] = ['f32', 'f16', 'bf16'].map((name) => ({ format: formats[name] }));
+const [f32, f16, bf16, q8, q4] = ['f32', 'f16', 'bf16', 'q8', 'q4'].map((name) => ({ format: formats[name] }));
 const epilogue = { ...f32, bias: true, residual: true, activation: 'gelu' };
 const gate = { gated: true, activation: 'silu' };
 const block = (rows) => ({ variant: 'workgroup', rows, columns: 4, threads: [8, 16], depth: 4 });
@@ -118,7 +118,7 @@ export const kernels = [
   matmul('tile4x4', { variant: 'tile', rows: 4, columns: 4 }, f16),
   ...[f32, f16, bf16, epilogue].map((traits) => matmul('workgroup8x4', block(8), traits)),
   ...[f32, f16].map((traits) => matmul('workgroup4x4', block(4), traits)),
-  ...[f32, f16, bf16].map((traits) => matmul('matvecSubgroup.1row', matvec('matvecSubgroup', 1), traits)),
+  ...[f32, f16, bf16, q8, q4].map((traits) => matmul('matvecSubgroup.1row', matvec('matvecSubgroup', 1), traits)),
   matmul('matvecSubgroup.4rows', matvec('matvecSubgroup', 4), f16),
   matmul('matvec.1row', matvec('matvec', 1), f16),
   matmul('matvec.4rows', matvec('matvec', 4), f32),

@@ -2,7 +2,7 @@
 // branch) holding the most multiply-adds.  Returns {instr,fma,gmem,gbytes,lds,branch,wait,mov,spill,other,fmaShare} per iteration.
 const classes = {
   radv: {
-    fma: /^v_(dual_)?(fma|fmac|mad|mac|fmaak|fmamk|fmaakk|pk_fma|pk_fmac|pk_mad|dot\d|fma_mix|fma_mixlo|fma_mixhi)(_|lo|hi)/,
+    fma: /^v_(dual_)?(wmma|fma|fmac|mad|mac|fmaak|fmamk|fmaakk|pk_fma|pk_fmac|pk_mad|dot\d|fma_mix|fma_mixlo|fma_mixhi)(_|lo|hi)/,
     spill: /^(scratch_|v_(readlane|writelane))|^buffer_(load|store)_dword\S* v\[?\d+\S*,? off, /,
     gmem: /^(buffer|global|flat|s_buffer|tbuffer|image)_(load|store|atomic)/,
     lds: /^ds_/,

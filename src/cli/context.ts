@@ -16,7 +16,7 @@ export interface Host {
   openGpu?: OpenGpu;
 }
 
-type OpenGpu = (options?: Pick<GpuOptions, 'tuning'>) => Promise<Gpu>;
+type OpenGpu = (options?: Pick<GpuOptions, 'arithmetic' | 'tuning'>) => Promise<Gpu>;
 
 /** How a command talks to whoever runs it: results on stdout, everything else on stderr. */
 export class Context {

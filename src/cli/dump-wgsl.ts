@@ -57,7 +57,7 @@ Examples:
         const kernels = await readKernels(options);
         await requireEmpty(out);
         const folder = await openCheckpointFolder(options.model);
-        const gpu = await announceGpu(context, { tuned: options.tuning });
+        const gpu = await announceGpu(context, { tuned: options.tuning, arithmetic: options.arithmetic });
         try {
           const model = (await recordable(folder, gpu, options)).with({ kernels });
           const input = await recordedInput(model, folder, options);

@@ -1,5 +1,5 @@
 import { type Command, InvalidArgumentError, Option } from 'commander';
-import { adapterName } from '../gpu/capabilities.ts';
+import { type Arithmetic, adapterName } from '../gpu/capabilities.ts';
 import type { Gpu } from '../gpu/gpu.ts';
 import { openCheckpointFolder } from '../hub/checkpoint-folder.ts';
 import { type CacheFormat, cacheFormats } from '../model/layers/kv-cache.ts';
@@ -20,6 +20,7 @@ export interface ModelOptions extends CommonOptions {
   profile?: boolean;
   weights?: WeightsChoice;
   kvCache?: CacheFormat;
+  arithmetic?: Arithmetic;
   /** False with --no-tuning. */
   tuning?: boolean;
 }
@@ -32,9 +33,18 @@ export const withOutputFlags = (command: Command): Command =>
 
 /** The same, for commands that run a checkpoint. */
 export const withCommonOptions = (command: Command): Command =>
-  withModelOptions(command).option(
+  withArithmeticOption(withModelOptions(command)).option(
     '--no-tuning',
     'run the kernels that are chosen by default, whatever headlight tune has found on this adapter',
+  );
+
+/** The option of commands that run a checkpoint, or measure its kernels. */
+export const withArithmeticOption = (command: Command): Command =>
+  command.addOption(
+    new Option(
+      '--arithmetic <precision>',
+      'f16: matrix units multiply where there are many rows, rounded to f16 and added up in f32; faster, and right to three digits (default: f32)',
+    ).choices(['f32', 'f16']),
   );
 
 /** For commands that read a checkpoint. */
@@ -77,10 +87,14 @@ export function weightsChoice(text: string): WeightsChoice {
 }
 
 /** @param tuned to what `headlight tune` has found on this adapter, if anything. */
-export async function announceGpu(context: Context, { tuned = false } = {}): Promise<Gpu> {
-  const gpu = await context.openGpu(
-    tuned ? { tuning: (capabilities) => readTuning(capabilities, (line) => context.note(line)) } : {},
-  );
+export async function announceGpu(
+  context: Context,
+  { tuned = false, arithmetic }: { tuned?: boolean; arithmetic?: Arithmetic } = {},
+): Promise<Gpu> {
+  const gpu = await context.openGpu({
+    ...(arithmetic && { arithmetic }),
+    ...(tuned && { tuning: (capabilities) => readTuning(capabilities, (line) => context.note(line)) }),
+  });
   const kind = gpu.capabilities.software ? ' (software: right results, no GPU speed; see headlight doctor)' : '';
   context.note(`adapter: ${adapterName(gpu.capabilities)}${kind}`);
   const choices = choiceCount(gpu.tuning.choices);
@@ -92,10 +106,10 @@ export async function announceGpu(context: Context, { tuned = false } = {}): Pro
 /** Opens the GPU and loads the checkpoint, with progress. Ctrl-C ends what it runs. */
 export async function openModel(
   context: Context,
-  { model, profile, weights, kvCache, tuning = true }: ModelOptions,
+  { model, profile, weights, kvCache, arithmetic, tuning = true }: ModelOptions,
 ): Promise<VisionLanguageModel> {
   const folder = await openCheckpointFolder(model);
-  const gpu = await announceGpu(context, { tuned: tuning });
+  const gpu = await announceGpu(context, { tuned: tuning, arithmetic });
   let progress: ReturnType<Context['progress']> | undefined;
   try {
     const loaded = await VisionLanguageModel.load(folder, {
@@ -117,7 +131,7 @@ export async function openModel(
 
 /** What a report calls the model. */
 export const modelName = ({ model }: ModelOptions, { precision }: VisionLanguageModel): string =>
-  `${model ?? 'tiny-llava (embedded)'}${precision ? `, weights ${precision}` : ''}`;
+  `${model ?? 'tiny-llava (embedded)'}${precision ? `, ${precision}` : ''}`;
 
 /** For commander: gathers an option that may be given several times. */
 export const collect = (value: string, values: string[] = []): string[] => [...values, value];

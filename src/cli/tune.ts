@@ -3,7 +3,15 @@ import { recordPrefill, recordStep } from '../model/plan/dry-run.ts';
 import { askingTuning, type TunedShape, tune, tunedChoices } from '../verify/tune.ts';
 import { cpuTime } from './bench.ts';
 import type { Register } from './command.ts';
-import { announceGpu, imageSize, integer, type ModelOptions, withCacheOption, withModelOptions } from './model.ts';
+import {
+  announceGpu,
+  imageSize,
+  integer,
+  type ModelOptions,
+  withArithmeticOption,
+  withCacheOption,
+  withModelOptions,
+} from './model.ts';
 import { checkPrompt, type RecordedPrompt, recordable, recordedInput } from './recordable.ts';
 import { table } from './table.ts';
 import { choiceCount, readTuning, writeTuning } from './tuning-file.ts';
@@ -14,7 +22,7 @@ interface Options extends ModelOptions, RecordedPrompt {
 }
 
 export const tuneCommand: Register = (program, run) => {
-  withCacheOption(withModelOptions(program.command('tune')))
+  withArithmeticOption(withCacheOption(withModelOptions(program.command('tune'))))
     .description(
       'Find the fastest kernels for a model on this adapter, and keep them: later commands take them. Times the candidates of matrix products and attention at the shapes that the model runs; a winner beats the default by 3 % or more.',
     )
@@ -45,7 +53,7 @@ its driver and this version, in the cache folder (HEADLIGHT_HOME); a new run rep
       run<Options>(async (context, options) => {
         checkPrompt(options);
         const folder = await openCheckpointFolder(options.model);
-        const gpu = await announceGpu(context);
+        const gpu = await announceGpu(context, options);
         try {
           const { capabilities } = gpu;
           if (capabilities.software)

@@ -1,3 +1,8 @@
+import { type SubgroupMatrix, subgroupMatrixFeatures, subgroupMatrixOf } from './subgroup-matrix.ts';
+
+/** In what precision products of many rows are computed: f32, or f16 with sums in f32. */
+export type Arithmetic = 'f32' | 'f16';
+
 /** What an adapter and its device can do: plain values, so that the choice of a kernel variant is a pure function. */
 export interface Capabilities {
   readonly vendor: string;
@@ -10,6 +15,8 @@ export interface Capabilities {
   readonly subgroupMinSize: number;
   readonly subgroupMaxSize: number;
   readonly shaderF16: boolean;
+  /** Only where f16 arithmetic was asked for: it is then what many rows are multiplied with. */
+  readonly subgroupMatrix?: SubgroupMatrix;
   /** Whether dispatches can be timed (WebGPU `timestamp-query`). */
   readonly timestamps: boolean;
   /** Limits of the device; sizes in bytes. */
@@ -33,11 +40,14 @@ const usefulLimits = [
   'maxStorageBuffersPerShaderStage',
 ] as const;
 
-/** The device descriptor that asks for all an adapter has of what we use. */
-export function deviceDescriptor(adapter: GPUAdapter): GPUDeviceDescriptor {
+/** The device descriptor that asks for all an adapter has of what we use, for f16 arithmetic only where that is wanted. */
+export function deviceDescriptor(adapter: GPUAdapter, arithmetic: Arithmetic = 'f32'): GPUDeviceDescriptor {
+  const features = new Set(usefulFeatures.filter((f) => adapter.features.has(f)));
+  if (arithmetic === 'f16')
+    for (const name of subgroupMatrixFeatures(adapter.features)) features.add(name as GPUFeatureName);
   return {
     label: 'headlight',
-    requiredFeatures: usefulFeatures.filter((f) => adapter.features.has(f)),
+    requiredFeatures: [...features],
     requiredLimits: Object.fromEntries(usefulLimits.map((name) => [name, adapter.limits[name]])),
   };
 }
@@ -45,11 +55,11 @@ export function deviceDescriptor(adapter: GPUAdapter): GPUDeviceDescriptor {
 // Adapters report software in three ways, none of them everywhere.
 const softwareNames = /swiftshader|llvmpipe|lavapipe|softpipe|basic render|software/i;
 
-/** `lowered.maxStorageBufferBindingSize` makes small tensors exercise the row split of big weights. */
+/** `asked.maxStorageBufferBindingSize` makes small tensors exercise the row split of big weights. */
 export function describeDevice(
   device: GPUDevice,
   info: GPUAdapterInfo,
-  lowered: { maxStorageBufferBindingSize?: number } = {},
+  asked: { maxStorageBufferBindingSize?: number; arithmetic?: Arithmetic } = {},
 ): Capabilities {
   const subgroups = device.features.has('subgroups');
   return {
@@ -61,11 +71,12 @@ export function describeDevice(
     subgroupMinSize: subgroups ? info.subgroupMinSize : 0,
     subgroupMaxSize: subgroups ? info.subgroupMaxSize : 0,
     shaderF16: device.features.has('shader-f16'),
+    subgroupMatrix: asked.arithmetic === 'f16' ? subgroupMatrixOf(device.features, info) : undefined,
     timestamps: device.features.has('timestamp-query'),
     maxBufferSize: device.limits.maxBufferSize,
     maxStorageBufferBindingSize: Math.min(
       device.limits.maxStorageBufferBindingSize,
-      lowered.maxStorageBufferBindingSize ?? Number.POSITIVE_INFINITY,
+      asked.maxStorageBufferBindingSize ?? Number.POSITIVE_INFINITY,
     ),
     maxWorkgroupInvocations: device.limits.maxComputeInvocationsPerWorkgroup,
     maxWorkgroupStorage: device.limits.maxComputeWorkgroupStorageSize,

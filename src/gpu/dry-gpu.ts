@@ -28,7 +28,13 @@ export const guaranteed: Capabilities = {
  */
 export class DryGpu extends Gpu {
   constructor(like: Capabilities = guaranteed, tuning?: Tuning) {
-    super(deviceLike(like), infoLike(like), like, false, tuning);
+    super(
+      deviceLike(like),
+      infoLike(like),
+      { ...like, arithmetic: like.subgroupMatrix ? 'f16' : 'f32' },
+      false,
+      tuning,
+    );
   }
 
   /** A tensor without memory. */
@@ -39,12 +45,12 @@ export class DryGpu extends Gpu {
 }
 
 function deviceLike(like: Capabilities): GPUDevice {
-  const features: Partial<Record<GPUFeatureName, boolean>> = {
-    subgroups: like.subgroups,
-    'shader-f16': like.shaderF16,
-  };
+  const features = new Set<string>();
+  if (like.subgroups) features.add('subgroups');
+  if (like.shaderF16) features.add('shader-f16');
+  if (like.subgroupMatrix) features.add(like.subgroupMatrix.feature);
   const known: Record<string, unknown> = {
-    features: { has: (name: GPUFeatureName) => features[name] ?? false },
+    features,
     limits: {
       maxBufferSize: Number.POSITIVE_INFINITY,
       maxStorageBufferBindingSize: Number.POSITIVE_INFINITY,
@@ -61,13 +67,18 @@ function deviceLike(like: Capabilities): GPUDevice {
   return new Proxy({}, { get: refuse }) as GPUDevice;
 }
 
-const infoLike = (like: Capabilities) =>
-  ({
-    vendor: like.vendor,
-    architecture: like.architecture,
+function infoLike(like: Capabilities): GPUAdapterInfo {
+  const { vendor, architecture, description, subgroupMinSize, subgroupMaxSize, subgroupMatrix: matrix } = like;
+  return {
+    vendor,
+    architecture,
     device: '',
-    description: like.description,
-    subgroupMinSize: like.subgroupMinSize,
-    subgroupMaxSize: like.subgroupMaxSize,
+    description,
+    subgroupMinSize,
+    subgroupMaxSize,
     isFallbackAdapter: like.software,
-  }) as GPUAdapterInfo;
+    subgroupMatrixConfigs: matrix && [
+      { componentType: 'f16', resultComponentType: 'f32', M: matrix.m, N: matrix.n, K: matrix.k },
+    ],
+  } as unknown as GPUAdapterInfo;
+}

@@ -1,7 +1,7 @@
 import { requestAdapter } from '#platform';
 import { BindGroups } from './bind-groups.ts';
 import { BufferPool } from './buffer-pool.ts';
-import { type Capabilities, describeDevice, deviceDescriptor } from './capabilities.ts';
+import { type Arithmetic, adapterName, type Capabilities, describeDevice, deviceDescriptor } from './capabilities.ts';
 import type { GpuContext } from './context.ts';
 import { DeviceLostError, GpuError, ShapeError } from './errors.ts';
 import { Pace } from './pace.ts';
@@ -20,6 +20,12 @@ export interface GpuOptions {
   software?: boolean;
   /** Lower limit in bytes than the device's, so that small weights are split as big ones would be. */
   maxStorageBufferBindingSize?: number;
+  /**
+   * f16 lets matrix units multiply where there are many rows, which GPUs do several times faster: the numbers that are multiplied are
+   * rounded to f16, sums stay f32. Results move in their third or fourth digit. f32 by default; the adapter's lack of what f16 takes is
+   * an error (docs/adr/0023-f16-arithmetic.md).
+   */
+  arithmetic?: Arithmetic;
   /** How long one submission should keep the GPU busy, in milliseconds; a longer run takes several. 100 by default. */
   submissionMs?: number;
   /**
@@ -33,17 +39,18 @@ export interface GpuOptions {
 
 /**
  * Acquires an adapter and a device and wraps them.
- * @throws NoAdapterError where WebGPU finds nothing to run on; the message says what to install.
+ * @throws NoAdapterError where WebGPU finds nothing to run on; the message says what to install. GpuError where it cannot do what is
+ *   asked for.
  */
 export async function openGpu(options: GpuOptions = {}): Promise<Gpu> {
-  const { powerPreference, software, tuning } = options;
+  const { powerPreference, software, arithmetic, tuning } = options;
   const open = async (device: GPUDevice, info: GPUAdapterInfo, ownsDevice: boolean) => {
     const choices = typeof tuning === 'function' ? await tuning(describeDevice(device, info, options)) : tuning;
     return new Gpu(device, info, options, ownsDevice, choices && tunedTo(choices));
   };
   if (options.device) return open(options.device, options.device.adapterInfo, false);
-  const adapter = await requestAdapter({ powerPreference, software });
-  const device = await adapter.requestDevice(deviceDescriptor(adapter));
+  const adapter = await requestAdapter({ powerPreference, software, experimental: arithmetic === 'f16' });
+  const device = await adapter.requestDevice(deviceDescriptor(adapter, arithmetic));
   try {
     return await open(device, adapter.info, true);
   } catch (e) {
@@ -80,10 +87,15 @@ export class Gpu implements GpuContext {
     ownsDevice: boolean,
     tuning: Tuning = untuned,
   ) {
-    const { submissionMs = 100 } = options;
+    const { submissionMs = 100, arithmetic = 'f32' } = options;
     if (!(submissionMs > 0)) throw new GpuError(`submissionMs ${submissionMs}: give a number of milliseconds above 0`);
     this.device = device;
     this.capabilities = describeDevice(device, info, options);
+    if (arithmetic !== 'f32' && arithmetic !== 'f16') throw new GpuError(`arithmetic ${arithmetic}: give f32 or f16`);
+    if (arithmetic === 'f16' && !this.capabilities.subgroupMatrix)
+      throw new GpuError(
+        `arithmetic f16: ${adapterName(this.capabilities) || 'this adapter'} has no subgroup matrices that multiply f16 into f32; leave it out, and f32 runs. (Chrome has them behind chrome://flags/#enable-unsafe-webgpu.)`,
+      );
     this.pipelines = pipelinesOf(device);
     this.bindGroups = new BindGroups(device);
     this.pool = new BufferPool(device, 'arena');

@@ -38,7 +38,7 @@ export interface LoadedModel {
   readonly model: Model;
   /** Ties features and classifiers to this checkpoint (src/checkpoint/model-id.ts), or to the one that it was quantised from. */
   readonly modelId: string;
-  /** The formats of the weights, where they are not those of the checkpoint that `modelId` is of. */
+  /** The formats of the weights, where they are not those of the checkpoint that `modelId` is of, and the arithmetic, where it is not f32. */
   readonly precision: string | undefined;
   /** What generation_config.json asks for, the ids that end a text among it. */
   readonly generationConfig: GenerationConfig;
@@ -76,10 +76,11 @@ export async function loadModel(folder: Folder, options: LoadModelOptions, read?
     const id = await modelId(json, checkpoint, loaded.hashes);
     // Where the tensors are not those that were written with it, it says nothing about them.
     const origin = made?.contents_id === id ? made : undefined;
+    const arithmetic = gpu.capabilities.subgroupMatrix && 'arithmetic=f16';
     return {
       model: new Model({ gpu, config, weights: modelWeights(config, loaded), cacheFormat: kvCache }),
       modelId: origin?.model_id ?? id,
-      precision: precisionOf(origin?.weights, weights),
+      precision: [precisionOf(origin?.weights, weights), arithmetic].filter(Boolean).join(',') || undefined,
       generationConfig: generation,
       destroy: () => loaded.destroy(),
     };

@@ -114,7 +114,7 @@ function checkPrompt(prompt: Prompt): void {
 export class VisionLanguageModel extends Model {
   /** Prompts and pictures to what the model runs on. */
   readonly processor: Processor;
-  /** The formats of the weights, where they are not as they are stored (`HeadVectorSource`). */
+  /** The formats of the weights, where they are not as they are stored, and f16 arithmetic (`HeadVectorSource`). */
   readonly precision: string | undefined;
   /** What head vectors depend on beside the weights: the processor's files, by name, and this code. */
   readonly madeWith: MadeWith;

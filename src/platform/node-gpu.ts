@@ -22,9 +22,10 @@ const disabledForSwiftShader = ['use_vulkan_zero_initialize_workgroup_memory_ext
 
 // The instance must outlive its devices: Dawn frees everything when it is collected.
 const instances: GPU[] = [];
-function instance(alsoDisabled: readonly string[] = []): GPU {
-  const without = [...disabled, ...alsoDisabled];
-  const gpu = create([`enable-dawn-features=${enabled}`, `disable-dawn-features=${without}`]);
+function instance({ experimental, swiftShader = false }: { experimental: boolean; swiftShader?: boolean }): GPU {
+  const features = [...enabled, ...(experimental ? ['allow_unsafe_apis'] : [])];
+  const without = [...disabled, ...(swiftShader ? disabledForSwiftShader : [])];
+  const gpu = create([`enable-dawn-features=${features}`, `disable-dawn-features=${without}`]);
   instances.push(gpu);
   return gpu;
 }
@@ -34,15 +35,15 @@ function instance(alsoDisabled: readonly string[] = []): GPU {
  * @throws NoAdapterError saying what to install.
  */
 export async function requestAdapter(options: AdapterOptions = {}): Promise<GPUAdapter> {
-  const { powerPreference, software = process.env.HEADLIGHT_SOFTWARE === '1' } = options;
+  const { powerPreference, software = process.env.HEADLIGHT_SOFTWARE === '1', experimental = false } = options;
   // Without a Vulkan loader, and once the bundled one is in its place, Dawn would only complain on stderr.
   if (!software && !swiftShader && hasVulkanLoader()) {
-    const adapter = await instance().requestAdapter({ powerPreference });
+    const adapter = await instance({ experimental }).requestAdapter({ powerPreference });
     if (adapter) return adapter;
   }
   const bundled = await bundledSwiftShader();
   const adapter = await withDriver(bundled.driver, () =>
-    instance(disabledForSwiftShader).requestAdapter({ forceFallbackAdapter: software }),
+    instance({ experimental, swiftShader: true }).requestAdapter({ forceFallbackAdapter: software }),
   );
   if (adapter) return adapter;
   throw new NoAdapterError(

@@ -3,6 +3,8 @@ export interface AdapterOptions {
   powerPreference?: GPUPowerPreference;
   /** Insist on a software adapter. */
   software?: boolean;
+  /** Let Dawn offer features that are no standard yet; a browser's flags decide on that. */
+  experimental?: boolean;
 }
 
 /** What stands in a folder. */

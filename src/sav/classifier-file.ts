@@ -236,7 +236,7 @@ export function doubtsAbout(
 ): string | undefined {
   if (data.precision !== model.precision) {
     const said = (precision = 'as stored') => quote(precision);
-    return `${name}: was fitted on weights ${said(data.precision)}, the model in use has them ${said(model.precision)}: answers may differ from what fit has measured; use --weights as then, or fit again`;
+    return `${name}: was fitted with the precision ${said(data.precision)}, the model in use has ${said(model.precision)}: answers may differ from what fit has measured; use --weights and --arithmetic as then, or fit again`;
   }
   if (!model.madeWith || data.madeWith?.numerics === model.madeWith.numerics) return undefined;
   return data.madeWith

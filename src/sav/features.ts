@@ -14,7 +14,7 @@ import { batchesOf, type InputSize, PrefixGroups, runBatches } from './feed.ts';
 export interface HeadVectorSource {
   /** Hash of the config and the weights index: ties features and classifiers to the model that made them. */
   readonly modelId: string;
-  /** Whatever else changes the numbers, such as how weights are stored (`f16`, `q4`). Part of the cache key. */
+  /** Whatever else changes the numbers, such as how weights are stored (`q4`) and f16 arithmetic. Part of the cache key. */
   readonly precision?: string;
   /** The processor's files and the code that prepare and compute. Part of the cache key, and kept by classifiers. */
   readonly madeWith?: MadeWith;

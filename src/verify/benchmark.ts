@@ -18,7 +18,7 @@ import { matmulBenchmarks } from './benchmarks/matmul.ts';
 import { measureRoofline, type Roofline } from './benchmarks/roofline.ts';
 import { rowBenchmarks } from './benchmarks/rows.ts';
 import { guarded, runGuarded } from './guard.ts';
-import { failureOf } from './solve.ts';
+import { boundOf, failureOf } from './solve.ts';
 
 export interface BenchmarkRow {
   readonly op: string;
@@ -243,7 +243,7 @@ async function check(
     run(recorder, { out });
     const { content, ...written } = await runGuarded(recorder, out);
     const error = prepared.error(content, reference);
-    const failure = failureOf(written, error, prepared.bound ?? 1e-7);
+    const failure = failureOf(written, error, prepared.bound ?? boundOf(gpu));
     if (failure) throw new KernelError(name, `${groupName(group)}: ${failure}; a wrong kernel is not timed`);
     return error;
   } finally {

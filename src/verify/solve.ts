@@ -20,7 +20,7 @@ export async function solve<Variant>(
   options: { variant?: Variant; kernels?: Kernels; reference?: AttentionReference; bound?: number } = {},
 ): Promise<Solution> {
   const { variant, kernels, reference } = options;
-  const bound = problem.exact ? 0 : (options.bound ?? 1e-7);
+  const bound = problem.exact ? 0 : (options.bound ?? boundOf(gpu));
   const rec = gpu.record(problem.name, {
     bindToEnd: true,
     replacement: kernels && replacementOf(kernels),
@@ -44,6 +44,10 @@ export async function solve<Variant>(
     gpu.destroy(out);
   }
 }
+
+/** The NMSE that our kernels stay below: with f16 arithmetic each operand of a product that is rounded to 11 bits adds 4e-8. */
+export const boundOf = ({ capabilities }: Pick<Gpu, 'capabilities'>): number =>
+  capabilities.subgroupMatrix ? 2e-7 : 1e-7;
 
 export function failureOf({ overrun, unwritten }: Omit<Guarded, 'content'>, error: number, bound: number) {
   if (overrun) return 'it writes past the end of the output';

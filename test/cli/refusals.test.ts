@@ -119,6 +119,7 @@ const wrong: [string[], 1 | 2, RegExp][] = [
   [['ablate', ...prompt, '--mean', 'none.jsonl'], 1, /none\.jsonl: there is no such file/],
   [['similarity', '--data', rows], 2, /two tasks are compared: give --data twice/],
   [['inspect', '--image-size', '640'], 2, /'--image-size <WxH>' argument '640' is invalid/],
+  [['generate', '--prompt', 'a', '--arithmetic', 'f64'], 2, /argument 'f64' is invalid. Allowed choices are f32, f16/],
   [['dump-wgsl', '--tokens', '3', '--image-size', '1x1'], 2, /--image-size and --tokens are two kinds of prompt/],
   [['download', 'x'], 2, /x is no model's id/],
   [['download'], 2, /missing required argument 'hub-id'/],

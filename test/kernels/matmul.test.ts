@@ -51,6 +51,7 @@ const sizes: Record<MatmulVariant, typeof anyRows> = {
   workgroup: [...anyRows, ...fewRows],
   matvec: fewRows,
   matvecSubgroup: fewRows,
+  subgroupMatrix: anyRows,
 };
 
 // On a software adapter compiling takes most of the time of these tests, and shapes that share a pipeline cost next to nothing.
@@ -61,6 +62,15 @@ describe.each(matmulVariants)('matmul variant %s', (variant) => {
   });
   it.for([f16, bf16])('$name weights', async (format, context) => {
     for (const [m, k, n] of variant === 'base' ? oddColumns : [[3, 132, 31]]) {
+      skipUnlessPossible(context, variant, m, k, n);
+      await check({ m, k, n, format, variant });
+    }
+  });
+  it.for([q8, q4])('$name weights', async (format, context) => {
+    for (const [m, k, n] of [
+      [3, 160, 31],
+      [1, 4128, 5],
+    ]) {
       skipUnlessPossible(context, variant, m, k, n);
       await check({ m, k, n, format, variant });
     }
@@ -197,6 +207,27 @@ describe('matmul', () => {
     const weight = weightOf(gpu(), 'w', [6, 4], f32, random(24, 1));
     const x = recorder.temp('x', 'f32', [2, 3, 4]);
     expect(matmul(recorder, { x, weight, label: 'y' }).shape).toEqual([6, 6]);
+    gpu().destroy(...buffersOf(weight));
+  });
+
+  it.each([q8, q4])('reads eight weights of $name at once as it reads four', async (format) => {
+    const [n, k] = [7, 96];
+    const values = random(n * k, 4);
+    const weight = weightOf(gpu(), 'w', [n, k], format, values);
+    const stored = Float32Array.from(format.unpack(format.pack(values, [n, k]), [n, k]));
+    for (const first of [0, 30, 61]) {
+      const rec = gpu().record('columns');
+      const x = rec.input(
+        'x',
+        'f32',
+        [4, k],
+        Float32Array.from({ length: 4 * k }, (_, i) => +(i % k === first + 8 * Math.floor(i / k))),
+      );
+      const y = rec.read(matmul(rec, { x, weight, label: 'y', variant: 'matvec' }));
+      await rec.submit();
+      const expected = Array.from({ length: 4 * n }, (_, i) => stored[(i % n) * k + first + 8 * Math.floor(i / n)] + 0);
+      expect([...y.f32]).toEqual(expected);
+    }
     gpu().destroy(...buffersOf(weight));
   });
 

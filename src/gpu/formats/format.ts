@@ -41,6 +41,12 @@ export interface Format {
    * elements 4 i to 4 i + 3 as vec4f, which are of one row. The matrix is row-major.
    */
   reader(name: string, width: 1 | 4): string;
+  /**
+   * WGSL of `${name}EightAt(i: u32) -> array<vec4f, 2>`, elements 8 i to 8 i + 7, the same numbers as two calls of the reader with width 4:
+   * in a format of which eight share a word or a scale, for kernels that would else unpack more than they multiply. Rows are
+   * then of whole eights.
+   */
+  readonly eightReader?: (name: string) => string;
   /** How kernels write it; absent in a format that the host alone packs. */
   readonly writer?: FormatWriter;
   /** The bytes of each buffer, padded to a multiple of 4, for the elements of a matrix (row-major). */

@@ -99,6 +99,23 @@ fn ${of}At(i: u32) -> f32 {
   let q = f32(extractBits(${of}[i / ${perWord}u], ${bits}u * (i % ${perWord}u), ${bits}u));
   return fma(q, scale, -${zero}.0 * scale);
 }`,
+    // GPUs make a float of a byte in one instruction, of a nibble in two: of q4 even and odd nibbles first become bytes.
+    eightReader: (of) => /* wgsl */ `
+fn ${of}EightAt(i: u32) -> array<vec4f, 2> {
+  let scale = vec4f(unpack2x16float(${of}Scales[i / 8u] >> (4u * (i & 4u))).x);
+  let zero = -${zero}.0 * scale;
+  ${
+    bits === 8
+      ? `let first = vec4f((vec4u(${of}[2u * i]) >> vec4u(${shifts(0)})) & vec4u(${mask}u));
+  let second = vec4f((vec4u(${of}[2u * i + 1u]) >> vec4u(${shifts(0)})) & vec4u(${mask}u));`
+      : `let word = ${of}[i];
+  let even = vec4f(unpack4xU8(word & 0x0f0f0f0fu));
+  let odd = vec4f(unpack4xU8((word >> 4u) & 0x0f0f0f0fu));
+  let first = vec4f(even.x, odd.x, even.y, odd.y);
+  let second = vec4f(even.z, odd.z, even.w, odd.w);`
+  }
+  return array(fma(first, scale, zero), fma(second, scale, zero));
+}`,
     writer,
     pack(values, [rows, columns]) {
       const words = new Uint32Array((rows * columns) / perWord);

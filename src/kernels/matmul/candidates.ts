@@ -1,7 +1,14 @@
 import type { TuningQuestion } from '../../gpu/tuning.ts';
-import { matvecStorage } from './matvec.wgsl.ts';
-import { hasOneSubgroupSize, type MatmulDevice, type MatmulPlan, type MatmulProblem, matmulObstacle } from './plan.ts';
-import { type WorkgroupPlan, workgroupStorage } from './workgroup.wgsl.ts';
+import {
+  hasOneSubgroupSize,
+  type MatmulDevice,
+  type MatmulPlan,
+  type MatmulProblem,
+  matmulObstacle,
+  planObstacle,
+} from './plan.ts';
+import type { SubgroupMatrixPlan } from './subgroup-matrix.wgsl.ts';
+import type { WorkgroupPlan } from './workgroup.wgsl.ts';
 
 type MakePlan = (problem: MatmulProblem, device: MatmulDevice) => MatmulPlan;
 
@@ -21,6 +28,14 @@ const subgroup =
 const quad =
   (rows: number): MakePlan =>
   () => ({ variant: 'quad', rows, columns: 32, chunk: 1 });
+
+const matrices =
+  (rows: number, columns: number, depth: number, subgroups: SubgroupMatrixPlan['subgroups'] = [2, 2]): MakePlan =>
+  (_, { subgroupMaxSize, subgroupMatrix }) => ({
+    ...{ variant: 'subgroupMatrix', rows, columns, subgroups, depth },
+    threads: subgroups[0] * subgroups[1] * subgroupMaxSize,
+    matrix: subgroupMatrix!,
+  });
 
 /** What a device may be tuned to, by name: variants with sizes of their own. */
 export const matmulCandidates = {
@@ -42,6 +57,11 @@ export const matmulCandidates = {
   'quad 4x32': quad(4),
   'quad 16x32': quad(16),
   'quad 32x32': quad(32),
+  'subgroupMatrix 32x32': matrices(32, 32, 16),
+  'subgroupMatrix 32x64': matrices(32, 64, 32, [1, 2]),
+  'subgroupMatrix 64x64': matrices(64, 64, 32),
+  'subgroupMatrix 128x64': matrices(128, 64, 16),
+  'subgroupMatrix 128x128': matrices(128, 128, 16),
 } as const satisfies Record<string, MakePlan>;
 
 export type MatmulCandidate = keyof typeof matmulCandidates;
@@ -59,20 +79,18 @@ export function candidateObstacle(
   if (plan.variant === 'quad' && !device.software) return 'it is for adapters without a GPU';
   if (plan.variant === 'matvecSubgroup' && !hasOneSubgroupSize(device))
     return 'the device has subgroups of several sizes';
-  const [threads, storage] =
-    plan.variant === 'workgroup'
-      ? [plan.threads[0] * plan.threads[1], workgroupStorage(plan)]
-      : plan.variant === 'matvec' || plan.variant === 'matvecSubgroup'
-        ? [plan.threads, matvecStorage(plan)]
-        : [64, 0];
-  if (threads > device.maxWorkgroupInvocations) return `the device has fewer than ${threads} threads in a workgroup`;
-  if (storage > device.maxWorkgroupStorage) return `the device has less than ${storage} bytes of workgroup memory`;
-  return undefined;
+  if (plan.variant === 'subgroupMatrix' && device.software && plan.rows * plan.columns > 32 * 32)
+    return 'an adapter without a GPU takes minutes to compile it';
+  return planObstacle(plan, device);
 }
 
 /** @param format of the weight, by name. */
-export const matmulQuestion = ({ rows, n, k }: MatmulProblem, format: string): TuningQuestion => ({
+export const matmulQuestion = (
+  { rows, n, k }: MatmulProblem,
+  format: string,
+  { subgroupMatrix }: Pick<MatmulDevice, 'subgroupMatrix'> = {},
+): TuningQuestion => ({
   op: 'matmul',
-  sizes: { rows, n, k, format },
+  sizes: { rows, n, k, format, ...(subgroupMatrix && { arithmetic: 'f16' }) },
   growing: ['rows'],
 });

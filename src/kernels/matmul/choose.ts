@@ -12,10 +12,12 @@ import {
   type MatmulVariant,
   matmulObstacle,
   matvecRows,
+  planObstacle,
 } from './plan.ts';
 import { matmulQuadWgsl } from './quad.wgsl.ts';
+import { matmulSubgroupMatrixWgsl } from './subgroup-matrix.wgsl.ts';
 import { matmulTileWgsl, tileExtent } from './tile.wgsl.ts';
-import { matmulWorkgroupWgsl, type WorkgroupPlan, workgroupExtent, workgroupStorage } from './workgroup.wgsl.ts';
+import { matmulWorkgroupWgsl, workgroupExtent } from './workgroup.wgsl.ts';
 
 /** The variant and its tile for a problem. Pure: figures behind the choices are in the variants' header comments. */
 export function chooseMatmul(
@@ -47,6 +49,11 @@ export function chooseMatmul(
       return { variant, rows, columns: 4, threads: 64 };
     case 'matvecSubgroup':
       return { variant, rows, columns: device.software ? 8 : 4, threads: device.subgroupMaxSize };
+    case 'subgroupMatrix': {
+      const large = Math.ceil(rows / 128) * Math.ceil(n / 128) >= 128; // so that there are enough of them
+      const block = device.software ? '32x32' : rows <= 32 ? '32x64' : large ? '128x128' : '64x64';
+      return matmulCandidates[`subgroupMatrix ${block}`](problem, device);
+    }
   }
 }
 
@@ -57,14 +64,12 @@ function chooseVariant(problem: MatmulProblem, device: MatmulDevice): MatmulVari
   const { rows, k } = problem;
   if (k % 4 !== 0) return 'base';
   const oneSubgroupSize = hasOneSubgroupSize(device);
+  const fits = (variant: MatmulVariant) => !planObstacle(chooseMatmul(problem, device, variant), device);
+  if (rows > matvecRows && device.subgroupMatrix && fits('subgroupMatrix')) return 'subgroupMatrix';
   if (device.software && device.subgroups) return rows === 1 && oneSubgroupSize ? 'matvecSubgroup' : 'quad';
   if (device.software) return 'tile';
   if (rows <= matvecRows) return oneSubgroupSize ? 'matvecSubgroup' : 'matvec';
-  const block = chooseMatmul(problem, device, 'workgroup') as WorkgroupPlan;
-  const fits =
-    workgroupStorage(block) <= device.maxWorkgroupStorage &&
-    block.threads[0] * block.threads[1] <= device.maxWorkgroupInvocations;
-  return fits ? 'workgroup' : 'tile';
+  return fits('workgroup') ? 'workgroup' : 'tile';
 }
 
 export const matmulWgsl = cachedText((traits: MatmulTraits, plan: MatmulPlan): string => {
@@ -80,6 +85,8 @@ export const matmulWgsl = cachedText((traits: MatmulTraits, plan: MatmulPlan): s
     case 'matvec':
     case 'matvecSubgroup':
       return matvecWgsl(traits, plan);
+    case 'subgroupMatrix':
+      return matmulSubgroupMatrixWgsl(traits, plan);
   }
 });
 

@@ -94,7 +94,7 @@ export function planFor(
 ): MatmulPlan {
   const { capabilities } = gpu;
   const tuned = () =>
-    tunedCandidate(gpu, matmulQuestion(problem, format.name), matmulCandidateNames, (name) =>
+    tunedCandidate(gpu, matmulQuestion(problem, format.name, capabilities), matmulCandidateNames, (name) =>
       candidateObstacle(name, problem, capabilities),
     );
   return chooseMatmul(problem, capabilities, variant ?? tuned());

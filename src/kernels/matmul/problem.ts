@@ -1,5 +1,6 @@
 import { ShapeError } from '../../gpu/errors.ts';
 import type { Format } from '../../gpu/formats/format.ts';
+import { codec } from '../../gpu/formats/halves.ts';
 import { formats } from '../../gpu/formats/index.ts';
 import type { ActivationFunction } from '../activation/activation.wgsl.ts';
 import { referenceActivation } from '../activation/reference.ts';
@@ -19,12 +20,16 @@ export interface MatmulSizes {
   readonly residual?: boolean;
   readonly activation?: ActivationFunction;
   readonly parts?: number;
+  /** x is of numbers that f16 holds. */
+  readonly halves?: boolean;
 }
 
 /** x [m, k] times the transpose of a weight [n, k]. Sums have a standard deviation of about 1. */
 export function matmulProblem(sizes: MatmulSizes): Problem<MatmulVariant | MatmulCandidate> {
   const { m, k, n, format, parts = 1, activation } = sizes;
-  const x = pseudoRandom(m * k, 1).map((value) => value / Math.sqrt(k));
+  const { encode, widen } = codec(5);
+  const exact = pseudoRandom(m * k, 1).map((value) => value / Math.sqrt(k));
+  const x = sizes.halves ? new Float32Array(widen(Uint16Array.from(exact, encode))) : exact;
   const weight = pseudoRandomWeight([n, k], format, parts);
   const bias = sizes.bias ? pseudoRandom(n, 2) : undefined;
   const residual = sizes.residual ? pseudoRandom(m * n, 3) : undefined;

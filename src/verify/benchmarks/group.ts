@@ -39,7 +39,7 @@ export interface PreparedGroup {
    * which computes another thing.
    */
   error(output: ArrayLike<number>, reference?: AttentionReference): number;
-  /** Default 1e-7. */
+  /** Default: that of our kernels on the device. */
   readonly bound?: number;
 }
 
