@@ -1,6 +1,13 @@
 import type { TuningQuestion } from '../../gpu/tuning.ts';
 import { matvecStorage } from './matvec.wgsl.ts';
-import { hasOneSubgroupSize, type MatmulDevice, type MatmulPlan, type MatmulProblem, matmulObstacle } from './plan.ts';
+import {
+  hasOneSubgroupSize,
+  type MatmulDevice,
+  type MatmulPlan,
+  type MatmulProblem,
+  matmulObstacle,
+  quadsOf,
+} from './plan.ts';
 import { type WorkgroupPlan, workgroupStorage } from './workgroup.wgsl.ts';
 
 type MakePlan = (problem: MatmulProblem, device: MatmulDevice) => MatmulPlan;
@@ -20,7 +27,7 @@ const subgroup =
   ({ rows }, { subgroupMaxSize }) => ({ variant: 'matvecSubgroup', rows, columns, threads: subgroupMaxSize });
 const quad =
   (rows: number): MakePlan =>
-  () => ({ variant: 'quad', rows, columns: 32, chunk: 1 });
+  (_, device) => ({ variant: 'quad', rows, columns: 32, chunk: 1, quads: quadsOf(device) });
 
 /** What a device may be tuned to, by name: variants with sizes of their own. */
 export const matmulCandidates = {
