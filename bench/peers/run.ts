@@ -51,4 +51,4 @@ if (values.only !== 'kernels') {
 if (values.json) console.log(JSON.stringify({ adapter, rounds, kernels, model }, undefined, 2));
 else console.log([`${adapterName(adapter)}, ${rounds} rounds`, kernelTable(kernels), modelTable(model)].join('\n\n'));
 clearInterval(awake);
-process.exit(0); // the peers keep workers and devices
+process.exit(0); // the peers keep workers and devices; Node then waits for V8 to finish with ORT's module, minutes on a busy machine
