@@ -8,11 +8,12 @@ import { rows as tensorRows } from '../../src/gpu/tensor.ts';
 import { buffersOf, makeWeight, type Weight } from '../../src/gpu/weight.ts';
 import { activationNames } from '../../src/kernels/activation/activation.wgsl.ts';
 import { gatedActivation } from '../../src/kernels/elementwise/elementwise.ts';
-import { chooseMatmul } from '../../src/kernels/matmul/choose.ts';
+import { chooseMatmul, matmulWorkgroups } from '../../src/kernels/matmul/choose.ts';
 import { gatedMatmul } from '../../src/kernels/matmul/gated.ts';
 import { type MatmulVariant, matmul, matmulVariants } from '../../src/kernels/matmul/matmul.ts';
 import { matmulObstacle } from '../../src/kernels/matmul/plan.ts';
 import { gatedMatmulProblem, type MatmulSizes, matmulProblem } from '../../src/kernels/matmul/problem.ts';
+import type { QuadPlan } from '../../src/kernels/matmul/quad.wgsl.ts';
 import { useGpu } from '../gpu.ts';
 import { expectSolved, random, weightOf } from './check.ts';
 
@@ -175,14 +176,25 @@ describe('chooseMatmul', () => {
     expect(variant(60, 512, { ...amd, maxWorkgroupInvocations: 64 })).toBe('tile');
   });
   it('shares a load among four threads on a software adapter', () => {
-    const quad = (rows: number, k: number, n = 128) => chooseMatmul({ rows, n, k }, { ...amd, software: true });
-    expect(quad(3, 128)).toEqual({ variant: 'quad', rows: 4, columns: 32, chunk: 1 });
+    const device = { ...amd, software: true, subgroupMinSize: 4, subgroupMaxSize: 4 };
+    const quad = (rows: number, k: number, n = 128) => chooseMatmul({ rows, n, k }, device);
+    expect(quad(3, 128)).toEqual({ variant: 'quad', rows: 4, columns: 32, chunk: 1, quads: 1 });
     expect(quad(1, 128)).toMatchObject({ variant: 'matvecSubgroup', rows: 1 });
-    expect(quad(60, 128)).toEqual({ variant: 'quad', rows: 16, columns: 32, chunk: 1 });
-    expect(quad(256, 128)).toEqual({ variant: 'quad', rows: 16, columns: 32, chunk: 1 });
-    expect(quad(512, 128)).toEqual({ variant: 'quad', rows: 32, columns: 32, chunk: 2 });
-    expect(quad(256, 1024, 1024)).toEqual({ variant: 'quad', rows: 32, columns: 32, chunk: 2 });
-    expect(quad(256, 1028, 1024)).toEqual({ variant: 'quad', rows: 32, columns: 32, chunk: 1 });
+    expect(quad(60, 128)).toEqual({ variant: 'quad', rows: 16, columns: 32, chunk: 1, quads: 1 });
+    expect(quad(256, 128)).toEqual({ variant: 'quad', rows: 16, columns: 32, chunk: 1, quads: 1 });
+    expect(quad(512, 128)).toEqual({ variant: 'quad', rows: 32, columns: 32, chunk: 2, quads: 1 });
+    expect(quad(256, 1024, 1024)).toEqual({ variant: 'quad', rows: 32, columns: 32, chunk: 2, quads: 1 });
+    expect(quad(256, 1028, 1024)).toEqual({ variant: 'quad', rows: 32, columns: 32, chunk: 1, quads: 1 });
+  });
+  it('gives each four threads of a subgroup a tile, where all subgroups are of one size', () => {
+    const problem = { rows: 40, n: 130, k: 128 }; // 3 x 5 tiles
+    const of = (subgroupMinSize: number, subgroupMaxSize: number) => {
+      const plan = chooseMatmul(problem, { ...amd, software: true, subgroupMinSize, subgroupMaxSize });
+      return [(plan as QuadPlan).quads, matmulWorkgroups(plan, problem)];
+    };
+    expect(of(4, 4)).toEqual([1, 15]);
+    expect(of(8, 8)).toEqual([2, 8]);
+    expect(of(4, 8)).toEqual([1, 15]);
   });
   it('falls back to one number at a time where K is no multiple of 4', () => {
     for (const rows of [1, 60]) expect(variant(rows, 130)).toBe('base');

@@ -6,6 +6,7 @@ import {
   type MatmulProblem,
   matmulObstacle,
   planObstacle,
+  quadsOf,
 } from './plan.ts';
 import type { SubgroupMatrixPlan } from './subgroup-matrix.wgsl.ts';
 import type { WorkgroupPlan } from './workgroup.wgsl.ts';
@@ -27,7 +28,7 @@ const subgroup =
   ({ rows }, { subgroupMaxSize }) => ({ variant: 'matvecSubgroup', rows, columns, threads: subgroupMaxSize });
 const quad =
   (rows: number): MakePlan =>
-  () => ({ variant: 'quad', rows, columns: 32, chunk: 1 });
+  (_, device) => ({ variant: 'quad', rows, columns: 32, chunk: 1, quads: quadsOf(device) });
 
 const matrices =
   (rows: number, columns: number, depth: number, subgroups: SubgroupMatrixPlan['subgroups'] = [2, 2]): MakePlan =>

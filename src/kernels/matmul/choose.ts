@@ -13,6 +13,7 @@ import {
   matmulObstacle,
   matvecRows,
   planObstacle,
+  quadsOf,
 } from './plan.ts';
 import { matmulQuadWgsl } from './quad.wgsl.ts';
 import { matmulSubgroupMatrixWgsl } from './subgroup-matrix.wgsl.ts';
@@ -41,8 +42,9 @@ export function chooseMatmul(
       return { variant, rows: 4, columns: 4 };
     case 'quad':
       // the larger tile takes 0.7 s longer to compile: not repaid by a few products with a small weight
-      if (rows < (n * k >= 2 ** 18 ? 128 : 512)) return { variant, rows: rows <= 4 ? 4 : 16, columns: 32, chunk: 1 };
-      return { variant, rows: 32, columns: 32, chunk: k % 8 === 0 ? 2 : 1 };
+      if (rows < (n * k >= 2 ** 18 ? 128 : 512))
+        return { variant, rows: rows <= 4 ? 4 : 16, columns: 32, chunk: 1, quads: quadsOf(device) };
+      return { variant, rows: 32, columns: 32, chunk: k % 8 === 0 ? 2 : 1, quads: quadsOf(device) };
     case 'workgroup':
       return { variant, rows: rows <= 32 ? 4 : 8, columns: 4, threads: [8, 16], depth: 4 };
     case 'matvec':
@@ -101,6 +103,8 @@ export function matmulWorkgroups(plan: MatmulPlan, { rows, n }: MatmulProblem): 
       return tiles(tileExtent(plan));
     case 'workgroup':
       return tiles(workgroupExtent(plan));
+    case 'quad':
+      return Math.ceil(tiles(plan) / plan.quads);
     default:
       return tiles(plan);
   }

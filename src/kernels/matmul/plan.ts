@@ -83,6 +83,9 @@ function needsOf(plan: MatmulPlan): [threads: number, storage: number] {
   }
 }
 
+/** How many quads a workgroup has: those of a subgroup where that is sure, so that none of its lanes idles. */
+export const quadsOf = (device: MatmulDevice): number => (hasOneSubgroupSize(device) ? device.subgroupMaxSize / 4 : 1);
+
 /** Whether a workgroup of as many threads is one subgroup, so that sums are added in one order. */
 export const hasOneSubgroupSize = (device: MatmulDevice) =>
   device.subgroups && device.subgroupMinSize === device.subgroupMaxSize;
