@@ -18,8 +18,6 @@ import { Forward, type ModelWeights } from './run/forward.ts';
 import { indexOfNotFinite, notFinite } from './run/not-finite.ts';
 import { Pass } from './run/pass.ts';
 import { asked, type GpuActivations, type RunOptions, type RunPrice, splitHeadVectors } from './run/run.ts';
-import { runSharingPrefix } from './run/shared-prefix.ts';
-import { eachVariation, variationBytes } from './run/variations.ts';
 
 /** A step of generation: run the inputs, put their keys and values in the cache, choose or return what comes next. */
 export interface StepOptions extends RunOptions {
@@ -179,7 +177,10 @@ export class Model {
   ): AsyncGenerator<ActivationCache, void> {
     const options = asked(given, this.hookPoints, 'eachVariation');
     const alone = (edits: readonly Edit[]) => this.with({ edits }).runWithCache(input, options);
-    return eachVariation(this, input, variations, options, alone);
+    return eachLater(async () => {
+      const { eachVariation } = await import('./run/variations.ts');
+      return eachVariation(this, input, variations, options, alone);
+    });
   }
 
   /** All that `eachVariation` yields, at once. @throws InputError also where together it exceeds `maxResultBytes`. */
@@ -189,6 +190,7 @@ export class Model {
     given: RunOptions = {},
   ): Promise<ActivationCache[]> {
     const options = asked(given, this.hookPoints, 'runVariations');
+    const { variationBytes } = await import('./run/variations.ts');
     const bytes = variations.length * variationBytes(this, input, options);
     if (bytes > this.bound.maxResultBytes)
       throw new InputError(
@@ -257,6 +259,7 @@ export class Model {
     inputs: readonly ModelInput[],
     maxLayer = this.config.text.nLayers - 1,
   ): Promise<Float32Array[]> {
+    const { runSharingPrefix } = await import('./run/shared-prefix.ts');
     const found = await runSharingPrefix(this, inputs, this.#headNames(maxLayer));
     return this.#finite(
       found.flatMap((activations) => splitHeadVectors(activations, 1)),
@@ -431,4 +434,9 @@ function readNext(rec: Recorder, logits: Tensor, next: Tensor | undefined): Read
   const chosen = argmax(rec, { x: logits, label: 'next token' });
   rec.copy(chosen, next);
   return rec.read(chosen);
+}
+
+/** What a generator yields that is made when the first of it is asked for. */
+async function* eachLater<T>(make: () => Promise<AsyncGenerator<T, void>>): AsyncGenerator<T, void> {
+  yield* await make();
 }

@@ -1,7 +1,5 @@
 import { FileError } from './errors.ts';
 import { folderOf } from './folder-source.ts';
-import { readWhole } from './http-file.ts';
-import { HttpFolder } from './http-folder.ts';
 import type { Folder, FolderSource } from './types.ts';
 
 /**
@@ -10,6 +8,7 @@ import type { Folder, FolderSource } from './types.ts';
  * @throws FileError when reading: the file is missing, or the server gives neither the file nor 404.
  */
 export async function openFolder(location: string | URL): Promise<Folder> {
+  const { HttpFolder } = await import('./http-folder.ts');
   return new HttpFolder(new URL(location, self.location.href));
 }
 
@@ -26,6 +25,7 @@ export const openSource = (source: FolderSource): Promise<Folder> =>
  */
 export async function readFileBytes(location: string | URL): Promise<Uint8Array> {
   const url = new URL(location, self.location.href).href;
+  const { readWhole } = await import('./http-file.ts');
   const bytes = await readWhole(url);
   if (!bytes) throw new FileError(`${url}: there is no such file`);
   return bytes;
