@@ -46,8 +46,7 @@ export function matvecWgsl(traits: MatmulTraits, { variant, rows, columns, threa
   const weightRow = (j: number) =>
     j < own ? `min(first + ${j}u, params.n - 1u)` : `params.n + min(first + ${j - own}u, params.n - 1u)`;
   return /* wgsl */ `${subgroups ? 'enable subgroups;' : ''}
-${matmulHeader(traits, 4)}
-${eight?.('weight') ?? ''}
+${matmulHeader(traits, 4)}${eight?.('weight') ?? ''}
 var<workgroup> partial: array<f32, ${threads * sums}>; // a row of sums for each thread, or subgroup
 ${subgroups ? 'var<workgroup> slots: atomic<u32>;' : ''}
 @compute @workgroup_size(${threads}) fn main(
