@@ -17,7 +17,7 @@ import { openFolder } from '#platform';
 import { openCheckpoint } from '../src/checkpoint/checkpoint-files.ts';
 import { loadTensors, type TensorSpec } from '../src/checkpoint/load.ts';
 import { modelId } from '../src/checkpoint/model-id.ts';
-import { byteLength } from '../src/checkpoint/safetensors.ts';
+import { byteLength } from '../src/checkpoint/safetensors-dtypes.ts';
 import { safetensorsHeader } from '../src/checkpoint/safetensors-writer.ts';
 import { openGpu } from '../src/gpu/gpu.ts';
 

@@ -93,5 +93,6 @@ export type {
   Video,
   VideoInfo,
   VideoSource,
+  Visit,
 } from './platform/types.ts';
 export { type CheckOptions, type CheckResult, type CheckRow, checkKernels } from './verify/check.ts';

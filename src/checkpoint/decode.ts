@@ -1,7 +1,8 @@
 // Stored bytes to numbers, on the host.
 import { quote } from '../base/quote.ts';
 import { CheckpointError } from './errors.ts';
-import { dtypeBytes, type SafetensorsDType, type TensorInfo } from './safetensors.ts';
+import type { TensorInfo } from './safetensors.ts';
+import { dtypeBytes, type SafetensorsDType } from './safetensors-dtypes.ts';
 import { storedFormats } from './stored-formats.ts';
 
 type Info = Pick<TensorInfo, 'name' | 'dtype'>;

@@ -5,7 +5,7 @@ import type { Format, FormatBuffer, MatrixShape } from '../gpu/formats/format.ts
 import { formats } from '../gpu/formats/index.ts';
 import type { DType } from '../gpu/tensor.ts';
 import type { FileTensor, StoredAs } from './checkpoint-tensor.ts';
-import type { SafetensorsDType } from './safetensors.ts';
+import type { SafetensorsDType } from './safetensors-dtypes.ts';
 import { isPacked } from './stored-formats.ts';
 
 /** The key of a file's metadata that says how the packed matrices in it are laid out, and the one way that there is. */

@@ -1,6 +1,6 @@
 import { quote, showShape } from '../base/quote.ts';
 import { CheckpointError } from './errors.ts';
-import { byteLength, dtypeBytes, type SafetensorsDType } from './safetensors.ts';
+import { byteLength, dtypeBytes, type SafetensorsDType } from './safetensors-dtypes.ts';
 
 /** A tensor to be written; `data` is its bytes, row-major and little-endian. */
 export interface StoredTensor {

@@ -7,34 +7,13 @@
 import { quote, showShape } from '../base/quote.ts';
 import { CheckpointError } from './errors.ts';
 import { JsonCursor } from './json-cursor.ts';
+import { byteLength, dtypeBytes, type SafetensorsDType } from './safetensors-dtypes.ts';
 
 /** The reference implementation refuses longer headers too. */
 const maxHeaderLength = 100_000_000;
 
 /** More than any library's tensors have; a list as long as the header may be would take a gigabyte. */
 const maxRank = 64;
-
-/** Bytes of one number, for each dtype that this reader knows; in the reference's order, which files are sorted by. */
-export const dtypeBytes = {
-  BOOL: 1,
-  U8: 1,
-  F8_E5M2: 1,
-  F8_E4M3: 1,
-  F8_E8M0: 1,
-  I8: 1,
-  I16: 2,
-  U16: 2,
-  F16: 2,
-  BF16: 2,
-  I32: 4,
-  U32: 4,
-  F32: 4,
-  F64: 8,
-  I64: 8,
-  U64: 8,
-} as const;
-
-export type SafetensorsDType = keyof typeof dtypeBytes;
 
 /** Where a tensor's bytes are in its file. `start` and `end` count from the start of the *file*; row-major, little-endian. */
 export interface TensorInfo {
@@ -163,19 +142,6 @@ function readEntry(cursor: JsonCursor, name: string, dataStart: number, fail: (p
 }
 
 const isKnownDType = (dtype: string): dtype is SafetensorsDType => Object.hasOwn(dtypeBytes, dtype);
-
-/** Bytes of a tensor, or undefined above 2^53, up to which numbers are exact. */
-export function byteLength(dtype: SafetensorsDType, shape: readonly number[]): number | undefined {
-  let bytes: number = dtypeBytes[dtype];
-  let isEmpty = false;
-  // A dimension of 0 does not excuse absurd ones beside it.
-  for (const d of shape) {
-    if (d === 0) isEmpty = true;
-    else bytes *= d;
-    if (bytes > Number.MAX_SAFE_INTEGER) return undefined;
-  }
-  return isEmpty ? 0 : bytes;
-}
 
 /** `infos` sorted by offset: each must begin where the one before it ended, the first at 0, the last at the file's end. */
 function checkCoverage(file: string, infos: readonly TensorInfo[], dataStart: number, size: number): void {

@@ -7,7 +7,7 @@ import { modelId, PassingId } from '../checkpoint/model-id.ts';
 import { canonicalName, detectLayout } from '../checkpoint/names.ts';
 import { checkIsCheckpoint, indexFile, singleFile } from '../checkpoint/not-a-checkpoint.ts';
 import { packedTensors, packingKey, packingVersion, quantMethod } from '../checkpoint/packed.ts';
-import { byteLength, type SafetensorsDType } from '../checkpoint/safetensors.ts';
+import { byteLength, type SafetensorsDType } from '../checkpoint/safetensors-dtypes.ts';
 import { safetensorsHeader } from '../checkpoint/safetensors-writer.ts';
 import { settingsFiles } from '../checkpoint/settings-files.ts';
 import { checkSpecs, checkTied } from '../checkpoint/specs.ts';

@@ -4,7 +4,7 @@ import { openCheckpoint } from '../../src/checkpoint/checkpoint-files.ts';
 import { CheckpointError } from '../../src/checkpoint/errors.ts';
 import { modelId } from '../../src/checkpoint/model-id.ts';
 import { packedTensors, packingKey, packingVersion } from '../../src/checkpoint/packed.ts';
-import { byteLength, type SafetensorsDType } from '../../src/checkpoint/safetensors.ts';
+import { byteLength, type SafetensorsDType } from '../../src/checkpoint/safetensors-dtypes.ts';
 import { type StoredTensor, writeSafetensors } from '../../src/checkpoint/safetensors-writer.ts';
 import { checkSpecs, checkTied } from '../../src/checkpoint/specs.ts';
 import { q4 } from '../../src/gpu/formats/q4.ts';

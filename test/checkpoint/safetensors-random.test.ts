@@ -3,13 +3,8 @@ import fc from 'fast-check';
 import { expect, test } from 'vitest';
 import { CheckpointError } from '../../src/checkpoint/errors.ts';
 import { JsonCursor } from '../../src/checkpoint/json-cursor.ts';
-import {
-  byteLength,
-  dtypeBytes,
-  parseSafetensors,
-  type SafetensorsDType,
-  tensorBytes,
-} from '../../src/checkpoint/safetensors.ts';
+import { parseSafetensors, tensorBytes } from '../../src/checkpoint/safetensors.ts';
+import { byteLength, dtypeBytes, type SafetensorsDType } from '../../src/checkpoint/safetensors-dtypes.ts';
 import { type StoredTensor, writeSafetensors } from '../../src/checkpoint/safetensors-writer.ts';
 
 const dtypes = Object.keys(dtypeBytes) as SafetensorsDType[];
