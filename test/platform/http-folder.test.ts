@@ -60,6 +60,26 @@ function ranged(asked: Asked): void {
     .end(file.subarray(Number(first), end));
 }
 
+/** The head of an answer for weights, from where they are asked for; the body is the caller's. Settings are given as they are. */
+function weightsHead(asked: Asked, headers: Record<string, string> = {}): { first: number; file: Buffer } | undefined {
+  const { name, file, range, response } = asked;
+  if (!file || !name.endsWith('.safetensors')) {
+    plain(asked);
+    return undefined;
+  }
+  const first = Number(/\d+/.exec(range ?? '0')![0]);
+  response.writeHead(range ? 206 : 200, {
+    ...headers,
+    'Content-Length': file.length - first,
+    ...(range && { 'Content-Range': `bytes ${first}-${file.length - 1}/${file.length}` }),
+  });
+  return { first, file };
+}
+
+/** So many bytes of the answer, and then the connection is cut. */
+const cut = (response: ServerResponse, bytes: Buffer) =>
+  response.write(bytes, () => setTimeout(() => response.destroy(), 5));
+
 const page = '<!doctype html>\n<html><body>The application</body></html>';
 const tiny = 'weights/tiny-llava';
 
@@ -115,14 +135,8 @@ describe('a checkpoint', () => {
       'breaks off every answer after 300 kB',
       tiny,
       (asked) => {
-        const { name, file, range, response } = asked;
-        if (!file || !name.endsWith('.safetensors')) return plain(asked);
-        const first = Number(/\d+/.exec(range ?? '0')![0]);
-        response.writeHead(range ? 206 : 200, {
-          'Content-Length': file.length - first,
-          ...(range && { 'Content-Range': `bytes ${first}-${file.length - 1}/${file.length}` }),
-        });
-        response.write(file.subarray(first, first + 300_000), () => setTimeout(() => response.destroy(), 5));
+        const part = weightsHead(asked);
+        if (part) cut(asked.response, part.file.subarray(part.first, part.first + 300_000));
       },
     ],
   ])('loads from a server that %s', async (_, path, answer) => {
@@ -152,15 +166,9 @@ describe('a checkpoint', () => {
     [
       'weights that break off at the same byte',
       (asked) => {
-        const { name, file, range, response } = asked;
-        if (!file || !name.endsWith('.safetensors')) return plain(asked);
-        const first = Number(/\d+/.exec(range ?? '0')![0]);
-        response.writeHead(range ? 206 : 200, {
-          'Content-Length': file.length - first,
-          ...(range && { 'Content-Range': `bytes ${first}-${file.length - 1}/${file.length}` }),
-        });
-        response.write(file.subarray(first, Math.max(first, 200_000)), () => setTimeout(() => response.destroy(), 5));
-        if (first >= 200_000) response.destroy();
+        const part = weightsHead(asked);
+        if (part && part.first < 200_000) cut(asked.response, part.file.subarray(part.first, 200_000));
+        else if (part) asked.response.destroy();
       },
       /model\.safetensors: the (connection broke off at byte 200000 of \d+|request failed)/,
     ],
@@ -172,15 +180,8 @@ describe('a checkpoint', () => {
   it('that changes on the way is an error', async () => {
     let answers = 0;
     const { folder } = await served(tiny, (asked) => {
-      const { name, file, range, response } = asked;
-      if (!file || !name.endsWith('.safetensors')) return plain(asked);
-      const first = Number(/\d+/.exec(range ?? '0')![0]);
-      response.writeHead(range ? 206 : 200, {
-        ETag: `"${answers++}"`,
-        'Content-Length': file.length - first,
-        ...(range && { 'Content-Range': `bytes ${first}-${file.length - 1}/${file.length}` }),
-      });
-      response.write(file.subarray(first, first + 300_000), () => setTimeout(() => response.destroy(), 5));
+      const part = weightsHead(asked, { ETag: `"${answers++}"` });
+      if (part) cut(asked.response, part.file.subarray(part.first, part.first + 300_000));
     });
     await expect(loaded(folder)).rejects.toThrow(/model\.safetensors: the file changed while it was read/);
   });
