@@ -5,7 +5,7 @@ import type { Format } from '../../src/gpu/formats/format.ts';
 import { q4 } from '../../src/gpu/formats/q4.ts';
 import { q8 } from '../../src/gpu/formats/q8.ts';
 import { attentionProblem } from '../../src/kernels/attention/problem.ts';
-import { attentionCase } from '../../src/kernels/attention/reference.ts';
+import { type AttentionSizes, attentionCase } from '../../src/kernels/attention/reference.ts';
 import { activationProblem } from '../../src/kernels/elementwise/problem.ts';
 import { matmulProblem } from '../../src/kernels/matmul/problem.ts';
 import { normProblem } from '../../src/kernels/norm/problem.ts';
@@ -18,14 +18,8 @@ export interface MatmulRow {
   readonly n: number;
 }
 
-export interface AttentionRow {
+export interface AttentionRow extends AttentionSizes {
   readonly op: 'attention';
-  readonly queries: number;
-  readonly keys: number;
-  readonly heads: number;
-  readonly kvHeads: number;
-  readonly headSize: number;
-  readonly causal: boolean;
 }
 
 export interface PerElementRow {

@@ -7,7 +7,7 @@ import { type Allocated, allocate } from './allocate.ts';
 import { batches, type Checkpoint, readRange, storedAs } from './checkpoint-files.ts';
 import type { CheckpointTensor, StoredAs } from './checkpoint-tensor.ts';
 import { CheckpointError } from './errors.ts';
-import { Samples } from './model-id.ts';
+import { SeenTensors } from './model-id.ts';
 import { checkSpecs, checkTied, type IgnoredTensor, type TensorSpec, type UnreadTensors } from './specs.ts';
 import { type Chunk, chunkBytes, Upload, type UploadJob } from './upload.ts';
 
@@ -39,8 +39,8 @@ export interface LoadedTensors extends Allocated {
 /**
  * Streams the tensors that `specs` name from the checkpoint to the GPU, in the order of the files.
  *
- * The host never holds more than some chunks, whatever the size of a tensor; it reads one while the GPU takes those before. A matrix that is larger than a binding may be
- * is split by rows into parts. On any failure, an abort included, what was loaded is freed.
+ * The host never holds more than some chunks, whatever the size of a tensor; it reads one while the GPU takes those before. A matrix
+ * that is larger than a binding may be is split by rows into parts. On any failure, an abort included, what was loaded is freed.
  *
  * @throws CheckpointError naming every tensor that is missing, mis-shaped or of an unsupported dtype, or saying
  *   that the GPU has not the memory; the signal's reason when aborted.
@@ -69,8 +69,8 @@ export async function loadTensors(
   const destroy = () => gpu.destroy(...tensors);
   const bytes = () => tensors.reduce((sum, tensor) => sum + tensor.storage.size, 0);
   const limit = Math.min(gpu.capabilities.maxStorageBufferBindingSize, gpu.capabilities.maxBufferSize);
-  const formatOf = (spec: TensorSpec) => chosenFormat(spec, storedAs(checkpoint, spec.name)!, options);
-  const hashes = new Map<CheckpointTensor, readonly string[]>();
+  const formatOf = (spec: TensorSpec) => formatOnGpu(spec, storedAs(checkpoint, spec.name)!, options);
+  const seen = new SeenTensors();
   let allocated: Allocated;
   try {
     allocated = await reportOutOfMemory(gpu, checkpoint, bytes, () => allocate(specs, { formatOf, limit, make }));
@@ -85,7 +85,6 @@ export async function loadTensors(
     };
     const total = jobs.reduce((sum, { source }) => sum + source.end - source.start, 0);
     let loaded = 0;
-    const seen = new SeenTensors(hashes);
     onProgress?.({ loaded, total });
     const reads = readsOf(
       batches(jobs, (job) => job.source, chunkBytes),
@@ -106,7 +105,7 @@ export async function loadTensors(
     throw e;
   }
 
-  return { ...allocated, ignored, hashes, bytes: bytes(), destroy };
+  return { ...allocated, ignored, hashes: seen.hashes, bytes: bytes(), destroy };
 }
 
 /** A job with the spec that it is of. */
@@ -118,26 +117,6 @@ interface Job extends UploadJob {
 
 interface JobChunk extends Chunk {
   readonly job: Job;
-}
-
-/** Hashes tensors while their bytes go by. */
-class SeenTensors {
-  readonly #hashes: Map<CheckpointTensor, readonly string[]>;
-  readonly #samples = new Map<CheckpointTensor, Samples>();
-
-  constructor(hashes: Map<CheckpointTensor, readonly string[]>) {
-    this.#hashes = hashes;
-  }
-
-  /** @param start where in the file the bytes are from. */
-  async take(tensor: CheckpointTensor, start: number, bytes: Uint8Array): Promise<void> {
-    const samples = this.#samples.get(tensor) ?? new Samples(tensor.end - tensor.start);
-    this.#samples.set(tensor, samples);
-    samples.take(start - tensor.start, bytes);
-    if (!samples.areComplete) return;
-    this.#hashes.set(tensor, await samples.hashes());
-    this.#samples.delete(tensor);
-  }
 }
 
 /** Bytes of a file that are read at once, and the chunks in them. */
@@ -184,7 +163,7 @@ function partOf({ part }: TensorSpec, tensor: CheckpointTensor): CheckpointTenso
 }
 
 /** The format that a matrix is to have on the GPU. */
-function chosenFormat(
+function formatOnGpu(
   spec: TensorSpec,
   { name, format: stored, buffers }: StoredAs,
   { formatOf = (_, stored) => stored }: LoadOptions,

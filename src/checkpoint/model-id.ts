@@ -78,8 +78,25 @@ export class PassingId {
   }
 }
 
+/** Hashes stored tensors whose bytes go by while they are loaded. */
+export class SeenTensors {
+  /** Of those whose samples have all gone by: for `modelId`. */
+  readonly hashes = new Map<CheckpointTensor, readonly string[]>();
+  readonly #samples = new Map<CheckpointTensor, Samples>();
+
+  /** @param start where in the file the bytes are from. */
+  async take(tensor: CheckpointTensor, start: number, bytes: Uint8Array): Promise<void> {
+    const samples = this.#samples.get(tensor) ?? new Samples(tensor.end - tensor.start);
+    this.#samples.set(tensor, samples);
+    samples.take(start - tensor.start, bytes);
+    if (!samples.areComplete) return;
+    this.hashes.set(tensor, await samples.hashes());
+    this.#samples.delete(tensor);
+  }
+}
+
 /** What is hashed of a tensor of `size` bytes, kept while these go by. */
-export class Samples {
+class Samples {
   readonly #ranges: readonly { from: number; to: number; bytes: Uint8Array<ArrayBuffer> }[];
   #missing: number;
 

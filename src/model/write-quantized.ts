@@ -1,6 +1,6 @@
 // A checkpoint written again with its matrices in fewer bits: what `load(folder, { weights })` makes of it each time, made once.
 import { type Checkpoint, openCheckpoint, readRange, storedAs } from '../checkpoint/checkpoint-files.ts';
-import type { StoredAs } from '../checkpoint/checkpoint-tensor.ts';
+import type { CheckpointTensor, StoredAs } from '../checkpoint/checkpoint-tensor.ts';
 import { CheckpointError } from '../checkpoint/errors.ts';
 import { loadTensors, type TensorSpec } from '../checkpoint/load.ts';
 import { modelId, PassingId } from '../checkpoint/model-id.ts';
@@ -122,7 +122,11 @@ export async function writeQuantized(folder: Folder, options: QuantizeOptions): 
     for (const shard of shards) await write(shard.name, shardPieces(shard, reader, id, layout));
     if (shards.length > 1) await write(indexFile, once(indexOf(shards)));
     for (const name of copied) await write(name, once(await folder.read(name)));
-    const named = { quant_method: quantMethod, weights: chosen, model_id: await modelId(json, checkpoint) } as const;
+    const named = {
+      quant_method: quantMethod,
+      weights: chosen,
+      model_id: await modelId(json, checkpoint, reader.hashes),
+    } as const;
     const contents = await id.of({ ...(json as object), quantization_config: named });
     const entry: Quantisation = { ...named, contents_id: contents };
     // Last: without it the folder is no checkpoint.
@@ -249,6 +253,8 @@ class Reader {
   readonly #checkpoint: Checkpoint;
   readonly #onRead: (bytes: number) => void;
   readonly #signal: AbortSignal | undefined;
+  /** Of tensors that were read: for `modelId`. */
+  readonly hashes = new Map<CheckpointTensor, readonly string[]>();
 
   constructor(gpu: Gpu, checkpoint: Checkpoint, onRead: (bytes: number) => void, signal?: AbortSignal) {
     this.#gpu = gpu;
@@ -275,6 +281,7 @@ class Reader {
         before = loaded;
       },
     });
+    for (const [tensor, hashes] of loaded.hashes) this.hashes.set(tensor, hashes);
     try {
       const { parts } = loaded.matrix(spec.name);
       for (const [index, output] of outputs.entries())
@@ -306,7 +313,7 @@ class Reader {
       for (let at = 0; at < bytes; at += chunkBytes) {
         const length = Math.min(chunkBytes, bytes - at);
         const rec = this.#gpu.record('read converted weights');
-        const read = rec.read({ ...tensor, dtype: 'u32', shape: [Math.ceil(length / 4)], offset: at });
+        const read = rec.read({ ...tensor, dtype: 'u32', shape: [Math.ceil(length / 4)], offset: tensor.offset + at });
         await rec.submit();
         yield read.bytes!.subarray(0, length);
       }

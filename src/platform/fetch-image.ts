@@ -1,7 +1,7 @@
-import { FileError } from './errors.ts';
+import { FileError, ImageError } from './errors.ts';
 import { maxFileBytes, tooLarge } from './image-source.ts';
-import { nextChunk } from './next-chunk.ts';
 import { type StallOptions, watchStall } from './stall.ts';
+import { wholeAnswer } from './whole-answer.ts';
 
 /** How long an answer is waited for. */
 export interface FetchImageOptions extends StallOptions {
@@ -19,7 +19,7 @@ export async function fetchImage(url: string, label: string, options: FetchImage
   const failed = (what: string) => new FileError(`${label}: ${what}`);
   const explain = (what: string) => (e: Error) => {
     signal?.throwIfAborted();
-    throw failed(`${what} (${e.message})`);
+    throw e instanceof ImageError ? e : failed(`${what} (${e.message})`);
   };
   signal?.throwIfAborted();
   const watch = watchStall(options);
@@ -27,18 +27,8 @@ export async function fetchImage(url: string, label: string, options: FetchImage
   try {
     const response = await fetch(url, { signal: either }).catch(explain('the request failed'));
     if (!response.ok || !response.body) throw failed(`the server answers ${response.status}`);
-    const parts: Uint8Array[] = [];
-    let size = 0;
-    const reader = response.body.getReader();
-    for (;;) {
-      const { done, value } = await nextChunk(reader, either).catch(explain('the connection broke off'));
-      if (done) break;
-      watch.count(value.length);
-      size += value.length;
-      if (size > maxFileBytes) throw tooLarge(label, size);
-      parts.push(value);
-    }
-    return new Uint8Array(await new Blob(parts as BlobPart[]).arrayBuffer());
+    const how = { signal: either, watch, most: maxFileBytes, tooMany: (size: number) => tooLarge(label, size) };
+    return await wholeAnswer(response.body, how).catch(explain('the connection broke off'));
   } finally {
     watch.stop();
   }

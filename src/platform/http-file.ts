@@ -1,6 +1,8 @@
 // Files behind URLs, from servers as they are: with and without byte ranges, and with a page for whatever is not there.
 import { FileError } from './errors.ts';
-import { defaultStallSeconds, type StallOptions } from './stall.ts';
+import { unlessAborted } from './next-chunk.ts';
+import { defaultStallSeconds, type StallOptions, watchStall } from './stall.ts';
+import { wholeAnswer } from './whole-answer.ts';
 
 /** How long a server is waited for, and until when. */
 export interface Patience extends Pick<StallOptions, 'stallSeconds'> {
@@ -10,27 +12,16 @@ export interface Patience extends Pick<StallOptions, 'stallSeconds'> {
 
 type Reader = ReadableStreamDefaultReader<Uint8Array<ArrayBuffer>>;
 
-/**
- * What comes, unless nothing does for `stallSeconds`.
- * @throws what `coming` throws; the signal's reason.
- */
+/** What comes, unless nothing does for `stallSeconds`. @throws what `coming` throws; the signal's reason. */
 async function soon<T>(coming: Promise<T>, { signal, stallSeconds = defaultStallSeconds }: Patience): Promise<T> {
-  let end = () => {};
-  const ended = new Promise<never>((_, reject) => {
-    const timer = setTimeout(() => reject(new Error(`nothing came for ${stallSeconds} s`)), 1000 * stallSeconds);
-    const onAbort = () => reject(signal!.reason);
-    signal?.addEventListener('abort', onAbort);
-    end = () => {
-      clearTimeout(timer);
-      signal?.removeEventListener('abort', onAbort);
-    };
+  let timer: ReturnType<typeof setTimeout> | undefined;
+  const stalled = new Promise<never>((_, reject) => {
+    timer = setTimeout(() => reject(new Error(`nothing came for ${stallSeconds} s`)), 1000 * stallSeconds);
   });
   try {
-    signal?.throwIfAborted();
-    return await Promise.race([coming, ended]);
+    return await Promise.race([signal ? unlessAborted(coming, signal) : coming, stalled]);
   } finally {
-    coming.catch(() => {}); // nobody waits for it any more
-    end();
+    clearTimeout(timer);
   }
 }
 
@@ -62,6 +53,12 @@ const refused = (url: string, { status }: Response) =>
     `${url}: the server answers ${status}; it is to give the file, or 404 where there is none${status === 401 ? ' (this page sends no name and no password)' : ''}`,
   );
 
+/** What went wrong while an answer came, as an error for whoever asked. */
+const brokeOff = (url: string, signal: AbortSignal | undefined) => (e: Error) => {
+  signal?.throwIfAborted();
+  throw e instanceof FileError ? e : new FileError(`${url}: the connection broke off (${e.message})`);
+};
+
 /** Of a file that is read as a whole: settings, templates, vocabularies. */
 const mostBytes = 2 ** 28;
 
@@ -72,25 +69,17 @@ const mostBytes = 2 ** 28;
 export async function readWhole(url: string, patience: Patience = {}): Promise<Uint8Array | undefined> {
   const response = await fileAt(url, patience);
   if (!response) return undefined;
-  const parts: Uint8Array[] = [];
-  let size = 0;
-  const reader = response.body!.getReader();
-  try {
-    for (;;) {
-      const { done, value } = await soon(reader.read(), patience).catch((e: Error) => {
-        patience.signal?.throwIfAborted();
-        throw new FileError(`${url}: the connection broke off (${e.message})`);
-      });
-      if (done) break;
-      size += value.length;
-      if (size > mostBytes) throw new FileError(`${url}: more than ${mostBytes} bytes, which no file of settings has`);
-      parts.push(value);
-    }
-  } finally {
-    reader.cancel().catch(() => {});
-  }
-  const whole = new Uint8Array(size);
-  for (let at = 0, i = 0; i < parts.length; at += parts[i++].length) whole.set(parts[i], at);
+  const { signal } = patience;
+  const watch = watchStall({ ...patience, minRate: 0 }); // silence alone counts, as for weights
+  const how = {
+    signal: signal ? AbortSignal.any([signal, watch.signal]) : watch.signal,
+    watch,
+    most: mostBytes,
+    tooMany: () => new FileError(`${url}: more than ${mostBytes} bytes, which no file of settings has`),
+  };
+  const whole = await wholeAnswer(response.body!, how)
+    .catch(brokeOff(url, signal))
+    .finally(() => watch.stop());
   return isPage(response, whole) ? undefined : whole;
 }
 
@@ -135,10 +124,9 @@ export class StreamedFile {
     if (!response) return undefined;
     const reader = response.body!.getReader();
     try {
-      const { value: first = new Uint8Array() } = await soon(reader.read(), patience).catch((e: Error) => {
-        patience.signal?.throwIfAborted();
-        throw new FileError(`${url}: the connection broke off (${e.message})`);
-      });
+      const { value: first = new Uint8Array() } = await soon(reader.read(), patience).catch(
+        brokeOff(url, patience.signal),
+      );
       if (!isPage(response, first)) {
         const size = await sizeOf(url, response, patience);
         return new StreamedFile(url, size, { tag: response.headers.get('ETag'), reader, first, patience });

@@ -1,3 +1,17 @@
+/** What comes, unless the signal aborts before. @throws what `coming` throws; the signal's reason. */
+export async function unlessAborted<T>(coming: Promise<T>, signal: AbortSignal): Promise<T> {
+  let onAbort = () => {};
+  const aborted = new Promise<never>((_, reject) => {
+    onAbort = () => reject(signal.reason);
+    signal.addEventListener('abort', onAbort);
+  });
+  try {
+    return await Promise.race([coming, aborted]);
+  } finally {
+    signal.removeEventListener('abort', onAbort);
+  }
+}
+
 /**
  * The next bytes of an answer, or its end.
  *
@@ -12,14 +26,5 @@ export async function nextChunk(
   signal: AbortSignal,
 ): Promise<ReadableStreamReadResult<Uint8Array<ArrayBuffer>>> {
   signal.throwIfAborted();
-  let onAbort = () => {};
-  const aborted = new Promise<never>((_, reject) => {
-    onAbort = () => reject(signal.reason);
-    signal.addEventListener('abort', onAbort);
-  });
-  try {
-    return await Promise.race([reader.read(), aborted]);
-  } finally {
-    signal.removeEventListener('abort', onAbort);
-  }
+  return unlessAborted(reader.read(), signal);
 }

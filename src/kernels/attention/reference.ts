@@ -20,6 +20,9 @@ export interface Case {
   stored?: 'f16';
 }
 
+/** What tables of benchmarks say of a case. */
+export type AttentionSizes = Readonly<Pick<Case, 'queries' | 'keys' | 'heads' | 'kvHeads' | 'headSize' | 'causal'>>;
+
 /** A case from the sizes that matter to a test; keys default to queries, positions to the last ones. */
 export function attentionCase(sizes: Partial<Case> & Pick<Case, 'queries' | 'headSize'>): Case {
   const { queries, headSize, keys = queries, heads = 2 } = sizes;

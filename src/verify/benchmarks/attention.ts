@@ -1,16 +1,10 @@
 import type { AttentionVariant } from '../../kernels/attention/attention.ts';
 import { attentionProblem } from '../../kernels/attention/problem.ts';
-import { attentionCase, blocks } from '../../kernels/attention/reference.ts';
+import { type AttentionSizes, attentionCase, blocks } from '../../kernels/attention/reference.ts';
 import { type BenchmarkGroup, groupOf, variantsOf } from './group.ts';
 
-interface Sizes {
+interface Sizes extends AttentionSizes {
   readonly what: string;
-  readonly queries: number;
-  readonly keys: number;
-  readonly heads: number;
-  readonly kvHeads: number;
-  readonly headSize: number;
-  readonly causal: boolean;
   /** How k and v are stored. Default f32. */
   readonly stored?: 'f16';
   /** With causal: the last so many keys. */
