@@ -30,6 +30,10 @@ const index = `<!doctype html><title>Headlight tests</title>
 // WebGPU on the software adapter that comes with Chromium.
 const webgpuFlags = ['--enable-unsafe-webgpu', '--use-webgpu-adapter=swiftshader', '--enable-features=Vulkan'];
 
+/** Chromium without a window, on its software adapter. */
+export const launchChromium = (): Promise<Browser> =>
+  chromium.launch({ executablePath: chromiumPath, args: ['--no-sandbox', ...webgpuFlags] });
+
 /** A page whose origin is the repository: TypeScript is served as JavaScript, under its own name. */
 export class RepositoryPage {
   readonly page: Page;
@@ -45,7 +49,7 @@ export class RepositoryPage {
   static async open(): Promise<RepositoryPage> {
     const server = createServer((request, response) => void serve(request, response));
     await new Promise<void>((resolve) => server.listen(0, '127.0.0.1', resolve));
-    const browser = await chromium.launch({ executablePath: chromiumPath, args: ['--no-sandbox', ...webgpuFlags] });
+    const browser = await launchChromium();
     const page = await browser.newPage();
     await page.goto(`http://127.0.0.1:${(server.address() as AddressInfo).port}/`);
     return new RepositoryPage(page, browser, server);

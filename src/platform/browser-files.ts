@@ -17,7 +17,7 @@ export async function openFolder(location: string | URL): Promise<Folder> {
  * are served as they are (a CDN of npm packages, a server without a bundler). @throws FileError as `openFolder`.
  */
 export const openSource = (source: FolderSource): Promise<Folder> =>
-  folderOf(source, openFolder, new URL('../../', import.meta.url));
+  folderOf(source, openFolder, new URL(/* @vite-ignore */ '../../', import.meta.url));
 
 /**
  * A whole file.

@@ -62,6 +62,9 @@ export interface FitOptions {
   images?: number;
 }
 
+/** What leave-one-out says of the whole classifier: heads, and their number, are chosen without the example that is judged. */
+export type LeftOut = Omit<LeaveOneOutResult, 'k'>;
+
 /** A fitted classifier, and what its training examples say of it. */
 export interface Fit {
   readonly classifier: SavClassifier;
@@ -69,6 +72,8 @@ export interface Fit {
   readonly ranking: HeadRanking;
   /** Leave-one-out results by number of heads; empty without calibration. */
   readonly leaveOneOut: readonly LeaveOneOutResult[];
+  /** What each example is given without it; absent without calibration. */
+  readonly judged?: LeftOut;
   /** Examples that were left out together. */
   readonly groups: Groups;
   /** What the examples did not allow, for people. */
@@ -181,7 +186,7 @@ export function fitClassifier(features: HeadFeatures, exampleLabels: readonly st
   );
   const classifier = new SavClassifier(data);
   classifier.checkRefusal(options.refusal);
-  return { classifier, ranking, leaveOneOut: results, groups, notes };
+  return { classifier, ranking, leaveOneOut: results, judged, groups, notes };
 }
 
 /**
@@ -245,7 +250,7 @@ export function bestK(results: readonly LeaveOneOutResult[]): LeaveOneOutResult 
  * own accuracy is a maximum over the ks tried, and so too good: with labels that mean nothing, two classes, 40 examples
  * and 10 ks it was 60 % where this is 57 % (and the truth 50 %: examples share their luck, which no reuse of them undoes).
  */
-function chosenByOthers(results: readonly LeaveOneOutResult[], classOf: Int32Array): Omit<LeaveOneOutResult, 'k'> {
+function chosenByOthers(results: readonly LeaveOneOutResult[], classOf: Int32Array): LeftOut {
   const n = classOf.length;
   const right = (result: LeaveOneOutResult, i: number) => (result.predicted[i] === classOf[i] ? 1 : 0);
   const judged = results[0].predicted.filter((c) => c >= 0).length;

@@ -22,7 +22,14 @@ export {
   type LabelledFeatures,
   runExperiment,
 } from './experiment.ts';
-export { explain, type HeadExplanation, type Neighbour } from './explain.ts';
+export {
+  auditLabels,
+  explain,
+  type HeadExplanation,
+  type LabelDoubt,
+  type Neighbour,
+  nearestTrainingExample,
+} from './explain.ts';
 export { type FeatureStore, MemoryFeatureStore, type StoreOptions } from './feature-cache.ts';
 export {
   type Example,
@@ -32,7 +39,7 @@ export {
   type HeadVectorSource,
   type ShownExample,
 } from './features.ts';
-export { type Fit, type FitOptions, fitClassifier, parity } from './fit.ts';
+export { type Fit, type FitOptions, fitClassifier, type LeftOut, parity } from './fit.ts';
 export type { Groups } from './groups.ts';
 export type { LeaveOneOutResult } from './leave-one-out.ts';
 export { type Evaluation, evaluate, type Selection, selection, wilsonInterval } from './metrics.ts';
@@ -42,3 +49,4 @@ export type { PromptSet } from './prompt-sets.ts';
 export type { BadRow } from './rows.ts';
 export type { HeadRanking } from './scoring.ts';
 export { runTask, type Task, type TaskOptions, type TaskResult } from './task.ts';
+export { findUnreadable, type Unreadable, type UnreadableOptions } from './unreadable.ts';

@@ -1,11 +1,11 @@
 // Finding out before a run which examples would end it.
 
 import { decodeImage } from '#platform';
-import { checkImage } from '../platform/decode-image.ts';
 import { VideoError } from '../platform/errors.ts';
 import type { VideoSource } from '../platform/types.ts';
 import { type Example, showKnown } from './features.ts';
 
+/** How closely pictures are looked at, and who is told how far it is. */
 export interface UnreadableOptions {
   /** Decode every picture: what is damaged inside is found too. Default: its header and the structure of its file. */
   readonly decode?: boolean;
@@ -42,12 +42,15 @@ export async function findUnreadable(
   return found;
 }
 
+/** Loaded when pictures are looked at, as a model does. */
+const decoders = () => import('../platform/decode-image.ts');
+
 async function problemOf(example: Example, decode: boolean): Promise<string | undefined> {
   try {
     const shown = await showKnown(example);
     const check = async (bytes: Uint8Array, label: string) => {
       if (decode) await decodeImage(bytes, label);
-      else await checkImage(bytes, label);
+      else await (await decoders()).checkImage(bytes, label);
     };
     for (const [i, bytes] of shown.images.entries()) await check(bytes, shown.imageNames![i]);
     for (const video of shown.videos ?? []) await checkVideo(video, check);

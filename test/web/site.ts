@@ -1,0 +1,47 @@
+import { mkdtempSync, rmSync } from 'node:fs';
+import type { AddressInfo } from 'node:net';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import type { Browser, BrowserContextOptions, Page } from 'playwright-core';
+import { build, type PreviewServer, preview } from 'vite';
+import { launchChromium } from '../chromium.ts';
+
+/** The page as `npm run web:build` writes it, served to a browser. */
+export class Site {
+  readonly url: string;
+  readonly folder: string;
+  readonly browser: Browser;
+  readonly #server: PreviewServer;
+
+  private constructor(folder: string, server: PreviewServer, browser: Browser) {
+    this.folder = folder;
+    this.browser = browser;
+    this.#server = server;
+    this.url = `http://127.0.0.1:${(server.httpServer.address() as AddressInfo).port}/`;
+  }
+
+  static async open(): Promise<Site> {
+    const folder = mkdtempSync(join(tmpdir(), 'headlight-web-'));
+    const how = { configFile: 'web/vite.config.ts', build: { outDir: folder, emptyOutDir: true } };
+    await build({ ...how, logLevel: 'error' });
+    const server = await preview({ ...how, logLevel: 'error', preview: { port: 0, host: '127.0.0.1' } });
+    return new Site(folder, server, await launchChromium());
+  }
+
+  /** A new visitor. What the page complains of is added to `complaints`. */
+  async visit(complaints: string[] = [], options: BrowserContextOptions = {}): Promise<Page> {
+    const context = await this.browser.newContext({ viewport: { width: 1280, height: 900 }, ...options });
+    const page = await context.newPage();
+    page.on('pageerror', ({ message }) => complaints.push(message));
+    page.on('console', (message) => {
+      if (message.type() === 'error') complaints.push(message.text());
+    });
+    return page;
+  }
+
+  async close(): Promise<void> {
+    await this.browser.close();
+    await this.#server.close();
+    rmSync(this.folder, { recursive: true, force: true });
+  }
+}

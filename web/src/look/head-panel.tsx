@@ -1,0 +1,67 @@
+// One head and one picture: where it looks, and what it writes.
+import type { Head } from 'headlight-vlm';
+import { useEffect, useMemo } from 'preact/hooks';
+import { percent } from '../parts/format.ts';
+import { answers, ask, fitted, rowOf } from '../state/engine.ts';
+import { type Picture, question, trainingById } from '../state/project.ts';
+import type { AttentionGrid } from '../worker/work.ts';
+import { useLatest } from './latest.ts';
+
+export function HeadPanel({ picture, head: { layer, head } }: { picture: Picture; head: Head }) {
+  const asked = fitted.value?.question ?? question.value;
+  const key = `${picture.id} ${layer}.${head} ${asked}`;
+  const looked = useLatest(key, () =>
+    ask('look', { row: rowOf(picture), question: asked, head: { layer, head } }),
+  ).value;
+  const { value, problem, waiting } = looked;
+  const nearest = answers.value.get(picture.id)?.nearest;
+  const like = nearest && trainingById.value.get(nearest.id);
+  return (
+    <section aria-labelledby="head" aria-busy={waiting}>
+      <h2 id="head">
+        Head {layer}.{head}
+      </h2>
+      {problem !== undefined && <p role="alert">{problem}</p>}
+      {!value && !problem && <p class="hint">looking …</p>}
+      {value && (
+        <>
+          <p>
+            It gives the picture <strong>{percent(value.share)}</strong> of its attention.
+          </p>
+          <div class="pictures">
+            <figure>
+              <img src={picture.url} alt={picture.name} />
+              <figcaption>the picture</figcaption>
+            </figure>
+            {value.grids.map((grid) => (
+              <Overlay key={grid.label} grid={grid} />
+            ))}
+            {like && (
+              <figure>
+                <img src={like.picture.url} alt={like.picture.name} />
+                <figcaption>most alike to the chosen heads: {like.name}</figcaption>
+              </figure>
+            )}
+          </div>
+          <dl class="words">
+            <dt>It writes for</dt>
+            <dd>{value.promoted.join(' ')}</dd>
+            <dt>and against</dt>
+            <dd>{value.suppressed.join(' ')}</dd>
+          </dl>
+        </>
+      )}
+    </section>
+  );
+}
+
+function Overlay({ grid: { label, rows, columns, png } }: { grid: AttentionGrid }) {
+  const url = useMemo(() => URL.createObjectURL(new Blob([png], { type: 'image/png' })), [png]);
+  useEffect(() => () => URL.revokeObjectURL(url), [url]);
+  return (
+    <figure>
+      <img src={url} alt={`where the head looks: ${label}, ${rows} by ${columns} patches`} />
+      <figcaption>where it looks: {label}, the deeper a red the more</figcaption>
+    </figure>
+  );
+}

@@ -1,0 +1,32 @@
+// What runs now, how far it is, and a way to end it.
+import { job } from '../state/engine.ts';
+
+const megabytes = (bytes: number) => (bytes / 2 ** 20).toFixed(1);
+
+export function JobBar() {
+  const running = job.value;
+  return (
+    <div class="job-bar" data-running={running !== undefined}>
+      <p role="status">{running ? running.progress.phase : ''}</p>
+      {running && <Amount />}
+      {running?.cancel && (
+        <button type="button" onClick={running.cancel}>
+          Cancel
+        </button>
+      )}
+    </div>
+  );
+}
+
+function Amount() {
+  const { phase, done, total } = job.value!.progress;
+  const label = phase;
+  if (total === 0) return <progress aria-label={label} />;
+  const text = phase === 'loading weights' ? `${megabytes(done)} of ${megabytes(total)} MB` : `${done} of ${total}`;
+  return (
+    <>
+      <progress aria-label={label} value={done} max={total} />
+      <span>{text}</span>
+    </>
+  );
+}

@@ -1,0 +1,174 @@
+// The model in its worker: what is open, what runs, and what came of it.
+import { batch, computed, signal } from '@preact/signals';
+import { Caller, type Progress, type Said } from '../worker/calls.ts';
+import type { Answered, Fitted, LabelledRow, OpenModel, Unreadable, WorkerCalls } from '../worker/work.ts';
+import { classes, missing, type Picture, queries, question, trainingKey } from './project.ts';
+
+/** A piece of work that the user waits for. */
+export interface Job {
+  readonly progress: Progress;
+  /** Absent where it cannot be ended. */
+  readonly cancel?: () => void;
+}
+
+export const model = signal<OpenModel | undefined>(undefined);
+export const job = signal<Job | undefined>(undefined);
+/** What went wrong last, for people. */
+export const problem = signal<string | undefined>(undefined);
+/** Why the GPU is gone; the page must open it again. */
+export const lost = signal<string | undefined>(undefined);
+export const fitted = signal<Fitted | undefined>(undefined);
+/** What the fit was made from; undefined for a classifier from a file. */
+const fittedKey = signal<string | undefined>(undefined);
+/** What the classifier says of each query, by its id. */
+export const answers = signal<ReadonlyMap<number, Answered>>(new Map());
+/** Pictures that the model cannot be shown, by their id, and why. */
+export const unreadable = signal<ReadonlyMap<number, string>>(new Map());
+/** How the next fit is made; undefined: by what the examples allow. */
+export const settings = signal<{ readonly heads: 'auto' | number; readonly noneOfThese: boolean }>({
+  heads: 'auto',
+  noneOfThese: false,
+});
+
+/** Changes with whatever a fit depends on. */
+const fitKey = computed(() => trainingKey.value + JSON.stringify(settings.value));
+
+/** Whether the classifier was fitted on other pictures than those that are there now. */
+export const outdated = computed(
+  () => fitted.value !== undefined && fittedKey.value !== undefined && fittedKey.value !== fitKey.value,
+);
+
+const embedded = { url: new URL('tiny-llava/', document.baseURI).href, name: 'tiny-llava' };
+let opened = embedded;
+let caller: Caller<WorkerCalls> | undefined;
+let worker: Worker | undefined;
+
+/** Asks the worker, which is started with the first call. */
+export function ask<N extends keyof WorkerCalls & string>(
+  name: N,
+  takes: WorkerCalls[N]['takes'],
+  context: { signal?: AbortSignal; onProgress?: (progress: Progress) => void } = {},
+): Promise<WorkerCalls[N]['gives']> {
+  if (!caller) {
+    worker = new Worker(new URL('../worker/main.ts', import.meta.url), { type: 'module' });
+    caller = new Caller(worker, hear);
+  }
+  return caller.call(name, takes, context);
+}
+
+function hear(said: Said): void {
+  if ('lost' in said) lost.value = said.lost || 'the device was lost';
+  else problem.value = said.note;
+}
+
+/** Runs a piece of work that the user waits for; one at a time. What goes wrong is shown. @returns undefined where it did. */
+async function work<T>(phase: string, run: (context: Required<Parameters<typeof ask>[2]>) => Promise<T>) {
+  if (job.value) return undefined;
+  const controller = new AbortController();
+  const cancel = () => controller.abort();
+  const onProgress = (progress: Progress) => {
+    if (job.value) job.value = { progress, cancel };
+  };
+  batch(() => {
+    problem.value = undefined;
+    job.value = { progress: { phase, done: 0, total: 0 }, cancel };
+  });
+  try {
+    return await run({ signal: controller.signal, onProgress });
+  } catch (error) {
+    if (!controller.signal.aborted) problem.value = (error as Error).message;
+    return undefined;
+  } finally {
+    job.value = undefined;
+  }
+}
+
+/** Opens a checkpoint; by default the one that was open last, at first the embedded one. */
+export async function openModel(source = opened): Promise<void> {
+  opened = source;
+  const found = await work('starting', (context) => ask('open', source, context));
+  if (!found) return;
+  batch(() => {
+    model.value = found;
+    forget();
+  });
+}
+
+/** A new worker, GPU and model after the old GPU is gone; pictures and classes stay. */
+export async function reopen(): Promise<void> {
+  worker?.terminate();
+  [worker, caller] = [undefined, undefined];
+  const refit = fitted.value !== undefined && fittedKey.value !== undefined;
+  batch(() => {
+    lost.value = undefined;
+    job.value = undefined;
+    model.value = undefined;
+  });
+  await openModel();
+  if (refit && model.value) await fitClasses();
+}
+
+function forget(): void {
+  fitted.value = undefined;
+  fittedKey.value = undefined;
+  answers.value = new Map();
+}
+
+/** Fits a classifier on the classes, and classifies the queries by it. */
+export async function fitClasses(): Promise<void> {
+  if (missing.value || !model.value) return;
+  const key = fitKey.value;
+  const rows = classes.value.flatMap(({ name, pictures }): LabelledRow[] =>
+    pictures.map((picture) => ({ ...rowOf(picture), label: name.trim() })),
+  );
+  const { heads, noneOfThese } = settings.value;
+  const options = { k: heads, refusal: noneOfThese ? { noneOfThese: 0.05 } : undefined };
+  const found = await work('training pictures', (context) =>
+    ask('fit', { question: question.value, rows, options }, context),
+  );
+  if (!found) return;
+  batch(() => {
+    fitted.value = found;
+    fittedKey.value = key;
+    answers.value = new Map();
+    setAside(found.unreadable);
+  });
+  await classify();
+}
+
+const setAside = (found: readonly Unreadable[]) => {
+  unreadable.value = new Map([...unreadable.value, ...found.map(({ id, problem }) => [id, problem] as const)]);
+};
+
+const waitingQueries = () => queries.value.filter(({ id }) => !answers.value.has(id) && !unreadable.value.has(id));
+
+/** Classifies the queries that have no answer yet. */
+export async function classify(): Promise<void> {
+  const waiting = waitingQueries();
+  if (!fitted.value || !waiting.length) return;
+  const asked = fitted.value.question ?? question.value;
+  const found = await work('pictures', (context) =>
+    ask('classify', { rows: waiting.map(rowOf), question: asked }, context),
+  );
+  if (!found) return;
+  batch(() => {
+    answers.value = new Map([...answers.value, ...found.answers.map((answer) => [answer.id, answer] as const)]);
+    setAside(found.unreadable);
+  });
+  if (waitingQueries().length) await classify(); // dropped meanwhile
+}
+
+/** Takes a classifier from its file. */
+export async function readClassifier(file: File): Promise<void> {
+  const bytes = new Uint8Array(await file.arrayBuffer());
+  const found = await work('reading the classifier', () => ask('read', { bytes, name: file.name }));
+  if (!found) return;
+  batch(() => {
+    forget();
+    fitted.value = found;
+    if (found.question !== undefined) question.value = found.question;
+  });
+  await classify();
+}
+
+export const rowOf = ({ id, name, file }: Picture) => ({ id, name, file });

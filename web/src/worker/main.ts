@@ -1,0 +1,15 @@
+// The worker: it holds the GPU, the model and the classifier, so that the page stays quick.
+import { answerCalls } from './calls.ts';
+import { Session } from './session.ts';
+import type { WorkerCalls } from './work.ts';
+
+const session = new Session((reason) => say({ lost: reason }));
+const say = answerCalls<WorkerCalls>(self, {
+  open: (takes, context) => session.open(takes, context),
+  fit: (takes, context) => session.fit(takes, context),
+  classify: (takes, context) => session.classify(takes, context),
+  look: (takes) => session.look(takes),
+  try: (takes) => session.try(takes),
+  save: () => session.save(),
+  read: (takes) => session.read(takes),
+});

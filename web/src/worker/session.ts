@@ -1,0 +1,254 @@
+// One model on one GPU, and the classifier that was fitted on it last.
+import { type Gpu, type ModelInput, openFolder, openGpu, softmax, VisionLanguageModel } from 'headlight-vlm';
+import {
+  auditLabels,
+  decodeClassifier,
+  type Example,
+  encodeClassifier,
+  evaluate,
+  extractFeatures,
+  type Fit,
+  findUnreadable,
+  fitClassifier,
+  type HeadFeatures,
+  MemoryFeatureStore,
+  nearestTrainingExample,
+  type SavClassifier,
+} from 'headlight-vlm/sav';
+import type { CallContext } from './calls.ts';
+import type {
+  Answered,
+  Classified,
+  FitRequest,
+  Fitted,
+  Judged,
+  LabelledRow,
+  Looked,
+  LookRequest,
+  OpenModel,
+  Row,
+  Tried,
+  TryRequest,
+} from './work.ts';
+
+type Context = Required<CallContext>;
+
+/** The pictures that a classifier was fitted on. */
+interface Training {
+  readonly rows: readonly LabelledRow[];
+  readonly features: HeadFeatures;
+}
+
+const labelsOf = (rows: readonly LabelledRow[]) => rows.map(({ label }) => label);
+
+export class Session {
+  readonly #onLost: (reason: string) => void;
+  #gpu: Gpu | undefined;
+  #model: VisionLanguageModel | undefined;
+  #classifier: SavClassifier | undefined;
+  #training: Training | undefined;
+  /** Head vectors by question and picture: a picture is shown to the model once. */
+  readonly #store = new MemoryFeatureStore();
+  /** The picture that was looked at last, ready for the model. */
+  #looked: { readonly key: string; readonly input: Promise<ModelInput> } | undefined;
+
+  /** @param onLost told once the GPU is lost. */
+  constructor(onLost: (reason: string) => void) {
+    this.#onLost = onLost;
+  }
+
+  async open({ url, name }: { readonly url: string; readonly name: string }, context: Context): Promise<OpenModel> {
+    const { signal, onProgress } = context;
+    onProgress({ phase: 'opening the GPU', done: 0, total: 0 });
+    if (!this.#gpu) {
+      this.#gpu = await openGpu();
+      void this.#gpu.device.lost.then(({ message }) => this.#onLost(message));
+    }
+    const model = await VisionLanguageModel.load(await openFolder(url), {
+      gpu: this.#gpu,
+      signal,
+      onProgress: (done, total) => onProgress({ phase: 'loading weights', done, total }),
+    });
+    this.#model?.destroy();
+    [this.#model, this.#classifier, this.#training, this.#looked] = [model, undefined, undefined, undefined];
+    onProgress({ phase: 'compiling kernels', done: 0, total: 0 });
+    await model.headVectors({ images: [grey], prompt: 'x' }, { signal });
+    const { modelId, nLayers, nHeads, dHead } = model;
+    const { vendor, architecture, description, software } = this.#gpu.capabilities;
+    const adapter = description || [vendor, architecture].filter(Boolean).join(' ') || 'an adapter without a name';
+    return { name, modelId, nLayers, nHeads, dHead, adapter, software };
+  }
+
+  async fit({ question, rows: given, options }: FitRequest, { signal, onProgress }: Context): Promise<Fitted> {
+    const context = { signal, onProgress };
+    const found = await this.#features(question, given, 'training pictures', context);
+    const { rows, features, unreadable, forwards } = found;
+    onProgress({ phase: 'choosing heads', done: 0, total: 0 });
+    const labels = labelsOf(rows);
+    const fit = fitClassifier(features, labels, { ...options, prompt: question, images: 1 });
+    this.#training = { rows, features };
+    this.#classifier = fit.classifier;
+    const { counts } = fit.classifier.data;
+    const doubts = counts.every((n) => n >= 2) ? auditLabels(fit.classifier, features, labels) : [];
+    return {
+      ...described(fit.classifier),
+      correct: fit.ranking.correct,
+      judged: judgedBy(fit, rows),
+      byK: fit.leaveOneOut.map(({ k, accuracy }) => ({ k, accuracy })),
+      doubts: doubts.map(({ index, suggested, against, heads }) => ({
+        ...{ id: rows[index].id, suggested, against, heads },
+      })),
+      notes: fit.notes,
+      unreadable,
+      forwards,
+    };
+  }
+
+  async classify(
+    { rows, question }: { readonly rows: readonly Row[]; readonly question: string },
+    context: Context,
+  ): Promise<Classified> {
+    const { rows: readable, features, unreadable } = await this.#features(question, rows, 'pictures', context);
+    return { answers: readable.map((row, i) => this.#answer(row.id, features.vectors[i])), unreadable };
+  }
+
+  async look({ row, question, head }: LookRequest): Promise<Looked> {
+    const { attentionMaps, headOutputs, headWords, tokenText } = await import('headlight-vlm/analysis');
+    const { attentionPicture } = await import('headlight-vlm/charts');
+    const model = this.#open();
+    const input = await this.#input(row, question);
+    const { grids, maps } = await attentionMaps(model, input, { heads: [head] });
+    const [{ promoted, suppressed }] = await headWords(model, await headOutputs(model, input, { heads: [head] }), {
+      k: 6,
+    });
+    const { blackAndWhite, tokenizer } = model.processor;
+    const drawn = grids.map(async (grid, i) => {
+      const values = maps[0].grids[i];
+      const png = (await attentionPicture(grid, values, blackAndWhite, 448)) as Uint8Array<ArrayBuffer>;
+      return { label: grid.label, rows: grid.rows, columns: grid.columns, values, png };
+    });
+    const texts = (words: readonly { readonly id: number }[]) => words.map(({ id }) => tokenText(tokenizer, id));
+    return {
+      grids: await Promise.all(drawn),
+      share: maps[0].share,
+      promoted: texts(promoted),
+      suppressed: texts(suppressed),
+    };
+  }
+
+  async try({ row, question, scales }: TryRequest): Promise<Tried> {
+    const { tokenText } = await import('headlight-vlm/analysis');
+    const edits = scales.map(({ layer, head, scale }) => ({
+      ...{ at: `blocks.${layer}.attn.hook_z`, heads: [head], scale },
+    }));
+    const whole = this.#open();
+    const model = whole.with({ edits });
+    const input = await this.#input(row, question);
+    const cache = await model.runWithCache(input, { namesFilter: ['logits', 'blocks.*.attn.hook_z'], posSlice: -1 });
+    const probabilities = softmax(Float64Array.from(cache.get('logits')!.data));
+    const best = [...probabilities.keys()].sort((a, b) => probabilities[b] - probabilities[a]).slice(0, 5);
+    const { nLayers, nHeads, dHead } = whole;
+    const vectors = new Float32Array(nLayers * nHeads * dHead);
+    for (let layer = 0; layer < nLayers; layer++)
+      vectors.set(cache.get(`blocks.${layer}.attn.hook_z`)!.data, layer * nHeads * dHead);
+    return {
+      next: best.map((id) => ({ text: tokenText(whole.processor.tokenizer, id), probability: probabilities[id] })),
+      answer: this.#classifier && this.#answer(row.id, vectors),
+    };
+  }
+
+  async save(): Promise<Uint8Array<ArrayBuffer>> {
+    return encodeClassifier(this.#fitted());
+  }
+
+  async read({ bytes, name }: { readonly bytes: Uint8Array; readonly name: string }): Promise<Fitted> {
+    this.#classifier = decodeClassifier(bytes, name, this.#open());
+    this.#training = undefined;
+    return { ...described(this.#classifier), byK: [], doubts: [], notes: [], unreadable: [], forwards: 0 };
+  }
+
+  /** Head vectors of the pictures that can be read. */
+  async #features<T extends Row>(question: string, given: readonly T[], phase: string, context: Context) {
+    const { signal, onProgress } = context;
+    const examples = given.map((row) => exampleOf(row, question));
+    const found = await findUnreadable(examples, { signal });
+    const bad = new Set(found.map(({ index }) => index));
+    const isReadable = (_: unknown, i: number) => !bad.has(i);
+    let forwards = 0;
+    const features = await extractFeatures(this.#open(), examples.filter(isReadable), {
+      store: this.#store,
+      signal,
+      onProgress: (done, total, cached) => {
+        forwards = done - cached;
+        onProgress({ phase, done, total });
+      },
+    });
+    const unreadable = found.map(({ index, problem }) => ({ id: given[index].id, problem }));
+    return { rows: given.filter(isReadable), features, unreadable, forwards };
+  }
+
+  #answer(id: number, vectors: Float32Array): Answered {
+    const classifier = this.#fitted();
+    const training = this.#training;
+    const nearest =
+      training &&
+      nearestTrainingExample(classifier, vectors, { features: training.features, labels: labelsOf(training.rows) });
+    return {
+      ...classifier.classify(vectors),
+      id,
+      nearest: nearest && { id: training.rows[nearest.index].id, similarity: nearest.similarity },
+    };
+  }
+
+  #input(row: Row, question: string): Promise<ModelInput> {
+    const key = `${row.id} ${question}`;
+    if (this.#looked?.key !== key) {
+      const input = this.#open().input({ images: [row.file], imageNames: [row.name], prompt: question });
+      this.#looked = { key, input };
+      input.catch(() => {
+        this.#looked = undefined;
+      });
+    }
+    return this.#looked!.input;
+  }
+
+  #open(): VisionLanguageModel {
+    if (!this.#model) throw new Error('no model is open');
+    return this.#model;
+  }
+
+  #fitted(): SavClassifier {
+    if (!this.#classifier) throw new Error('no classifier is fitted');
+    return this.#classifier;
+  }
+}
+
+const exampleOf = ({ name, file }: Row, prompt: string): Example => ({
+  source: name,
+  prompt,
+  images: [name],
+  loadImages: async () => [new Uint8Array(await file.arrayBuffer())],
+});
+
+function described({ data }: SavClassifier): Pick<Fitted, 'question' | 'labels' | 'counts' | 'heads' | 'nExamples'> {
+  const { prompt, labels, counts, heads, nExamples } = data;
+  return { question: prompt, labels, counts, heads, nExamples };
+}
+
+/** Leave-one-out over the pictures that could be left out; undefined where none could. */
+function judgedBy({ judged, classifier }: Fit, rows: readonly LabelledRow[]): Judged | undefined {
+  if (!judged) return undefined;
+  const { labels } = classifier.data;
+  const predicted = rows.flatMap(({ id, label: truth }, i) =>
+    judged.predicted[i] < 0 ? [] : [{ id, truth, label: labels[judged.predicted[i]] }],
+  );
+  const { n, correct, interval, chance, confusion, recall } = evaluate(
+    predicted.map(({ truth }) => truth),
+    predicted.map(({ label }) => label),
+    labels,
+  );
+  return { predicted, n, correct, interval, chance, confusion, recall };
+}
+
+/** A picture to compile kernels by. */
+const grey = { width: 64, height: 64, data: new Uint8Array(64 * 64 * 3).fill(128) };

@@ -1,0 +1,147 @@
+// What the page asks its worker for, as plain data.
+import type { Head } from 'headlight-vlm';
+import type { FitOptions, HeadVote, Prediction, SelectedHead } from 'headlight-vlm/sav';
+
+/** A picture of the page's, with what it is called in errors. */
+export interface Row {
+  readonly id: number;
+  readonly name: string;
+  readonly file: Blob;
+}
+
+export interface LabelledRow extends Row {
+  readonly label: string;
+}
+
+/** The model that is open, and what it runs on. */
+export interface OpenModel {
+  readonly name: string;
+  readonly modelId: string;
+  readonly nLayers: number;
+  readonly nHeads: number;
+  readonly dHead: number;
+  readonly adapter: string;
+  /** No GPU: it runs on the processor, some hundred times slower. */
+  readonly software: boolean;
+}
+
+export interface FitRequest {
+  readonly question: string;
+  readonly rows: readonly LabelledRow[];
+  readonly options: Pick<FitOptions, 'k' | 'scoring' | 'vote' | 'compare' | 'refusal'>;
+}
+
+/** A picture that the model cannot be shown. */
+export interface Unreadable {
+  readonly id: number;
+  readonly problem: string;
+}
+
+/** A training picture that most heads would label otherwise. */
+export interface Doubt {
+  readonly id: number;
+  readonly suggested: string;
+  readonly against: number;
+  readonly heads: number;
+}
+
+/** What leave-one-out says of the whole classifier, choice of heads included. */
+export interface Judged {
+  /** The label that each picture gets from a classifier fitted without it, by its id. */
+  readonly predicted: readonly { readonly id: number; readonly truth: string; readonly label: string }[];
+  readonly n: number;
+  readonly correct: number;
+  readonly interval: readonly [low: number, high: number];
+  readonly chance: number;
+  /** Rows: true label; columns: label that was given. */
+  readonly confusion: readonly (readonly number[])[];
+  readonly recall: readonly (number | null)[];
+}
+
+/** A classifier, for people. */
+export interface Fitted {
+  readonly question: string | undefined;
+  readonly labels: readonly string[];
+  readonly counts: readonly number[];
+  readonly heads: readonly SelectedHead[];
+  readonly nExamples: number;
+  /** Training pictures that each head got right, [nLayers, nHeads]; absent for a classifier from a file. */
+  readonly correct?: Int32Array;
+  readonly judged?: Judged;
+  /** Leave-one-out accuracy by number of heads. */
+  readonly byK: readonly { readonly k: number; readonly accuracy: number }[];
+  readonly doubts: readonly Doubt[];
+  readonly notes: readonly string[];
+  /** Left out. */
+  readonly unreadable: readonly Unreadable[];
+  /** Pictures that were shown to the model for this; the others were known. */
+  readonly forwards: number;
+}
+
+/** What the classifier says of a picture. */
+export interface Answered extends Omit<Prediction, 'heads'> {
+  readonly id: number;
+  readonly heads: readonly HeadVote[];
+  /** The training picture that the heads find most alike; absent for a classifier from a file. */
+  readonly nearest?: { readonly id: number; readonly similarity: number };
+}
+
+export interface Classified {
+  readonly answers: readonly Answered[];
+  readonly unreadable: readonly Unreadable[];
+}
+
+export interface LookRequest {
+  readonly row: Row;
+  readonly question: string;
+  readonly head: Head;
+}
+
+/** Rows and columns over what the tower was shown of a picture. */
+export interface AttentionGrid {
+  readonly label: string;
+  readonly rows: number;
+  readonly columns: number;
+  /** [rows, columns], shares of the head's attention. */
+  readonly values: Float32Array;
+  /** A PNG: what the tower was shown, the deeper a red the more the head attends to it. */
+  readonly png: Uint8Array<ArrayBuffer>;
+}
+
+/** Where a head looks, and what it writes. */
+export interface Looked {
+  readonly grids: readonly AttentionGrid[];
+  /** What all tokens of the picture are given. */
+  readonly share: number;
+  readonly promoted: readonly string[];
+  readonly suppressed: readonly string[];
+}
+
+/** A head whose output is scaled: 0 cuts it. */
+export interface HeadScale extends Head {
+  readonly scale: number;
+}
+
+export interface TryRequest {
+  readonly row: Row;
+  readonly question: string;
+  readonly scales: readonly HeadScale[];
+}
+
+/** What the model says next, and how the classifier votes. */
+export interface Tried {
+  readonly next: readonly { readonly text: string; readonly probability: number }[];
+  readonly answer?: Answered;
+}
+
+/** All that the worker does. */
+export type WorkerCalls = {
+  open: { takes: { readonly url: string; readonly name: string }; gives: OpenModel };
+  fit: { takes: FitRequest; gives: Fitted };
+  classify: { takes: { readonly rows: readonly Row[]; readonly question: string }; gives: Classified };
+  look: { takes: LookRequest; gives: Looked };
+  try: { takes: TryRequest; gives: Tried };
+  /** The classifier's file, as the command line reads it. */
+  save: { takes: undefined; gives: Uint8Array<ArrayBuffer> };
+  read: { takes: { readonly bytes: Uint8Array; readonly name: string }; gives: Fitted };
+};
