@@ -61,6 +61,8 @@ export type { PosSlice } from './model/interventions/positions.ts';
 export type { CacheFormat, KvCache } from './model/layers/kv-cache.ts';
 export type { LoadModelOptions } from './model/load-model.ts';
 export { Model, type RunningStep, type StepOptions, type StepResult } from './model/model.ts';
+export type { CheckpointPrice, CheckpointPriceOptions, FormatPrice } from './model/plan/checkpoint-price.ts';
+export { priceCheckpoint } from './model/price-checkpoint.ts';
 export type { ChatTemplateOptions, ContentPart, Message } from './model/processor/chat-template.ts';
 export type { DualProcessor, TokenizedText } from './model/processor/dual-processor.ts';
 export type { Placeholder, PrepareOptions, Processor, ShapeOptions } from './model/processor/processor.ts';

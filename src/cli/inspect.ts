@@ -1,11 +1,8 @@
 import { totalmem } from 'node:os';
 import { Option } from 'commander';
-import { type Checkpoint, hasWeights, openCheckpoint } from '../checkpoint/checkpoint-files.ts';
+import { hasWeights } from '../checkpoint/checkpoint-files.ts';
 import { layoutDescriptions } from '../checkpoint/names.ts';
-import { checkSpecs } from '../checkpoint/specs.ts';
 import { adapterName, type Capabilities } from '../gpu/capabilities.ts';
-import { f32 } from '../gpu/formats/f32.ts';
-import type { Format } from '../gpu/formats/format.ts';
 import { type FormatName, formats } from '../gpu/formats/index.ts';
 import { openCheckpointFolder } from '../hub/checkpoint-folder.ts';
 import { requireJson } from '../model/config/json.ts';
@@ -15,21 +12,13 @@ import { describeGeneration } from '../model/generation/generation-report.ts';
 import type { VisualShape } from '../model/input.ts';
 import type { RunSize } from '../model/interventions/hook-points.ts';
 import { type CacheFormat, checkCacheFormat, KvCache } from '../model/layers/kv-cache.ts';
-import { readGenerationConfig, unreadTensors, weightSpecs } from '../model/load-model.ts';
-import { bindable, type Check, checkAdapter, showBytes } from '../model/plan/adapter-fit.ts';
-import { dryModel, imageTokens, pricePrefill, type RunPrice } from '../model/plan/dry-run.ts';
-import {
-  configFormat,
-  type FormatOf,
-  type Price,
-  priceWeights,
-  storedFormat,
-  type WeightsPrice,
-} from '../model/plan/price.ts';
+import { readGenerationConfig } from '../model/load-model.ts';
+import { type Check, showBytes } from '../model/plan/adapter-fit.ts';
+import { imageTokens, type RunPrice } from '../model/plan/dry-run.ts';
+import { type Inspection, inspectCheckpoint } from '../model/plan/inspect-checkpoint.ts';
+import type { Price, WeightsPrice } from '../model/plan/price.ts';
 import type { Size } from '../model/processor/anyres.ts';
-import { ProcessorFiles } from '../model/processor/visual-processor.ts';
 import { NoAdapterError } from '../platform/errors.ts';
-import type { Folder } from '../platform/types.ts';
 import type { Register } from './command.ts';
 import { type Context, UsageError } from './context.ts';
 import { inspectEncoder } from './inspect-encoder.ts';
@@ -90,34 +79,23 @@ async function inspect(context: Context, options: InspectOptions): Promise<void>
   if (length > text.maxPositions)
     throw new UsageError(`--length ${length}: this model has ${text.maxPositions} positions`);
   if (options.imageSize && !config.vision) throw new UsageError('--image-size: this model takes no images');
-  const stored = await storage(folder, config, json, options.dtype);
+  if (options.dtype && (await hasWeights(folder)))
+    throw new UsageError(`--dtype: ${folder.location} has weights, which say it themselves`);
   const generation = describeGeneration(await readGenerationConfig(folder, json, config), text.vocabSize);
   const adapter = await adapterOf(context);
-  const weights = priceWeights(config, stored.formatOf, adapter && bindable(adapter), options.weights);
-
-  const model = dryModel(config, stored.formatOf, adapter, options.weights, options.kvCache);
-  const { cacheFormat } = model;
-  const preprocessor = (await ProcessorFiles.read(folder)).imageIfThere;
-  const images = config.vision ? (options.imageSize ?? [{ width: 640, height: 480 }]) : [];
-  const shapes = images.map((size) => ({
-    size,
-    shape: config.vision!.imageShape(size, preprocessor ?? { json: {}, file: 'preprocessor_config.json' }),
-  }));
-  const runs = shapes.length
-    ? shapes.map(({ size, shape }) => priceRun(`image of ${show(size)}, ${options.textTokens} tokens of text`, shape))
-    : [priceRun(`${options.textTokens} tokens of text`)];
-  function priceRun(name: string, shape?: VisualShape) {
-    return { name, price: pricePrefill(model, options.textTokens, shape) };
-  }
-  // What a software adapter takes is the machine's own memory.
-  const memory = adapter?.software ? totalmem() : undefined;
-  const checks = adapter && checkAdapter({ weights, text, length, cacheFormat, runs }, adapter, memory);
+  const inspected = await inspectCheckpoint(folder, json, config, {
+    ...{ weights: options.weights, kvCache: options.kvCache, dtype: options.dtype },
+    ...{ images: options.imageSize, textTokens: options.textTokens, length, adapter },
+    // What a software adapter takes is the machine's own memory.
+    memory: adapter?.software ? totalmem() : undefined,
+  });
+  const { checkpoint, weights, model, cacheFormat, shapes, runs, checks } = inspected;
 
   const rows: [string, string][] = [
     ['architecture', `${config.className} (${config.family})`],
-    ...stored.rows,
+    ...fileRows(inspected),
     ...weightRows(weights),
-    ...stored.unread,
+    ...unreadRows(inspected),
     [
       'decoder',
       `${text.modelType}, ${text.nLayers} layers, ${text.nHeads} heads of ${text.dHead} (${text.nKvHeads} key/value), width ${text.dModel}, vocabulary ${text.vocabSize}`,
@@ -126,7 +104,7 @@ async function inspect(context: Context, options: InspectOptions): Promise<void>
       'heads',
       `${text.nLayers * text.nHeads} candidates for SAVs; head vectors take ${text.nLayers * text.nHeads * text.dHead * 4} bytes an example`,
     ],
-    ...(shapes.length && !preprocessor ? [defaultsRow] : []),
+    ...(shapes.length && !inspected.knowsPictures ? [defaultsRow] : []),
     ...shapes.map(({ size, shape }): [string, string] => [
       `image of ${show(size)}`,
       `${imageTokens(config, shape)} tokens, shown as [${shape.shape.join(', ')}]`,
@@ -141,18 +119,18 @@ async function inspect(context: Context, options: InspectOptions): Promise<void>
   if (hooks) printHooks(context, hooks);
   context.result({
     config: { ...config, vision: config.vision?.config },
-    layout: stored.checkpoint?.layout,
-    files: stored.checkpoint?.files ?? [],
+    layout: checkpoint?.layout,
+    files: checkpoint?.files ?? [],
     parameters: weights.parameters,
     parts: Object.fromEntries(weights.parts),
     dtypes: Object.fromEntries(weights.dtypes),
-    bytes: stored.checkpoint?.bytes ?? weights.storedBytes,
+    bytes: checkpoint?.bytes ?? weights.storedBytes,
     gpuBytes: weights.gpuBytes,
     kvCache: {
       positions: length,
       format: cacheFormat,
       bytesPerPosition: KvCache.price(text, 1, cacheFormat),
-      bytes: KvCache.price(text, length, cacheFormat),
+      bytes: inspected.cacheBytes,
     },
     images: shapes.map(({ size, shape }) => ({ ...size, tokens: imageTokens(config, shape), shape: shape.shape })),
     prompts: runs.map(({ name, price }) => ({ name, ...price })),
@@ -176,36 +154,22 @@ const sizeOf = (tokens: number, { shape: [count] }: VisualShape = { kind: 'image
   patches: count,
 });
 
-interface Storage {
-  readonly checkpoint?: Checkpoint;
-  readonly formatOf: FormatOf;
-  readonly rows: [string, string][];
-  readonly unread: [string, string][];
+function fileRows({ checkpoint, assumed }: Inspection): [string, string][] {
+  if (assumed) {
+    const why = assumed.by ? `by ${assumed.by}` : 'which config.json does not name: see --dtype';
+    return [['weights', `not there yet; priced at ${assumed.format}, ${why}`]];
+  }
+  const { layout, files, bytes } = checkpoint!;
+  return [
+    ['names', layout ? layoutDescriptions[layout] : 'canonical'],
+    ['files', `${files.join(', ')} (${showBytes(bytes)})`],
+  ];
 }
 
-/** In what precision the weights are stored: by the files' headers, or else by config.json or the command line. */
-async function storage(folder: Folder, config: Architecture, json: unknown, dtype?: FormatName): Promise<Storage> {
-  if (!(await hasWeights(folder))) {
-    const named = configFormat(json);
-    const used: Format = dtype ? formats[dtype] : (named ?? f32);
-    const why = dtype ? 'by --dtype' : named ? 'by config.json' : 'which config.json does not name: see --dtype';
-    return { formatOf: () => used, rows: [['weights', `not there yet; priced at ${used.name}, ${why}`]], unread: [] };
-  }
-  if (dtype) throw new UsageError(`--dtype: ${folder.location} has weights, which say it themselves`);
-  const checkpoint = await openCheckpoint(folder);
-  const unread = checkSpecs(checkpoint, weightSpecs(config), unreadTensors(config));
+function unreadRows({ unread }: Inspection): [string, string][] {
+  if (!unread.length) return [];
   const bytes = unread.reduce((sum, { tensor }) => sum + tensor.end - tensor.start, 0);
-  return {
-    checkpoint,
-    formatOf: storedFormat(checkpoint),
-    rows: [
-      ['names', checkpoint.layout ? layoutDescriptions[checkpoint.layout] : 'canonical'],
-      ['files', `${checkpoint.files.join(', ')} (${showBytes(checkpoint.bytes)})`],
-    ],
-    unread: unread.length
-      ? [['  not read', `${showBytes(bytes)}: ${[...new Set(unread.map(({ why }) => why))].join('; ')}`]]
-      : [],
-  };
+  return [['  not read', `${showBytes(bytes)}: ${[...new Set(unread.map(({ why }) => why))].join('; ')}`]];
 }
 
 function weightRows({ parts, dtypes, ...total }: WeightsPrice): [string, string][] {

@@ -40,6 +40,8 @@ const exampleOf = ({ image }: Row): Example => ({
 /** How much longer a task of the page may take on this machine than on a user's. */
 const slowMachine = 10;
 
+const tabs = ['Classify', 'Look inside', 'Model'];
+
 const training = rowsOf('train', 12);
 const queries = rowsOf('test', 4);
 const title = 'the page in Chromium';
@@ -230,14 +232,31 @@ describe.skipIf(!chromiumPath)(chromiumPath ? title : `${title} (skipped: no Chr
     expect(longest).toBeLessThan(50 * slowMachine);
   });
 
-  it('an exported classifier says the same after a reload', async () => {
+  it('a reload brings back pictures, classifier and labels, and runs the model for none of them', async () => {
+    await page.getByRole('tab', { name: 'Classify' }).click();
+    const [before, accuracy] = [await labels(), await page.getByTestId('accuracy').innerText()];
+    await page.waitForTimeout(1000); // it is written a moment after the last change
+    await page.reload();
+    await page
+      .getByTestId('label')
+      .nth(queries.length - 1)
+      .waitFor({ timeout: 120_000 });
+    expect(await labels()).toEqual(before);
+    expect(await page.getByTestId('accuracy').innerText()).toBe(accuracy);
+    expect(await shown()).toContain('The model knew all pictures.');
+  });
+
+  it('an exported classifier says the same when all else is forgotten', async () => {
     await page.getByRole('tab', { name: 'Classify' }).click();
     const [before, votesBefore] = [await labels(), await votes()];
     const download = page.waitForEvent('download');
     await page.getByRole('button', { name: 'Save the classifier' }).click();
     const file = await (await download).path();
-    await page.reload();
-    await page.getByText('6 layers of 8 heads').waitFor({ timeout: 120_000 });
+    await page.getByRole('tab', { name: 'Model' }).click();
+    await page.getByRole('button', { name: 'Remove all pictures' }).click();
+    await page.getByRole('button', { name: 'Open tiny-llava again' }).click();
+    await page.getByRole('tab', { name: 'Classify' }).click();
+    await page.getByText('None yet').waitFor({ timeout: 120_000 });
     await page.locator('.queries input[type=file]').setInputFiles(queries.map(({ image }) => `${tasks}/${image}`));
     await page.locator('input[accept=".safetensors"]').setInputFiles({
       name: 'classifier.safetensors',
@@ -252,11 +271,28 @@ describe.skipIf(!chromiumPath)(chromiumPath ? title : `${title} (skipped: no Chr
     expect(await votes()).toEqual(votesBefore);
   });
 
+  it('prices a folder before it is loaded, and opens it', async () => {
+    await page.getByRole('tab', { name: 'Model' }).click();
+    await page.locator('input[webkitdirectory]').setInputFiles('test/fixtures/families/next-llama-f16');
+    await page.getByRole('heading', { name: 'next-llama-f16' }).waitFor({ timeout: 60_000 });
+    await page.getByText('can bind all of it').nth(2).waitFor();
+    await page.getByRole('button', { name: /^Open .*as stored$/ }).click();
+    await page.getByText('2 layers of 2 heads').waitFor({ timeout: 120_000 });
+    await page.getByLabel('Hub id or address').fill('not an address');
+    await page.getByRole('button', { name: 'What does it take?' }).click();
+    expect(await page.getByRole('alert').innerText()).toContain('Give a hub id');
+    await page.getByLabel('Hub id or address').fill(`${site.url}tiny-llava`);
+    await page.getByRole('button', { name: 'What does it take?' }).click();
+    await page.getByText('LlavaForConditionalGeneration').waitFor({ timeout: 60_000 });
+    await page.getByRole('button', { name: /^Open .*8 bits$/ }).click();
+    await page.getByText('6 layers of 8 heads').first().waitFor({ timeout: 120_000 });
+  });
+
   it.each(['light', 'dark'] as const)('has nothing that axe objects to: %s', async (colorScheme) => {
     await page.emulateMedia({ colorScheme });
     // As the page's policy wants it: not as a script of its own.
     await page.evaluate(axe.source);
-    for (const tab of ['Classify', 'Look inside']) {
+    for (const tab of tabs) {
       await page.getByRole('tab', { name: tab }).click();
       await page.waitForTimeout(300); // colours move
       const { violations } = await page.evaluate<{ violations: { id: string; nodes: { html: string }[] }[] }>(
@@ -269,7 +305,7 @@ describe.skipIf(!chromiumPath)(chromiumPath ? title : `${title} (skipped: no Chr
   it('fits narrow screens', async () => {
     for (const width of [320, 390, 3840]) {
       await page.setViewportSize({ width, height: 800 });
-      for (const tab of ['Classify', 'Look inside']) {
+      for (const tab of tabs) {
         await page.getByRole('tab', { name: tab }).click();
         const wide = await page.evaluate<string[]>(`[...document.querySelectorAll('body *')]
           .filter((e) => e.getBoundingClientRect().right > ${width} && !e.closest('.wide, .strip'))

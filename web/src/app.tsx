@@ -2,6 +2,7 @@
 import type { ComponentType } from 'preact';
 import { ClassifyTab } from './classify/classify-tab.tsx';
 import { LookTab } from './look/look-tab.tsx';
+import { ModelTab } from './model/model-tab.tsx';
 import { JobBar } from './parts/job-bar.tsx';
 import { lost, model, problem, reopen } from './state/engine.ts';
 import { openTab } from './state/tabs.ts';
@@ -9,6 +10,7 @@ import { openTab } from './state/tabs.ts';
 const tabs: readonly { readonly id: string; readonly title: string; readonly Panel: ComponentType }[] = [
   { id: 'classify', title: 'Classify', Panel: ClassifyTab },
   { id: 'look', title: 'Look inside', Panel: LookTab },
+  { id: 'model', title: 'Model', Panel: ModelTab },
 ];
 
 export function App() {

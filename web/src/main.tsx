@@ -1,6 +1,9 @@
 import { render } from 'preact';
 import { App } from './app.tsx';
-import { openModel } from './state/engine.ts';
+import { keepProject, restoreProject } from './kept/project.ts';
+import { start } from './state/engine.ts';
 
 render(<App />, document.getElementById('page')!);
-void openModel();
+const wasFitted = await restoreProject();
+keepProject();
+await start(wasFitted);

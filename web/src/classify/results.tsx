@@ -26,7 +26,7 @@ export function Results() {
             accept=".safetensors"
             onChange={({ currentTarget }) => {
               const [file] = currentTarget.files ?? [];
-              if (file) void readClassifier(file);
+              if (file) void file.arrayBuffer().then((bytes) => readClassifier(file.name, new Uint8Array(bytes)));
               currentTarget.value = '';
             }}
           />
@@ -79,8 +79,11 @@ function Summary({ found }: { found: Fitted }) {
   );
 }
 
-const shown = (forwards: number, all: number) =>
-  forwards < all ? `The model was shown ${plural(forwards, 'picture')}, and knew the others.` : '';
+function shown(forwards: number, all: number): string {
+  if (forwards === all) return '';
+  if (forwards === 0) return 'The model knew all pictures.';
+  return `The model was shown ${plural(forwards, 'picture')}, and knew the others.`;
+}
 
 function Confusion({ judged, labels }: { judged: Judged; labels: readonly string[] }) {
   const open = useSignal<readonly [number, number] | undefined>(undefined);

@@ -1,7 +1,7 @@
 // What runs now, how far it is, and a way to end it.
-import { job } from '../state/engine.ts';
 
-const megabytes = (bytes: number) => (bytes / 2 ** 20).toFixed(1);
+import { job } from '../state/engine.ts';
+import { bytes } from './format.ts';
 
 export function JobBar() {
   const running = job.value;
@@ -22,7 +22,7 @@ function Amount() {
   const { phase, done, total } = job.value!.progress;
   const label = phase;
   if (total === 0) return <progress aria-label={label} />;
-  const text = phase === 'loading weights' ? `${megabytes(done)} of ${megabytes(total)} MB` : `${done} of ${total}`;
+  const text = phase === 'loading weights' ? `${bytes(done)} of ${bytes(total)}` : `${done} of ${total}`;
   return (
     <>
       <progress aria-label={label} value={done} max={total} />

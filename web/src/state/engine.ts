@@ -1,7 +1,7 @@
 // The model in its worker: what is open, what runs, and what came of it.
 import { batch, computed, signal } from '@preact/signals';
 import { Caller, type Progress, type Said } from '../worker/calls.ts';
-import type { Answered, Fitted, LabelledRow, OpenModel, Unreadable, WorkerCalls } from '../worker/work.ts';
+import type { Answered, Fitted, LabelledRow, ModelSource, OpenModel, Unreadable, WorkerCalls } from '../worker/work.ts';
 import { classes, missing, type Picture, queries, question, trainingKey } from './project.ts';
 
 /** A piece of work that the user waits for. */
@@ -20,6 +20,8 @@ export const lost = signal<string | undefined>(undefined);
 export const fitted = signal<Fitted | undefined>(undefined);
 /** What the fit was made from; undefined for a classifier from a file. */
 const fittedKey = signal<string | undefined>(undefined);
+/** The file that the classifier was read from; undefined for one that was fitted here. */
+export const classifierFile = signal<{ readonly name: string; readonly bytes: Uint8Array } | undefined>(undefined);
 /** What the classifier says of each query, by its id. */
 export const answers = signal<ReadonlyMap<number, Answered>>(new Map());
 /** Pictures that the model cannot be shown, by their id, and why. */
@@ -38,8 +40,10 @@ export const outdated = computed(
   () => fitted.value !== undefined && fittedKey.value !== undefined && fittedKey.value !== fitKey.value,
 );
 
-const embedded = { url: new URL('tiny-llava/', document.baseURI).href, name: 'tiny-llava' };
-let opened = embedded;
+/** The checkpoint that comes with the page. */
+export const embedded: ModelSource = { name: 'tiny-llava', at: new URL('tiny-llava/', document.baseURI).href };
+/** The checkpoint that was opened last. */
+export const opened = signal(embedded);
 let caller: Caller<WorkerCalls> | undefined;
 let worker: Worker | undefined;
 
@@ -62,7 +66,7 @@ function hear(said: Said): void {
 }
 
 /** Runs a piece of work that the user waits for; one at a time. What goes wrong is shown. @returns undefined where it did. */
-async function work<T>(phase: string, run: (context: Required<Parameters<typeof ask>[2]>) => Promise<T>) {
+export async function work<T>(phase: string, run: (context: Required<Parameters<typeof ask>[2]>) => Promise<T>) {
   if (job.value) return undefined;
   const controller = new AbortController();
   const cancel = () => controller.abort();
@@ -83,29 +87,42 @@ async function work<T>(phase: string, run: (context: Required<Parameters<typeof 
   }
 }
 
-/** Opens a checkpoint; by default the one that was open last, at first the embedded one. */
-export async function openModel(source = opened): Promise<void> {
-  opened = source;
+/** Opens a checkpoint in the place of the one that is open. */
+export async function openModel(source: ModelSource): Promise<void> {
+  if (!(await open(source))) return;
+  opened.value = source;
+  classifierFile.value = undefined;
+}
+
+/** @returns whether it is open. */
+async function open(source: ModelSource): Promise<boolean> {
   const found = await work('starting', (context) => ask('open', source, context));
-  if (!found) return;
+  if (!found) return false;
   batch(() => {
     model.value = found;
     forget();
   });
+  return true;
+}
+
+/** Opens the model, and makes the classifier again that there was. */
+export async function start(wasFitted: boolean): Promise<void> {
+  const file = classifierFile.value;
+  if (!(await open(opened.value))) return;
+  if (file) await readClassifier(file.name, file.bytes);
+  else if (wasFitted) await fitClasses();
 }
 
 /** A new worker, GPU and model after the old GPU is gone; pictures and classes stay. */
 export async function reopen(): Promise<void> {
   worker?.terminate();
   [worker, caller] = [undefined, undefined];
-  const refit = fitted.value !== undefined && fittedKey.value !== undefined;
   batch(() => {
     lost.value = undefined;
     job.value = undefined;
     model.value = undefined;
   });
-  await openModel();
-  if (refit && model.value) await fitClasses();
+  await start(fitted.value !== undefined);
 }
 
 function forget(): void {
@@ -130,6 +147,7 @@ export async function fitClasses(): Promise<void> {
   batch(() => {
     fitted.value = found;
     fittedKey.value = key;
+    classifierFile.value = undefined;
     answers.value = new Map();
     setAside(found.unreadable);
   });
@@ -159,13 +177,13 @@ export async function classify(): Promise<void> {
 }
 
 /** Takes a classifier from its file. */
-export async function readClassifier(file: File): Promise<void> {
-  const bytes = new Uint8Array(await file.arrayBuffer());
-  const found = await work('reading the classifier', () => ask('read', { bytes, name: file.name }));
+export async function readClassifier(name: string, bytes: Uint8Array): Promise<void> {
+  const found = await work('reading the classifier', () => ask('read', { bytes, name }));
   if (!found) return;
   batch(() => {
     forget();
     fitted.value = found;
+    classifierFile.value = { name, bytes };
     if (found.question !== undefined) question.value = found.question;
   });
   await classify();

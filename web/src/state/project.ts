@@ -25,6 +25,11 @@ export interface NamedFile {
 
 let lastId = 0;
 
+/** Ids of what was kept are taken. */
+export const nextIdAfter = (id: number): void => {
+  lastId = Math.max(lastId, id);
+};
+
 const emptyClass = (name: string): PictureClass => ({ id: ++lastId, name, pictures: [] });
 
 /** What the model is asked about every picture. */

@@ -1,11 +1,13 @@
 // The worker: it holds the GPU, the model and the classifier, so that the page stays quick.
+import { KeptFeatures } from '../kept/features.ts';
 import { answerCalls } from './calls.ts';
 import { Session } from './session.ts';
 import type { WorkerCalls } from './work.ts';
 
-const session = new Session((reason) => say({ lost: reason }));
+const session = new Session((reason) => say({ lost: reason }), new KeptFeatures((note) => say({ note })));
 const say = answerCalls<WorkerCalls>(self, {
   open: (takes, context) => session.open(takes, context),
+  price: (takes) => session.price(takes),
   fit: (takes, context) => session.fit(takes, context),
   classify: (takes, context) => session.classify(takes, context),
   look: (takes) => session.look(takes),

@@ -1,5 +1,13 @@
 // One model on one GPU, and the classifier that was fitted on it last.
-import { type Gpu, type ModelInput, openFolder, openGpu, softmax, VisionLanguageModel } from 'headlight-vlm';
+import {
+  type CheckpointPrice,
+  type Gpu,
+  type ModelInput,
+  openGpu,
+  priceCheckpoint,
+  softmax,
+  VisionLanguageModel,
+} from 'headlight-vlm';
 import {
   auditLabels,
   decodeClassifier,
@@ -7,11 +15,11 @@ import {
   encodeClassifier,
   evaluate,
   extractFeatures,
+  type FeatureStore,
   type Fit,
   findUnreadable,
   fitClassifier,
   type HeadFeatures,
-  MemoryFeatureStore,
   nearestTrainingExample,
   type SavClassifier,
 } from 'headlight-vlm/sav';
@@ -25,6 +33,7 @@ import type {
   LabelledRow,
   Looked,
   LookRequest,
+  ModelSource,
   OpenModel,
   Row,
   Tried,
@@ -48,25 +57,24 @@ export class Session {
   #classifier: SavClassifier | undefined;
   #training: Training | undefined;
   /** Head vectors by question and picture: a picture is shown to the model once. */
-  readonly #store = new MemoryFeatureStore();
+  readonly #store: FeatureStore;
   /** The picture that was looked at last, ready for the model. */
   #looked: { readonly key: string; readonly input: Promise<ModelInput> } | undefined;
 
-  /** @param onLost told once the GPU is lost. */
-  constructor(onLost: (reason: string) => void) {
+  /**
+   * @param onLost told once the GPU is lost.
+   * @param store where head vectors are kept.
+   */
+  constructor(onLost: (reason: string) => void, store: FeatureStore) {
     this.#onLost = onLost;
+    this.#store = store;
   }
 
-  async open({ url, name }: { readonly url: string; readonly name: string }, context: Context): Promise<OpenModel> {
-    const { signal, onProgress } = context;
+  async open({ at, name, weights }: ModelSource, { signal, onProgress }: Context): Promise<OpenModel> {
     onProgress({ phase: 'opening the GPU', done: 0, total: 0 });
-    if (!this.#gpu) {
-      this.#gpu = await openGpu();
-      void this.#gpu.device.lost.then(({ message }) => this.#onLost(message));
-    }
-    const model = await VisionLanguageModel.load(await openFolder(url), {
-      gpu: this.#gpu,
-      signal,
+    const gpu = await this.#openGpu();
+    const model = await VisionLanguageModel.load(at, {
+      ...{ gpu, weights, signal },
       onProgress: (done, total) => onProgress({ phase: 'loading weights', done, total }),
     });
     this.#model?.destroy();
@@ -74,9 +82,21 @@ export class Session {
     onProgress({ phase: 'compiling kernels', done: 0, total: 0 });
     await model.headVectors({ images: [grey], prompt: 'x' }, { signal });
     const { modelId, nLayers, nHeads, dHead } = model;
-    const { vendor, architecture, description, software } = this.#gpu.capabilities;
+    const { vendor, architecture, description, software } = gpu.capabilities;
     const adapter = description || [vendor, architecture].filter(Boolean).join(' ') || 'an adapter without a name';
     return { name, modelId, nLayers, nHeads, dHead, adapter, software };
+  }
+
+  async price({ at }: ModelSource): Promise<CheckpointPrice> {
+    return priceCheckpoint(at, { adapter: (await this.#openGpu()).capabilities });
+  }
+
+  async #openGpu(): Promise<Gpu> {
+    if (!this.#gpu) {
+      this.#gpu = await openGpu();
+      void this.#gpu.device.lost.then(({ message }) => this.#onLost(message));
+    }
+    return this.#gpu;
   }
 
   async fit({ question, rows: given, options }: FitRequest, { signal, onProgress }: Context): Promise<Fitted> {

@@ -1,5 +1,5 @@
 // What the page asks its worker for, as plain data.
-import type { Head } from 'headlight-vlm';
+import type { CheckpointPrice, Head } from 'headlight-vlm';
 import type { FitOptions, HeadVote, Prediction, SelectedHead } from 'headlight-vlm/sav';
 
 /** A picture of the page's, with what it is called in errors. */
@@ -11,6 +11,15 @@ export interface Row {
 
 export interface LabelledRow extends Row {
   readonly label: string;
+}
+
+/** A checkpoint, and what it is called. */
+export interface ModelSource {
+  readonly name: string;
+  /** Where it is, or its files. */
+  readonly at: string | readonly File[];
+  /** How matrices are kept on the GPU; default as they are stored. */
+  readonly weights?: 'q8' | 'q4';
 }
 
 /** The model that is open, and what it runs on. */
@@ -136,7 +145,9 @@ export interface Tried {
 
 /** All that the worker does. */
 export type WorkerCalls = {
-  open: { takes: { readonly url: string; readonly name: string }; gives: OpenModel };
+  open: { takes: ModelSource; gives: OpenModel };
+  /** What a checkpoint takes, before its weights are read. */
+  price: { takes: ModelSource; gives: CheckpointPrice };
   fit: { takes: FitRequest; gives: Fitted };
   classify: { takes: { readonly rows: readonly Row[]; readonly question: string }; gives: Classified };
   look: { takes: LookRequest; gives: Looked };
