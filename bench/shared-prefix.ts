@@ -1,6 +1,7 @@
-// Head vectors of many questions about the same pictures, each prompt whole and with a shared prefix, in turn in one process:
+// Head vectors (or with --answers what `eval` asks the model for beside them) of many questions about the same pictures, each prompt whole
+// and with a shared prefix, in turn in one process:
 //
-//     npx tsx -C headlight-source bench/shared-prefix.ts [--model DIR] [--questions 10] [--pictures 1] [--same-length] [--rounds 9] [--json]
+//     npx tsx -C headlight-source bench/shared-prefix.ts [--model DIR] [--questions 10] [--pictures 1] [--same-length] [--answers] [--rounds 9] [--json]
 //
 // Questions differ in length, unless --same-length makes them as long as the first. Shown: the share of the tokens that all prompts begin
 // with, the median time of both ways, their ratio, and how far the vectors are apart, relative to the largest value.
@@ -9,6 +10,7 @@ import { parseArgs } from 'node:util';
 import { greatest } from '../src/base/extremes.ts';
 import { sharedTokens } from '../src/model/run/shared-prefix.ts';
 import { VisionLanguageModel } from '../src/model/vision-language-model.ts';
+import { readAnswers } from '../src/sav/answers.ts';
 import { type Example, extractFeatures } from '../src/sav/features.ts';
 import { median } from '../src/verify/benchmark.ts';
 
@@ -18,6 +20,7 @@ const { values: options } = parseArgs({
     questions: { type: 'string', default: '10' },
     pictures: { type: 'string', default: '1' },
     'same-length': { type: 'boolean', default: false },
+    answers: { type: 'boolean', default: false },
     rounds: { type: 'string', default: '9' },
     json: { type: 'boolean', default: false },
   },
@@ -37,12 +40,16 @@ const examples = Array.from({ length: Number(options.questions) }, (_, i): Examp
 });
 
 const model = await VisionLanguageModel.load(options.model);
+const vectorsOf = async (sharePrefix: boolean): Promise<readonly Float32Array[]> => {
+  if (!options.answers) return (await extractFeatures(model, examples, { sharePrefix })).vectors;
+  return (await readAnswers(model, examples, ['red', 'blue'], { sharePrefix })).map(({ headVectors }) => headVectors);
+};
 const times: Record<'whole' | 'shared', number[]> = { whole: [], shared: [] };
 const vectors: Partial<Record<keyof typeof times, readonly Float32Array[]>> = {};
 for (let round = 0; round <= Number(options.rounds); round++)
   for (const way of ['whole', 'shared'] as const) {
     const start = performance.now();
-    ({ vectors: vectors[way] } = await extractFeatures(model, examples, { sharePrefix: way === 'shared' }));
+    vectors[way] = await vectorsOf(way === 'shared');
     if (round > 0) times[way].push(performance.now() - start); // the first compiles
   }
 const inputs = [];

@@ -91,7 +91,7 @@ parity is the published method: scored on the training set, 20 heads, majority v
 --baseline-encoder adds two rows: encoder-zero-shot is the label whose text is most like the image; encoder-centroid the
 class whose mean embedding over the training rows is nearest. Where rows have several images or questions of their own,
 encoder-centroid joins two embeddings: that of the image (of several, the mean) and that of the question.
---share-prefix is for head vectors alone: queries that the model answers itself (methods that ask it) run whole, and so do encoders.
+--share-prefix is for head vectors and for what the model answers itself (methods that ask it); encoders see each picture whole.
 Examples:
   headlight eval --train photos/train --test photos/test --question "Which animal is this?"
   headlight eval --train train.jsonl --test test.jsonl

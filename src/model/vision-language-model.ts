@@ -4,7 +4,7 @@ import type { MadeWith } from '../checkpoint/made-with.ts';
 import type { Gpu } from '../gpu/gpu.ts';
 import type { FolderSource, ImageSource, PixelSize, RgbImage, Video, VideoSource } from '../platform/types.ts';
 import { InputError } from './errors.ts';
-import type { GenerateOptions } from './generation/generate.ts';
+import type { GenerateOptions, PromptRun } from './generation/generate.ts';
 import type { GenerationConfig } from './generation/generation-config.ts';
 import type { GenerationSettings } from './generation/generation-settings.ts';
 import { checkIsInput, type InputShape, imagesFirst, type ModelInput, type Visual } from './input.ts';
@@ -67,6 +67,8 @@ export interface AnswerOptions extends GenerationChanges {
   readonly maxNewTokens: number;
   /** Texts whose likelihood as the answer is measured. */
   readonly labels: readonly string[];
+  /** Run once what the examples begin with, such as a picture that all of them show (ADR 19). Equal up to rounding. Default: false. */
+  readonly sharePrefix?: boolean;
 }
 
 /** How much text is generated, and how its tokens are chosen. */
@@ -83,6 +85,9 @@ export interface TextOptions
 }
 
 const defaultNewTokens = 256;
+
+/** Answers that go on from one prefix together: a label's logits come for each of its tokens, as wide as the vocabulary. */
+const mostAnswers = 16;
 
 const textOptions = [
   ...['maxNewTokens', 'temperature', 'topP', 'topK', 'seed', 'generationConfig', 'onToken'],
@@ -346,9 +351,7 @@ export class VisionLanguageModel extends Model {
   ): Promise<Float32Array[]> {
     checkOptions(options, ['maxLayer'], 'headVectorsSharingPrefix');
     const model = signal ? this.with({ signal }) : this;
-    const inputs: ModelInput[] = [];
-    for (const example of examples) inputs.push(isInput(example) ? example : await this.input(example));
-    return model.headVectorsAfterPrefix(inputs, options.maxLayer);
+    return model.headVectorsAfterPrefix(await this.#inputs(examples), options.maxLayer);
   }
 
   /**
@@ -356,11 +359,11 @@ export class VisionLanguageModel extends Model {
    * of some labels as an answer, and the head vectors. The answer is greedy also where generation_config.json samples, so
    * that it is the same each time; what else that asks for holds. Likelihoods are the model's own, whatever it asks for.
    * @param examples or what `input` has made of them.
-   * @throws ConfigError as `generate`
+   * @throws ConfigError as `generate`; InputError with `sharePrefix` for a model that is bound to edits or custom kernels.
    */
   async answers(
     examples: readonly (Prompt | ModelInput)[],
-    { maxNewTokens, labels, generationConfig, ...others }: AnswerOptions,
+    { maxNewTokens, labels, generationConfig, sharePrefix, ...others }: AnswerOptions,
   ): Promise<Answer[]> {
     checkOptions(others, [], 'answers');
     const { tokenizer } = this.processor;
@@ -373,27 +376,39 @@ export class VisionLanguageModel extends Model {
       ) - 1;
     const options = { room, logits: true, namesFilter: 'blocks.*.attn.hook_z', posSlice: -1 };
     const { PromptRun } = await import('./generation/generate.ts');
-    return this.#byLength(examples, async (inputs) => {
-      const run = await PromptRun.start(this, inputs, options);
+    const answersOf = async (run: PromptRun): Promise<Answer[]> => {
       try {
-        const scores: number[][] = inputs.map(() => []); // [example][label]
+        const scores: number[][] = Array.from({ length: run.batch }, () => []); // [example][label]
         for (const ids of continuations) {
           for (const [b, each] of (await run.logProbabilities(ids)).entries())
             scores[b].push(each.reduce((sum, x) => sum + x, 0) / each.length);
         }
-        const texts: number[][] = inputs.map(() => []);
+        const texts: number[][] = scores.map(() => []);
         for await (const ids of run.generate({ maxNewTokens, endTokens, settings, temperature: 0 }))
           for (const [b, id] of ids.entries()) if (id !== undefined) texts[b].push(id);
-        const headVectors = splitHeadVectors(run.activations, inputs.length);
-        return inputs.map((_, b) => ({
+        const headVectors = splitHeadVectors(run.activations, run.batch);
+        return scores.map((labelScores, b) => ({
           text: tokenizer.decode(texts[b]).trim(),
-          labelScores: scores[b],
+          labelScores,
           headVectors: headVectors[b],
         }));
       } finally {
         run.destroy();
       }
-    });
+    };
+    if (!sharePrefix)
+      return this.#byLength(examples, async (inputs) => answersOf(await PromptRun.start(this, inputs, options)));
+    const { sharingPrefix } = await import('./run/shared-prefix.ts');
+    const how = { layers: this.nLayers, room, most: mostAnswers };
+    return sharingPrefix(this, await this.#inputs(examples), how, async (suffixes, inputs) =>
+      answersOf(await PromptRun.afterPrefix(this, inputs, suffixes, options)),
+    );
+  }
+
+  async #inputs(examples: readonly (Prompt | ModelInput)[]): Promise<ModelInput[]> {
+    const inputs: ModelInput[] = [];
+    for (const example of examples) inputs.push(isInput(example) ? example : await this.input(example));
+    return inputs;
   }
 
   /**

@@ -3,7 +3,14 @@ import { sha256Hex } from '../checkpoint/sha256.ts';
 import type { ModelInput } from '../model/input.ts';
 import type { Answer, VisionLanguageModel } from '../model/vision-language-model.ts';
 import { decodeEntry, type EntryShape, encodeEntry, type StoreOptions, throughStore } from './feature-cache.ts';
-import { type Example, ExampleFiles, examplesAtOnce, type HeadVectorSource } from './features.ts';
+import {
+  checkSharesPrefix,
+  type Example,
+  ExampleFiles,
+  type ExtractOptions,
+  examplesAtOnce,
+  type HeadVectorSource,
+} from './features.ts';
 import { runBatches } from './feed.ts';
 
 /** Longest answer that can still be a label; greedy text beyond it would not match anyway. */
@@ -13,14 +20,19 @@ const maxNewTokens = 12;
 export type AnswerSource = Pick<VisionLanguageModel, 'answers' | 'endTokens'> &
   HeadVectorSource & { readonly generationConfig?: { readonly values: unknown }; readonly cacheFormat?: string };
 
-/** Answers to every example, in order; of one that the store knows, without a forward pass. */
+/**
+ * Answers to every example, in order; of one that the store knows, without a forward pass.
+ * @throws InputError with `sharePrefix` for a model that cannot, before anything runs.
+ */
 export async function readAnswers(
   model: AnswerSource,
   examples: readonly Example[],
   labels: readonly string[],
-  options: StoreOptions = {},
+  options: StoreOptions & Pick<ExtractOptions, 'sharePrefix'> = {},
 ): Promise<Answer[]> {
-  const files = new ExampleFiles(model, examples);
+  const { sharePrefix } = options;
+  if (sharePrefix) await checkSharesPrefix(model);
+  const files = new ExampleFiles(model, examples, { sharePrefix });
   const name = (i: number) => examples[i].source;
   const answers: Answer[] = [];
   const found = throughStore(
@@ -33,7 +45,7 @@ export async function readAnswers(
       compute: (missing) =>
         runBatches(files.batches(missing, examplesAtOnce(model)), {
           prepare: (i) => files.prepare(i) as Promise<ModelInput>,
-          run: (inputs) => model.answers(inputs, { maxNewTokens, labels }),
+          run: (inputs, batch) => model.answers(inputs, { maxNewTokens, labels, sharePrefix: files.beginAlike(batch) }),
           ...{ name, signal: options.signal },
         }),
       again: (i) => `${name(i)} is answered again`,

@@ -185,14 +185,18 @@ export class ExampleFiles {
     if (missing && this.#source.inputShape) {
       const shown = this.#held.get(index) ?? (await this.#read(index));
       const shape = await this.#source.inputShape(shown);
-      if (shape) this.#sizes.set(index, { ...sizeOf(shape), group: await this.#group(index, shape) });
+      const group = this.#options.sharePrefix ? await this.#group(index, shape) : undefined;
+      if (shape) this.#sizes.set(index, { ...sizeOf(shape), group });
+      else if (group !== undefined) this.#sizes.set(index, { bytes: 0, group });
     }
     if (!missing || this.#heldBytes > maxHeldBytes) this.#release(index);
   }
 
-  async #group(index: number, { inputIds, visuals }: InputShape): Promise<number | undefined> {
-    if (!this.#options.sharePrefix) return undefined;
-    return this.#groups.add(visuals.length ? await contentOf(this.#examples[index]) : '', inputIds);
+  /** Of examples with videos tokens are not known before: those of the same videos are a group, whatever their texts. */
+  async #group(index: number, shape: InputShape | undefined): Promise<number> {
+    const { inputIds, visuals } = shape ?? { inputIds: [], visuals: undefined };
+    const showsNothing = visuals?.length === 0;
+    return this.#groups.add(showsNothing ? '' : await contentOf(this.#examples[index]), inputIds);
   }
 
   /** Whether the examples of a batch are together because they begin alike. */
@@ -377,7 +381,7 @@ export async function* eachFeature(
 }
 
 /** @throws InputError for a source that cannot share prefixes: before anything runs, whether or not there are any. */
-async function checkSharesPrefix(source: HeadVectorSource): Promise<void> {
+export async function checkSharesPrefix(source: HeadVectorSource): Promise<void> {
   if (!source.headVectorsSharingPrefix || !source.inputShape)
     throw new InputError(
       'sharePrefix: this source of head vectors has no decoder whose prefix could be shared (CLIP and SigLIP see each picture and each text whole); leave it out',

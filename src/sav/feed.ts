@@ -3,8 +3,8 @@ import { NotFiniteError } from '../model/errors.ts';
 
 /** What an example takes, known before its pictures are decoded. */
 export interface InputSize {
-  /** Of its prompt, those of the pictures included. */
-  readonly tokens: number;
+  /** Of its prompt, those of the pictures included. Not known of videos. */
+  readonly tokens?: number;
   /** Of its pixel values. */
   readonly bytes: number;
   /** Its number among the groups of examples that begin alike, where these are to share what they begin with. */
@@ -38,7 +38,7 @@ export class PrefixGroups {
 
   /**
    * @param pictures what the example shows, as a key.
-   * @param ids its tokens.
+   * @param ids its tokens; none where they are not known.
    * @returns the number of its group, in which it may be alone.
    */
   add(pictures: string, ids: ArrayLike<number>): number {

@@ -27,10 +27,7 @@ export interface TaskResult {
 }
 
 export interface TaskOptions extends ExperimentOptions, Omit<ExtractOptions, 'maxLayer' | 'onProgress'> {
-  /**
-   * Also let the model answer without examples, in words and by the likeliest label: the zero-shot baselines. Queries that are
-   * answered run whole, whatever `sharePrefix` says: their head vectors come with the answers.
-   */
+  /** Also let the model answer without examples, in words and by the likeliest label: the zero-shot baselines. */
   readonly zeroShot: boolean;
   /** After each row: how many are done, of how many, which part that was, and how many of this part came from the store. */
   readonly onProgress?: (done: number, total: number, part: 'training rows' | 'queries', cached: number) => void;

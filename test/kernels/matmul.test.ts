@@ -132,8 +132,9 @@ describe('gatedMatmul', () => {
     const rec = gpu().record('misfits');
     const weight = (shape: [number, number], perPart?: number) =>
       makeWeight({ label: 'w', format: f32, shape, perPart }, (label, dtype, size) => rec.temp(label, dtype, size));
-    const attempt = (x: number[], of: Weight, bias?: number) => () =>
+    const attempt = (x: number[], of: Weight, bias?: number, ofRows?: number) => () =>
       gatedMatmul(rec, {
+        ofRows,
         x: rec.temp('x', 'f32', x),
         weight: of,
         bias: bias === undefined ? undefined : rec.temp('b', 'f32', [bias]),
@@ -143,6 +144,7 @@ describe('gatedMatmul', () => {
     expect(attempt([65, 8], weight([6, 8]))()).toBeUndefined();
     expect(attempt([1, 7], weight([6, 7]))()).toBeUndefined();
     expect(attempt([1, 8], weight([6, 8]))()?.shape).toEqual([1, 3]);
+    expect(attempt([1, 8], weight([6, 8]), undefined, 65)()).toBeUndefined();
     expect(attempt([1, 8], weight([5, 8]))).toThrow('w: [5,8] in 1 parts is no gate and what it is for');
     expect(attempt([1, 8], weight([6, 8], 3))).toThrow('w: [6,8] in 2 parts is no gate');
     expect(attempt([1, 4], weight([6, 8]))).toThrow('x: expected [1,8], got [1,4] (in gatedMatmul y)');
@@ -219,6 +221,21 @@ describe('matmul', () => {
     const weight = weightOf(gpu(), 'w', [6, 4], f32, random(24, 1));
     const x = recorder.temp('x', 'f32', [2, 3, 4]);
     expect(matmul(recorder, { x, weight, label: 'y' }).shape).toEqual([6, 6]);
+    gpu().destroy(...buffersOf(weight));
+  });
+
+  it('gives rows of a product the bits that they have in the whole', async () => {
+    const [count, k, n] = [515, 128, 33];
+    const weight = weightOf(gpu(), 'w', [n, k], f32, random(n * k, 1));
+    const rec = gpu().record('parts');
+    const x = rec.input('x', 'f32', [count, k], random(count * k, 2));
+    const whole = rec.read(matmul(rec, { x, weight, label: 'whole' }));
+    const parts = [0, 256, 512].map((start) => {
+      const part = tensorRows(x, start, Math.min(count, start + 256));
+      return rec.read(matmul(rec, { x: part, weight, ofRows: count, label: 'part' }));
+    });
+    await rec.submit();
+    expect(parts.flatMap(({ f32 }) => [...f32])).toEqual([...whole.f32]);
     gpu().destroy(...buffersOf(weight));
   });
 

@@ -3,11 +3,16 @@
 // compare with are transformers', made by test/reference/geometries.py.
 import { readdirSync, readFileSync } from 'node:fs';
 import { describe, expect, it } from 'vitest';
+import { greatest } from '../../src/base/extremes.ts';
+import type { Dispatch } from '../../src/gpu/dispatch.ts';
 import { bf16 } from '../../src/gpu/formats/bf16.ts';
 import { formatBytes } from '../../src/gpu/formats/format.ts';
+import { byteSize, elementCount } from '../../src/gpu/tensor.ts';
+import type { Architecture } from '../../src/model/families/family.ts';
 import { parseConfig } from '../../src/model/families/index.ts';
+import type { ModelInput } from '../../src/model/input.ts';
 import { KvCache } from '../../src/model/layers/kv-cache.ts';
-import { dryModel, imageTokens, pricePrefill } from '../../src/model/plan/dry-run.ts';
+import { dryModel, imageTokens, pricePrefill, recordPrefill, recordStep } from '../../src/model/plan/dry-run.ts';
 import { configFormat, priceWeights } from '../../src/model/plan/price.ts';
 
 const folder = 'test/fixtures/geometries';
@@ -111,5 +116,53 @@ describe('published figures', () => {
     ['Qwen--Qwen2-VL-72B-Instruct', 'visual.blocks.0.attn.qkv.weight[2/3]', 1],
   ])('%s: %s takes %d buffers of 128 MiB', (name, tensor, buffers) => {
     expect(priced(name).price.tensors.find((t) => t.name === tensor)?.buffers).toBe(buffers);
+  });
+});
+
+describe('where a binding holds 128 MiB, as WebGPU grants everywhere', () => {
+  /** Bytes of the largest binding of a run, and what is bound. */
+  const widest = (dispatches: readonly Dispatch[]) => {
+    const tensors = dispatches.flatMap(({ bindings }) => bindings.map(({ tensor }) => tensor));
+    const bytes = tensors.map(({ dtype, shape }) => byteSize(dtype, shape));
+    const most = greatest(bytes, 0);
+    return { bytes: most, label: tensors[bytes.indexOf(most)].label };
+  };
+  const inputOf = (config: Architecture, width: number, height: number, text: number): ModelInput => {
+    const shape = config.vision!.imageShape({ width, height }, preprocessor);
+    const pixels = new Float32Array(elementCount(shape.shape));
+    const placeholders = new Array<number>(imageTokens(config, shape)).fill(config.vision!.imageTokenId);
+    return { inputIds: [...placeholders, ...new Array<number>(text).fill(0)], visuals: [{ ...shape, pixels }] };
+  };
+
+  it.each([
+    ['llava-hf--llava-1.5-7b-hf', 640, 480, 576],
+    ['llava-hf--llava-v1.6-mistral-7b-hf', 672, 672, 2928], // the most tokens that its tiles make
+    ['llava-hf--llava-onevision-qwen2-7b-ov-hf', 640, 480, 2929],
+    ['llava-hf--llava-onevision-qwen2-7b-ov-hf', 1920, 1080, 7269],
+    ['llava-hf--llava-onevision-qwen2-7b-ov-hf', 2304, 2304, 7371], // 36 tiles, the most
+    ['lmms-lab--llava-onevision-qwen2-7b-ov', 2304, 2304, 7371],
+    ['Qwen--Qwen2-VL-7B-Instruct', 1920, 1080, 2691],
+    ['Qwen--Qwen2.5-VL-7B-Instruct', 1920, 1080, 2691],
+    ['Qwen--Qwen2.5-VL-7B-Instruct', 2560, 1960, 6370],
+  ])('%s with a picture of %dx%d, %d tokens, and 128 of text', (name, width, height, tokens) => {
+    const config = parseConfig(json(`${name}.json`), name);
+    const model = dryModel(config, bf16); // on such an adapter
+    const input = inputOf(config, width, height, 128);
+    expect(input.inputIds.length).toBe(tokens + 128);
+    const heads = model.dispatches(input, { namesFilter: 'blocks.*.attn.hook_z', posSlice: -1 });
+    for (const run of [recordPrefill(model, input).recorded, recordStep(model, tokens + 128).recorded, heads]) {
+      const { bytes, label } = widest(run);
+      expect(bytes, label).toBeLessThanOrEqual(128 * mib);
+    }
+  });
+
+  it("a tower's own rows bound the pictures of Qwen2-VL: 26,214 patches of 1280 numbers are 128 MiB", () => {
+    const config = parseConfig(json('Qwen--Qwen2-VL-7B-Instruct.json'));
+    const { largest } = pricePrefill(
+      dryModel(config, bf16),
+      128,
+      config.vision!.imageShape({ width: 4000, height: 4000 }, preprocessor), // 65,536 patches, the most
+    );
+    expect(largest).toEqual({ label: 'vision.patch_embedding', bytes: 4 * 1280 * 65536 });
   });
 });

@@ -8,6 +8,8 @@ import type { Visual } from '../../src/model/input.ts';
 import { KvCache } from '../../src/model/layers/kv-cache.ts';
 import { Model } from '../../src/model/model.ts';
 import { contentParts } from '../../src/model/processor/content-parts.ts';
+import { Forward } from '../../src/model/run/forward.ts';
+import { sharedTokens } from '../../src/model/run/shared-prefix.ts';
 import { VisionLanguageModel } from '../../src/model/vision-language-model.ts';
 import { readAnswers } from '../../src/sav/answers.ts';
 import { MemoryFeatureStore } from '../../src/sav/feature-cache.ts';
@@ -144,6 +146,20 @@ describe('a data set of prompts of several lengths', () => {
   });
 });
 
+/** What is found, and how many tokens have run for it, but for those of labels that are scored. */
+async function tokensOf<T>(labels: readonly string[], work: () => Promise<T>): Promise<{ found: T; tokens: number }> {
+  const { tokenizer } = model.processor;
+  const scored = new Set(labels.map((label) => `${tokenizer.encode(label, { addSpecialTokens: false }).slice(0, -1)}`));
+  const merged = vi.spyOn(Forward.prototype, 'merged');
+  try {
+    const found = await work();
+    const ids = merged.mock.calls.flatMap(([, , inputs]) => inputs.map(({ inputIds }) => Array.from(inputIds)));
+    return { found, tokens: ids.filter((each) => !scored.has(`${each}`)).flat().length };
+  } finally {
+    merged.mockRestore();
+  }
+}
+
 describe('a data set of many questions about each picture', () => {
   const pictures = [imagesOf('scene'), imagesOf('wide')];
   const rows = Array.from({ length: 12 }, (_, i) => ({
@@ -153,6 +169,9 @@ describe('a data set of many questions about each picture', () => {
     loadImages: async () => pictures[i % 2].map((bytes) => bytes.slice()),
   }));
   const sharePrefix = true;
+  /** The prompts about a picture. */
+  const inputsOf = (of: VisionLanguageModel, images: Uint8Array[]) =>
+    Promise.all(rows.filter((_, i) => pictures[i % 2] === images).map(({ prompt }) => of.input({ images, prompt })));
 
   it('shares what they begin with, and decodes each picture once, to the vectors of each alone', async () => {
     const shared = vi.spyOn(Model.prototype, 'headVectorsAfterPrefix');
@@ -182,6 +201,40 @@ describe('a data set of many questions about each picture', () => {
     expect(stopped.entries).toEqual(whole.entries);
   });
 
+  it.each(['f32', 'f16'] as const)(
+    'is answered as each alone, with a cache of %s and a fraction of the tokens',
+    async (kvCache) => {
+      const folderOf = await openFolder(fixturePath(folder));
+      const own = await VisionLanguageModel.load(folderOf, { gpu: gpu(), kvCache });
+      const labels = ['a red circle', 'no'];
+      const whole = await tokensOf(labels, () => readAnswers(own, rows, labels));
+      const shared = await tokensOf(labels, () => readAnswers(own, rows, labels, { sharePrefix }));
+      const begun = await Promise.all(pictures.map((images) => inputsOf(own, images)));
+      own.destroy();
+      for (const [i, answer] of shared.found.entries()) {
+        const { text, labelScores, headVectors } = whole.found[i];
+        expect(answer.text).toBe(text);
+        expect(relativeError(Float32Array.from(answer.labelScores), Float32Array.from(labelScores))).toBeLessThan(1e-5);
+        expect(relativeError(answer.headVectors, headVectors)).toBeLessThan(1e-5);
+      }
+      expect(new Set(whole.found.map(({ labelScores: [score] }) => score)).size).toBeGreaterThan(2);
+      // What the six questions about a picture begin with runs once in the place of six times.
+      const spared = begun.map((inputs) => 5 * sharedTokens(inputs, own.config.vision));
+      expect(whole.tokens - shared.tokens).toBe(spared[0] + spared[1]);
+      expect(shared.tokens).toBeLessThan(0.5 * whole.tokens);
+    },
+  );
+
+  it('keeps such answers apart, and goes on where it was stopped', async () => {
+    const store = new MemoryFeatureStore();
+    const all = await readAnswers(model, rows, ['no'], { store, sharePrefix });
+    expect(store.entries.size).toBe(12);
+    const again = await tokensOf([], () => readAnswers(model, rows, ['no'], { store, sharePrefix }));
+    expect([again.tokens, again.found]).toEqual([0, all]);
+    await readAnswers(model, rows, ['no'], { store });
+    expect(store.entries.size).toBe(24);
+  });
+
   it('is refused before anything runs where the model is bound to edits or custom kernels', async () => {
     const edits = [{ at: 'blocks.0.attn.hook_z', positions: -1, set: 0 }];
     const kernels = { attention: { name: 'mine.wgsl', wgsl: 'fn main() {}' } };
@@ -192,6 +245,7 @@ describe('a data set of many questions about each picture', () => {
       const message = `a model that is bound to ${what} runs each prompt whole and shares no prefix: leave out sharePrefix, or the ${what}`;
       await expect(extractFeatures(bound, rows.slice(0, 1), { sharePrefix })).rejects.toThrow(message);
       await expect(bound.headVectorsSharingPrefix([])).rejects.toThrow(message);
+      await expect(readAnswers(bound, rows.slice(0, 1), ['no'], { sharePrefix })).rejects.toThrow(message);
     }
     const [found] = (await extractFeatures(model.with({ edits }), rows.slice(0, 1))).vectors;
     const [plain] = (await extractFeatures(model, rows.slice(0, 1), { sharePrefix })).vectors;
@@ -235,6 +289,32 @@ describe('a data set of many questions about each picture', () => {
     expect(input).toEqual(await onevision.input(prompt));
     onevision.destroy();
   });
+});
+
+it('many questions about a video are answered from one run of it, behind positions of three axes', async () => {
+  const qwen = await VisionLanguageModel.load(await openFolder(fixturePath('families/qwen2_5-vl-f32')), { gpu: gpu() });
+  const frames = [0, 1, 2, 3].map((i) => new Uint8Array(readFileSync(fixturePath(`images/frame-${i}.png`))));
+  const rows = ['What moves?', 'What is it?', 'Does it end, or go on?'].map((prompt) => ({
+    source: prompt,
+    prompt,
+    images: [],
+    loadImages: async () => [],
+    loadVideos: async () => [{ frames, fps: 2 }],
+  }));
+  const labels = ['a red circle', 'no'];
+  const whole = await readAnswers(qwen, rows, labels);
+  const vectors = await extractFeatures(qwen, rows, { sharePrefix: true });
+  const merged = vi.spyOn(Forward.prototype, 'merged');
+  const shared = await readAnswers(qwen, rows, labels, { sharePrefix: true });
+  expect(merged.mock.calls.flatMap(([, , inputs]) => inputs).filter(({ visuals }) => visuals.length)).toHaveLength(1);
+  merged.mockRestore();
+  qwen.destroy();
+  for (const [i, { text, labelScores, headVectors }] of whole.entries()) {
+    expect(shared[i].text).toBe(text);
+    expect(relativeError(Float32Array.from(shared[i].labelScores), Float32Array.from(labelScores))).toBeLessThan(1e-5);
+    expect(relativeError(shared[i].headVectors, headVectors)).toBeLessThan(1e-5);
+    expect(relativeError(vectors.vectors[i], headVectors)).toBeLessThan(1e-5);
+  }
 });
 
 it('a picture that a server never sends is waited for until the model’s signal', async () => {

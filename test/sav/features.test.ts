@@ -27,7 +27,7 @@ class BatchModel extends FakeModel {
 
   input?(shown: ShownExample): Promise<ShownExample>;
 
-  async inputShape({ prompt }: ShownExample): Promise<InputShape> {
+  async inputShape({ prompt }: ShownExample): Promise<InputShape | undefined> {
     return { inputIds: Array.from(prompt, () => 1), visuals: [] };
   }
 }
@@ -47,7 +47,8 @@ class SharingModel extends BatchModel {
     return shown;
   }
 
-  override async inputShape({ prompt, images }: ShownExample): Promise<InputShape> {
+  override async inputShape({ prompt, images, videos }: ShownExample): Promise<InputShape | undefined> {
+    if (videos?.length) return undefined;
     return { inputIds: Array.from(prompt, (letter) => letter.charCodeAt(0)), visuals: images.map(() => visual) };
   }
 }
@@ -141,6 +142,25 @@ describe('extractFeatures', () => {
       const model = new SharingModel();
       await extractFeatures(model, rows, { sharePrefix: true });
       expect(model.decoded).toEqual([undefined, 'what is it?', 'what is it?', undefined, undefined]);
+    });
+
+    it('shares a video, whose tokens are not known before, with what stands alone running as ever', async () => {
+      const ofVideo = (prompt: string, clip: Uint8Array) => ({
+        ...example(prompt, {}),
+        loadVideos: async () => [{ frames: [clip] }],
+      });
+      const videos = [
+        ofVideo('what is it?', image),
+        ofVideo('who?', other),
+        ofVideo('is it green?', image),
+        example('who?', { 'a.png': other }),
+        ofVideo('where?', image),
+      ];
+      const model = new SharingModel();
+      const { vectors } = await extractFeatures(model, videos, { sharePrefix: true });
+      expect(model.shared).toEqual([['what is it?', 'is it green?', 'where?']]);
+      expect(model.runs).toEqual([1, 1]);
+      expect(vectors).toEqual((await extractFeatures(new FakeModel(), videos)).vectors);
     });
 
     it('is kept apart from whole runs in a store, goes on where it was stopped, and computes none again', async () => {

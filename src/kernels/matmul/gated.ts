@@ -21,6 +21,8 @@ export interface GatedMatmulArgs {
   /** [M, N] f32. Default: a temporary. */
   out?: Tensor;
   label: string;
+  /** As of `matmul`. */
+  ofRows?: number;
   /** Default: as `matmul` chooses for one half. */
   variant?: MatmulVariant | MatmulCandidate;
 }
@@ -43,7 +45,7 @@ export function gatedMatmul(rec: Recorder, args: GatedMatmulArgs): Tensor | unde
   expectDType(where, x, 'f32');
   expectShape(where, x, [...x.shape.slice(0, -1), k]);
   const rows = elementCount(x.shape.slice(0, -1));
-  const plan = planFor(rec.gpu, { rows, n, k }, weight.format, variant);
+  const plan = planFor(rec.gpu, { rows: args.ofRows ?? rows, n, k }, weight.format, variant);
   if (plan.variant !== 'matvec' && plan.variant !== 'matvecSubgroup') return undefined;
   const y = args.out ?? rec.temp(label, 'f32', [rows, n]);
   for (const [tensor, shape] of [

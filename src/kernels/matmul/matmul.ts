@@ -29,6 +29,8 @@ export interface MatmulArgs {
   /** [M, N] f32. Default: a temporary. */
   out?: Tensor;
   label: string;
+  /** Rows of the product that this is a part of: it takes the kernel of the whole, and has its bits. Default: M. */
+  ofRows?: number;
   /** Default: what the device is tuned to, or else what `chooseMatmul` says. */
   variant?: MatmulVariant | MatmulCandidate;
 }
@@ -65,7 +67,7 @@ export function matmul(rec: Recorder, args: MatmulArgs): Tensor {
     const problem = { rows, n, k };
     const traits = { format: weight.format, bias: !!bias, residual: !!residual, activation };
     const limit = rec.gpu.capabilities.maxWorkgroupsPerDimension;
-    const plan = planFor(rec.gpu, problem, weight.format, args.variant);
+    const plan = planFor(rec.gpu, { ...problem, rows: args.ofRows ?? rows }, weight.format, args.variant);
     rec.dispatch({
       kernel: `matmul.${planName(plan)} ${weight.format.name}`,
       label,

@@ -14,16 +14,8 @@ import {
 import { cropGrid, type TokenGrid, tilePlanes } from '../processor/token-grids.ts';
 import type { VisualProcessor } from '../processor/visual-processor.ts';
 import type { Family } from './family.ts';
-import {
-  identity,
-  type LlavaSideOptions,
-  llavaDefaults,
-  llavaEntries,
-  llavaSide,
-  newline,
-  type Packer,
-  parseLlava,
-} from './llava-side.ts';
+import { type LlavaSideOptions, llavaDefaults, llavaEntries, llavaSide, parseLlava } from './llava-side.ts';
+import { identity, newline, type Packer } from './packing.ts';
 
 const schema = s.looseObject({ ...llavaEntries, image_grid_pinpoints: s.nullish(pinpointsSchema) });
 

@@ -19,15 +19,8 @@ import { cropPlanes, frameLabel } from '../processor/token-grids.ts';
 import type { Processing, VisualProcessor } from '../processor/visual-processor.ts';
 import type { Architecture, Family } from './family.ts';
 import { checkPinpoints, packTiles, type TileGrid, tileCrops, tiles } from './llava-next.ts';
-import {
-  type LlavaDefaults,
-  type LlavaVisionConfig,
-  llavaEntries,
-  llavaSide,
-  newline,
-  type Packer,
-  parseLlava,
-} from './llava-side.ts';
+import { type LlavaDefaults, type LlavaVisionConfig, llavaEntries, llavaSide, parseLlava } from './llava-side.ts';
+import { newline, type Packer } from './packing.ts';
 
 const onevisionDefaults: LlavaDefaults = {
   textModelType: 'qwen2',

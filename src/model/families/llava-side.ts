@@ -1,12 +1,7 @@
 // What the LLaVA families share: a tower that sees square crops, a selection of its hidden states, a projector of two layers.
 // They differ in how a picture becomes crops and how the crops' features are packed into one row of tokens.
 import * as s from '../../base/schema.ts';
-import type { Recorder } from '../../gpu/recorder.ts';
-import type { Tensor } from '../../gpu/tensor.ts';
 import type { ActivationFunction } from '../../kernels/activation/activation.wgsl.ts';
-import type { Taps } from '../../kernels/mix-rows/bilinear.ts';
-import { mixRows } from '../../kernels/mix-rows/mix-rows.ts';
-import { extraRow } from '../../kernels/splice/splice.ts';
 import { type Settings, tokenId } from '../config/settings.ts';
 import { parseText, type TextConfig } from '../config/text.ts';
 import { clipLarge336, parseViT, tokensPerCrop, type ViTConfig } from '../config/vit.ts';
@@ -14,13 +9,14 @@ import { InputError } from '../errors.ts';
 import type { Visual, VisualShape } from '../input.ts';
 import { type HookPoint, vitHookPoints } from '../interventions/hook-points.ts';
 import { checkCrops, stackCrops } from '../layers/crops.ts';
-import { projector } from '../layers/projector.ts';
+import { projectAndMix, projector } from '../layers/projector.ts';
 import { type FeatureSelection, selectFeatures, visionTower, vitWeights } from '../layers/vision-tower.ts';
 import { linear } from '../layers/weights.ts';
 import type { Size } from '../processor/anyres.ts';
-import { cropPlanes, frameLabel, type PatchGrid, type TokenGrid } from '../processor/token-grids.ts';
+import { cropPlanes, frameLabel, type PatchGrid } from '../processor/token-grids.ts';
 import type { Processing } from '../processor/visual-processor.ts';
 import type { VisionSide } from './family.ts';
+import { joinPackings, type Packer, type Packing } from './packing.ts';
 
 /** The vision side of a LLaVA as its config says it. */
 export interface LlavaVisionConfig {
@@ -31,21 +27,6 @@ export interface LlavaVisionConfig {
   readonly imageTokenId: number;
   readonly videoTokenId?: number;
 }
-
-/** How the features of a visual's crops become its tokens. */
-export interface Packing {
-  /** Rows among the features of the visual's crops, or of `taps`' outputs; `newline` for image_newline. */
-  readonly rows: ArrayLike<number>;
-  /** Weighted sums of four of the crops' rows each, made first where a map is resized. */
-  readonly taps?: Taps;
-  /** Where the tokens stand in the picture. */
-  readonly grids: readonly TokenGrid[];
-}
-
-export const newline: number = extraRow;
-
-/** `perCrop`: features that each crop has. */
-export type Packer = (visual: Visual, perCrop: number) => Packing;
 
 const layerList = s.union([s.int(), s.list(s.int(), 1, 1000)], 'expected a whole number, or up to 1000 of them');
 
@@ -198,8 +179,12 @@ export function llavaSide(
         const site = hooks.whole([pixels.shape[0], perCrop]);
         const selected = selectFeatures(rec, states, features, tokensPerCrop(tower));
         const input = site.pass('projector.hook_in', selected);
-        const out = site.pass('projector.hook_out', projector(rec, weights, projectorAct, input, site));
-        return { ...packed(rec, out, visuals, visuals.map(packingOf), perCrop), newline: newlineRow };
+        const { rows, taps } = joinPackings(visuals, visuals.map(packingOf), perCrop);
+        const args = [rec, weights, projectorAct, input] as const;
+        const out = taps
+          ? projectAndMix(...args, taps, site)
+          : site.pass('projector.hook_out', projector(...args, site));
+        return { features: out, rows, newline: newlineRow };
       };
     },
   };
@@ -223,46 +208,4 @@ function cropPatches(visuals: readonly Visual[], { side, classToken }: ViTConfig
       picture: () => cropPlanes(visual, crop),
     })),
   );
-}
-
-/** Numbers the rows of all visuals in one tensor; resizes maps first where a visual needs that. */
-function packed(
-  rec: Recorder,
-  features: Tensor,
-  visuals: readonly Visual[],
-  packings: readonly Packing[],
-  perCrop: number,
-): { features: Tensor; rows: ArrayLike<number>[] } {
-  const counts = visuals.map(({ shape }) => shape[0] * perCrop);
-  const shift = (rows: ArrayLike<number>, by: number) =>
-    Uint32Array.from(rows, (row) => (row === newline ? newline : row + by));
-  const startsOf = (sizes: readonly number[]) =>
-    sizes.map((_, i) => sizes.slice(0, i).reduce((sum, size) => sum + size, 0));
-  const starts = startsOf(counts);
-  if (packings.every(({ taps }) => !taps))
-    return { features, rows: packings.map(({ rows }, i) => shift(rows, starts[i])) };
-
-  // A visual that is not resized passes through: one tap of weight 1 for each of its rows.
-  const taps = packings.map((packing, i) => packing.taps ?? identity(counts[i]));
-  const mixedStarts = startsOf(taps.map(({ indices }) => indices.length / 4));
-  const indices = Uint32Array.from(taps.flatMap((t, i) => Array.from(shift(t.indices, starts[i]))));
-  const weights = Float32Array.from(taps.flatMap((t) => Array.from(t.weights)));
-  const mixed = mixRows(rec, {
-    x: features,
-    indices: rec.input('taps', 'u32', [indices.length / 4, 4], indices),
-    weights: rec.input('tap weights', 'f32', [weights.length / 4, 4], weights),
-    label: 'projector.resized',
-  });
-  return { features: mixed, rows: packings.map(({ rows }, i) => shift(rows, mixedStarts[i])) };
-}
-
-/** Taps that change nothing. */
-export function identity(rows: number): Taps {
-  const indices = new Uint32Array(4 * rows);
-  const weights = new Float32Array(4 * rows);
-  for (let row = 0; row < rows; row++) {
-    indices[4 * row] = row;
-    weights[4 * row] = 1;
-  }
-  return { indices, weights };
 }

@@ -8,7 +8,8 @@ import {
 import { cropGrid } from '../processor/token-grids.ts';
 import type { VisualProcessor } from '../processor/visual-processor.ts';
 import type { Family } from './family.ts';
-import { llavaDefaults, llavaSchema, llavaSide, type Packer, parseLlava } from './llava-side.ts';
+import { llavaDefaults, llavaSchema, llavaSide, parseLlava } from './llava-side.ts';
+import type { Packer } from './packing.ts';
 
 /** LLaVA-1.5 (HF `LlavaForConditionalGeneration`): with a CLIP or SigLIP tower and any decoder. */
 export const llava: Family = {

@@ -8,7 +8,10 @@ import type { Model, RunningStep, StepResult } from '../model.ts';
 import type { ActivationCache } from '../run/activations.ts';
 import { throwIfAborted } from '../run/bound.ts';
 import { indexOfNotFinite } from '../run/not-finite.ts';
+import { Pass } from '../run/pass.ts';
+import { recordSuffixes } from '../run/prefix.ts';
 import type { RunOptions } from '../run/run.ts';
+import type { SuffixBatch } from '../run/shared-prefix.ts';
 import { type GenerationSettings, type SamplingOptions, withSampling } from './generation-settings.ts';
 import { largest, logSumExp, Sampler } from './sampling.ts';
 import { type ScoreProcessor, scoreProcessors } from './score-processors.ts';
@@ -110,15 +113,9 @@ export class PromptRun {
 
   /** Runs the prompts, with a cache that may grow to them and `room` more positions. @throws InputError when that is too long. */
   static async start(model: Model, inputs: readonly ModelInput[], options: PromptOptions): Promise<PromptRun> {
-    const { maxPositions } = model.config.text;
     const { room, namesFilter, posSlice } = options;
     const length = inputs[0]?.inputIds.length ?? 0;
-    if (!(Number.isInteger(room) && room >= 0))
-      throw new InputError(`room for ${room} positions: give a whole number (maxNewTokens is at least 1)`);
-    if (length + room > maxPositions)
-      throw new InputError(
-        `${length} prompt tokens and ${room} more exceed this model's ${maxPositions} positions: shorten the prompt, or ask for fewer tokens`,
-      );
+    checkRoom(model, length, room);
     const cache = new KvCache(model.gpu, model.config.text, {
       format: model.cacheFormat,
       capacity: length + room,
@@ -133,6 +130,42 @@ export class PromptRun {
       cache.destroy();
       model.gpu.destroy(tokens);
       throw e;
+    }
+  }
+
+  /**
+   * The same of prompts whose beginning has run once for all of them (ADR 19), with their logits. They read it as it was computed; what
+   * continues them reads keys and values in the model's format, as after `start`.
+   */
+  static async afterPrefix(
+    model: Model,
+    inputs: readonly ModelInput[],
+    suffixes: SuffixBatch,
+    { room, namesFilter = [] }: Pick<PromptOptions, 'room' | 'namesFilter'>,
+  ): Promise<PromptRun> {
+    const { batch, length } = suffixes;
+    checkRoom(model, length, room);
+    const { gpu, forward, cacheFormat: format } = model;
+    const { text } = model.config;
+    const extent = forward.extent(model.hookPoints, { namesFilter }, 0, true);
+    const cache = new KvCache(gpu, text, { format, capacity: length + room, batch });
+    const read = format === 'f32' ? cache : new KvCache(gpu, text, { capacity: length, batch });
+    const tokens = gpu.tensor('tokens', 'u32', [batch]);
+    try {
+      const pass = new Pass(model, 'prompts after their prefix');
+      const range = resolvePosSlice(-1, length);
+      const logits = recordSuffixes(model, pass, read, { ...suffixes, ...extent, range, generates: true });
+      const scores = pass.rec.read(logits!);
+      if (read !== cache) read.copyTo(pass.rec, cache);
+      forward.positions(inputs, cache); // which notes where what follows them stands
+      const activations = await pass.submit();
+      return new PromptRun(model, inputs, cache, tokens, { activations, logits: scores.f32 });
+    } catch (e) {
+      cache.destroy();
+      gpu.destroy(tokens);
+      throw e;
+    } finally {
+      if (read !== cache) read.destroy();
     }
   }
 
@@ -241,6 +274,17 @@ export class PromptRun {
     this.#cache.destroy();
     this.#model.gpu.destroy(this.#tokens);
   }
+}
+
+/** @throws InputError where prompt and what follows it do not fit the model. */
+function checkRoom(model: Model, length: number, room: number): void {
+  const { maxPositions } = model.config.text;
+  if (!(Number.isInteger(room) && room >= 0))
+    throw new InputError(`room for ${room} positions: give a whole number (maxNewTokens is at least 1)`);
+  if (length + room > maxPositions)
+    throw new InputError(
+      `${length} prompt tokens and ${room} more exceed this model's ${maxPositions} positions: shorten the prompt, or ask for fewer tokens`,
+    );
 }
 
 /** Whether there is nothing to choose by: NaN among the logits, or an infinite one as the largest. */

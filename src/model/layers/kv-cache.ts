@@ -2,7 +2,9 @@ import { f32 } from '../../gpu/formats/f32.ts';
 import { type Format, formatBytes } from '../../gpu/formats/format.ts';
 import { formats } from '../../gpu/formats/index.ts';
 import type { Gpu } from '../../gpu/gpu.ts';
+import type { Recorder } from '../../gpu/recorder.ts';
 import { rows, type Tensor } from '../../gpu/tensor.ts';
+import { copyRows } from '../../kernels/rotary/rotary.ts';
 import type { TextConfig } from '../config/text.ts';
 import { InputError } from '../errors.ts';
 
@@ -117,6 +119,19 @@ export class KvCache {
     if (from && this.length)
       this.#gpu.copy(Array.from({ length: this.batch }, (_, b) => ({ from: filled(from, b), to: filled(to, b) })));
     return to;
+  }
+
+  /**
+   * Records a copy into a cache that holds nothing yet: of as many sequences, in its own format.
+   * This one is f32, and has memory for what it holds, no more.
+   */
+  copyTo(rec: Recorder, to: KvCache): void {
+    to.reserve(this.length);
+    for (const which of ['keys', 'values'] as const)
+      for (const [l, x] of this[which].entries())
+        copyRows(rec, { x, out: to[which][l], outRow: 0, batch: this.batch, label: `blocks.${l} ${which} kept` });
+    to.length = this.length;
+    to.promptLength = this.promptLength;
   }
 
   /** Bytes on the GPU for a cache of this many positions of one sequence. */

@@ -54,7 +54,7 @@ export function recordPrefix(
 }
 
 /** What follows the first positions of prompts of equal length. */
-interface Suffixes extends Pick<Extent, 'wanted' | 'layers' | 'stopAtHeads'> {
+export interface Suffixes extends Pick<Extent, 'wanted' | 'layers' | 'stopAtHeads'> {
   /** Keys and values of the first positions. */
   readonly prefix: KvCache;
   /** The first position of the suffixes: the prefix holds as many, or more. */
@@ -69,36 +69,54 @@ interface Suffixes extends Pick<Extent, 'wanted' | 'layers' | 'stopAtHeads'> {
   readonly edits?: EditPlan;
   /** Of all rows, [axes][batch * (length - first)]. */
   readonly positions: Axes;
+  /** A generation goes on from them. */
+  readonly generates?: boolean;
   /** Records their merged embeddings, [batch * (length - first), dModel], not edited yet. */
   embeddings(rec: Recorder, hooks: Hooks): Tensor;
 }
 
-/** Runs suffixes as one batch, each from a copy of the prefix. @returns what the hooks were asked for, of each one. */
-export async function runSuffixes(
-  { gpu, forward }: DecoderRunner,
+/**
+ * Records suffixes as one batch, each going on from a copy of the prefix.
+ * @param cache of f32, which holds nothing yet.
+ * @returns as `Forward.decode`
+ */
+export function recordSuffixes(
+  { forward }: DecoderRunner,
   pass: Pass,
-  { prefix, first, batch, length, range, edits, positions, embeddings, ...extent }: Suffixes,
-): Promise<ActivationCache[]> {
-  const cache = new KvCache(gpu, forward.config.text, { capacity: length, batch });
+  cache: KvCache,
+  { prefix, first, batch, length, range, edits, positions, embeddings, generates, ...extent }: Suffixes,
+): Tensor | undefined {
+  cache.reserve(length);
+  const { rec } = pass;
+  for (let l = 0; l < extent.layers && first > 0; l++)
+    for (const which of ['keys', 'values'] as const)
+      for (let start = 0; start < batch * cache.allocated; start += cache.allocated)
+        rec.copy(rows(prefix[which][l], 0, first), rows(cache[which][l], start, start + first));
+  cache.length = first;
+  cache.promptLength = length;
+  const hooks = pass.hooks({
+    names: new Set(extent.wanted.map(({ name }) => name)),
+    length: length - first,
+    range: { start: range.start - first, end: range.end - first },
+    batch,
+    start: first,
+    promptLength: length,
+    generates,
+    ...(edits && { edits }),
+  });
+  const given = { embeddings: embeddings(rec, hooks), positions, cache, generates };
+  const logits = forward.decode(rec, hooks, { ...given, ...extent });
+  cache.length = length;
+  pass.checkResultBytes();
+  return logits;
+}
+
+/** Runs suffixes as one batch. @returns what the hooks were asked for, of each one. */
+export async function runSuffixes(runner: DecoderRunner, pass: Pass, suffixes: Suffixes): Promise<ActivationCache[]> {
+  const { batch, length } = suffixes;
+  const cache = new KvCache(runner.gpu, runner.forward.config.text, { capacity: length, batch });
   try {
-    cache.reserve(length);
-    const { rec } = pass;
-    for (let l = 0; l < extent.layers && first > 0; l++)
-      for (const which of ['keys', 'values'] as const)
-        for (let b = 0; b < batch; b++)
-          rec.copy(rows(prefix[which][l], 0, first), rows(cache[which][l], b * length, b * length + first));
-    cache.length = first;
-    const hooks = pass.hooks({
-      names: new Set(extent.wanted.map(({ name }) => name)),
-      length: length - first,
-      range: { start: range.start - first, end: range.end - first },
-      batch,
-      start: first,
-      promptLength: length,
-      ...(edits && { edits }),
-    });
-    forward.decode(rec, hooks, { embeddings: embeddings(rec, hooks), positions, cache, ...extent });
-    pass.checkResultBytes();
+    recordSuffixes(runner, pass, cache, suffixes);
     return splitBatch(await pass.submit(), batch);
   } finally {
     cache.destroy();
@@ -108,6 +126,9 @@ export async function runSuffixes(
 /** What the caches of a batch may take together: three sequences of LLaVA-1.5-7B with a picture, 29 of Qwen2-VL-7B. */
 const maxCacheBytes = 2 ** 31;
 
+/** Suffixes of a batch at most. */
+export const mostSuffixes = 64;
+
 /**
  * How many suffixes run as one batch.
  * @param largest the bytes that a binding can hold: the widest activation of all of them must fit, and the cache of a layer.
@@ -116,6 +137,6 @@ const maxCacheBytes = 2 ** 31;
 export function suffixesAtOnce(text: TextConfig, largest: number, rowsEach: number, length: number): number {
   const { dMlp, dModel, nHeads, nKvHeads, dHead } = text;
   const widest = 4 * Math.max(rowsEach * Math.max(dMlp, dModel, nHeads * dHead), length * nKvHeads * dHead);
-  const count = Math.min(64, largest / widest, maxCacheBytes / KvCache.price(text, length, 'f32'));
+  const count = Math.min(mostSuffixes, largest / widest, maxCacheBytes / KvCache.price(text, length, 'f32'));
   return Math.max(1, Math.floor(count));
 }

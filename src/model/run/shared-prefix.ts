@@ -9,7 +9,14 @@ import { KvCache } from '../layers/kv-cache.ts';
 import type { ActivationCache } from './activations.ts';
 import type { Bound } from './bound.ts';
 import { Pass } from './pass.ts';
-import { type DecoderRunner, recordPrefix, runSuffixes, suffixesAtOnce } from './prefix.ts';
+import {
+  type DecoderRunner,
+  mostSuffixes,
+  recordPrefix,
+  runSuffixes,
+  type Suffixes,
+  suffixesAtOnce,
+} from './prefix.ts';
 
 /**
  * How many tokens all of the prompts begin with: the same ones and, where they stand for pictures, for the same pixel values. A
@@ -54,18 +61,30 @@ function splitAt(input: ModelInput, at: number, vision: VisionSide | undefined) 
   };
 }
 
+/** Suffixes of equally many tokens, of some of the prompts. */
+export type SuffixBatch = Pick<Suffixes, 'prefix' | 'first' | 'batch' | 'length' | 'positions' | 'embeddings'>;
+
+interface HowToShare {
+  /** Decoder blocks that run. */
+  readonly layers: number;
+  /** Positions that a cache is to have behind the prompts. Default 0. */
+  readonly room?: number;
+  /** Suffixes of a batch at most. */
+  readonly most?: number;
+}
+
 /**
- * The last positions of prompts of any lengths. The tokens and pictures that all of them begin with run once; the rest of each goes
- * on from there, those of equally many tokens together.
- * @param namesFilter hook points of the decoder.
- * @returns for each prompt what `runWithCache` does with `posSlice: -1`, up to rounding.
+ * Runs what prompts of any lengths begin with once, and then, batch by batch, what goes on from there.
+ * @param run what is to be done with a batch. @returns a result for each of its prompts.
+ * @returns a result for each prompt.
  * @throws InputError for inputs that do not fit, and for a model that is bound to edits or custom kernels.
  */
-export async function runSharingPrefix(
+export async function sharingPrefix<T>(
   model: DecoderRunner,
   inputs: readonly ModelInput[],
-  namesFilter: NamesFilter,
-): Promise<ActivationCache[]> {
+  { layers, room = 0, most = mostSuffixes }: HowToShare,
+  run: (batch: SuffixBatch, inputs: readonly ModelInput[]) => Promise<readonly T[]>,
+): Promise<T[]> {
   const { gpu, forward, bound } = model;
   const { text, vision } = forward.config;
   checkUnbound(bound);
@@ -75,7 +94,6 @@ export async function runSharingPrefix(
   const parts = inputs.map((input) => splitAt(input, first, vision));
   const axesOf = (input: ModelInput, start: number, end?: number) =>
     forward.positions([input], undefined).map((axis) => Array.from(axis).slice(start, end));
-  const extent = forward.extent(bound.hookPoints, { namesFilter }, 0, false);
   const prefix = new KvCache(gpu, text, { capacity: first });
   try {
     if (first > 0) {
@@ -85,35 +103,58 @@ export async function runSharingPrefix(
         embeddings: forward.merged(pass.rec, hooks, [parts[0].prefix]),
         positions: axesOf(inputs[0], 0, first),
         promptLength: first,
-        layers: extent.layers,
+        layers,
       });
       await pass.submit();
     }
-    const found: ActivationCache[] = [];
+    const found: T[] = [];
     const suffixes = parts.map(({ suffix }) => suffix);
+    const { maxStorageBufferBindingSize } = gpu.capabilities;
     const atOnce = (count: number) =>
-      suffixesAtOnce(text, gpu.capabilities.maxStorageBufferBindingSize, count, first + count);
+      Math.min(most, suffixesAtOnce(text, maxStorageBufferBindingSize, count, first + count + room));
     for (const batch of batchesOf(suffixes, atOnce)) {
       const own = batch.map((i) => axesOf(inputs[i], first));
-      const { length } = inputs[batch[0]].inputIds;
-      const activations = await runSuffixes(model, new Pass(model, 'suffixes'), {
-        ...extent,
-        ...{ prefix, first, batch: batch.length, length },
-        range: resolvePosSlice(-1, length),
-        positions: own[0].map((_, axis) => own.flatMap((axes) => axes[axis])),
-        embeddings: (rec, hooks) =>
-          forward.merged(
-            rec,
-            hooks,
-            batch.map((i) => suffixes[i]),
-          ),
-      });
-      for (const [j, i] of batch.entries()) found[i] = activations[j];
+      const results = await run(
+        {
+          ...{ prefix, first, batch: batch.length, length: inputs[batch[0]].inputIds.length },
+          positions: own[0].map((_, axis) => own.flatMap((axes) => axes[axis])),
+          embeddings: (rec, hooks) =>
+            forward.merged(
+              rec,
+              hooks,
+              batch.map((i) => suffixes[i]),
+            ),
+        },
+        batch.map((i) => inputs[i]),
+      );
+      for (const [j, i] of batch.entries()) found[i] = results[j];
     }
     return found;
   } finally {
     prefix.destroy();
   }
+}
+
+/**
+ * The last positions of prompts of any lengths. The tokens and pictures that all of them begin with run once; the rest of each goes
+ * on from there, those of equally many tokens together.
+ * @param namesFilter hook points of the decoder.
+ * @returns for each prompt what `runWithCache` does with `posSlice: -1`, up to rounding.
+ * @throws as `sharingPrefix`
+ */
+export async function runSharingPrefix(
+  model: DecoderRunner,
+  inputs: readonly ModelInput[],
+  namesFilter: NamesFilter,
+): Promise<ActivationCache[]> {
+  const extent = model.forward.extent(model.bound.hookPoints, { namesFilter }, 0, false);
+  return sharingPrefix(model, inputs, extent, (batch) =>
+    runSuffixes(model, new Pass(model, 'suffixes'), {
+      ...batch,
+      ...extent,
+      range: resolvePosSlice(-1, batch.length),
+    }),
+  );
 }
 
 /**
