@@ -15,7 +15,8 @@ import { dtypeOf } from '../checkpoint/stored-formats.ts';
 import { bufferBytes, type Format, matrixShape } from '../gpu/formats/format.ts';
 import { type Gpu, openGpu } from '../gpu/gpu.ts';
 import type { Tensor } from '../gpu/tensor.ts';
-import type { Folder } from '../platform/types.ts';
+import type { Folder, WritePieces } from '../platform/types.ts';
+import { visiting } from '../platform/visiting.ts';
 import { InputError } from './errors.ts';
 import { readConfig } from './families/read-config.ts';
 import { unreadTensors, weightSpecs } from './load-model.ts';
@@ -25,10 +26,10 @@ import { chosenFormat, chosenFormats, type WeightsChoice } from './weight-format
 /** Which formats are written, and where. */
 export interface QuantizeOptions {
   /**
-   * Writes a file of the new checkpoint, piece by piece: in Node `(name, pieces) => writeFile(join(folder, name), pieces)`. One file at a
-   * time, config.json last.
+   * Writes a file of the new checkpoint, piece by piece: in Node `(name, pieces) => writeFile(join(folder, name), pieces)`, in a page
+   * `CheckpointStore.write`. One file at a time, config.json last.
    */
-  readonly write: (name: string, pieces: AsyncIterable<Uint8Array>) => Promise<void>;
+  readonly write: WritePieces;
   /** The formats, as `load` takes them. Default: q4, which is q8 outside of the decoder. */
   readonly weights?: WeightsChoice;
   /** Converts the matrices. Default: one that is opened, and freed in the end. */
@@ -60,7 +61,10 @@ export interface Quantized {
 const chunkBytes = 4 << 20;
 
 /** What `quantize` does. */
-export async function writeQuantized(folder: Folder, options: QuantizeOptions): Promise<Quantized> {
+export const writeQuantized = (folder: Folder, options: QuantizeOptions): Promise<Quantized> =>
+  visiting(folder, options.signal, (visited) => writeFrom(visited, options));
+
+async function writeFrom(folder: Folder, options: QuantizeOptions): Promise<Quantized> {
   const { weights = 'q4', shardBytes = 2e9, onSize, onProgress, signal } = options;
   const chosen = Object.fromEntries([...chosenFormats(weights)].map(([part, { name }]) => [part, name]));
   await checkIsCheckpoint(folder);

@@ -254,7 +254,7 @@ describe('a file', () => {
       );
       await expect(visit.read('absent.safetensors', 0, 1)).rejects.toThrow('absent.safetensors: there is no such file');
       await expect(visit.read('../config.json')).rejects.toThrow('is not a file name inside');
-      visit.close();
+      await visit.close();
       server!.closeAllConnections();
       server!.close();
     }
