@@ -1,9 +1,9 @@
 // A checkpoint written again with its matrices in fewer bits: what `load(folder, { weights })` makes of it each time, made once.
 import { type Checkpoint, openCheckpoint, readRange, storedAs } from '../checkpoint/checkpoint-files.ts';
-import type { CheckpointTensor, StoredAs } from '../checkpoint/checkpoint-tensor.ts';
+import type { StoredAs } from '../checkpoint/checkpoint-tensor.ts';
 import { CheckpointError } from '../checkpoint/errors.ts';
 import { loadTensors, type TensorSpec } from '../checkpoint/load.ts';
-import { modelId, PassingId } from '../checkpoint/model-id.ts';
+import { modelId, PassingId, SeenTensors } from '../checkpoint/model-id.ts';
 import { canonicalName, detectLayout } from '../checkpoint/names.ts';
 import { checkIsCheckpoint, indexFile, singleFile } from '../checkpoint/not-a-checkpoint.ts';
 import { packedTensors, packingKey, packingVersion, quantMethod } from '../checkpoint/packed.ts';
@@ -257,8 +257,9 @@ class Reader {
   readonly #checkpoint: Checkpoint;
   readonly #onRead: (bytes: number) => void;
   readonly #signal: AbortSignal | undefined;
+  readonly #seen = new SeenTensors();
   /** Of tensors that were read: for `modelId`. */
-  readonly hashes = new Map<CheckpointTensor, readonly string[]>();
+  readonly hashes = this.#seen.hashes;
 
   constructor(gpu: Gpu, checkpoint: Checkpoint, onRead: (bytes: number) => void, signal?: AbortSignal) {
     this.#gpu = gpu;
@@ -303,11 +304,13 @@ class Reader {
     }
   }
 
-  async *#asStored({ buffers: [{ file, start, end }] }: StoredAs): AsyncGenerator<Uint8Array> {
+  async *#asStored({ buffers: [tensor] }: StoredAs): AsyncGenerator<Uint8Array> {
+    const { file, start, end } = tensor;
     const { folder } = this.#checkpoint;
     for (let at = start; at < end; at += chunkBytes) {
       const bytes = await readRange(folder, file, at, Math.min(end, at + chunkBytes));
       this.#onRead(bytes.length);
+      await this.#seen.take(tensor, at, bytes);
       yield bytes;
     }
   }

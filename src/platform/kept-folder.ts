@@ -45,6 +45,9 @@ export class KeptFolder implements Folder {
   }
 }
 
+/** Of one read of a source: what is lost of a connection that breaks off. */
+const fetchedBytes = 2 ** 20;
+
 /** What a visit knows once it has begun. */
 interface State {
   record: KeptRecord;
@@ -98,13 +101,15 @@ class KeptVisit implements Visit {
     const file = await this.#file(name);
     const stop = end ?? file.size;
     checkRange(`${this.location}: ${name}`, start, stop, file.size);
-    const parts: Uint8Array<ArrayBuffer>[] = [];
-    for (let at = start; at < stop; at += parts.at(-1)!.length) {
+    const out = new Uint8Array(stop - start);
+    for (let at = start; at < stop; ) {
       this.#signal?.throwIfAborted();
       const bytes = (await this.#kept(file, at, stop)) ?? (await this.#fetched(file, at, stop));
-      parts.push(bytes as Uint8Array<ArrayBuffer>);
+      if (bytes.length === out.length) return bytes;
+      out.set(bytes, at - start);
+      at += bytes.length;
     }
-    return parts.length === 1 ? parts[0] : new Uint8Array(await new Blob(parts).arrayBuffer());
+    return out;
   }
 
   /** Comes to its end when all that could be kept is. */
@@ -223,10 +228,10 @@ class KeptVisit implements Visit {
     return (await directory!.getFileHandle(pieceName(file, start))).getFile();
   }
 
-  /** Bytes from `at` to the next piece, or `stop`, from the source. */
+  /** Some bytes from `at` on, to the next piece or `stop` at most, from the source. */
   async #fetched(file: KeptFile, at: number, stop: number): Promise<Uint8Array> {
     const source = await this.#ask();
-    const end = Math.min(stop, ...file.pieces.map(({ start }) => (start > at ? start : stop)));
+    const end = Math.min(stop, at + fetchedBytes, ...file.pieces.map(({ start }) => (start > at ? start : stop)));
     await this.#writes[0];
     const bytes = await source.read(file.name, at, end);
     if (bytes.length !== end - at)
