@@ -83,18 +83,23 @@ export {
 export type { WeightPart, WeightsChoice } from './model/weight-formats.ts';
 export type { Quantized, QuantizeOptions } from './model/write-quantized.ts';
 export { BoundError, FileError, ImageError, NoAdapterError, VideoError } from './platform/errors.ts';
+export { type CheckpointStore, openCheckpointStore } from './platform/open-store.ts';
 export type {
+  CheckpointStoreOptions,
   DecodeOptions,
   DecodeVideoOptions,
   Folder,
   FolderEntry,
   FolderSource,
   ImageSource,
+  KeptCheckpoint,
   PixelSize,
   RgbImage,
+  StoreNote,
   Video,
   VideoInfo,
   VideoSource,
   Visit,
+  WritePieces,
 } from './platform/types.ts';
 export { type CheckOptions, type CheckResult, type CheckRow, checkKernels } from './verify/check.ts';

@@ -3,7 +3,7 @@ import { existsSync, readFileSync, statSync } from 'node:fs';
 import { createServer, type IncomingMessage, type Server, type ServerResponse } from 'node:http';
 import type { AddressInfo } from 'node:net';
 import { fileURLToPath } from 'node:url';
-import { transform } from 'esbuild';
+import { build, transform } from 'esbuild';
 import { type Browser, chromium, type Page } from 'playwright-core';
 
 /** The system's Chromium that starts, or what CHROMIUM_PATH says; undefined where there is none. */
@@ -34,6 +34,20 @@ const webgpuFlags = ['--enable-unsafe-webgpu', '--use-webgpu-adapter=swiftshader
 export const launchChromium = (): Promise<Browser> =>
   chromium.launch({ executablePath: chromiumPath, args: ['--no-sandbox', ...webgpuFlags] });
 
+/** The main entry as one file, for a page or for a worker, which have no import map. Served as `/bundle.js`. */
+let bundle: Promise<string> | undefined;
+async function bundled(): Promise<string> {
+  const { outputFiles } = await build({
+    entryPoints: [`${root}src/index.ts`],
+    bundle: true,
+    format: 'esm',
+    platform: 'browser', // resolves the condition `browser`
+    conditions: ['headlight-source'],
+    write: false,
+  });
+  return outputFiles[0].text;
+}
+
 /** A page whose origin is the repository: TypeScript is served as JavaScript, under its own name. */
 export class RepositoryPage {
   readonly page: Page;
@@ -50,9 +64,16 @@ export class RepositoryPage {
     const server = createServer((request, response) => void serve(request, response));
     await new Promise<void>((resolve) => server.listen(0, '127.0.0.1', resolve));
     const browser = await launchChromium();
-    const page = await browser.newPage();
+    const page = await (await browser.newContext()).newPage();
     await page.goto(`http://127.0.0.1:${(server.address() as AddressInfo).port}/`);
     return new RepositoryPage(page, browser, server);
+  }
+
+  /** Another page of the same origin and profile. */
+  async otherTab(): Promise<Page> {
+    const page = await this.page.context().newPage();
+    await page.goto(this.page.url());
+    return page;
   }
 
   async close(): Promise<void> {
@@ -66,6 +87,11 @@ async function serve(request: IncomingMessage, response: ServerResponse): Promis
   const url = decodeURIComponent(new URL(request.url!, 'http://x').pathname);
   if (url === '/') {
     response.setHeader('Content-Type', 'text/html').end(index);
+    return;
+  }
+  if (url === '/bundle.js') {
+    bundle ??= bundled();
+    response.setHeader('Content-Type', 'text/javascript').end(await bundle);
     return;
   }
   const [, kind, path] = /^\/(?:(no-range|no-size)\/)?(.*)$/.exec(url)!;

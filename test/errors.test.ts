@@ -19,6 +19,7 @@ const plain: Readonly<Record<string, readonly [count: number, why: string]>> = {
   'src/cli/program.ts': [3, 'reasons of aborts, and what is no error, made one to be printed'],
   'src/platform/decode-image.ts': [1, 'a mark that the same function catches'],
   'src/platform/http-file.ts': [1, 'a wait that ends: a FileError is made of it'],
+  'src/platform/kept-folder.ts': [1, 'why nothing is kept: a note is made of it'],
   'src/platform/node-write.ts': [2, 'stand for errors of the system; the same function makes a FileError of them'],
   'src/platform/ppm.ts': [1, 'node-video.ts makes a VideoError of it, with the name of the video'],
   'src/platform/stall.ts': [1, 'the reason of an abort, which comes back within a HubError or a FileError'],

@@ -1,9 +1,9 @@
 // A checkpoint written again with its matrices in fewer bits: what `load(folder, { weights })` makes of it each time, made once.
 import { type Checkpoint, openCheckpoint, readRange, storedAs } from '../checkpoint/checkpoint-files.ts';
-import type { CheckpointTensor, StoredAs } from '../checkpoint/checkpoint-tensor.ts';
+import type { StoredAs } from '../checkpoint/checkpoint-tensor.ts';
 import { CheckpointError } from '../checkpoint/errors.ts';
 import { loadTensors, type TensorSpec } from '../checkpoint/load.ts';
-import { modelId, PassingId } from '../checkpoint/model-id.ts';
+import { modelId, PassingId, SeenTensors } from '../checkpoint/model-id.ts';
 import { canonicalName, detectLayout } from '../checkpoint/names.ts';
 import { checkIsCheckpoint, indexFile, singleFile } from '../checkpoint/not-a-checkpoint.ts';
 import { packedTensors, packingKey, packingVersion, quantMethod } from '../checkpoint/packed.ts';
@@ -15,7 +15,8 @@ import { dtypeOf } from '../checkpoint/stored-formats.ts';
 import { bufferBytes, type Format, matrixShape } from '../gpu/formats/format.ts';
 import { type Gpu, openGpu } from '../gpu/gpu.ts';
 import type { Tensor } from '../gpu/tensor.ts';
-import type { Folder } from '../platform/types.ts';
+import type { Folder, WritePieces } from '../platform/types.ts';
+import { visiting } from '../platform/visiting.ts';
 import { InputError } from './errors.ts';
 import { readConfig } from './families/read-config.ts';
 import { unreadTensors, weightSpecs } from './load-model.ts';
@@ -25,10 +26,10 @@ import { chosenFormat, chosenFormats, type WeightsChoice } from './weight-format
 /** Which formats are written, and where. */
 export interface QuantizeOptions {
   /**
-   * Writes a file of the new checkpoint, piece by piece: in Node `(name, pieces) => writeFile(join(folder, name), pieces)`. One file at a
-   * time, config.json last.
+   * Writes a file of the new checkpoint, piece by piece: in Node `(name, pieces) => writeFile(join(folder, name), pieces)`, in a page
+   * `CheckpointStore.write`. One file at a time, config.json last.
    */
-  readonly write: (name: string, pieces: AsyncIterable<Uint8Array>) => Promise<void>;
+  readonly write: WritePieces;
   /** The formats, as `load` takes them. Default: q4, which is q8 outside of the decoder. */
   readonly weights?: WeightsChoice;
   /** Converts the matrices. Default: one that is opened, and freed in the end. */
@@ -60,7 +61,10 @@ export interface Quantized {
 const chunkBytes = 4 << 20;
 
 /** What `quantize` does. */
-export async function writeQuantized(folder: Folder, options: QuantizeOptions): Promise<Quantized> {
+export const writeQuantized = (folder: Folder, options: QuantizeOptions): Promise<Quantized> =>
+  visiting(folder, options.signal, (visited) => writeFrom(visited, options));
+
+async function writeFrom(folder: Folder, options: QuantizeOptions): Promise<Quantized> {
   const { weights = 'q4', shardBytes = 2e9, onSize, onProgress, signal } = options;
   const chosen = Object.fromEntries([...chosenFormats(weights)].map(([part, { name }]) => [part, name]));
   await checkIsCheckpoint(folder);
@@ -253,8 +257,9 @@ class Reader {
   readonly #checkpoint: Checkpoint;
   readonly #onRead: (bytes: number) => void;
   readonly #signal: AbortSignal | undefined;
+  readonly #seen = new SeenTensors();
   /** Of tensors that were read: for `modelId`. */
-  readonly hashes = new Map<CheckpointTensor, readonly string[]>();
+  readonly hashes = this.#seen.hashes;
 
   constructor(gpu: Gpu, checkpoint: Checkpoint, onRead: (bytes: number) => void, signal?: AbortSignal) {
     this.#gpu = gpu;
@@ -299,11 +304,13 @@ class Reader {
     }
   }
 
-  async *#asStored({ buffers: [{ file, start, end }] }: StoredAs): AsyncGenerator<Uint8Array> {
+  async *#asStored({ buffers: [tensor] }: StoredAs): AsyncGenerator<Uint8Array> {
+    const { file, start, end } = tensor;
     const { folder } = this.#checkpoint;
     for (let at = start; at < end; at += chunkBytes) {
       const bytes = await readRange(folder, file, at, Math.min(end, at + chunkBytes));
       this.#onRead(bytes.length);
+      await this.#seen.take(tensor, at, bytes);
       yield bytes;
     }
   }

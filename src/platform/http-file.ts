@@ -106,8 +106,9 @@ export class StreamedFile {
   readonly url: string;
   /** Of the file, in bytes. */
   readonly size: number;
+  /** What tells this content of the file from others, where the server says it. */
+  readonly version: string | undefined;
   readonly #patience: Patience;
-  readonly #tag: string | null;
   #reader: Reader | undefined;
   /** Where in the file the next byte of `#rest`, or else of the reader, is from. */
   #at = 0;
@@ -129,7 +130,7 @@ export class StreamedFile {
       );
       if (!isPage(response, first)) {
         const size = await sizeOf(url, response, patience);
-        return new StreamedFile(url, size, { tag: response.headers.get('ETag'), reader, first, patience });
+        return new StreamedFile(url, size, { version: versionOf(response), reader, first, patience });
       }
     } catch (e) {
       reader.cancel().catch(() => {});
@@ -142,11 +143,11 @@ export class StreamedFile {
   private constructor(
     url: string,
     size: number,
-    of: { tag: string | null; reader: Reader; first: Uint8Array; patience: Patience },
+    of: { version: string | undefined; reader: Reader; first: Uint8Array; patience: Patience },
   ) {
     this.url = url;
     this.size = size;
-    this.#tag = of.tag;
+    this.version = of.version;
     this.#reader = of.reader;
     this.#rest = of.first;
     this.#patience = of.patience;
@@ -238,8 +239,8 @@ export class StreamedFile {
       response.body?.cancel().catch(() => {});
       throw response.status === 416 ? changed() : refused(this.url, response);
     }
-    const tag = response.headers.get('ETag');
-    if (this.#tag !== null && tag !== null && tag !== this.#tag) throw changed();
+    const version = versionOf(response);
+    if (this.version !== undefined && version !== undefined && version !== this.version) throw changed();
     this.#hasRanges = response.status === 206;
     if (!this.#hasRanges) return { response, first: 0 };
     // Where a server of another origin does not show Content-Range, it is believed.
@@ -257,6 +258,13 @@ class BrokenOff extends FileError {
     super(`${url}: the connection broke off at byte ${at} of ${size} (${why})`);
   }
 }
+
+/**
+ * Compared here, rather than sent as If-Range or If-None-Match: these have a browser ask servers of other origins first whether they may
+ * be sent, and most say no. Such a server seldom lets a page see its ETag either; the date it always may.
+ */
+const versionOf = ({ headers }: Response): string | undefined =>
+  headers.get('ETag') ?? headers.get('Last-Modified') ?? undefined;
 
 /** From the answer itself, unless it is compressed (then its length is not the file's): from a one-byte range. */
 async function sizeOf(url: string, { headers }: Response, patience: Patience): Promise<number> {

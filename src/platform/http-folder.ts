@@ -24,16 +24,18 @@ export class HttpFolder implements Folder {
   size = (name: string) => this.#once((visit) => visit.size(name));
   read = (name: string, start?: number, end?: number) => this.#once((visit) => visit.read(name, start, end));
 
-  visit(signal?: AbortSignal): Visit {
+  version = (name: string) => this.#once((visit) => visit.version(name));
+
+  visit(signal?: AbortSignal): HttpVisit {
     return new HttpVisit(this.#base, { ...this.#patience, signal });
   }
 
-  async #once<T>(use: (visit: Visit) => Promise<T>): Promise<T> {
+  async #once<T>(use: (visit: HttpVisit) => Promise<T>): Promise<T> {
     const visit = this.visit();
     try {
       return await use(visit);
     } finally {
-      visit.close();
+      await visit.close();
     }
   }
 }
@@ -67,6 +69,11 @@ class HttpVisit implements Visit {
     return weights.test(name) ? (await this.#streamed(name)).size : (await this.#content(name)).length;
   }
 
+  /** Of files of weights alone: others are small, and read anew. */
+  async version(name: string): Promise<string | undefined> {
+    return weights.test(name) ? (await this.#streamed(name)).version : undefined;
+  }
+
   async read(name: string, start = 0, end?: number): Promise<Uint8Array> {
     if (!weights.test(name)) {
       const content = await this.#content(name);
@@ -81,7 +88,7 @@ class HttpVisit implements Visit {
     });
   }
 
-  close(): void {
+  async close(): Promise<void> {
     this.#running?.pause();
     this.#ended.abort();
     this.#small.clear();

@@ -16,6 +16,7 @@ import {
 import { dirname, join, resolve } from 'node:path';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { FileError } from './errors.ts';
+import type { WritePieces } from './types.ts';
 
 /** What is written beside now: a second Ctrl-C ends the process at once, and must not leave it. */
 const unfinished = new Set<string>();
@@ -67,9 +68,6 @@ export async function writeWhole(
     if (beside) unfinished.delete(beside);
   }
 }
-
-/** Writes a file of a folder, piece by piece. */
-export type WritePieces = (name: string, pieces: AsyncIterable<Uint8Array>) => Promise<void>;
 
 /**
  * Writes a folder whole or not at all: beside, brought to the disk, then renamed. One that is there must be empty, or else it is

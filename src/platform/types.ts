@@ -26,6 +26,11 @@ export interface Folder {
   size(name: string): Promise<number>;
   /** Bytes [start, end) of a file, by default all of them. */
   read(name: string, start?: number, end?: number): Promise<Uint8Array>;
+  /**
+   * What tells a file's content from another that it had or will have: an ETag, or a date. Undefined where nothing does. Absent where
+   * files are not asked for over a network.
+   */
+  version?(name: string): Promise<string | undefined>;
   /** What stands in a subfolder ('' for the folder itself), in no order. Absent where nothing tells, as on a web server. */
   list?(name: string): Promise<FolderEntry[]>;
   /**
@@ -39,8 +44,11 @@ export interface Folder {
 
 /** A folder that keeps what it has asked for, until it is closed. */
 export interface Visit extends Folder {
-  /** Ends what runs; nothing can be read afterwards. */
-  close(): void;
+  /**
+   * Ends what runs; nothing can be read afterwards.
+   * @param isDone whether all was read that belongs together. A folder that keeps what it reads may then say that it has it all.
+   */
+  close(isDone?: boolean): Promise<void>;
 }
 
 /**
@@ -48,6 +56,39 @@ export interface Visit extends Folder {
  * (their `webkitRelativePath`, or else their names), or a folder.
  */
 export type FolderSource = string | URL | Iterable<File> | Folder;
+
+/** Writes a file of a folder, piece by piece. */
+export type WritePieces = (name: string, pieces: AsyncIterable<Uint8Array>) => Promise<void>;
+
+/** Where checkpoints are kept, and who is told why one is not. */
+export interface CheckpointStoreOptions {
+  /** Default: the browser's private file system (OPFS). Another: a folder that the user has picked, for reading and writing. */
+  readonly directory?: FileSystemDirectoryHandle;
+  /** Told why something is not kept. Nothing fails for that. Default: the console. */
+  readonly onNote?: (note: StoreNote) => void;
+}
+
+/** Why something is not kept, or not now. */
+export interface StoreNote {
+  /**
+   * - `unavailable`: the browser has no storage for this page, or refuses it, as in some private windows.
+   * - `full`: it gives the site no more room.
+   * - `busy`: another tab, or another load of this one, keeps the same checkpoint now.
+   */
+  readonly code: 'unavailable' | 'full' | 'busy';
+  /** The same in a line, with the checkpoint and the way out. */
+  readonly message: string;
+}
+
+/** A checkpoint that is kept, or a part of one. */
+export interface KeptCheckpoint {
+  /** It is found again by this. */
+  readonly name: string;
+  /** That are kept of it. */
+  readonly bytes: number;
+  /** Whether all is there that a load asks for: it then needs no network. */
+  readonly whole: boolean;
+}
 
 /** Of a picture, in pixels. */
 export interface PixelSize {

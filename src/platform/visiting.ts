@@ -7,9 +7,12 @@ export async function visiting<T>(
   use: (folder: Folder) => Promise<T>,
 ): Promise<T> {
   const visit = folder.visit?.(signal);
+  let isDone = false;
   try {
-    return await use(visit ?? folder);
+    const result = await use(visit ?? folder);
+    isDone = true;
+    return result;
   } finally {
-    visit?.close();
+    await visit?.close(isDone);
   }
 }

@@ -1,7 +1,4 @@
 // Checkpoints behind URLs, from servers as users meet them. In Node, whose fetch follows the same standard.
-import { readFile } from 'node:fs/promises';
-import { createServer, type IncomingMessage, type Server, type ServerResponse } from 'node:http';
-import type { AddressInfo } from 'node:net';
 import { gzipSync } from 'node:zlib';
 import { afterEach, describe, expect, it } from 'vitest';
 import { openFolder } from '#platform';
@@ -9,76 +6,17 @@ import { loadCheckpoint } from '../../src/model/load-checkpoint.ts';
 import { HttpFolder } from '../../src/platform/http-folder.ts';
 import { fixturePath } from '../fixtures.ts';
 import { useGpu } from '../gpu.ts';
+import { type Asked, cut, plain, ranged, type ServedFolder, serveFolder, weightsHead } from '../served-folder.ts';
 
 const gpu = useGpu();
-let server: Server | undefined;
-afterEach(() => {
-  server?.closeAllConnections();
-  server?.close();
-});
-
-interface Asked {
-  name: string;
-  method: string;
-  range?: string;
-  file: Buffer | undefined;
-  response: ServerResponse;
-}
+let server: ServedFolder | undefined;
+afterEach(() => server?.close());
 
 /** A folder behind a server, and what it was asked. */
 async function served(path: string, answer: (asked: Asked) => void, stallSeconds?: number) {
-  const log: string[] = [];
-  server = createServer(async ({ url, method, headers }: IncomingMessage, response) => {
-    const name = decodeURIComponent(url!.slice(1));
-    const file = await readFile(`${path}/${name}`).catch(() => undefined);
-    log.push(`${method} ${name}${headers.range ? ` ${headers.range}` : ''}`);
-    answer({ name, method: method!, range: headers.range, file, response });
-  });
-  await new Promise<void>((done) => server!.listen(0, '127.0.0.1', done));
-  const { port } = server.address() as AddressInfo;
-  return { folder: new HttpFolder(new URL(`http://127.0.0.1:${port}`), { stallSeconds }), log };
+  server = await serveFolder(path, answer);
+  return { folder: new HttpFolder(new URL(server.url), { stallSeconds }), log: server.log };
 }
-
-function plain({ file, response }: Asked): void {
-  if (!file) response.writeHead(404).end('none');
-  else response.writeHead(200, { 'Content-Length': file.length }).end(file);
-}
-
-function ranged(asked: Asked): void {
-  const { range, file, response } = asked;
-  const [, first, last] = /^bytes=(\d+)-(\d*)$/.exec(range ?? '') ?? [];
-  if (!file || first === undefined) {
-    plain(asked);
-    return;
-  }
-  const end = last ? Number(last) + 1 : file.length;
-  response
-    .writeHead(206, {
-      'Content-Length': end - Number(first),
-      'Content-Range': `bytes ${first}-${end - 1}/${file.length}`,
-    })
-    .end(file.subarray(Number(first), end));
-}
-
-/** The head of an answer for weights, from where they are asked for; the body is the caller's. Settings are given as they are. */
-function weightsHead(asked: Asked, headers: Record<string, string> = {}): { first: number; file: Buffer } | undefined {
-  const { name, file, range, response } = asked;
-  if (!file || !name.endsWith('.safetensors')) {
-    plain(asked);
-    return undefined;
-  }
-  const first = Number(/\d+/.exec(range ?? '0')![0]);
-  response.writeHead(range ? 206 : 200, {
-    ...headers,
-    'Content-Length': file.length - first,
-    ...(range && { 'Content-Range': `bytes ${first}-${file.length - 1}/${file.length}` }),
-  });
-  return { first, file };
-}
-
-/** So many bytes of the answer, and then the connection is cut. */
-const cut = (response: ServerResponse, bytes: Buffer) =>
-  response.write(bytes, () => setTimeout(() => response.destroy(), 5));
 
 const page = '<!doctype html>\n<html><body>The application</body></html>';
 const tiny = 'weights/tiny-llava';
@@ -254,8 +192,7 @@ describe('a file', () => {
       );
       await expect(visit.read('absent.safetensors', 0, 1)).rejects.toThrow('absent.safetensors: there is no such file');
       await expect(visit.read('../config.json')).rejects.toThrow('is not a file name inside');
-      visit.close();
-      server!.closeAllConnections();
+      await visit.close();
       server!.close();
     }
   });
