@@ -135,6 +135,7 @@ const groupings: [string, Case][] = [
 /** Every size on the variant that software adapters take; on the others, those whose vectors and rounds differ. */
 const headSizes: Record<AttentionVariant, number[]> = {
   quad: [1, 2, 5, 24, 33, 40, 64, 72, 80, 96, 128],
+  broadcast: [2, 33, 72],
   tile: [5, 40, 72, 131],
   split: [2, 33, 128, 600],
   decode: [2, 33, 128, 300, 512],
@@ -267,15 +268,25 @@ describe.each(attentionVariants)('attention.%s', (variant) => {
 });
 
 describe('attention', () => {
-  it('chooses by the number of queries, and small workgroups without a GPU', () => {
-    expect([1, 4, 5, 600].map((n) => chooseAttention(n, { software: false }))).toEqual([
-      'split',
-      'split',
-      'tile',
-      'tile',
-    ]);
-    expect([1, 600].map((n) => chooseAttention(n, { software: true }))).toEqual(['quad', 'quad']);
-    expect([1, 4, 5].map((n) => chooseAttention(n, { software: false }, 2))).toEqual(['decode', 'decode', 'tile']);
+  it('chooses by the number of queries, and by the subgroups of an adapter without a GPU', () => {
+    const chosen = (
+      queries: number[],
+      software: boolean,
+      subgroupMinSize: number,
+      splits?: number,
+      heads = 4,
+      headSize = 64,
+    ) =>
+      queries.map((n) =>
+        chooseAttention({ queries: n, heads, kvHeads: 2, headSize }, { software, subgroupMinSize }, splits),
+      );
+    expect(chosen([1, 4, 5, 600], false, 32)).toEqual(['split', 'split', 'tile', 'tile']);
+    expect(chosen([1, 4, 5], false, 32, 2)).toEqual(['decode', 'decode', 'tile']);
+    expect(chosen([1, 600], true, 4, 2, 14)).toEqual(['quad', 'quad']);
+    expect(chosen([1, 5, 255, 256], true, 8, 2)).toEqual(['quad', 'quad', 'quad', 'broadcast']);
+    expect(chosen([256], true, 8, 1, 4, 256)).toEqual(['quad']);
+    expect(chosen([1, 4, 5], true, 8, 2, 6)).toEqual(['decode', 'decode', 'quad']);
+    expect(chosen([1], true, 8, 1, 6)).toEqual(['quad']);
   });
 
   it('splits keys until there are workgroups for a large GPU, each with as many blocks of 128', () => {

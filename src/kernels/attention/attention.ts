@@ -5,6 +5,7 @@ import { cachedText } from '../cached-text.ts';
 import { tunedCandidate } from '../candidates.ts';
 import { convertTensor } from '../convert/convert.ts';
 import { type AttentionShape, attentionContract, attentionSplitWgsl, attentionTileWgsl } from './attention.wgsl.ts';
+import { attentionBroadcastWgsl, broadcastQueries } from './broadcast.wgsl.ts';
 import {
   type AttentionCandidate,
   attentionCandidateNames,
@@ -29,6 +30,7 @@ export { type AttentionVariant, attentionVariants } from './plan.ts';
 
 const tileText = cachedText(attentionTileWgsl);
 const splitText = cachedText(attentionSplitWgsl);
+const broadcastText = cachedText(attentionBroadcastWgsl);
 
 export interface AttentionArgs extends QueryKeyArgs {
   /** The shape of k. */
@@ -73,16 +75,20 @@ export function attention(rec: Recorder, args: AttentionArgs): Tensor {
   };
   const chunks = g.headSize / g.width;
   const plan = isCandidate(name) ? attentionCandidates[name](chunks) : attentionPlan(name, chunks);
-  const { variant } = plan;
-  if (variant === 'decode') {
+  if (plan.variant === 'decode') {
     recordDecode(rec, args, { g, shape, z, wanted: plan.wanted, later });
     return z;
   }
-  const tile = variant === 'split' ? undefined : plan.tile;
+  const [code, queriesEach] =
+    plan.variant === 'split'
+      ? [splitText(shape), 1]
+      : plan.variant === 'broadcast'
+        ? [broadcastText(shape), broadcastQueries]
+        : [tileText(shape, plan.tile), 4 * plan.tile.groups];
   rec.dispatch({
-    kernel: [`attention.${variant}`, g.mask, g.stored?.name].filter(Boolean).join(' '),
+    kernel: [`attention.${plan.variant}`, g.mask, g.stored?.name].filter(Boolean).join(' '),
     label,
-    code: tile ? tileText(shape, tile) : splitText(shape),
+    code,
     bindings: [read(q), read(k), read(v), readWrite(z), ...(segments ? [read(segments)] : [])],
     params: attentionParams(g, args.scale),
     later: args.moves
@@ -91,7 +97,7 @@ export function attention(rec: Recorder, args: AttentionArgs): Tensor {
           return moved && attentionParams(moved, args.scale);
         }
       : undefined,
-    workgroups: [tile ? Math.ceil(g.queries / (4 * tile.groups)) : g.queries, g.heads, g.batch],
+    workgroups: [Math.ceil(g.queries / queriesEach), g.heads, g.batch],
     cost: attentionCost(g, k),
     header: () => attentionContract(shape),
     sizes: sizesOf(g),
@@ -119,19 +125,24 @@ function chosenVariant(
     if (tuned) return tuned;
   }
   const splits = free && decodes(shape) ? splitsOf(g, shape) : 1;
-  return chooseAttention(g.queries, rec.gpu.capabilities, splits);
+  return chooseAttention(g, rec.gpu.capabilities, splits);
 }
 
 /**
- * The variant for so many queries a sequence, on such an adapter.
+ * The variant for such a shape, on such an adapter.
  * @param splits into which `decode` would split the keys.
  */
 export function chooseAttention(
-  queries: number,
-  { software }: Pick<Capabilities, 'software'>,
+  { queries, heads, kvHeads, headSize }: Pick<Geometry, 'queries' | 'heads' | 'kvHeads' | 'headSize'>,
+  { software, subgroupMinSize }: Pick<Capabilities, 'software' | 'subgroupMinSize'>,
   splits = 1,
 ): AttentionVariant {
-  if (software) return 'quad';
-  if (queries > 4) return 'tile';
-  return splits > 1 ? 'decode' : 'split';
+  const few = queries <= 4;
+  if (!software) return !few ? 'tile' : splits > 1 ? 'decode' : 'split';
+  // lavapipe: figures are in broadcast.wgsl.ts, which takes seconds to compile, and in decode.wgsl.ts
+  if (subgroupMinSize >= 8) {
+    if (queries >= 256 && headSize <= 128) return 'broadcast';
+    if (few && splits > 1 && heads > 2 * kvHeads) return 'decode';
+  }
+  return 'quad';
 }

@@ -15,6 +15,7 @@ import { intervalWgsl, lastBindings, type Mask, reachWgsl } from './mask.wgsl.ts
  *        through workgroup memory as vectors over queries. q, k and v are read from storage: neighbours hit the same lines.
  * quad   `tile` with one group of 4 threads: for software adapters, where a barrier costs each thread of the workgroup a
  *        switch of context.
+ * broadcast  Many queries, for adapters whose subgroups are a CPU's vector registers: broadcast.wgsl.ts.
  *
  * None needs an optional feature. Head sizes: any; loads are of 4, 2 or 1 elements, whichever divides the size.
  *
@@ -125,9 +126,9 @@ const noPeak = -1e29;
 const log2e = 1.4426950408889634;
 `;
 
-const lines = (count: number, line: (i: number) => string) =>
+export const lines = (count: number, line: (i: number) => string) =>
   Array.from({ length: count }, (_, i) => line(i)).join('\n');
-const xyzw = ['x', 'y', 'z', 'w'];
+export const xyzw = ['x', 'y', 'z', 'w'];
 
 const splitThreads = 128;
 
@@ -250,7 +251,7 @@ const tile = ${lanes * keysPerThread}u; // keys
 var<workgroup> weights: array<vec4f, tile * groups>; // of a key, for 4 queries
 var<workgroup> partial: array<vec4f, lanes * groups>;
 
-${reachWgsl(shape.mask)}
+${reachWgsl(shape.mask, 4 * groups)}
 
 @compute @workgroup_size(${groups * lanes}) fn main(
   @builtin(workgroup_id) id: vec3u, @builtin(local_invocation_index) t: u32) {

@@ -1,5 +1,12 @@
 import { dotProduct, vectorType } from '../vectors.ts';
-import { type AttentionShape, attentionHeader, keyValueBindings, limitsWgsl, readKeyValue } from './attention.wgsl.ts';
+import {
+  type AttentionShape,
+  attentionHeader,
+  keyValueBindings,
+  limitsWgsl,
+  lines,
+  readKeyValue,
+} from './attention.wgsl.ts';
 import { lastBindings } from './mask.wgsl.ts';
 
 /**
@@ -21,7 +28,7 @@ import { lastBindings } from './mask.wgsl.ts';
  *   8 on 4, 256        228 / 504 of 1419 128 / 504 of 1228 128 / 392 of 1328 162 / 511 of 1513  10240
  * In f16 none takes more registers. merge: 24, 16, 16 and 22 registers.
  *
- * Software adapters do not take it. In SwiftShader a barrier costs each thread of the workgroup a switch of context (attention.wgsl.ts);
+ * Of software adapters lavapipe takes it, where more than two heads share keys. In SwiftShader a barrier costs each thread of the workgroup a switch of context (attention.wgsl.ts);
  * 2 shared cores at load 10, CPU time / 2 (headlight bench --filter "1 x" --rounds 5 --cpu-time), ms. In brackets what it was while
  * SwiftShader itself zeroed workgroup memory (node-gpu.ts):
  *                                quad          split         decode
@@ -30,7 +37,8 @@ import { lastBindings } from './mask.wgsl.ts';
  *   1 x 4096, 28 on 4 of 128    160 (179)     151 (159)     133 (328)
  *   1 x 16384, 28 on 4 of 128   734 (907)     617 (648)     660 (1377)
  *   the same in f16             893 (815)     542 (597)     728 (1488)
- * On lavapipe (Mesa 26.2, 2 quiet cores, medians of 3 turns in one run) it wins where heads share keys, though all of it runs on a CPU:
+ * On lavapipe (Mesa 26.2, 2 quiet cores, medians of 3 turns in one run) it wins where heads share keys, though all of it runs on a CPU. It
+ * takes 3 s to compile, of which Mesa keeps the result on the disk:
  *                                quad   split  decode
  *   1 x 640, 32 heads of 128       10     7.9      11
  *   1 x 4096, 28 on 4 of 128       58      35      20
@@ -78,9 +86,6 @@ export const decodes = ({ headSize, width, mask }: Pick<AttentionShape, 'headSiz
 const partialBindings = (first: number, access: string) => /* wgsl */ `
 @group(0) @binding(${first}) var<storage, ${access}> partial: array<Vector>; // of each query, head and split: the sum
 @group(0) @binding(${first + 1}) var<storage, ${access}> stats: array<vec2f>; // its maximum and the sum of its weights`;
-
-const lines = (count: number, line: (i: number) => string) =>
-  Array.from({ length: count }, (_, i) => line(i)).join('\n');
 
 export function attentionDecodeWgsl(shape: AttentionShape): string {
   const { headSize, width, heads, kvHeads } = shape;

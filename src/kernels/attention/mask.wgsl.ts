@@ -18,15 +18,15 @@ export function intervalWgsl(mask: Mask | undefined): string {
 }`;
 }
 
-/** `reach(first)`: the keys that some query from `first` to the end of a tile of 4 * `groups` sees, and those in between. */
-export function reachWgsl(mask: Mask | undefined): string {
+/** `reach(first)`: the keys that some of so many queries from `first` on sees, and those in between. */
+export function reachWgsl(mask: Mask | undefined, queries: number): string {
   if (mask !== 'segments')
     return /* wgsl */ `fn reach(first: u32) -> vec2u {
-  return vec2u(interval(first).x, interval(min(params.queries, first + 4u * groups) - 1u).y);
+  return vec2u(interval(first).x, interval(min(params.queries, first + ${queries}u) - 1u).y);
 }`;
   return /* wgsl */ `fn reach(first: u32) -> vec2u {
   var all = interval(first);
-  for (var i = 1u; i < 4u * groups; i++) { // a constant count: the loads need not wait for each other
+  for (var i = 1u; i < ${queries}u; i++) { // a constant count: the loads need not wait for each other
     let one = interval(first + i);
     all = vec2u(min(all.x, one.x), max(all.y, one.y));
   }

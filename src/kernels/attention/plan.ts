@@ -1,12 +1,16 @@
 import type { AttentionTile } from './attention.wgsl.ts';
 
-/** `decode`: few queries of many keys. `split`: few queries. `tile`: many. `quad`: adapters without a GPU. What each is: attention.wgsl.ts. */
-export const attentionVariants = ['decode', 'split', 'tile', 'quad'] as const;
+/**
+ * `decode`: few queries of many keys. `split`: few queries. `tile`: many. `quad` and `broadcast`: adapters without a GPU, those with wide
+ * subgroups for the latter. What each is: attention.wgsl.ts.
+ */
+export const attentionVariants = ['decode', 'split', 'tile', 'quad', 'broadcast'] as const;
 export type AttentionVariant = (typeof attentionVariants)[number];
 
 /** How attention runs: a variant, with what divides its work. */
 export type AttentionPlan =
   | { readonly variant: 'split' }
+  | { readonly variant: 'broadcast' }
   | { readonly variant: 'tile' | 'quad'; readonly tile: AttentionTile }
   /** `wanted`: workgroups of a run at most, into which keys are split; default 512. */
   | { readonly variant: 'decode'; readonly wanted?: number };

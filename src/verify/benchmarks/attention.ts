@@ -69,6 +69,7 @@ export const attentionBenchmarks: BenchmarkGroup[] = table.map(({ what, lengths,
       if (queries <= 4) variants.push('decode');
       if (queries > 1) variants.push('tile');
       if (capabilities.software) variants.push('quad');
+      if (capabilities.software && queries >= 256) variants.push('broadcast');
       return variantsOf(call, variants);
     },
   });
