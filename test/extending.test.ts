@@ -140,7 +140,12 @@ describe('the source with all examples', () => {
   afterAll(() => rmSync(folder, { recursive: true }));
 
   it('compiles', async () => {
-    const { output } = await run(folder, resolve('node_modules/typescript/bin/tsc'), '-p', 'tsconfig.extended.json');
+    const { output } = await run(
+      folder,
+      resolve('node_modules/@typescript/native/bin/tsc'),
+      '-p',
+      'tsconfig.extended.json',
+    );
     expect(output).toBe('');
   });
 

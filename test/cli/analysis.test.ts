@@ -141,15 +141,15 @@ describe('commands', () => {
   }, 120_000);
 
   it('ablate: a classifier’s accuracy, and means of examples', async () => {
-    const lines = (await readFile(join(tasks, 'warm-cool.train.jsonl'), 'utf8')).split('\n').slice(0, 8);
+    const lines = (await readFile(join(tasks, 'warm-cool.train.jsonl'), 'utf8')).split('\n').slice(0, 4);
     const data = join(folder, 'few.jsonl');
     await writeFile(data, lines.join('\n'));
     const images = ['--image-folder', tasks];
     const file = join(folder, 'few.safetensors');
     expect((await headlight('fit', '--train', data, ...images, '--heads', '3', '--out', file)).code).toBe(0);
     const found = await result('ablate', '--classifier', file, '--data', data, ...images, '--heads', '0.0,1.5');
-    expect(found).toMatchObject({ queries: 8, measured: 'accuracy', replacedBy: 'zero' });
-    for (const { value } of found.heads) expect([...Array(9).keys()].map((n) => n / 8)).toContain(value);
+    expect(found).toMatchObject({ queries: 4, measured: 'accuracy', replacedBy: 'zero' });
+    for (const { value } of found.heads) expect([...Array(5).keys()].map((n) => n / 4)).toContain(value);
     const mean = await result('ablate', ...asked, '--mean', data, ...images, '--heads', '1.5', '--position', 'last');
     expect(mean).toMatchObject({ replacedBy: 'its mean', position: 'last' });
     expect(mean.heads[0].change).toBeLessThan(0);

@@ -18,22 +18,21 @@ import type { ModelInput } from '../../src/model/input.ts';
 import type { Edit } from '../../src/model/interventions/edits.ts';
 import type { BoundOptions } from '../../src/model/run/bound.ts';
 import { VisionLanguageModel } from '../../src/model/vision-language-model.ts';
+import { fixturePath } from '../fixtures.ts';
 import { useGpu } from '../gpu.ts';
 
 const gpu = useGpu();
-const checkpoint = 'weights/tiny-llava';
 const prompt = 'What is in the image?';
 let model: VisionLanguageModel;
 let input: ModelInput;
 let other: ModelInput;
 let image: Uint8Array;
 beforeAll(async () => {
-  model = await VisionLanguageModel.load(await openFolder(checkpoint), { gpu: gpu() });
-  const [row, second] = readFileSync(`${checkpoint}/tasks/novel-words.test.jsonl`, 'utf8').split('\n');
-  const read = (line: string) => new Uint8Array(readFileSync(`${checkpoint}/tasks/${JSON.parse(line).image}`));
-  image = read(row);
+  model = await VisionLanguageModel.load(await openFolder(fixturePath('checkpoints/llava-f32')), { gpu: gpu() });
+  const read = (name: string) => new Uint8Array(readFileSync(fixturePath(`images/${name}.png`)));
+  image = read('scene');
   input = await model.input({ images: [image], prompt });
-  other = await model.input({ images: [read(second)], prompt });
+  other = await model.input({ images: [read('wide')], prompt });
 });
 afterAll(() => model?.destroy());
 
@@ -49,9 +48,9 @@ describe('with', () => {
     const before = await run(model);
     const first = model.with({ edits: [cut] });
     const both = await run(first.with({ edits: [cutToo] }));
-    expect(both.subarray(0, 32)).toEqual(new Float32Array(32));
-    expect((await run(first)).subarray(0, 16)).toEqual(new Float32Array(16));
-    expect((await run(first)).subarray(16)).toEqual(before.subarray(16));
+    expect(both.subarray(0, 48)).toEqual(new Float32Array(48));
+    expect((await run(first)).subarray(0, 24)).toEqual(new Float32Array(24));
+    expect((await run(first)).subarray(24)).toEqual(before.subarray(24));
     expect(await run(model)).toEqual(before);
     const set = { at: z.namesFilter, set: 1 };
     const add = { at: z.namesFilter, add: 2 };
@@ -109,15 +108,15 @@ const ways: Record<string, (of: VisionLanguageModel) => Promise<ArrayLike<number
   headVectorsAtEnd: async (of) => (await of.headVectorsAtEnd([input]))[0],
   answers: async (of) =>
     (await of.answers([{ images: [image], prompt }], { maxNewTokens: 1, labels: ['a dog'] }))[0].labelScores,
-  logitLens: async (of) => (await logitLens(of, input, { layers: [5] })).map(({ entropy }) => entropy),
+  logitLens: async (of) => (await logitLens(of, input, { layers: [2] })).map(({ entropy }) => entropy),
   attentionMaps: async (of) =>
-    (await attentionMaps(of, input, { heads: [{ layer: 4, head: 1 }] })).maps.map(({ share }) => share),
+    (await attentionMaps(of, input, { heads: [{ layer: 2, head: 1 }] })).maps.map(({ share }) => share),
   decoderRollout: async (of) => (await decoderRollout(of, input, { maxBytes: 1 })).flow,
   attributeLogit: async (of) => (await attributeLogit(of, input, target)).heads,
-  headOutputs: async (of) => (await headOutputs(of, input, { heads: [{ layer: 4, head: 1 }] }))[0].z,
-  sweepTarget: (of) => sweepTarget(of, input, [[], [{ at: 'blocks.3.*.hook_z', set: 0 }]], target),
+  headOutputs: async (of) => (await headOutputs(of, input, { heads: [{ layer: 2, head: 1 }] }))[0].z,
+  sweepTarget: (of) => sweepTarget(of, input, [[], [{ at: 'blocks.1.*.hook_z', set: 0 }]], target),
   sweepHeadVectors: async (of) => (await sweepHeadVectors(of, input, [[]]))[0],
-  ablateHeads: async (of) => (await ablateHeads(of, input, target, { heads: [{ layer: 4, head: 0 }] })).values,
+  ablateHeads: async (of) => (await ablateHeads(of, input, target, { heads: [{ layer: 2, head: 0 }] })).values,
   meanOutputs: (of) => meanOutputs(of, [input], { maxBytes: 1 }),
   patchHeads: async (of) => (await patchHeads(of, { clean: input, corrupted: other }, target)).values,
   patchResidual: async (of) =>

@@ -15,6 +15,7 @@ import { dryModel } from '../../src/model/plan/dry-run.ts';
 import { priceWeights } from '../../src/model/plan/price.ts';
 import { modelWeights } from '../../src/model/run/forward.ts';
 import { fixturePath, modelInput, readJsonFixture, readTensors } from '../fixtures.ts';
+import { sharedDevice } from '../gpu.ts';
 
 /** Edits that take other kernels than a run without them, or further ones. */
 const taken: Edit[] = ['pattern', 'result', 'scale'].map((hook) => ({ at: `*.hook_${hook}`, scale: 1 }));
@@ -30,7 +31,8 @@ it.each<[string, FormatName, Edit[]]>([
   const ofWhole = tensors.filter(([key]) => key.startsWith(`${whole}/`));
   const input = modelInput(new Map(ofWhole.map(([key, t]) => [key.slice(whole.length + 1), t])));
   const config = parseConfig(readJsonFixture(`${name}/config.json`));
-  const gpu = await openGpu();
+  // Without the buffers of other runs, whose bytes would count.
+  const gpu = await openGpu({ device: await sharedDevice() });
   try {
     const checkpoint = await openCheckpoint(await openFolder(fixturePath(name)));
     const loaded = await loadTensors(gpu, checkpoint, weightSpecs(config), { visionLayers: 0 });

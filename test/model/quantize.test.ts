@@ -57,7 +57,7 @@ async function buffers(on: Gpu, folder: Folder, weights?: WeightsChoice): Promis
     found.set(specKey(spec), [
       weight?.format.name,
       tensors.map(({ label }) => label),
-      reads.map(({ bytes }, i) => [...bytes!.subarray(0, bufferBytes(tensors[i]))]),
+      reads.map(({ bytes }, i) => bits(bytes!.subarray(0, bufferBytes(tensors[i])))),
     ]);
   }
   loaded.destroy();
