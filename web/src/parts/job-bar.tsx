@@ -6,7 +6,7 @@ import { bytes } from './format.ts';
 export function JobBar() {
   const running = job.value;
   return (
-    <div class="job-bar" data-running={running !== undefined}>
+    <footer class="job-bar" data-running={running !== undefined}>
       <p role="status">{running ? running.progress.phase : ''}</p>
       {running && <Amount />}
       {running?.cancel && (
@@ -14,7 +14,7 @@ export function JobBar() {
           Cancel
         </button>
       )}
-    </div>
+    </footer>
   );
 }
 
