@@ -30,11 +30,11 @@ const index = `<!doctype html><title>Headlight tests</title>
 // WebGPU on the software adapter that comes with Chromium.
 const webgpuFlags = ['--enable-unsafe-webgpu', '--use-webgpu-adapter=swiftshader', '--enable-features=Vulkan'];
 
-/** The main entry as one file, for a page or for a worker, which have no import map. Served as `/bundle.js`. */
+/** The entries of models and of SAVs as one file, for a page or a worker, which has no import map. Served as `/bundle.js`. */
 let bundle: Promise<string> | undefined;
 async function bundled(): Promise<string> {
   const { outputFiles } = await build({
-    entryPoints: [`${root}src/index.ts`],
+    stdin: { contents: "export * from './src/index.ts'; export * from './src/sav/index.ts'", resolveDir: root },
     bundle: true,
     format: 'esm',
     platform: 'browser', // resolves the condition `browser`
