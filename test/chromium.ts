@@ -34,11 +34,11 @@ const webgpuFlags = ['--enable-unsafe-webgpu', '--use-webgpu-adapter=swiftshader
 export const launchChromium = (): Promise<Browser> =>
   chromium.launch({ executablePath: chromiumPath, args: ['--no-sandbox', ...webgpuFlags] });
 
-/** The main entry as one file, for a page or for a worker, which have no import map. Served as `/bundle.js`. */
+/** The entries of models and of SAVs as one file, for a page or a worker, which has no import map. Served as `/bundle.js`. */
 let bundle: Promise<string> | undefined;
 async function bundled(): Promise<string> {
   const { outputFiles } = await build({
-    entryPoints: [`${root}src/index.ts`],
+    stdin: { contents: "export * from './src/index.ts'; export * from './src/sav/index.ts'", resolveDir: root },
     bundle: true,
     format: 'esm',
     platform: 'browser', // resolves the condition `browser`

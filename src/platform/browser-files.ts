@@ -1,13 +1,15 @@
 import { FileError } from './errors.ts';
-import { folderOf } from './folder-source.ts';
-import type { Folder, FolderSource } from './types.ts';
+import { folderOf, openPicked } from './folder-source.ts';
+import type { Folder, FolderSource, PickedFolder } from './types.ts';
 
 /**
- * A folder behind a URL, read by HTTP requests. A server need not have byte ranges, nor answer HEAD; 404 says that a file is not there.
- * @param location absolute, or relative to the page.
- * @throws FileError when reading: the file is missing, or the server gives neither the file nor 404.
+ * A folder behind a URL, read by HTTP requests, or as the page got it. A server need not have byte ranges, nor answer HEAD; 404 says that
+ * a file is not there.
+ * @param location a URL, absolute or relative to the page; files, a directory handle, or a dropped entry.
+ * @throws FileError for what is no folder; when reading: the file is missing, or the server gives neither the file nor 404.
  */
-export async function openFolder(location: string | URL): Promise<Folder> {
+export async function openFolder(location: string | URL | PickedFolder): Promise<Folder> {
+  if (!(typeof location === 'string' || location instanceof URL)) return openPicked(location);
   const { HttpFolder } = await import('./http-folder.ts');
   return new HttpFolder(new URL(location, self.location.href));
 }

@@ -2,17 +2,22 @@ import type { EncodedImage } from './encoded-image.ts';
 import { ImageError } from './errors.ts';
 import { fetchImage } from './fetch-image.ts';
 import { dropAlpha, type ImageSource, resolveImage } from './image-source.ts';
-import type { DecodeOptions, PixelSize, RgbImage } from './types.ts';
+import type { DecodeOptions, Drawable, PixelSize, RgbImage } from './types.ts';
 
 /**
  * Decodes a PNG, JPEG, WebP, GIF, BMP or AVIF (of several pictures the first) to RGB, to the same pixels as in Node (of an
  * AVIF: as this browser decodes it): turned upright, alpha dropped without blending, colour profiles ignored. CMYK JPEGs are
- * refused: browsers convert them each in their own way.
- * @param source the file's bytes, a Blob or File, a URL (relative to the page, `http:`, `https:`, `data:`, `blob:`), or pixels.
+ * refused: browsers convert them each in their own way. Of a canvas, an ImageBitmap, a `<video>` or a VideoFrame, what it shows is
+ * taken as sRGB; colours of a video are those that this browser makes of it.
+ * @param source the file's bytes, a Blob or File, a URL (relative to the page, `http:`, `https:`, `data:`, `blob:`), pixels, or what
+ *   shows them.
  * @param label names the image in errors; by default what `source` is.
- * @throws ImageError for a corrupt or unsupported file, or more than `maxPixels`; FileError for one that cannot be fetched.
+ * @throws ImageError for a corrupt or unsupported file, more than `maxPixels`, or pixels of another origin; FileError for one that cannot
+ *   be fetched.
  */
 export async function decodeImage(source: ImageSource, label?: string, options: DecodeOptions = {}): Promise<RgbImage> {
+  const shown = drawable(source);
+  if (shown) return (await drawables()).readDrawable(shown.source, label ?? shown.kind, options);
   const found = await resolveImage(source, label, fetchAt, options);
   if ('pixels' in found) return found.pixels;
   const { decodeBytes } = await decoders();
@@ -24,6 +29,8 @@ export async function decodeImage(source: ImageSource, label?: string, options: 
  * @throws ImageError, FileError as `decodeImage`, as far as can be said without pixels.
  */
 export async function imageSize(source: ImageSource, label?: string, options: DecodeOptions = {}): Promise<PixelSize> {
+  const shown = drawable(source);
+  if (shown) return (await drawables()).drawableSize(shown.source, label ?? shown.kind, options);
   const found = await resolveImage(source, label, fetchAt, options);
   if ('pixels' in found) return found.pixels;
   const { sizeOfBytes } = await decoders();
@@ -32,6 +39,15 @@ export async function imageSize(source: ImageSource, label?: string, options: De
 
 /** Of all formats: loaded with the first file. */
 const decoders = () => import('./decode-image.ts');
+
+const drawables = () => import('./drawable.ts');
+
+/** By the name of its class, which is also that of another frame's or window's. */
+function drawable(given: unknown): { source: Drawable; kind: string } | undefined {
+  const kind = Object.prototype.toString.call(given).slice(8, -1);
+  const isDrawable = /^(ImageBitmap|HTMLCanvasElement|OffscreenCanvas|HTMLVideoElement|VideoFrame)$/.test(kind);
+  return isDrawable ? { source: given as Drawable, kind } : undefined;
+}
 
 const fetchAt = (location: string | URL, name: string, { signal }: DecodeOptions) =>
   fetchImage(new URL(location, self.location.href).href, name, { signal });

@@ -6,16 +6,17 @@ import { fileURLToPath } from 'node:url';
 import { FileError } from './errors.ts';
 import { fetchImage } from './fetch-image.ts';
 import { checkName, checkRange } from './file-name.ts';
-import { folderOf } from './folder-source.ts';
+import { folderOf, openPicked } from './folder-source.ts';
 import { maxFileBytes, tooLarge } from './image-source.ts';
-import type { DecodeOptions, Folder, FolderEntry, FolderSource } from './types.ts';
+import type { DecodeOptions, Folder, FolderEntry, FolderSource, PickedFolder } from './types.ts';
 
 /**
- * A folder on disk. Symbolic links are followed: the Hugging Face cache consists of them.
- * @param location a path or a `file:` URL.
+ * A folder on disk, or File objects. Symbolic links are followed: the Hugging Face cache consists of them.
+ * @param location a path or a `file:` URL; or a folder as pages get it.
  * @throws FileError if there is no such folder; reading throws it too, naming the file.
  */
-export async function openFolder(location: string | URL): Promise<Folder> {
+export async function openFolder(location: string | URL | PickedFolder): Promise<Folder> {
+  if (!(typeof location === 'string' || location instanceof URL)) return openPicked(location);
   const path = pathOf(location);
   const there = await stat(path).catch(() => undefined);
   if (there && !there.isDirectory()) throw new FileError(`${path}: it is a file; give the folder that it is in`);

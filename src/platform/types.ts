@@ -52,10 +52,13 @@ export interface Visit extends Folder {
 }
 
 /**
- * A folder by its path or URL, `tiny-llava` for the checkpoint of the package, the files of a folder as a page gets them
- * (their `webkitRelativePath`, or else their names), or a folder.
+ * A folder as a page gets it: the files of `<input type="file" webkitdirectory>` (by `webkitRelativePath`, or else by name), a directory
+ * handle (`showDirectoryPicker`, `navigator.storage.getDirectory`), or the entry of one that was dropped (`webkitGetAsEntry`).
  */
-export type FolderSource = string | URL | Iterable<File> | Folder;
+export type PickedFolder = Iterable<File> | FileSystemDirectoryHandle | FileSystemDirectoryEntry;
+
+/** A folder by its path or URL, `tiny-llava` for the checkpoint of the package, as a page gets it, or opened. */
+export type FolderSource = string | URL | PickedFolder | Folder;
 
 /** Writes a file of a folder, piece by piece. */
 export type WritePieces = (name: string, pieces: AsyncIterable<Uint8Array>) => Promise<void>;
@@ -102,9 +105,12 @@ export interface RgbImage extends PixelSize {
   readonly data: Uint8Array;
 }
 
+/** What a page draws with: the frame that it shows is taken. */
+export type Drawable = ImageBitmap | HTMLCanvasElement | OffscreenCanvas | HTMLVideoElement | VideoFrame;
+
 /**
  * A picture in any form: the bytes of its file, a Blob or File, where it is (a path in Node; a URL: `file:` in Node, `http:`,
- * `https:`, `data:`), or its pixels (RGB, or RGBA such as ImageData, whose alpha is dropped).
+ * `https:`, `data:`), its pixels (RGB, or RGBA such as ImageData, whose alpha is dropped), or, in a browser, what shows it.
  */
 export type ImageSource =
   | Uint8Array
@@ -114,7 +120,8 @@ export type ImageSource =
   | URL
   | string
   | RgbImage
-  | { readonly width: number; readonly height: number; readonly data: Uint8ClampedArray };
+  | { readonly width: number; readonly height: number; readonly data: Uint8ClampedArray }
+  | Drawable;
 
 /** How a picture is read. */
 export interface DecodeOptions {

@@ -5,7 +5,7 @@ import { InputError } from '../model/errors.ts';
 import { DataError } from './errors.ts';
 import { contentOf, type Example, fingerprint } from './features.ts';
 import {
-  type ExampleFolder,
+  type ExampleFolderSource,
   findPlace,
   folderOfExamples,
   type PictureFolders,
@@ -35,9 +35,9 @@ export interface ReadOptions extends QuestionOptions {
   /** 'optional' for queries, whose answers nobody may know yet. Default: 'required'. */
   labels?: 'required' | 'optional';
   /** Where image paths are looked up. Default: beside the data file. */
-  imageFolder?: ExampleFolder | string | URL;
+  imageFolder?: ExampleFolderSource;
   /** A folder in which pictures may be too, given by absolute paths or by `..`. */
-  allowedFolder?: ExampleFolder | string | URL;
+  allowedFolder?: ExampleFolderSource;
   /** Told of each row that cannot be used, which is then left out. Default: the first such row is an error. */
   onBadRow?: BadRow;
 }
@@ -49,11 +49,11 @@ export interface ReadOptions extends QuestionOptions {
  * Paths are relative to the data file's own folder and may not leave it, so that a data file from a stranger
  * cannot pull private pictures into a report; images kept elsewhere need `imageFolder` or `allowedFolder`.
  * An optional field `candidates` (list of labels) limits the vote for that row.
- * @param given the file's folder: its path or URL, or what `openFolder` returns
+ * @param given the file's folder: what `openFolder` takes or returns
  * @throws DataError `file:line: …` for the first line that is not what it should be.
  */
 export async function readExamples(
-  given: ExampleFolder | string | URL,
+  given: ExampleFolderSource,
   file: string,
   options: ReadOptions = {},
 ): Promise<Example[]> {

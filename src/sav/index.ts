@@ -43,7 +43,7 @@ export { type Fit, type FitOptions, fitClassifier, type LeftOut, parity } from '
 export type { Groups } from './groups.ts';
 export type { LeaveOneOutResult } from './leave-one-out.ts';
 export { type Evaluation, evaluate, type Selection, selection, wilsonInterval } from './metrics.ts';
-export type { ExampleFolder } from './picture-files.ts';
+export type { ExampleFolder, ExampleFolderSource } from './picture-files.ts';
 export { type PictureFolderOptions, readPictureFolder } from './picture-folder.ts';
 export type { PromptSet } from './prompt-sets.ts';
 export type { BadRow } from './rows.ts';

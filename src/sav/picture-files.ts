@@ -2,18 +2,26 @@
 
 import { openFolder } from '#platform';
 import { InputError } from '../model/errors.ts';
-import type { Folder } from '../platform/types.ts';
+import type { Folder, PickedFolder } from '../platform/types.ts';
 import { DataError } from './errors.ts';
 
 /** The part of a platform Folder that reading a task needs. */
 export type ExampleFolder = Pick<Folder, 'location' | 'read' | 'list' | 'nameOf'>;
 
-/** A folder as callers name it: a path or URL, or what `openFolder` returns. @throws FileError where there is no such folder. */
-export async function folderOfExamples(given: ExampleFolder | string | URL): Promise<ExampleFolder> {
-  if (typeof given === 'string' || given instanceof URL) return openFolder(given);
-  if (typeof given?.read === 'function') return given;
-  throw new InputError("expected a data file's folder: its path or URL, or what openFolder returns");
+/** A folder of examples as callers name it: what `openFolder` takes, or returns. */
+export type ExampleFolderSource = string | URL | PickedFolder | ExampleFolder;
+
+/** @throws FileError where there is no such folder. */
+export async function folderOfExamples(given: ExampleFolderSource): Promise<ExampleFolder> {
+  if (isOpened(given)) return given;
+  if (typeof given === 'string' || Object(given) === given) return openFolder(given);
+  throw new InputError(
+    "expected a data file's folder: its path or URL, its files or directory handle, or what openFolder returns",
+  );
 }
+
+const isOpened = (given: ExampleFolderSource): given is ExampleFolder =>
+  typeof (given as ExampleFolder | undefined)?.read === 'function';
 
 /** Where a data file's pictures may be. */
 export interface PictureFolders {

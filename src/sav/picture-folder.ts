@@ -5,7 +5,13 @@ import type { FolderEntry } from '../platform/types.ts';
 import { promptOfPicture, type QuestionOptions } from './data.ts';
 import { DataError } from './errors.ts';
 import type { Example } from './features.ts';
-import { type ExampleFolder, folderOfExamples, isPictureName, readPlace } from './picture-files.ts';
+import {
+  type ExampleFolder,
+  type ExampleFolderSource,
+  folderOfExamples,
+  isPictureName,
+  readPlace,
+} from './picture-files.ts';
 
 /** Whether a folder has classes, and what is asked of its pictures. */
 export interface PictureFolderOptions extends QuestionOptions {
@@ -26,11 +32,11 @@ const maxFiles = 2 ** 20;
  * Examples of a folder of class folders: `photos/cat/1.jpg` has the label `cat`, however deep it lies in `cat`. Classes come in
  * the order of their names, and pictures in that of their paths, both by code points. Hidden files are passed over; links are
  * followed; of files whose names are not those of pictures, `onNotice` is told.
- * @param given its path or URL, or what `openFolder` returns
+ * @param given what `openFolder` takes (a path or URL; in a page also the files of a folder, a directory handle, a dropped entry) or returns
  * @throws DataError naming the folder: no pictures, pictures beside class folders, `train` and `test` for classes.
  */
 export async function readPictureFolder(
-  given: ExampleFolder | string | URL,
+  given: ExampleFolderSource,
   options: PictureFolderOptions = {},
 ): Promise<Example[]> {
   const folder = await folderOfExamples(given);

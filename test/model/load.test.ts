@@ -44,7 +44,7 @@ it('refuses prompts that are not as types say, so that no picture is passed over
 it('refuses what is no checkpoint, and options that there are not', async () => {
   const load = (source: unknown, options: object = { gpu: gpu() }) =>
     VisionLanguageModel.load(source as string, options).then((model) => model.destroy());
-  await expect(load(5)).rejects.toThrow(/^number is no checkpoint: give a path, a URL, "tiny-llava"/);
+  await expect(load(5)).rejects.toThrow(/^number is no checkpoint and no folder: give a path, a URL, "tiny-llava"/);
   await expect(load(null)).rejects.toThrow(/^null is no checkpoint/);
   await expect(load([new Blob(['x'])])).rejects.toThrow(/a Blob has none: new File/);
   await expect(load(`${path}/config.json`)).rejects.toThrow(/it is a file; give the folder that it is in/);

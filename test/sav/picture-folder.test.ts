@@ -42,7 +42,8 @@ describe('readPictureFolder', () => {
       for (const { loadImages } of [ofFolder, ofFile, elsewhere])
         expect(new TextDecoder().decode((await loadImages())[0])).toBe('named/cat/1.png');
     }
-    const folder = "expected a data file's folder: its path or URL, or what openFolder returns";
+    const folder =
+      /^expected a data file's folder: its path or URL, its files or|^object is no checkpoint and no folder/;
     for (const given of [undefined, null, 5, {}])
       for (const read of [() => readPictureFolder(given as never), () => readExamples(given as never, 't.csv')])
         await expect(read()).rejects.toThrow(folder);
