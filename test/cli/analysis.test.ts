@@ -338,7 +338,7 @@ describe('Ctrl-C ends a command with 130, and leaves no half of a file', () => {
 
   it.each([
     // One that asks for its signal now and then, and one that runs in one piece.
-    ['ablate', /taking heads out/, '--csv', 'interrupted.csv', []],
+    ['ablate', /taking heads out/, '--csv', 'interrupted.csv', ['--heads', '0.*,1.*']],
     ['attention', /attention rollout/, '--out', 'interrupted.png', ['--rollout', 'decoder']],
   ])(
     '%s',

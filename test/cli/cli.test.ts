@@ -506,7 +506,7 @@ describe('commands on the embedded checkpoint', () => {
       'eval',
       ...['--train', train, '--test', test, '--heads', '5', '--method', 'sav,nearest-centroid', '--report', report],
       ...encoders.flatMap((folder) => ['--baseline-encoder', folder]),
-      ...['--label-prompt', 'colours that are {label}', '--json'],
+      ...['--label-prompt', 'colours that are {label}', '--json', '--cache', join(folder, 'cache')],
     );
     expect(code, stderr).toBe(0);
     const result = JSON.parse(stdout);
