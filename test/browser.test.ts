@@ -80,6 +80,26 @@ describe.skipIf(!chromiumPath)(chromiumPath ? title : `${title} (skipped: no Chr
     },
   );
 
+  it('a page keeps what it was tuned to, also when it is loaded again', async () => {
+    const kept = (after: string) =>
+      browser.page.evaluate<{ before: unknown; location?: string; taken: unknown; damaged?: string }>(`(async () => {
+        const { openGpu } = await import('/src/index.ts');
+        const { keepTuning, keptTuning } = await import('/src/tuning/index.ts');
+        const gpu = await openGpu();
+        const before = await keptTuning(gpu.capabilities);
+        ${after}
+        const { tuning } = await openGpu({ tuning: keptTuning });
+        return { before, location, taken: tuning.choices };
+      })()`);
+    const choices = { matmul: { 'rows up to 16, n 40, k 28, format f32': 'tile 8x4' } };
+    const first = await kept(`const location = await keepTuning(gpu.capabilities, ${JSON.stringify(choices)});`);
+    expect(first).toMatchObject({ before: undefined, taken: choices });
+    expect(first.location).toMatch(/^IndexedDB "headlight tuning", 0\.1\.0-[0-9a-f]{16}$/);
+    await browser.page.reload();
+    const again = await kept('const location = await keepTuning(gpu.capabilities, {});');
+    expect(again).toEqual({ before: choices, location: first.location, taken: {} });
+  });
+
   it('a lost device is called that, wherever it is met', async () => {
     const said = await browser.page.evaluate<Record<string, string>>(`(async () => {
       const { DeviceLostError, openFolder, openGpu, VisionLanguageModel } = await import('/src/index.ts');

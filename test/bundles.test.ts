@@ -5,10 +5,11 @@ import { type Bundle, bundle, entries, page, rowOf } from '../tools/bundles.ts';
 
 /** Other entries' rooms and packages that must not be within an entry. */
 const foreign: Readonly<Record<string, RegExp>> = {
-  'headlight-vlm': /node_modules\/(vega|d3-)|src\/(analysis|charts|sav|hub|cli)\//,
+  'headlight-vlm': /node_modules\/(vega|d3-)|src\/(analysis|charts|sav|tuning|hub|cli)\//,
   'headlight-vlm/analysis':
     /node_modules\/(vega|d3-|valibot|@huggingface)|src\/(charts|sav|hub|cli|checkpoint|platform)\//,
   'headlight-vlm/charts': /node_modules\/(valibot|@huggingface)|src\/(hub|cli|gpu|kernels)\//,
+  'headlight-vlm/tuning': /node_modules\/(vega|d3-)|src\/(analysis|charts|sav|hub|cli)\//,
   'headlight-vlm/sav': /node_modules\/(vega|d3-|@huggingface)|src\/(analysis|charts|hub|cli|gpu|kernels)\//,
 };
 const tolerance = 0.02;

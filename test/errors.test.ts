@@ -21,6 +21,7 @@ const plain: Readonly<Record<string, readonly [count: number, why: string]>> = {
   'src/platform/http-file.ts': [1, 'a wait that ends: a FileError is made of it'],
   'src/platform/kept-folder.ts': [1, 'why nothing is kept: a note is made of it'],
   'src/platform/node-write.ts': [2, 'stand for errors of the system; the same function makes a FileError of them'],
+  'src/platform/node-kept-texts.ts': [1, 'its own catch makes a FileError of it, with the name of the file'],
   'src/platform/ppm.ts': [1, 'node-video.ts makes a VideoError of it, with the name of the video'],
   'src/platform/stall.ts': [1, 'the reason of an abort, which comes back within a HubError or a FileError'],
   'src/sav/gaussian.ts': [1, 'a matrix that is not definite: all that are solved are shrunk, or have a ridge'],

@@ -11,7 +11,7 @@ const floors = [
   ['kernels'],
   ['verify', 'checkpoint'],
   ['hub', 'model'],
-  ['sav', 'analysis'],
+  ['sav', 'analysis', 'tuning'],
   ['charts'],
   ['cli', 'index.ts'],
 ];

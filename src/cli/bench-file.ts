@@ -1,10 +1,10 @@
 // The file of `bench --json`: what was measured, on what, by which version. docs/benchmarks.md explains each field.
 import * as s from '../base/schema.ts';
+import { version as headlight } from '../base/version.ts';
 import type { BenchmarkResult } from '../verify/benchmark.ts';
 import type { CheckResult } from '../verify/check.ts';
 import { UsageError } from './context.ts';
 import { readJsonFile } from './files.ts';
-import { version as headlight } from './package-info.ts';
 
 const format = 'headlight-bench';
 /** Raised with every change after which an older reader would misread a file. */

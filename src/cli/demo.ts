@@ -1,6 +1,7 @@
 import { openFolder } from '#platform';
 import { printableLine } from '../base/printable.ts';
 import * as s from '../base/schema.ts';
+import { version } from '../base/version.ts';
 import { type ReportTask, renderReport } from '../charts/report/report.ts';
 import { parse, requireJson } from '../model/config/json.ts';
 import { writeWhole } from '../platform/node-write.ts';
@@ -12,7 +13,7 @@ import { common, headCount } from './data.ts';
 import { runTaskHere, summaryCells, summaryHeader, summaryJson } from './experiments.ts';
 import { outputFile } from './files.ts';
 import { type ModelOptions, modelName, openModel, withCommonOptions } from './model.ts';
-import { embeddedCheckpoint, version } from './package-info.ts';
+import { embeddedCheckpoint } from './package-info.ts';
 import { reportTask } from './report-task.ts';
 import { table } from './table.ts';
 

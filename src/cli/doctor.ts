@@ -1,8 +1,8 @@
 import { arch, cpus, platform, release, totalmem } from 'node:os';
+import { version } from '../base/version.ts';
 import { adapterName } from '../gpu/capabilities.ts';
 import type { Register } from './command.ts';
 import { withOutputFlags } from './model.ts';
-import { version } from './package-info.ts';
 
 export const doctorCommand: Register = (program, run) => {
   withOutputFlags(program.command('doctor'))

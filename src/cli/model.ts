@@ -1,14 +1,15 @@
 import { type Command, InvalidArgumentError, Option } from 'commander';
 import { type Arithmetic, adapterName } from '../gpu/capabilities.ts';
 import type { Gpu } from '../gpu/gpu.ts';
+import type { TunedChoices } from '../gpu/tuning.ts';
 import { openCheckpointFolder } from '../hub/checkpoint-folder.ts';
 import { type CacheFormat, cacheFormats } from '../model/layers/kv-cache.ts';
 import type { Size } from '../model/processor/anyres.ts';
 import { VisionLanguageModel } from '../model/vision-language-model.ts';
 import { chosenFormats, type WeightsChoice } from '../model/weight-formats.ts';
+import { keptTuning, tuningLocation } from '../tuning/kept.ts';
 import type { Context } from './context.ts';
 import { openProfiler } from './profile.ts';
-import { choiceCount, readTuning, tuningFile } from './tuning-file.ts';
 
 export interface CommonOptions {
   json?: boolean;
@@ -86,6 +87,9 @@ export function weightsChoice(text: string): WeightsChoice {
   }
 }
 
+export const choiceCount = (choices: TunedChoices): number =>
+  Object.values(choices).reduce((sum, byShape) => sum + Object.keys(byShape).length, 0);
+
 /** @param tuned to what `headlight tune` has found on this adapter, if anything. */
 export async function announceGpu(
   context: Context,
@@ -93,13 +97,15 @@ export async function announceGpu(
 ): Promise<Gpu> {
   const gpu = await context.openGpu({
     ...(arithmetic && { arithmetic }),
-    ...(tuned && { tuning: (capabilities) => readTuning(capabilities, (line) => context.note(line)) }),
+    ...(tuned && { tuning: (capabilities) => keptTuning(capabilities, { onNotice: (line) => context.note(line) }) }),
   });
   const kind = gpu.capabilities.software ? ' (software: right results, no GPU speed; see headlight doctor)' : '';
   context.note(`adapter: ${adapterName(gpu.capabilities)}${kind}`);
   const choices = choiceCount(gpu.tuning.choices);
   if (choices)
-    context.note(`tuned: ${choices} kernels chosen by ${tuningFile(gpu.capabilities)} (--no-tuning leaves them out)`);
+    context.note(
+      `tuned: ${choices} kernels chosen by ${await tuningLocation(gpu.capabilities)} (--no-tuning leaves them out)`,
+    );
   return gpu;
 }
 

@@ -1,10 +1,7 @@
-import { readFileSync } from 'node:fs';
 import { fileURLToPath } from 'node:url';
 
 // Two levels above both src/cli and dist/cli.
 const root = new URL('../../', import.meta.url);
-
-export const { version } = JSON.parse(readFileSync(new URL('package.json', root), 'utf8')) as { version: string };
 
 /** Where the embedded checkpoint lies. */
 export const embeddedCheckpoint = fileURLToPath(new URL('weights/tiny-llava/', root));

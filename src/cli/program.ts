@@ -1,8 +1,8 @@
 import { Command, CommanderError, Help, type Option } from 'commander';
+import { version } from '../base/version.ts';
 import type { Register, Runner } from './command.ts';
 import { Context, type Host, UsageError } from './context.ts';
 import { err, out } from './output.ts';
-import { version } from './package-info.ts';
 
 interface Listed {
   /** What the list of commands says of it. */

@@ -1,10 +1,12 @@
 import { openCheckpointFolder } from '../hub/checkpoint-folder.ts';
-import { recordPrefill, recordStep } from '../model/plan/dry-run.ts';
-import { askingTuning, type TunedShape, tune, tunedChoices } from '../verify/tune.ts';
+import { keepTuning, keptTuning } from '../tuning/kept.ts';
+import { tuningQuestions } from '../tuning/tune-model.ts';
+import { type TunedShape, tune, tunedChoices } from '../verify/tune.ts';
 import { cpuTime } from './bench.ts';
 import type { Register } from './command.ts';
 import {
   announceGpu,
+  choiceCount,
   imageSize,
   integer,
   type ModelOptions,
@@ -14,7 +16,6 @@ import {
 } from './model.ts';
 import { checkPrompt, type RecordedPrompt, recordable, recordedInput } from './recordable.ts';
 import { table } from './table.ts';
-import { choiceCount, readTuning, writeTuning } from './tuning-file.ts';
 
 interface Options extends ModelOptions, RecordedPrompt {
   rounds: number;
@@ -58,14 +59,10 @@ its driver and this version, in the cache folder (HEADLIGHT_HOME); a new run rep
           const { capabilities } = gpu;
           if (capabilities.software)
             context.note('this adapter is software: what is fast on it says nothing about a GPU');
-          const before = (await readTuning(capabilities, (line) => context.note(line))) ?? {};
-          const asking = askingTuning();
-          const model = await recordable(folder, { capabilities, tuning: asking }, options);
-          const input = await recordedInput(model, folder, options);
-          model.dispatches(input, { namesFilter: ['logits'], posSlice: -1 }); // as fit and classify run, without a cache
-          recordPrefill(model, input);
-          recordStep(model, input.inputIds.length);
-          const result = await tune(gpu, asking.asked(), {
+          const before = (await keptTuning(capabilities, { onNotice: (line) => context.note(line) })) ?? {};
+          const model = await recordable(folder, gpu, options);
+          const questions = tuningQuestions(model, await recordedInput(model, folder, options));
+          const result = await tune(gpu, questions, {
             rounds: options.rounds,
             cpuTime: options.cpuTime ? cpuTime : undefined,
             onProgress: (message) => {
@@ -76,7 +73,7 @@ its driver and this version, in the cache folder (HEADLIGHT_HOME); a new run rep
               context.note(`left out: ${candidate} of ${op} ${sizes}: ${error.message}`),
           });
           const choices = tunedChoices(before, result);
-          const file = await writeTuning(capabilities, choices);
+          const file = await keepTuning(capabilities, choices);
           context.print(shapesTable(result.shapes));
           for (const { op, shape } of result.leftOut)
             context.print(`left out, too large for a software adapter: ${op} ${shape}`);

@@ -7,6 +7,16 @@ export interface AdapterOptions {
   experimental?: boolean;
 }
 
+/** Small texts that outlast the program, by key. */
+export interface KeptTexts {
+  /** The text under a key; undefined where there is none. @throws FileError */
+  get(key: string): Promise<string | undefined>;
+  /** Keeps a text as a whole, in the place of one that is there. @throws FileError */
+  put(key: string, text: string): Promise<void>;
+  /** Where a text is, for messages: a file, or a database and its key. */
+  location(key: string): string;
+}
+
 /** What stands in a folder. */
 export interface FolderEntry {
   readonly name: string;

@@ -2,7 +2,7 @@ import { mkdir, mkdtemp, readFile, rm, writeFile } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { dirname, join } from 'node:path';
 import { afterAll, afterEach, beforeAll, beforeEach, describe, expect, it, vi } from 'vitest';
-import { tuningFile } from '../../src/cli/tuning-file.ts';
+import { tuningLocation } from '../../src/tuning/kept.ts';
 import { useGpu } from '../gpu.ts';
 import { headlight } from './headlight.ts';
 
@@ -27,7 +27,7 @@ async function recorded(...args: string[]): Promise<{ code: number; stderr: stri
 
 /** A file as `headlight tune` writes it, with changes. */
 async function keep(changes: object): Promise<string> {
-  const file = tuningFile(gpu().capabilities);
+  const file = await tuningLocation(gpu().capabilities);
   const { vendor, architecture, description } = gpu().capabilities;
   const content = {
     format: 'headlight-tuning',
@@ -46,7 +46,7 @@ describe('headlight tune', () => {
     const { code, stdout, stderr } = await headlight('tune', ...model, '--tokens', '2', '--rounds', '1', '--json');
     expect(code, stderr).toBe(0);
     const { file, shapes, choices } = JSON.parse(stdout);
-    expect(file).toBe(tuningFile(gpu().capabilities));
+    expect(file).toBe(await tuningLocation(gpu().capabilities));
     const named = shapes.map(({ op, shape }: { op: string; shape: string }) => `${op} ${shape}`);
     expect(named.filter((name: string) => name.startsWith('matmul rows up to 2,')).length).toBeGreaterThan(2);
     expect(named.filter((name: string) => name.startsWith('attention queries up to 1,'))).toHaveLength(1);
@@ -59,7 +59,7 @@ describe('headlight tune', () => {
 
 describe('choices that were kept', () => {
   it('run, unless --no-tuning says otherwise, and say so', async () => {
-    await rm(tuningFile(gpu().capabilities), { force: true });
+    await rm(await tuningLocation(gpu().capabilities), { force: true });
     const before = await recorded();
     expect(before.stderr).not.toContain('tuned');
     expect(before.kernels).not.toContain('matmul.tile8x4 f32');
@@ -80,7 +80,7 @@ describe('choices that were kept', () => {
   it('are not used from another version', async () => {
     await keep({ headlight: '9.9.9', choices: { matmul: { x: 'of the future' } } });
     const { code, stderr } = await recorded();
-    expect(stderr).toMatch(/ is of version "9\.9\.9" and not used; headlight tune makes it anew/);
+    expect(stderr).toMatch(/ is of version "9\.9\.9" and not used; tune again \(headlight tune\)/);
     expect(code).toBe(0);
   });
 
@@ -89,7 +89,7 @@ describe('choices that were kept', () => {
       [{ choices: { matmul: { x: 'rm -rf' } } }, /"choices", "matmul", "x": expected one of /],
       [{ choices: { softmax: { x: 'tile' } } }, /"choices": Unrecognized key: "softmax"/],
       [{ adapter: { vendor: 'a', architecture: 'b', description: 'c' } }, /it is of another adapter, "c"/],
-      [{ format: 'x' }, /not a file of headlight tune/],
+      [{ format: 'x' }, /not what headlight tune keeps/],
       [{ extra: 'x'.repeat(2 ** 20) }, /\d+ bytes are too many/],
     ];
     for (const [changes, problem] of cases) {
@@ -98,7 +98,7 @@ describe('choices that were kept', () => {
       const line = stderr.split('\n').find((each) => each.startsWith('headlight: '))!;
       expect(line).toMatch(problem);
       expect(line).toContain(file);
-      expect(line).toMatch(/delete it and run headlight tune, or run without \(--no-tuning\)$/);
+      expect(line).toMatch(/delete it and tune again \(headlight tune\), or run without it \(--no-tuning\)$/);
       expect(code).toBe(1);
       expect((await recorded('--no-tuning')).code).toBe(0);
     }
