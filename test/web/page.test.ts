@@ -284,8 +284,22 @@ describe.skipIf(!chromiumPath)(chromiumPath ? title : `${title} (skipped: no Chr
     await page.getByLabel('Hub id or address').fill(`${site.url}tiny-llava`);
     await page.getByRole('button', { name: 'What does it take?' }).click();
     await page.getByText('LlavaForConditionalGeneration').waitFor({ timeout: 60_000 });
+    let asked: string[] = [];
+    page.on('request', (request) => asked.push(request.url()));
     await page.getByRole('button', { name: /^Open .*8 bits$/ }).click();
     await page.getByText('6 layers of 8 heads').first().waitFor({ timeout: 120_000 });
+    // Kept meanwhile, and not asked for again.
+    const address = `${site.url}tiny-llava/`;
+    await page.getByText(`${address}: 4.`).waitFor({ timeout: 60_000 });
+    const ofWeights = () => asked.filter((url) => url.endsWith('.safetensors')).length;
+    expect(ofWeights()).toBeGreaterThan(0);
+    asked = [];
+    await page.getByRole('button', { name: /^Open .*4 bits$/ }).click();
+    await page.getByText('compiling kernels').waitFor({ timeout: 60_000 });
+    await page.getByText('compiling kernels').waitFor({ state: 'detached', timeout: 60_000 });
+    expect(ofWeights()).toBe(0);
+    await page.getByRole('button', { name: `Free ${address}` }).click();
+    await page.getByRole('list', { name: 'Checkpoints' }).waitFor({ state: 'detached' });
   });
 
   it.each(['light', 'dark'] as const)('has nothing that axe objects to: %s', async (colorScheme) => {

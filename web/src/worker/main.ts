@@ -4,7 +4,8 @@ import { answerCalls } from './calls.ts';
 import { Session } from './session.ts';
 import type { WorkerCalls } from './work.ts';
 
-const session = new Session((reason) => say({ lost: reason }), new KeptFeatures((note) => say({ note })));
+const note = (text: string) => say({ note: text });
+const session = new Session((reason) => say({ lost: reason }), note, new KeptFeatures(note));
 const say = answerCalls<WorkerCalls>(self, {
   open: (takes, context) => session.open(takes, context),
   price: (takes) => session.price(takes),
@@ -12,6 +13,8 @@ const say = answerCalls<WorkerCalls>(self, {
   classify: (takes, context) => session.classify(takes, context),
   look: (takes) => session.look(takes),
   try: (takes) => session.try(takes),
+  kept: () => session.kept(),
+  free: (name) => session.free(name),
   save: () => session.save(),
   read: (takes) => session.read(takes),
 });

@@ -1,8 +1,13 @@
 // One model on one GPU, and the classifier that was fitted on it last.
 import {
   type CheckpointPrice,
+  type CheckpointStore,
+  type FolderSource,
   type Gpu,
+  type KeptCheckpoint,
   type ModelInput,
+  openCheckpointStore,
+  openFolder,
   openGpu,
   priceCheckpoint,
   softmax,
@@ -52,6 +57,7 @@ const labelsOf = (rows: readonly LabelledRow[]) => rows.map(({ label }) => label
 
 export class Session {
   readonly #onLost: (reason: string) => void;
+  readonly #onNote: (note: string) => void;
   #gpu: Gpu | undefined;
   #model: VisionLanguageModel | undefined;
   #classifier: SavClassifier | undefined;
@@ -63,17 +69,19 @@ export class Session {
 
   /**
    * @param onLost told once the GPU is lost.
+   * @param onNote told what the user should know.
    * @param store where head vectors are kept.
    */
-  constructor(onLost: (reason: string) => void, store: FeatureStore) {
+  constructor(onLost: (reason: string) => void, onNote: (note: string) => void, store: FeatureStore) {
     this.#onLost = onLost;
+    this.#onNote = onNote;
     this.#store = store;
   }
 
-  async open({ at, name, weights }: ModelSource, { signal, onProgress }: Context): Promise<OpenModel> {
+  async open({ at, name, weights, isKept }: ModelSource, { signal, onProgress }: Context): Promise<OpenModel> {
     onProgress({ phase: 'opening the GPU', done: 0, total: 0 });
     const gpu = await this.#openGpu();
-    const model = await VisionLanguageModel.load(at, {
+    const model = await VisionLanguageModel.load(isKept ? await this.#kept(at as string) : at, {
       ...{ gpu, weights, signal },
       onProgress: (done, total) => onProgress({ phase: 'loading weights', done, total }),
     });
@@ -89,6 +97,24 @@ export class Session {
 
   async price({ at }: ModelSource): Promise<CheckpointPrice> {
     return priceCheckpoint(at, { adapter: (await this.#openGpu()).capabilities });
+  }
+
+  async kept(): Promise<readonly KeptCheckpoint[]> {
+    return (await this.#checkpoints()).list();
+  }
+
+  async free(name: string): Promise<undefined> {
+    await (await this.#checkpoints()).free(name);
+    return undefined;
+  }
+
+  #checkpoints(): Promise<CheckpointStore> {
+    return openCheckpointStore({ onNote: ({ message }) => this.#onNote(message) });
+  }
+
+  /** What is read of it is kept in this browser, and not asked for again. */
+  async #kept(url: string): Promise<FolderSource> {
+    return (await this.#checkpoints()).keep(await openFolder(url), url);
   }
 
   async #openGpu(): Promise<Gpu> {

@@ -1,5 +1,5 @@
 // What the page asks its worker for, as plain data.
-import type { CheckpointPrice, Head } from 'headlight-vlm';
+import type { CheckpointPrice, Head, KeptCheckpoint } from 'headlight-vlm';
 import type { FitOptions, HeadVote, Prediction, SelectedHead } from 'headlight-vlm/sav';
 
 /** A picture of the page's, with what it is called in errors. */
@@ -18,6 +18,8 @@ export interface ModelSource {
   readonly name: string;
   /** Where it is, or its files. */
   readonly at: string | readonly File[];
+  /** Whether this browser keeps what it reads of an address. */
+  readonly isKept?: true;
   /** How matrices are kept on the GPU; default as they are stored. */
   readonly weights?: 'q8' | 'q4';
 }
@@ -152,6 +154,9 @@ export type WorkerCalls = {
   classify: { takes: { readonly rows: readonly Row[]; readonly question: string }; gives: Classified };
   look: { takes: LookRequest; gives: Looked };
   try: { takes: TryRequest; gives: Tried };
+  /** Checkpoints that this browser keeps. */
+  kept: { takes: undefined; gives: readonly KeptCheckpoint[] };
+  free: { takes: string; gives: undefined };
   /** The classifier's file, as the command line reads it. */
   save: { takes: undefined; gives: Uint8Array<ArrayBuffer> };
   read: { takes: { readonly bytes: Uint8Array; readonly name: string }; gives: Fitted };
