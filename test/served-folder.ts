@@ -81,6 +81,6 @@ export function weightsHead(
   return { first, file };
 }
 
-/** So many bytes of the answer, and then the connection is cut. */
-export const cut = (response: ServerResponse, bytes: Buffer) =>
-  response.write(bytes, () => setTimeout(() => response.destroy(), 5));
+/** So many bytes of the answer, and then the connection is cut. @param after milliseconds: what a reader has not taken by then is lost. */
+export const cut = (response: ServerResponse, bytes: Buffer, after = 5) =>
+  response.write(bytes, () => setTimeout(() => response.destroy(), after));

