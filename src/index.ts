@@ -71,7 +71,7 @@ export type { Tokenizer } from './model/processor/tokenizer.ts';
 export { quantize } from './model/quantize.ts';
 export { Activation, ActivationCache } from './model/run/activations.ts';
 export type { Bound, BoundOptions } from './model/run/bound.ts';
-export type { GpuActivations, RunOptions, RunPrice } from './model/run/run.ts';
+export { type GpuActivations, type RunOptions, type RunPrice, splitHeadVectors } from './model/run/run.ts';
 export {
   type Answer,
   type AnswerOptions,

@@ -23,6 +23,7 @@ export { type Knockout, type KnockoutOptions, knockOutImages, type LayerWindow }
 export { type LensOptions, type LensRow, type LensToken, logitLens } from './logit-lens.ts';
 export { type Pair, type Patching, patchHeads, patchResidual, type ResidualPatching } from './patching.ts';
 export { type PictureGrid, type PlacedGrid, placedGrids, visualPositions } from './positions.ts';
+export { topK } from './rank.ts';
 export {
   type DecoderRollout,
   decoderRollout,

@@ -15,7 +15,7 @@ import { type CacheFormat, checkCacheFormat, KvCache } from '../model/layers/kv-
 import { readGenerationConfig } from '../model/load-model.ts';
 import { type Check, showBytes } from '../model/plan/adapter-fit.ts';
 import { imageTokens, type RunPrice } from '../model/plan/dry-run.ts';
-import { type Inspection, inspectCheckpoint } from '../model/plan/inspect-checkpoint.ts';
+import { type Inspection, inspectCheckpoint, readFacts } from '../model/plan/inspect-checkpoint.ts';
 import type { Price, WeightsPrice } from '../model/plan/price.ts';
 import type { Size } from '../model/processor/anyres.ts';
 import { NoAdapterError } from '../platform/errors.ts';
@@ -83,8 +83,8 @@ async function inspect(context: Context, options: InspectOptions): Promise<void>
     throw new UsageError(`--dtype: ${folder.location} has weights, which say it themselves`);
   const generation = describeGeneration(await readGenerationConfig(folder, json, config), text.vocabSize);
   const adapter = await adapterOf(context);
-  const inspected = await inspectCheckpoint(folder, json, config, {
-    ...{ weights: options.weights, kvCache: options.kvCache, dtype: options.dtype },
+  const inspected = inspectCheckpoint(await readFacts(folder, json, config, options.dtype), {
+    ...{ weights: options.weights, kvCache: options.kvCache },
     ...{ images: options.imageSize, textTokens: options.textTokens, length, adapter },
     // What a software adapter takes is the machine's own memory.
     memory: adapter?.software ? totalmem() : undefined,
@@ -156,7 +156,8 @@ const sizeOf = (tokens: number, { shape: [count] }: VisualShape = { kind: 'image
 
 function fileRows({ checkpoint, assumed }: Inspection): [string, string][] {
   if (assumed) {
-    const why = assumed.by ? `by ${assumed.by}` : 'which config.json does not name: see --dtype';
+    const by = { dtype: 'by --dtype', 'config.json': 'by config.json' };
+    const why = assumed.by ? by[assumed.by] : 'which config.json does not name: see --dtype';
     return [['weights', `not there yet; priced at ${assumed.format}, ${why}`]];
   }
   const { layout, files, bytes } = checkpoint!;

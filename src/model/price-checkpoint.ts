@@ -1,5 +1,6 @@
 import { openSource } from '#platform';
 import type { FolderSource } from '../platform/types.ts';
+import { inVisit } from '../platform/visiting.ts';
 import { checkOptions } from './options.ts';
 import type { CheckpointPrice, CheckpointPriceOptions } from './plan/checkpoint-price.ts';
 
@@ -15,5 +16,9 @@ export async function priceCheckpoint(
 ): Promise<CheckpointPrice> {
   checkOptions(options, ['adapter', 'length', 'textTokens'], 'priceCheckpoint');
   const { priceFormats } = await import('./plan/checkpoint-price.ts');
-  return priceFormats(await openSource(source), options);
+  const folder = await openSource(source);
+  // Not `visiting`: what keeps a checkpoint would take this for the whole of it.
+  return folder.visit
+    ? inVisit(folder.visit(), (visit) => priceFormats(visit, options))
+    : priceFormats(folder, options);
 }

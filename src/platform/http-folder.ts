@@ -2,6 +2,7 @@ import { FileError } from './errors.ts';
 import { checkName, checkRange } from './file-name.ts';
 import { type Patience, readWhole, StreamedFile } from './http-file.ts';
 import type { Folder, Visit } from './types.ts';
+import { inVisit } from './visiting.ts';
 
 /** What is streamed. All else is small, and read as a whole. */
 const weights = /\.(safetensors|bin|pt|pth|ckpt|gguf|h5|msgpack|onnx)$/i;
@@ -20,23 +21,14 @@ export class HttpFolder implements Folder {
     this.location = this.#base.href;
   }
 
-  has = (name: string) => this.#once((visit) => visit.has(name));
-  size = (name: string) => this.#once((visit) => visit.size(name));
-  read = (name: string, start?: number, end?: number) => this.#once((visit) => visit.read(name, start, end));
+  has = (name: string) => inVisit(this.visit(), (visit) => visit.has(name));
+  size = (name: string) => inVisit(this.visit(), (visit) => visit.size(name));
+  read = (name: string, start?: number, end?: number) => inVisit(this.visit(), (visit) => visit.read(name, start, end));
 
-  version = (name: string) => this.#once((visit) => visit.version(name));
+  version = (name: string) => inVisit(this.visit(), (visit) => visit.version(name));
 
   visit(signal?: AbortSignal): HttpVisit {
     return new HttpVisit(this.#base, { ...this.#patience, signal });
-  }
-
-  async #once<T>(use: (visit: HttpVisit) => Promise<T>): Promise<T> {
-    const visit = this.visit();
-    try {
-      return await use(visit);
-    } finally {
-      await visit.close();
-    }
   }
 }
 

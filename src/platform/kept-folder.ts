@@ -3,6 +3,7 @@ import { checkName, checkRange } from './file-name.ts';
 import { Keeper, type Place } from './kept-place.ts';
 import { emptyRecord, type KeptFile, type KeptPiece, type KeptRecord, pieceName, readRecord } from './kept-record.ts';
 import type { Folder, Visit } from './types.ts';
+import { inVisit } from './visiting.ts';
 
 /** Why something is not kept where nothing is wrong: another load has the right to. */
 export const busy = new Error('another tab or another load keeps it now');
@@ -27,21 +28,12 @@ export class KeptFolder implements Folder {
     this.#parts = parts;
   }
 
-  has = (name: string) => this.#once((visit) => visit.has(name));
-  size = (name: string) => this.#once((visit) => visit.size(name));
-  read = (name: string, start?: number, end?: number) => this.#once((visit) => visit.read(name, start, end));
+  has = (name: string) => inVisit(this.visit(), (visit) => visit.has(name));
+  size = (name: string) => inVisit(this.visit(), (visit) => visit.size(name));
+  read = (name: string, start?: number, end?: number) => inVisit(this.visit(), (visit) => visit.read(name, start, end));
 
   visit(signal?: AbortSignal): Visit {
     return new KeptVisit(this.location, this.#parts, signal);
-  }
-
-  async #once<T>(use: (visit: Visit) => Promise<T>): Promise<T> {
-    const visit = this.visit();
-    try {
-      return await use(visit);
-    } finally {
-      await visit.close();
-    }
   }
 }
 

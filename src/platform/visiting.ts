@@ -1,4 +1,4 @@
-import type { Folder } from './types.ts';
+import type { Folder, Visit } from './types.ts';
 
 /** Reads that belong together, in one visit where the folder has them. @param signal ends what runs. */
 export async function visiting<T>(
@@ -14,5 +14,14 @@ export async function visiting<T>(
     return result;
   } finally {
     await visit?.close(isDone);
+  }
+}
+
+/** One read, in a visit of its own: what is around it is not done by it. */
+export async function inVisit<V extends Visit, T>(visit: V, use: (visit: V) => Promise<T>): Promise<T> {
+  try {
+    return await use(visit);
+  } finally {
+    await visit.close();
   }
 }

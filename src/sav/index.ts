@@ -43,8 +43,8 @@ export { type Fit, type FitOptions, fitClassifier, type LeftOut, parity } from '
 export type { Groups } from './groups.ts';
 export type { LeaveOneOutResult } from './leave-one-out.ts';
 export { type Evaluation, evaluate, type Selection, selection, wilsonInterval } from './metrics.ts';
-export type { ExampleFolder, ExampleFolderSource } from './picture-files.ts';
-export { type PictureFolderOptions, readPictureFolder } from './picture-folder.ts';
+export { type ExampleFolder, type ExampleFolderSource, isPictureName } from './picture-files.ts';
+export { isHiddenName, type PictureFolderOptions, readPictureFolder } from './picture-folder.ts';
 export type { PromptSet } from './prompt-sets.ts';
 export type { BadRow } from './rows.ts';
 export type { HeadRanking } from './scoring.ts';

@@ -19,8 +19,8 @@ export interface PictureFolderOptions extends QuestionOptions {
   labels?: 'required' | 'optional';
 }
 
-/** Files that systems leave beside pictures. */
-const isHidden = (name: string) => /^(\.|~\$|__MACOSX$|Thumbs\.db$|desktop\.ini$)/i.test(name);
+/** Whether a name is that of what systems leave beside pictures. */
+export const isHiddenName = (name: string) => /^(\.|~\$|__MACOSX$|Thumbs\.db$|desktop\.ini$)/i.test(name);
 
 /** The parts that data sets come in: folders of classes, not classes. */
 const isPart = (name: string) => /^(train(ing)?|test(ing)?|val(id(ation)?)?|dev)$/i.test(name);
@@ -102,7 +102,7 @@ interface Walk {
 async function listed({ folder }: Walk, name: string): Promise<FolderEntry[]> {
   if (!folder.list)
     throw new DataError(`${folder.location}: its files cannot be listed here; give a CSV or JSON Lines`);
-  return (await folder.list(name)).filter((entry) => !isHidden(entry.name));
+  return (await folder.list(name)).filter((entry) => !isHiddenName(entry.name));
 }
 
 /** @param above where the folders above really are: one that links to them would never end. */

@@ -598,9 +598,7 @@ describe('commands on the embedded checkpoint', () => {
 
   it('demo runs a task and writes a report that needs nothing else', async () => {
     const out = join(folder, 'report.html');
-    // A model half as long as the embedded one, for a task of 100 pictures.
-    const model = ['--model', 'test/fixtures/checkpoints/llava-f32'];
-    const { code, stdout, stderr } = await headlight('demo', ...model, '--tasks', 'easy-vqa-vivid', '--out', out);
+    const { code, stdout, stderr } = await headlight('demo', '--tasks', 'easy-vqa-vivid', '--out', out);
     expect(code, stderr).toBe(0);
     expect(stdout).toMatch(/^task +SAV +as published/);
     expect(stdout).toMatch(/easy-vqa-vivid +\d/);

@@ -7,7 +7,7 @@ import { InputError } from '../errors.ts';
 import { isDual, parseConfig } from '../families/index.ts';
 import { quantisationOf } from '../quantisation.ts';
 import type { WeightsChoice } from '../weight-formats.ts';
-import { inspectCheckpoint } from './inspect-checkpoint.ts';
+import { inspectCheckpoint, readFacts } from './inspect-checkpoint.ts';
 
 /** What is asked about a checkpoint. */
 export interface CheckpointPriceOptions {
@@ -56,9 +56,8 @@ export async function priceFormats(folder: Folder, options: CheckpointPriceOptio
   if (length > maxPositions) throw new InputError(`length ${length}: this model has ${maxPositions} positions`);
   const isQuantised = quantisationOf(json, `${folder.location}/config.json`) !== undefined;
   const choices: readonly (WeightsChoice | undefined)[] = isQuantised ? [undefined] : [undefined, 'q8', 'q4'];
-  const found = [];
-  for (const weights of choices)
-    found.push(await inspectCheckpoint(folder, json, config, { weights, textTokens, length, adapter }));
+  const facts = await readFacts(folder, json, config);
+  const found = choices.map((weights) => inspectCheckpoint(facts, { weights, textTokens, length, adapter }));
   const [stored] = found;
   return {
     className: config.className,

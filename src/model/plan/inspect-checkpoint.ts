@@ -12,11 +12,19 @@ import { type CacheFormat, KvCache } from '../layers/kv-cache.ts';
 import { unreadTensors, weightSpecs } from '../load-model.ts';
 import type { Model } from '../model.ts';
 import type { Size } from '../processor/anyres.ts';
+import type { Settings } from '../processor/settings.ts';
 import { ProcessorFiles } from '../processor/visual-processor.ts';
 import type { WeightsChoice } from '../weight-formats.ts';
 import { bindable, type Check, checkAdapter } from './adapter-fit.ts';
 import { dryModel, pricePrefill, type RunPrice } from './dry-run.ts';
 import { configFormat, type FormatOf, priceWeights, storedFormat, type WeightsPrice } from './price.ts';
+
+/** What the files of a checkpoint say, read once for all that is asked about them. */
+export interface CheckpointFacts extends Pick<Inspection, 'checkpoint' | 'assumed' | 'unread' | 'knowsPictures'> {
+  readonly config: Architecture;
+  readonly formatOf: FormatOf;
+  readonly preprocessor: Settings;
+}
 
 /** What is priced. */
 export interface InspectOptions {
@@ -28,8 +36,6 @@ export interface InspectOptions {
   readonly textTokens: number;
   /** Positions of the key/value cache; default all that the model has. */
   readonly length?: number;
-  /** The format of a config.json without weights; default the one that it names, or f32. */
-  readonly dtype?: FormatName;
   /** Whose kernels run, and whose limits are checked. */
   readonly adapter?: Capabilities;
   /** Bytes that the adapter can use, where that is known. */
@@ -47,7 +53,7 @@ export interface Inspection {
   /** The files; absent where there are no weights yet. */
   readonly checkpoint?: Checkpoint;
   /** Where there are none, how they were priced: the format, and who says so. */
-  readonly assumed?: { readonly format: string; readonly by: '--dtype' | 'config.json' | undefined };
+  readonly assumed?: { readonly format: string; readonly by: 'dtype' | 'config.json' | undefined };
   /** Tensors of the files that the model does not read. */
   readonly unread: ReturnType<typeof checkSpecs>;
   readonly weights: WeightsPrice;
@@ -68,23 +74,42 @@ export interface Inspection {
 const usual: Size = { width: 640, height: 480 };
 
 /**
- * Prices a checkpoint: nothing but config.json, settings and headers is read.
+ * Reads config.json's files, settings and headers, and nothing else.
  * @param json its config.json, which `config` is of.
+ * @param dtype the format of a config.json without weights; default the one that it names, or f32.
  * @throws CheckpointError for tensors that are missing or of another shape.
  */
-export async function inspectCheckpoint(
+export async function readFacts(
   folder: Folder,
   json: unknown,
   config: Architecture,
-  { weights: choice, kvCache, images, textTokens, length, dtype, adapter, memory }: InspectOptions,
-): Promise<Inspection> {
-  const stored = await storage(folder, config, json, dtype);
-  const weights = priceWeights(config, stored.formatOf, adapter && bindable(adapter), choice);
-  const model = dryModel(config, stored.formatOf, adapter, choice, kvCache);
+  dtype?: FormatName,
+): Promise<CheckpointFacts> {
   const preprocessor = (await ProcessorFiles.read(folder)).imageIfThere;
-  const shapes = (config.vision ? (images ?? [usual]) : []).map((size) => ({
+  const pictures = {
+    knowsPictures: preprocessor !== undefined,
+    preprocessor: preprocessor ?? { json: {}, file: 'preprocessor_config.json' },
+  };
+  if (!(await hasWeights(folder))) {
+    const named = configFormat(json);
+    const format = dtype ? formats[dtype] : (named ?? f32);
+    const by = dtype ? 'dtype' : named ? 'config.json' : undefined;
+    return { config, ...pictures, formatOf: () => format, assumed: { format: format.name, by }, unread: [] };
+  }
+  const checkpoint = await openCheckpoint(folder);
+  const unread = checkSpecs(checkpoint, weightSpecs(config), unreadTensors(config));
+  return { config, ...pictures, checkpoint, formatOf: storedFormat(checkpoint), unread };
+}
+
+/** Prices a checkpoint. Reads nothing. */
+export function inspectCheckpoint(facts: CheckpointFacts, options: InspectOptions): Inspection {
+  const { config, formatOf, preprocessor, checkpoint, assumed, unread, knowsPictures } = facts;
+  const { weights: choice, kvCache, images = [usual], textTokens, adapter, memory } = options;
+  const weights = priceWeights(config, formatOf, adapter && bindable(adapter), choice);
+  const model = dryModel(config, formatOf, adapter, choice, kvCache);
+  const shapes = (config.vision ? images : []).map((size) => ({
     size,
-    shape: config.vision!.imageShape(size, preprocessor ?? { json: {}, file: 'preprocessor_config.json' }),
+    shape: config.vision!.imageShape(size, preprocessor),
   }));
   const priceRun = (name: string, shape?: VisualShape): PricedRun => ({
     name,
@@ -95,33 +120,10 @@ export async function inspectCheckpoint(
     ? shapes.map(({ size, shape }) => priceRun(`image of ${size.width}x${size.height}, ${text}`, shape))
     : [priceRun(text)];
   const { cacheFormat } = model;
-  const positions = length ?? config.text.maxPositions;
-  const load = { weights, text: config.text, length: positions, cacheFormat, runs };
+  const { length = config.text.maxPositions } = options;
   return {
-    checkpoint: stored.checkpoint,
-    assumed: stored.assumed,
-    unread: stored.unread,
-    ...{ weights, model, cacheFormat, shapes, runs },
-    length: positions,
-    cacheBytes: KvCache.price(config.text, positions, cacheFormat),
-    knowsPictures: preprocessor !== undefined,
-    checks: adapter && checkAdapter(load, adapter, memory),
+    ...{ checkpoint, assumed, unread, knowsPictures, weights, model, cacheFormat, length, shapes, runs },
+    cacheBytes: KvCache.price(config.text, length, cacheFormat),
+    checks: adapter && checkAdapter({ weights, text: config.text, length, cacheFormat, runs }, adapter, memory),
   };
-}
-
-interface Storage extends Pick<Inspection, 'checkpoint' | 'assumed' | 'unread'> {
-  readonly formatOf: FormatOf;
-}
-
-/** In what precision the weights are stored: by the files' headers, or else by config.json or the caller. */
-async function storage(folder: Folder, config: Architecture, json: unknown, dtype?: FormatName): Promise<Storage> {
-  if (!(await hasWeights(folder))) {
-    const named = configFormat(json);
-    const format = dtype ? formats[dtype] : (named ?? f32);
-    const by = dtype ? '--dtype' : named ? 'config.json' : undefined;
-    return { formatOf: () => format, assumed: { format: format.name, by }, unread: [] };
-  }
-  const checkpoint = await openCheckpoint(folder);
-  const unread = checkSpecs(checkpoint, weightSpecs(config), unreadTensors(config));
-  return { checkpoint, formatOf: storedFormat(checkpoint), unread };
 }

@@ -14,12 +14,12 @@ export class KeptFeatures implements FeatureStore {
   }
 
   async get(key: string): Promise<Uint8Array | undefined> {
-    return (await this.#memory.get(key)) ?? (await this.#try(async () => (await database()).get('features', key)));
+    return (await this.#try(async () => (await database()).get('features', key))) ?? this.#memory.get(key);
   }
 
   async put(key: string, bytes: Uint8Array): Promise<void> {
-    await this.#memory.put(key, bytes);
     await this.#try(async () => (await database()).put('features', bytes, key));
+    if (!this.#keeps) await this.#memory.put(key, bytes);
   }
 
   async #try<T>(action: () => Promise<T>): Promise<T | undefined> {

@@ -2,16 +2,15 @@
 import type { Head } from 'headlight-vlm';
 import { useEffect, useMemo } from 'preact/hooks';
 import { percent } from '../parts/format.ts';
-import { answers, ask, fitted, rowOf } from '../state/engine.ts';
-import { type Picture, question, trainingById } from '../state/project.ts';
+import { answers, ask, asked, rowOf } from '../state/engine.ts';
+import { type Picture, trainingById } from '../state/project.ts';
 import type { AttentionGrid } from '../worker/work.ts';
 import { useLatest } from './latest.ts';
 
 export function HeadPanel({ picture, head: { layer, head } }: { picture: Picture; head: Head }) {
-  const asked = fitted.value?.question ?? question.value;
-  const key = `${picture.id} ${layer}.${head} ${asked}`;
+  const key = `${picture.id} ${layer}.${head} ${asked.value}`;
   const looked = useLatest(key, () =>
-    ask('look', { row: rowOf(picture), question: asked, head: { layer, head } }),
+    ask('look', { row: rowOf(picture), question: asked.value, head: { layer, head } }),
   ).value;
   const { value, problem, waiting } = looked;
   const nearest = answers.value.get(picture.id)?.nearest;

@@ -2,8 +2,8 @@
 import { signal } from '@preact/signals';
 import type { Head } from 'headlight-vlm';
 import { percent } from '../parts/format.ts';
-import { ask, fitted, rowOf } from '../state/engine.ts';
-import { type Picture, question } from '../state/project.ts';
+import { ask, asked, fitted, rowOf } from '../state/engine.ts';
+import type { Picture } from '../state/project.ts';
 import type { HeadScale, Tried } from '../worker/work.ts';
 import { useLatest } from './latest.ts';
 
@@ -16,14 +16,13 @@ const setScale = ({ layer, head }: Head, scale: number) => {
 };
 
 export function TryPanel({ picture, head }: { picture: Picture; head: Head }) {
-  const asked = fitted.value?.question ?? question.value;
   const row = rowOf(picture);
-  const about = `${picture.id} ${asked} ${fitted.value?.heads.length}`;
-  const before = useLatest(about, () => ask('try', { row, question: asked, scales: [] })).value;
+  const about = `${picture.id} ${asked.value} ${fitted.value?.heads.length}`;
+  const before = useLatest(about, () => ask('try', { row, question: asked.value, scales: [] })).value;
   const changed = scales.value;
   const after = useLatest(
     `${about} ${JSON.stringify(changed)}`,
-    changed.length ? () => ask('try', { row, question: asked, scales: changed }) : undefined,
+    changed.length ? () => ask('try', { row, question: asked.value, scales: changed }) : undefined,
   ).value;
   const scale = changed.find((own) => own.layer === head.layer && own.head === head.head)?.scale ?? 1;
   return (

@@ -1,4 +1,5 @@
 // Pictures and folders as browsers give them: dropped, chosen or pasted.
+import { isHiddenName, isPictureName } from 'headlight-vlm/sav';
 import type { NamedFile } from './project.ts';
 
 /** A file with its path below what was dropped. */
@@ -12,9 +13,6 @@ export interface Given {
   readonly loose: readonly NamedFile[];
   readonly byClass: ReadonlyMap<string, readonly NamedFile[]>;
 }
-
-const isPicture = (name: string) => /\.(png|jpe?g|jpe|jfif|webp|gif|bmp|tiff?|avif|heic|heif)$/i.test(name);
-const isHidden = (name: string) => /^(\.|~\$|__MACOSX$|Thumbs\.db$|desktop\.ini$)/i.test(name);
 
 /** Files of an `<input type="file">`, with or without `webkitdirectory`. */
 export const givenFiles = (files: Iterable<File>): Given =>
@@ -51,8 +49,8 @@ function sorted(found: readonly Found[]): Given {
   const byClass = new Map<string, NamedFile[]>();
   const loose: NamedFile[] = [];
   for (const { path, file } of found) {
-    if (isHidden(file.name) || path.some(isHidden)) continue;
-    if (!isPicture(file.name) && !file.type.startsWith('image/')) continue;
+    if (isHiddenName(file.name) || path.some(isHiddenName)) continue;
+    if (!isPictureName(file.name) && !file.type.startsWith('image/')) continue;
     const named = { name: [...path, file.name].join('/'), file };
     if (path.length === 0) loose.push(named);
     else byClass.set(path[0], [...(byClass.get(path[0]) ?? []), named]);
@@ -70,7 +68,7 @@ async function walk(folder: FileSystemDirectoryEntry, path: readonly string[]): 
     const entries = await new Promise<FileSystemEntry[]>((resolve, reject) => reader.readEntries(resolve, reject));
     if (entries.length === 0) return found;
     for (const entry of entries) {
-      if (isHidden(entry.name)) continue;
+      if (isHiddenName(entry.name)) continue;
       if (entry.isDirectory) found.push(...(await walk(entry as FileSystemDirectoryEntry, [...path, entry.name])));
       else
         found.push({

@@ -1,6 +1,6 @@
 // The model in its worker: what is open, what runs, and what came of it.
 import { batch, computed, signal } from '@preact/signals';
-import { Caller, type Progress, type Said } from '../worker/calls.ts';
+import { type CallContext, Caller, type Progress, type Said } from '../worker/calls.ts';
 import type { Answered, Fitted, LabelledRow, ModelSource, OpenModel, Unreadable, WorkerCalls } from '../worker/work.ts';
 import { classes, missing, type Picture, queries, question, trainingKey } from './project.ts';
 
@@ -18,6 +18,8 @@ export const problem = signal<string | undefined>(undefined);
 /** Why the GPU is gone; the page must open it again. */
 export const lost = signal<string | undefined>(undefined);
 export const fitted = signal<Fitted | undefined>(undefined);
+/** What the model is asked about pictures: what the classifier was fitted with, where there is one. */
+export const asked = computed(() => fitted.value?.question ?? question.value);
 /** What the fit was made from; undefined for a classifier from a file. */
 const fittedKey = signal<string | undefined>(undefined);
 /** The file that the classifier was read from; undefined for one that was fitted here. */
@@ -51,7 +53,7 @@ let worker: Worker | undefined;
 export function ask<N extends keyof WorkerCalls & string>(
   name: N,
   takes: WorkerCalls[N]['takes'],
-  context: { signal?: AbortSignal; onProgress?: (progress: Progress) => void } = {},
+  context: CallContext = {},
 ): Promise<WorkerCalls[N]['gives']> {
   if (!caller) {
     worker = new Worker(new URL('../worker/main.ts', import.meta.url), { type: 'module' });
@@ -66,7 +68,7 @@ function hear(said: Said): void {
 }
 
 /** Runs a piece of work that the user waits for; one at a time. What goes wrong is shown. @returns undefined where it did. */
-export async function work<T>(phase: string, run: (context: Required<Parameters<typeof ask>[2]>) => Promise<T>) {
+export async function work<T>(phase: string, run: (context: Required<CallContext>) => Promise<T>) {
   if (job.value) return undefined;
   const controller = new AbortController();
   const cancel = () => controller.abort();
@@ -164,9 +166,8 @@ const waitingQueries = () => queries.value.filter(({ id }) => !answers.value.has
 export async function classify(): Promise<void> {
   const waiting = waitingQueries();
   if (!fitted.value || !waiting.length) return;
-  const asked = fitted.value.question ?? question.value;
   const found = await work('pictures', (context) =>
-    ask('classify', { rows: waiting.map(rowOf), question: asked }, context),
+    ask('classify', { rows: waiting.map(rowOf), question: asked.value }, context),
   );
   if (!found) return;
   batch(() => {

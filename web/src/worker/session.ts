@@ -11,6 +11,7 @@ import {
   openGpu,
   priceCheckpoint,
   softmax,
+  splitHeadVectors,
   VisionLanguageModel,
 } from 'headlight-vlm';
 import {
@@ -89,10 +90,10 @@ export class Session {
     [this.#model, this.#classifier, this.#training, this.#looked] = [model, undefined, undefined, undefined];
     onProgress({ phase: 'compiling kernels', done: 0, total: 0 });
     await model.headVectors({ images: [grey], prompt: 'x' }, { signal });
-    const { modelId, nLayers, nHeads, dHead } = model;
+    const { nLayers, nHeads, dHead } = model;
     const { vendor, architecture, description, software } = gpu.capabilities;
     const adapter = description || [vendor, architecture].filter(Boolean).join(' ') || 'an adapter without a name';
-    return { name, modelId, nLayers, nHeads, dHead, adapter, software };
+    return { name, nLayers, nHeads, dHead, adapter, software };
   }
 
   async price({ at }: ModelSource): Promise<CheckpointPrice> {
@@ -140,7 +141,6 @@ export class Session {
       ...described(fit.classifier),
       correct: fit.ranking.correct,
       judged: judgedBy(fit, rows),
-      byK: fit.leaveOneOut.map(({ k, accuracy }) => ({ k, accuracy })),
       doubts: doubts.map(({ index, suggested, against, heads }) => ({
         ...{ id: rows[index].id, suggested, against, heads },
       })),
@@ -169,9 +169,8 @@ export class Session {
     });
     const { blackAndWhite, tokenizer } = model.processor;
     const drawn = grids.map(async (grid, i) => {
-      const values = maps[0].grids[i];
-      const png = (await attentionPicture(grid, values, blackAndWhite, 448)) as Uint8Array<ArrayBuffer>;
-      return { label: grid.label, rows: grid.rows, columns: grid.columns, values, png };
+      const png = await attentionPicture(grid, maps[0].grids[i], blackAndWhite, 448);
+      return { label: grid.label, rows: grid.rows, columns: grid.columns, png: png as Uint8Array<ArrayBuffer> };
     });
     const texts = (words: readonly { readonly id: number }[]) => words.map(({ id }) => tokenText(tokenizer, id));
     return {
@@ -183,7 +182,7 @@ export class Session {
   }
 
   async try({ row, question, scales }: TryRequest): Promise<Tried> {
-    const { tokenText } = await import('headlight-vlm/analysis');
+    const { tokenText, topK } = await import('headlight-vlm/analysis');
     const edits = scales.map(({ layer, head, scale }) => ({
       ...{ at: `blocks.${layer}.attn.hook_z`, heads: [head], scale },
     }));
@@ -192,13 +191,13 @@ export class Session {
     const input = await this.#input(row, question);
     const cache = await model.runWithCache(input, { namesFilter: ['logits', 'blocks.*.attn.hook_z'], posSlice: -1 });
     const probabilities = softmax(Float64Array.from(cache.get('logits')!.data));
-    const best = [...probabilities.keys()].sort((a, b) => probabilities[b] - probabilities[a]).slice(0, 5);
-    const { nLayers, nHeads, dHead } = whole;
-    const vectors = new Float32Array(nLayers * nHeads * dHead);
-    for (let layer = 0; layer < nLayers; layer++)
-      vectors.set(cache.get(`blocks.${layer}.attn.hook_z`)!.data, layer * nHeads * dHead);
+    const heads = [...cache].filter(([name]) => name !== 'logits');
+    const [vectors] = splitHeadVectors(new Map(heads), 1);
     return {
-      next: best.map((id) => ({ text: tokenText(whole.processor.tokenizer, id), probability: probabilities[id] })),
+      next: topK(probabilities, 5).map((id) => ({
+        text: tokenText(whole.processor.tokenizer, id),
+        probability: probabilities[id],
+      })),
       answer: this.#classifier && this.#answer(row.id, vectors),
     };
   }
@@ -210,7 +209,7 @@ export class Session {
   async read({ bytes, name }: { readonly bytes: Uint8Array; readonly name: string }): Promise<Fitted> {
     this.#classifier = decodeClassifier(bytes, name, this.#open());
     this.#training = undefined;
-    return { ...described(this.#classifier), byK: [], doubts: [], notes: [], unreadable: [], forwards: 0 };
+    return { ...described(this.#classifier), doubts: [], notes: [], unreadable: [], forwards: 0 };
   }
 
   /** Head vectors of the pictures that can be read. */

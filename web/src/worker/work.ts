@@ -1,6 +1,6 @@
 // What the page asks its worker for, as plain data.
 import type { CheckpointPrice, Head, KeptCheckpoint } from 'headlight-vlm';
-import type { FitOptions, HeadVote, Prediction, SelectedHead } from 'headlight-vlm/sav';
+import type { FitOptions, Prediction, SelectedHead } from 'headlight-vlm/sav';
 
 /** A picture of the page's, with what it is called in errors. */
 export interface Row {
@@ -27,7 +27,6 @@ export interface ModelSource {
 /** The model that is open, and what it runs on. */
 export interface OpenModel {
   readonly name: string;
-  readonly modelId: string;
   readonly nLayers: number;
   readonly nHeads: number;
   readonly dHead: number;
@@ -79,8 +78,6 @@ export interface Fitted {
   /** Training pictures that each head got right, [nLayers, nHeads]; absent for a classifier from a file. */
   readonly correct?: Int32Array;
   readonly judged?: Judged;
-  /** Leave-one-out accuracy by number of heads. */
-  readonly byK: readonly { readonly k: number; readonly accuracy: number }[];
   readonly doubts: readonly Doubt[];
   readonly notes: readonly string[];
   /** Left out. */
@@ -90,9 +87,8 @@ export interface Fitted {
 }
 
 /** What the classifier says of a picture. */
-export interface Answered extends Omit<Prediction, 'heads'> {
+export interface Answered extends Prediction {
   readonly id: number;
-  readonly heads: readonly HeadVote[];
   /** The training picture that the heads find most alike; absent for a classifier from a file. */
   readonly nearest?: { readonly id: number; readonly similarity: number };
 }
@@ -113,8 +109,6 @@ export interface AttentionGrid {
   readonly label: string;
   readonly rows: number;
   readonly columns: number;
-  /** [rows, columns], shares of the head's attention. */
-  readonly values: Float32Array;
   /** A PNG: what the tower was shown, the deeper a red the more the head attends to it. */
   readonly png: Uint8Array<ArrayBuffer>;
 }
