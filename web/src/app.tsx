@@ -74,7 +74,7 @@ function ModelLine() {
     <p class="model-line">
       <strong>{name}</strong> · {nLayers} layers of {nHeads} heads · {adapter}
       {software && (
-        <span class="chip" title="Without a GPU the model runs on the processor, some hundred times slower.">
+        <span class="chip" title="Without a GPU the model runs on the processor, and far slower.">
           software adapter: slow
         </span>
       )}

@@ -30,7 +30,7 @@ export function ModelTab() {
           LLaVA-OneVision, Qwen2-VL and Qwen2.5-VL are supported.
         </p>
         <form
-          class="row"
+          class="row beside-field"
           onSubmit={(event) => {
             event.preventDefault();
             const source = sourceOf(address.value);
@@ -99,7 +99,7 @@ function OpenNow() {
           <dt>adapter</dt>
           <dd>
             {now.adapter}
-            {now.software && ': a software adapter, some hundred times slower than a GPU'}
+            {now.software && ': a software adapter, far slower than a GPU'}
           </dd>
         </dl>
       ) : (

@@ -31,7 +31,7 @@ export interface OpenModel {
   readonly nHeads: number;
   readonly dHead: number;
   readonly adapter: string;
-  /** No GPU: it runs on the processor, some hundred times slower. */
+  /** No GPU: it runs on the processor, and far slower. */
   readonly software: boolean;
 }
 
