@@ -10,10 +10,9 @@ import { activationNames } from '../../src/kernels/activation/activation.wgsl.ts
 import { gatedActivation } from '../../src/kernels/elementwise/elementwise.ts';
 import { chooseMatmul, matmulWorkgroups } from '../../src/kernels/matmul/choose.ts';
 import { gatedMatmul } from '../../src/kernels/matmul/gated.ts';
-import { type MatmulVariant, matmul, matmulVariants } from '../../src/kernels/matmul/matmul.ts';
+import { type MatmulVariant, matmul, matmulVariants, planName } from '../../src/kernels/matmul/matmul.ts';
 import { matmulObstacle } from '../../src/kernels/matmul/plan.ts';
 import { gatedMatmulProblem, type MatmulSizes, matmulProblem } from '../../src/kernels/matmul/problem.ts';
-import type { QuadPlan } from '../../src/kernels/matmul/quad.wgsl.ts';
 import { useGpu } from '../gpu.ts';
 import { expectSolved, random, weightOf } from './check.ts';
 
@@ -49,6 +48,7 @@ const sizes: Record<MatmulVariant, typeof anyRows> = {
   base: [...oddColumns, ...anyRows, ...fewRows],
   tile: [...anyRows, ...fewRows],
   quad: [...anyRows, ...fewRows],
+  broadcast: [...anyRows, ...fewRows],
   workgroup: [...anyRows, ...fewRows],
   matvec: fewRows,
   matvecSubgroup: fewRows,
@@ -180,23 +180,27 @@ describe('chooseMatmul', () => {
   it('shares a load among four threads on a software adapter', () => {
     const device = { ...amd, software: true, subgroupMinSize: 4, subgroupMaxSize: 4 };
     const quad = (rows: number, k: number, n = 128) => chooseMatmul({ rows, n, k }, device);
-    expect(quad(3, 128)).toEqual({ variant: 'quad', rows: 4, columns: 32, chunk: 1, quads: 1 });
+    expect(quad(3, 128)).toEqual({ variant: 'quad', rows: 4, columns: 32, chunk: 1 });
     expect(quad(1, 128)).toMatchObject({ variant: 'matvecSubgroup', rows: 1 });
-    expect(quad(60, 128)).toEqual({ variant: 'quad', rows: 16, columns: 32, chunk: 1, quads: 1 });
-    expect(quad(256, 128)).toEqual({ variant: 'quad', rows: 16, columns: 32, chunk: 1, quads: 1 });
-    expect(quad(512, 128)).toEqual({ variant: 'quad', rows: 32, columns: 32, chunk: 2, quads: 1 });
-    expect(quad(256, 1024, 1024)).toEqual({ variant: 'quad', rows: 32, columns: 32, chunk: 2, quads: 1 });
-    expect(quad(256, 1028, 1024)).toEqual({ variant: 'quad', rows: 32, columns: 32, chunk: 1, quads: 1 });
+    expect(quad(60, 128)).toEqual({ variant: 'quad', rows: 16, columns: 32, chunk: 1 });
+    expect(quad(256, 128)).toEqual({ variant: 'quad', rows: 16, columns: 32, chunk: 1 });
+    expect(quad(512, 128)).toEqual({ variant: 'quad', rows: 32, columns: 32, chunk: 2 });
+    expect(quad(256, 1024, 1024)).toEqual({ variant: 'quad', rows: 32, columns: 32, chunk: 2 });
+    expect(quad(256, 1028, 1024)).toEqual({ variant: 'quad', rows: 32, columns: 32, chunk: 1 });
   });
-  it('gives each four threads of a subgroup a tile, where all subgroups are of one size', () => {
-    const problem = { rows: 40, n: 130, k: 128 }; // 3 x 5 tiles
-    const of = (subgroupMinSize: number, subgroupMaxSize: number) => {
+  it('shares it among a subgroup there, where all are of one size and wider', () => {
+    const of = (rows: number, subgroupMinSize: number, subgroupMaxSize: number) => {
+      const problem = { rows, n: 130, k: 128 };
       const plan = chooseMatmul(problem, { ...amd, software: true, subgroupMinSize, subgroupMaxSize });
-      return [(plan as QuadPlan).quads, matmulWorkgroups(plan, problem)];
+      return [planName(plan), matmulWorkgroups(plan, problem)];
     };
-    expect(of(4, 4)).toEqual([1, 15]);
-    expect(of(8, 8)).toEqual([2, 8]);
-    expect(of(4, 8)).toEqual([1, 15]);
+    expect(of(40, 4, 4)).toEqual(['quad16x32', 15]);
+    expect(of(40, 4, 8)).toEqual(['quad16x32', 15]);
+    expect(of(40, 8, 8)).toEqual(['broadcast32x64', 6]);
+    expect(of(40, 16, 16)).toEqual(['broadcast32x128', 4]);
+    expect(of(16, 8, 8)).toEqual(['broadcast16x32', 5]);
+    expect(of(3, 64, 64)).toEqual(['broadcast4x64', 3]);
+    expect(of(1, 8, 8)).toEqual(['matvecSubgroup1x8', 17]);
   });
   it('falls back to one number at a time where K is no multiple of 4', () => {
     for (const rows of [1, 60]) expect(variant(rows, 130)).toBe('base');
@@ -211,6 +215,24 @@ describe('chooseMatmul', () => {
 });
 
 describe('matmul', () => {
+  it('has the bits of quad in broadcast: both add in one order', async (context) => {
+    for (const [rows, k, n] of [
+      [3, 20, 37],
+      [17, 132, 70],
+      [515, 40, 9],
+    ]) {
+      skipUnlessPossible(context, 'broadcast', rows, k, n);
+      const weight = weightOf(gpu(), 'w', [n, k], f32, random(n * k, 3));
+      const rec = gpu().record('both ways');
+      const x = rec.input('x', 'f32', [rows, k], random(rows * k, 4));
+      const [quad, broadcast] = (['quad', 'broadcast'] as const).map((variant) =>
+        rec.read(matmul(rec, { x, weight, label: variant, variant })),
+      );
+      await rec.submit();
+      expect(broadcast.f32).toEqual(quad.f32);
+      gpu().destroy(...buffersOf(weight));
+    }
+  });
   it.each(activationNames)('applies %s', (activation) =>
     check({ m: 9, k: 7, n: 30, format: f32, activation, variant: 'base' }),
   );

@@ -6,7 +6,6 @@ import {
   type MatmulProblem,
   matmulObstacle,
   planObstacle,
-  quadsOf,
 } from './plan.ts';
 import type { SubgroupMatrixPlan } from './subgroup-matrix.wgsl.ts';
 import type { WorkgroupPlan } from './workgroup.wgsl.ts';
@@ -28,7 +27,10 @@ const subgroup =
   ({ rows }, { subgroupMaxSize }) => ({ variant: 'matvecSubgroup', rows, columns, threads: subgroupMaxSize });
 const quad =
   (rows: number): MakePlan =>
-  (_, device) => ({ variant: 'quad', rows, columns: 32, chunk: 1, quads: quadsOf(device) });
+  () => ({ variant: 'quad', rows, columns: 32, chunk: 1 });
+const broadcast =
+  (rows: number, columns: number): MakePlan =>
+  (_, { subgroupMaxSize }) => ({ variant: 'broadcast', rows, columns, chunk: 1, threads: subgroupMaxSize });
 
 const matrices =
   (rows: number, columns: number, depth: number, subgroups: SubgroupMatrixPlan['subgroups'] = [2, 2]): MakePlan =>
@@ -58,6 +60,9 @@ export const matmulCandidates = {
   'quad 4x32': quad(4),
   'quad 16x32': quad(16),
   'quad 32x32': quad(32),
+  'broadcast 4x32': broadcast(4, 32),
+  'broadcast 16x32': broadcast(16, 32),
+  'broadcast 32x64': broadcast(32, 64),
   'subgroupMatrix 32x32': matrices(32, 32, 16),
   'subgroupMatrix 32x64': matrices(32, 64, 32, [1, 2]),
   'subgroupMatrix 64x64': matrices(64, 64, 32),
@@ -77,7 +82,10 @@ export function candidateObstacle(
   const plan = matmulCandidates[name](problem, device);
   const obstacle = matmulObstacle(plan.variant, problem, device);
   if (obstacle) return obstacle;
-  if (plan.variant === 'quad' && !device.software) return 'it is for adapters without a GPU';
+  if ((plan.variant === 'quad' || plan.variant === 'broadcast') && !device.software)
+    return 'it is for adapters without a GPU';
+  if (plan.variant === 'broadcast' && plan.columns % plan.threads !== 0)
+    return `${plan.columns} columns are not divided by the ${plan.threads} threads of a subgroup`;
   if (plan.variant === 'matvecSubgroup' && !hasOneSubgroupSize(device))
     return 'the device has subgroups of several sizes';
   if (plan.variant === 'subgroupMatrix' && device.software && plan.rows * plan.columns > 32 * 32)

@@ -1,6 +1,7 @@
 import { ShapeError } from '../../gpu/errors.ts';
 import { cachedText } from '../cached-text.ts';
 import { baseThreads, matmulBaseWgsl } from './base.wgsl.ts';
+import { matmulBroadcastWgsl } from './broadcast.wgsl.ts';
 import { candidateObstacle, type MatmulCandidate, matmulCandidates } from './candidates.ts';
 import type { MatmulTraits } from './matmul.wgsl.ts';
 import { matvecWgsl } from './matvec.wgsl.ts';
@@ -13,7 +14,6 @@ import {
   matmulObstacle,
   matvecRows,
   planObstacle,
-  quadsOf,
 } from './plan.ts';
 import { matmulQuadWgsl } from './quad.wgsl.ts';
 import { matmulSubgroupMatrixWgsl } from './subgroup-matrix.wgsl.ts';
@@ -35,16 +35,21 @@ export function chooseMatmul(
   const obstacle = matmulObstacle(variant, problem, device);
   if (obstacle) throw new ShapeError(`matmul variant ${variant}: ${obstacle}`);
   const { rows, n, k } = problem;
+  // for adapters without a GPU: the larger tile takes 0.7 s longer to compile, which a few products with a small weight do not repay
+  const large = rows >= (n * k >= 2 ** 18 ? 128 : 512);
+  const chunk = large && k % 8 === 0 ? 2 : 1;
   switch (variant) {
     case 'base':
       return { variant };
     case 'tile':
       return { variant, rows: 4, columns: 4 };
     case 'quad':
-      // the larger tile takes 0.7 s longer to compile: not repaid by a few products with a small weight
-      if (rows < (n * k >= 2 ** 18 ? 128 : 512))
-        return { variant, rows: rows <= 4 ? 4 : 16, columns: 32, chunk: 1, quads: quadsOf(device) };
-      return { variant, rows: 32, columns: 32, chunk: k % 8 === 0 ? 2 : 1, quads: quadsOf(device) };
+      return { variant, rows: large ? 32 : rows <= 4 ? 4 : 16, columns: 32, chunk };
+    case 'broadcast': {
+      const threads = device.subgroupMaxSize;
+      if (rows <= 16) return { variant, rows: rows <= 4 ? 4 : 16, columns: Math.max(32, threads), chunk, threads };
+      return { variant, rows: 32, columns: 8 * threads, chunk, threads };
+    }
     case 'workgroup':
       return { variant, rows: rows <= 32 ? 4 : 8, columns: 4, threads: [8, 16], depth: 4 };
     case 'matvec':
@@ -68,8 +73,12 @@ function chooseVariant(problem: MatmulProblem, device: MatmulDevice): MatmulVari
   const oneSubgroupSize = hasOneSubgroupSize(device);
   const fits = (variant: MatmulVariant) => !planObstacle(chooseMatmul(problem, device, variant), device);
   if (rows > matvecRows && device.subgroupMatrix && fits('subgroupMatrix')) return 'subgroupMatrix';
-  if (device.software && device.subgroups) return rows === 1 && oneSubgroupSize ? 'matvecSubgroup' : 'quad';
-  if (device.software) return 'tile';
+  if (device.software) {
+    if (!device.subgroups) return 'tile';
+    if (!oneSubgroupSize) return 'quad';
+    if (rows === 1) return 'matvecSubgroup';
+    return device.subgroupMaxSize > 4 ? 'broadcast' : 'quad';
+  }
   if (rows <= matvecRows) return oneSubgroupSize ? 'matvecSubgroup' : 'matvec';
   return fits('workgroup') ? 'workgroup' : 'tile';
 }
@@ -82,6 +91,8 @@ export const matmulWgsl = cachedText((traits: MatmulTraits, plan: MatmulPlan): s
       return matmulTileWgsl(traits, plan);
     case 'quad':
       return matmulQuadWgsl(traits, plan);
+    case 'broadcast':
+      return matmulBroadcastWgsl(traits, plan);
     case 'workgroup':
       return matmulWorkgroupWgsl(traits, plan);
     case 'matvec':
@@ -103,8 +114,6 @@ export function matmulWorkgroups(plan: MatmulPlan, { rows, n }: MatmulProblem): 
       return tiles(tileExtent(plan));
     case 'workgroup':
       return tiles(workgroupExtent(plan));
-    case 'quad':
-      return Math.ceil(tiles(plan) / plan.quads);
     default:
       return tiles(plan);
   }

@@ -58,12 +58,9 @@ ${gated ? ` * (other${bias ? ' + bias[params.n + column]' : ''})` : ''};
 `;
 }
 
-/**
- * Numbers the workgroups of a folded grid, and with them tiles of y: those of one column first, as they share weights.
- * @param tile the number of the tile, where a workgroup has several
- */
-export const tileWgsl = (rows: number, columns: number, tile = 'id.y * count.x + id.x') => /* wgsl */ `
-  let tile = ${tile};
+/** Numbers the workgroups of a folded grid, and with them tiles of y: those of one column first, as they share weights. */
+export const tileWgsl = (rows: number, columns: number) => /* wgsl */ `
+  let tile = id.y * count.x + id.x;
   let rowTiles = (params.rows + ${rows - 1}u) / ${rows}u;
   let firstRow = tile % rowTiles * ${rows}u;
   let firstWeightRow = tile / rowTiles * ${columns}u;

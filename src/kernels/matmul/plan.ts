@@ -1,4 +1,5 @@
 import type { Capabilities } from '../../gpu/capabilities.ts';
+import type { BroadcastPlan } from './broadcast.wgsl.ts';
 import { type MatvecPlan, matvecStorage } from './matvec.wgsl.ts';
 import type { QuadPlan } from './quad.wgsl.ts';
 import { type SubgroupMatrixPlan, subgroupMatrixStorage } from './subgroup-matrix.wgsl.ts';
@@ -9,6 +10,7 @@ export type MatmulPlan =
   | { readonly variant: 'base' }
   | TilePlan
   | QuadPlan
+  | BroadcastPlan
   | WorkgroupPlan
   | MatvecPlan
   | SubgroupMatrixPlan;
@@ -17,6 +19,7 @@ export const matmulVariants = [
   'base',
   'tile',
   'quad',
+  'broadcast',
   'workgroup',
   'matvec',
   'matvecSubgroup',
@@ -53,7 +56,9 @@ export function matmulObstacle(
 ): string | undefined {
   if (variant === 'base') return undefined;
   if (k % 4 !== 0) return `K = ${k} is no multiple of 4`;
-  if ((variant === 'quad' || variant === 'matvecSubgroup') && !device.subgroups) return 'the device has no subgroups';
+  if (['quad', 'broadcast', 'matvecSubgroup'].includes(variant) && !device.subgroups)
+    return 'the device has no subgroups';
+  if (variant === 'broadcast' && !hasOneSubgroupSize(device)) return 'the device has subgroups of several sizes';
   if ((variant === 'matvec' || variant === 'matvecSubgroup') && rows > matvecRows)
     return `${rows} rows of x, more than ${matvecRows}`;
   if (variant === 'subgroupMatrix' && !device.subgroupMatrix)
@@ -82,9 +87,6 @@ function needsOf(plan: MatmulPlan): [threads: number, storage: number] {
       return [64, 0];
   }
 }
-
-/** How many quads a workgroup has: those of a subgroup where that is sure, so that none of its lanes idles. */
-export const quadsOf = (device: MatmulDevice): number => (hasOneSubgroupSize(device) ? device.subgroupMaxSize / 4 : 1);
 
 /** Whether a workgroup of as many threads is one subgroup, so that sums are added in one order. */
 export const hasOneSubgroupSize = (device: MatmulDevice) =>

@@ -7,17 +7,14 @@ export interface QuadPlan {
   readonly columns: number;
   /** Vectors of four along K between two updates of the sums; K is a multiple of 4 times this. */
   readonly chunk: 1 | 2;
-  /** Of a workgroup, each with a tile of its own: more than one only where a workgroup of as many threads is one subgroup. */
-  readonly quads: number;
 }
 
 const swaps = ['', 'quadSwapX', 'quadSwapY', 'quadSwapDiagonal'];
 
 /**
  * Variant `quad`: four threads share a tile of y. Each loads its own rows of the weight and a quarter of the rows of x, and
- * gets the other three quarters by quad swaps. A quad is four threads whatever the size of a subgroup. Where all subgroups are of
- * one size, a workgroup is one subgroup, and each of its quads has a tile; otherwise a workgroup is one quad, and nothing is
- * assumed about that size. Sums are added in the same order either way. For software adapters. K % 4 == 0; needs subgroups.
+ * gets the other three quarters by quad swaps. A workgroup is one quad: four threads, whatever the size of a subgroup. For software
+ * adapters; where their subgroups are wider, `broadcast` leaves no lane idle. K % 4 == 0; needs subgroups.
  *
  * Measured on 2 cores by CPU time (the machine was busy), f32, GFLOP/s:
  *     SwiftShader 5 (subgroups of 4)     [256,1024]x[1024,1024]  [60,128]x[352,128]  [60,352]x[128,352]  [80,128]x[800,128]
@@ -26,10 +23,7 @@ const swaps = ['', 'quadSwapX', 'quadSwapY', 'quadSwapDiagonal'];
  *       variant workgroup, 8x4                    1.4                  0.7                 1.0                 0.5
  *       quad 16x32                                5.8                  3.9                 4.5                 4.6
  *       quad 32x32, chunk 2                       7.0
- *     lavapipe 25 (subgroups of 8), one quad a workgroup, half of the lanes idle: 4x4 9.9, tile 11.1, workgroup 7.3, quad 32x32
- *     19.6; 22 at [60,352].
- * Two quads a workgroup take lavapipe 26 this part of the CPU time of one: [16,4096]x[512,4096] 0.77 (q4 0.62),
- * [64,1024]x[1024,1024] 0.65 (q4 0.58), [577,1024]x[512,1024] 0.52.
+ *     lavapipe 25 (subgroups of 8), half of the lanes idle: 4x4 9.9, tile 11.1, workgroup 7.3, quad 32x32 19.6; 22 at [60,352].
  * bf16 and f16 weights are within 10 % of f32.
  *
  * What SwiftShader costs, in nanoseconds for the four lanes of a subgroup: a load of one number 9 to 12, whether lanes read
@@ -45,7 +39,7 @@ const swaps = ['', 'quadSwapX', 'quadSwapY', 'quadSwapDiagonal'];
  * subgroupAdd (half as fast), a row of the weight as an inner array of fixed size (cheaper bounds checks, but no faster as a
  * whole), 16x64, workgroups that loop over tiles.
  */
-export function matmulQuadWgsl(traits: MatmulTraits, { rows, columns, chunk, quads }: QuadPlan): string {
+export function matmulQuadWgsl(traits: MatmulTraits, { rows, columns, chunk }: QuadPlan): string {
   const perThread = columns / 4;
   const sum = (swap: number, group: number, j: number) => {
     const at = `sums[${(4 * group + swap) * perThread + j}]`;
@@ -53,11 +47,10 @@ export function matmulQuadWgsl(traits: MatmulTraits, { rows, columns, chunk, qua
   };
   return /* wgsl */ `enable subgroups;
 ${matmulHeader(traits, 4)}
-@compute @workgroup_size(${4 * quads}) fn main(
+@compute @workgroup_size(4) fn main(
   @builtin(workgroup_id) id: vec3u, @builtin(num_workgroups) count: vec3u,
-  @builtin(subgroup_invocation_id) thread: u32) {
-  let lane = thread % 4u;
-  ${tileWgsl(rows, columns, `(id.y * count.x + id.x) * ${quads}u + thread / 4u`)}
+  @builtin(subgroup_invocation_id) lane: u32) {
+  ${tileWgsl(rows, columns)}
   let weightRow = firstWeightRow + lane;
   let chunks = params.k / 4u;
   ${lines(rows / 4, (i) => `let xRow${i} = min(firstRow + ${4 * i}u + lane, params.rows - 1u) * chunks;`)}
