@@ -9,24 +9,23 @@
 //
 // --prefill runs a prompt with a picture, and writes input and results to FILE; test/reference/dequantised.py compares them with
 // transformers on the dequantised weights.
-import { closeSync, existsSync, mkdirSync, openSync, writeFileSync, writeSync } from 'node:fs';
+import { existsSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { parseArgs } from 'node:util';
 import { openFolder } from '#platform';
 import { openCheckpoint, storedAs } from '../src/checkpoint/checkpoint-files.ts';
 import { loadTensors, type TensorSpec } from '../src/checkpoint/load.ts';
-import { safetensorsHeader, tensorOf, writeSafetensors } from '../src/checkpoint/safetensors-writer.ts';
-import { bf16 } from '../src/gpu/formats/bf16.ts';
+import { tensorOf, writeSafetensors } from '../src/checkpoint/safetensors-writer.ts';
 import { formatBytes, matrixShape } from '../src/gpu/formats/format.ts';
 import { openGpu } from '../src/gpu/gpu.ts';
 import { elementCount } from '../src/gpu/tensor.ts';
 import { pseudoRandom } from '../src/kernels/pseudo-random.ts';
-import { parseConfig } from '../src/model/families/index.ts';
 import { readConfig } from '../src/model/families/read-config.ts';
 import { unreadTensors, weightSpecs } from '../src/model/load-model.ts';
 import { Model } from '../src/model/model.ts';
 import { modelWeights } from '../src/model/run/forward.ts';
 import { chosenFormat, type WeightsChoice } from '../src/model/weight-formats.ts';
+import { writeSyntheticCheckpoint } from './synthetic-checkpoint.ts';
 
 const MiB = 2 ** 20;
 const { values: options, positionals } = parseArgs({
@@ -68,33 +67,7 @@ const config = {
   vision_feature_select_strategy: 'default',
 };
 
-/** Numbers of matrices, about as large as a trained model's; of norms, about 1. */
-const small = Float32Array.from(pseudoRandom(1 << 22, 1), (x) => 0.03 * x);
-const block = bf16.pack(small, [1, small.length])[0];
-const ones = bf16.pack(new Float32Array(8192).fill(1), [1, 8192])[0];
-
-function writeCheckpoint(): void {
-  const specs = new Map(weightSpecs(parseConfig(config)).map((spec) => [spec.name, spec]));
-  mkdirSync(path, { recursive: true });
-  const tensors = [...specs.values()].map(({ name, shape }) => ({ name, shape, dtype: 'BF16' as const }));
-  const file = openSync(join(path, 'model.safetensors'), 'w');
-  writeSync(file, safetensorsHeader(tensors, { format: 'pt' }));
-  for (const [i, { name, shape }] of tensors.entries()) {
-    const isNorm = /norm\d?\.weight$|layrnorm\.weight$/.test(name);
-    // From another place in each, and a length that is no multiple of a row's, so that rows differ.
-    let at = isNorm ? 0 : 2 * ((i * 1_299_709) % small.length);
-    for (let left = 2 * elementCount(shape); left > 0; ) {
-      const piece = isNorm ? ones.subarray(0, left) : block.subarray(at, Math.min(block.length - 6, at + left));
-      writeSync(file, piece);
-      left -= piece.length;
-      at = 0;
-    }
-  }
-  closeSync(file);
-  writeFileSync(join(path, 'config.json'), JSON.stringify(config, undefined, 2));
-}
-
-if (!existsSync(join(path, 'config.json'))) writeCheckpoint();
+if (!existsSync(join(path, 'config.json'))) writeSyntheticCheckpoint(path, config);
 const folder = await openFolder(path);
 const read = await readConfig(folder);
 const specs = weightSpecs(read.config);

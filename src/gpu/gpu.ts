@@ -189,6 +189,8 @@ export class Gpu implements GpuContext {
       t.storage.buffer.destroy();
       t.storage.buffer = undefined;
     }
+    // Chromium gives the memory back with the next submission, which may be that of a model still to be loaded.
+    this.device.queue.submit([]);
   }
 
   /** Frees everything; a device that the caller passed in stays theirs. */

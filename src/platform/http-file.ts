@@ -10,7 +10,35 @@ export interface Patience extends Pick<StallOptions, 'stallSeconds'> {
   readonly signal?: AbortSignal;
 }
 
-type Reader = ReadableStreamDefaultReader<Uint8Array<ArrayBuffer>>;
+/** Reads an answer. What `next` gives holds until it is called again; nothing is the end. */
+interface Reader {
+  next(): Promise<Uint8Array | undefined>;
+  cancel(): Promise<void>;
+}
+
+/** A chunk for each read would wait for the garbage collection, in Chromium 100 MB of them and more: one buffer is filled again and again. */
+const bufferBytes = 2 ** 20;
+
+function readerOf(body: ReadableStream<Uint8Array<ArrayBuffer>>): Reader {
+  let reader: ReadableStreamBYOBReader;
+  try {
+    reader = body.getReader({ mode: 'byob' });
+  } catch {
+    // not in every browser
+    const plain = body.getReader();
+    return { next: async () => (await plain.read()).value, cancel: () => plain.cancel() };
+  }
+  let buffer = new ArrayBuffer(bufferBytes);
+  return {
+    async next() {
+      const { done, value } = await reader.read(new Uint8Array(buffer));
+      if (done || !value) return undefined;
+      buffer = value.buffer;
+      return value;
+    },
+    cancel: () => reader.cancel(),
+  };
+}
 
 /** What comes, unless nothing does for `stallSeconds`. @throws what `coming` throws; the signal's reason. */
 async function soon<T>(coming: Promise<T>, { signal, stallSeconds = defaultStallSeconds }: Patience): Promise<T> {
@@ -123,11 +151,9 @@ export class StreamedFile {
   static async open(url: string, patience: Patience = {}): Promise<StreamedFile | undefined> {
     const response = await fileAt(url, patience);
     if (!response) return undefined;
-    const reader = response.body!.getReader();
+    const reader = readerOf(response.body!);
     try {
-      const { value: first = new Uint8Array() } = await soon(reader.read(), patience).catch(
-        brokeOff(url, patience.signal),
-      );
+      const first = (await soon(reader.next(), patience).catch(brokeOff(url, patience.signal))) ?? new Uint8Array();
       if (!isPage(response, first)) {
         const size = await sizeOf(url, response, patience);
         return new StreamedFile(url, size, { version: versionOf(response), reader, first, patience });
@@ -198,11 +224,11 @@ export class StreamedFile {
   }
 
   async #next(reader: Reader, at: number): Promise<Uint8Array> {
-    const { done, value } = await soon(reader.read(), this.#patience).catch((e: Error) => {
+    const value = await soon(reader.next(), this.#patience).catch((e: Error) => {
       this.#patience.signal?.throwIfAborted();
       throw new BrokenOff(this.url, at, this.size, e.message);
     });
-    if (done) throw new BrokenOff(this.url, at, this.size, 'it ended early');
+    if (!value) throw new BrokenOff(this.url, at, this.size, 'it ended early');
     return value;
   }
 
@@ -210,7 +236,7 @@ export class StreamedFile {
   async #goTo(start: number): Promise<void> {
     this.pause();
     const { response, first } = await this.#ask(`bytes=${start}-`);
-    this.#reader = response.body!.getReader();
+    this.#reader = readerOf(response.body!);
     this.#at = first;
   }
 
@@ -218,7 +244,7 @@ export class StreamedFile {
   async #aside(start: number, end: number): Promise<Uint8Array> {
     if (start === end) return new Uint8Array();
     const { response, first } = await this.#ask(`bytes=${start}-${end - 1}`);
-    const reader = response.body!.getReader();
+    const reader = readerOf(response.body!);
     const out = new Uint8Array(end - start);
     try {
       for (let at = first; at < end; ) {

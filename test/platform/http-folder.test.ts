@@ -1,6 +1,6 @@
 // Checkpoints behind URLs, from servers as users meet them. In Node, whose fetch follows the same standard.
 import { gzipSync } from 'node:zlib';
-import { afterEach, describe, expect, it } from 'vitest';
+import { afterEach, describe, expect, it, vi } from 'vitest';
 import { openFolder } from '#platform';
 import { loadCheckpoint } from '../../src/model/load-checkpoint.ts';
 import { HttpFolder } from '../../src/platform/http-folder.ts';
@@ -10,7 +10,10 @@ import { type Asked, cut, plain, ranged, type ServedFolder, serveFolder, weights
 
 const gpu = useGpu();
 let server: ServedFolder | undefined;
-afterEach(() => server?.close());
+afterEach(() => {
+  vi.restoreAllMocks();
+  server?.close();
+});
 
 /** A folder behind a server, and what it was asked. */
 async function served(path: string, answer: (asked: Asked) => void, stallSeconds?: number) {
@@ -35,6 +38,23 @@ describe('a checkpoint', () => {
     expect(new Set(log).size).toBe(log.length);
     expect(log.length).toBeLessThanOrEqual(15);
     expect(log.filter((line) => line.includes('safetensors'))).toEqual(['GET model.safetensors']);
+  });
+
+  it('passes through one buffer, or through chunks where the browser cannot fill a buffer', async () => {
+    const expected = await loaded(await openFolder(tiny));
+    const { folder, log } = await served(tiny, ranged);
+    const byob = vi.spyOn(ReadableStreamBYOBReader.prototype, 'read');
+    expect(await loaded(folder)).toEqual(expected);
+    expect(byob).toHaveBeenCalled();
+    byob.mockClear();
+    const { fetch } = globalThis;
+    vi.spyOn(globalThis, 'fetch').mockImplementation(async (...given) => {
+      const { body, status, headers } = await fetch(...given);
+      return new Response(body?.pipeThrough(new TransformStream()), { status, headers }); // no stream of bytes
+    });
+    expect(await loaded(new HttpFolder(new URL(server!.url)))).toEqual(expected);
+    expect(byob).not.toHaveBeenCalled();
+    expect(log).toHaveLength(2 * new Set(log).size);
   });
 
   const sharded = fixturePath('checkpoints/llava-bf16');
