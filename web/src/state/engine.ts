@@ -117,6 +117,7 @@ export async function start(wasFitted: boolean): Promise<void> {
 
 /** A new worker, GPU and model after the old GPU is gone; pictures and classes stay. */
 export async function reopen(): Promise<void> {
+  job.value?.cancel?.(); // its answer will not come
   worker?.terminate();
   [worker, caller] = [undefined, undefined];
   batch(() => {
