@@ -99,6 +99,10 @@ describe.skipIf(!chromiumPath)(chromiumPath ? title : `${title} (skipped: no Chr
       expect(error).toBeLessThan(1e-7);
     }
     expect(await page.locator('.roofline circle').count()).toBe(2);
+    await page.context().grantPermissions(['clipboard-read', 'clipboard-write']);
+    await button('Copy as JSON').click();
+    await page.getByText('Copied.').waitFor();
+    expect(await page.evaluate('navigator.clipboard.readText()')).toBe(readFileSync(path, 'utf8'));
     const compared = await headlight('bench', '--compare', path, path);
     expect(compared.code, compared.stderr).toBe(0);
     expect(compared.stdout).toContain('geometric mean of B / A: 1.00 over 2 rows');

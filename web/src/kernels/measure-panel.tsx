@@ -4,10 +4,9 @@ import { adapterName } from '../parts/adapter.ts';
 import { plural } from '../parts/format.ts';
 import { job } from '../state/engine.ts';
 import type { KernelTable } from '../worker/work.ts';
-import { measure } from './queue.ts';
+import { measure, rounds } from './queue.ts';
 
 const filter = signal('');
-export const rounds = signal(7);
 
 export function MeasurePanel({ table: { adapter, problems } }: { table: KernelTable }) {
   const wanted = problems.filter(({ name }) => name.includes(filter.value));
@@ -28,10 +27,7 @@ export function MeasurePanel({ table: { adapter, problems } }: { table: KernelTa
         class="row beside-field"
         onSubmit={(event) => {
           event.preventDefault();
-          void measure(
-            wanted.map(({ name }) => name),
-            rounds.value,
-          );
+          void measure(wanted.map(({ name }) => name));
         }}
       >
         <label class="field grow">

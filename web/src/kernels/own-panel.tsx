@@ -6,7 +6,6 @@ import { plural } from '../parts/format.ts';
 import { ScrollArea } from '../parts/scroll-area.tsx';
 import { ask, job, problem, work } from '../state/engine.ts';
 import type { CheckedKernel, KernelTable, OwnKernel } from '../worker/work.ts';
-import { rounds } from './measure-panel.tsx';
 import { measure } from './queue.ts';
 import { focusLine, SourceEditor } from './source-editor.tsx';
 
@@ -47,7 +46,7 @@ export function OwnPanel({ table }: { table: KernelTable }) {
   const places = found?.refused?.places ?? [];
   const timeIt = () => {
     const problems = table.problems.filter((each) => each.op === op).map(({ name }) => name);
-    void measure(problems, rounds.value, { own: own.value, check: passed! });
+    void measure(problems, { own: own.value, check: passed! });
   };
   return (
     <section aria-labelledby="own">

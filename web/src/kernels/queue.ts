@@ -19,6 +19,9 @@ export async function readTable(): Promise<void> {
   }
 }
 
+/** How often each candidate has its turn. */
+export const rounds = signal(7);
+
 /** What became of a problem. */
 export interface Outcome {
   readonly problem: string;
@@ -51,28 +54,23 @@ export const result = computed((): BenchmarkResult | undefined => {
 /** Measures problems in the place of what was measured before. One that fails is noted, and the next has its turn. */
 export async function measure(
   problems: readonly string[],
-  rounds: number,
   mine?: { readonly own: OwnKernel; readonly check: CheckResult },
 ): Promise<void> {
-  let now: Measured = {
-    ...{ wanted: problems.length, outcomes: [], leftOut: [], notForKernel: [], check: mine?.check },
-  };
-  const say = (more: Partial<Measured>) => {
-    now = { ...now, ...more };
-    measured.value = now;
-  };
-  say({});
+  const times = rounds.value;
+  let now: Measured = { wanted: problems.length, outcomes: [], leftOut: [], notForKernel: [], check: mine?.check };
+  measured.value = now;
   await work('measuring kernels', async ({ signal, onProgress }) => {
     for (const [done, problem] of problems.entries()) {
       const tell = ({ phase }: { readonly phase: string }) => onProgress({ phase, done, total: problems.length });
       tell({ phase: problem });
-      const request = { problem, rounds, roofline: now.about?.roofline, own: mine?.own };
+      const request = { problem, rounds: times, roofline: now.about?.roofline, own: mine?.own };
       try {
-        say(withTimed(now, problem, await ask('timeKernels', request, { signal, onProgress: tell })));
+        now = withTimed(now, problem, await ask('timeKernels', request, { signal, onProgress: tell }));
       } catch (error) {
         if (signal.aborted || isFinal(error as Error)) throw error;
-        say(withOutcome(now, { problem, rows: [], failures: [failureOf(error as Error)] }));
+        now = withOutcome(now, { problem, rows: [], failures: [failureOf(error as Error)] });
       }
+      measured.value = now;
     }
   });
 }

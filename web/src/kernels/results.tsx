@@ -35,7 +35,7 @@ export function Results() {
       {outcomes.length > 0 && <Table outcomes={outcomes} roofline={about?.roofline} />}
       <LeftOut title="Too large for a software adapter, left out" names={now.leftOut} />
       <LeftOut title="Not among the masks of your kernel, left out" names={now.notForKernel} />
-      {result.value && <File />}
+      {result.value && <SaveFile />}
     </section>
   );
 }
@@ -72,9 +72,9 @@ function Table({ outcomes, roofline }: { outcomes: readonly Outcome[]; roofline?
             <th scope="col">ms</th>
             <th scope="col">fastest to slowest</th>
             <th scope="col">GFLOP/s</th>
-            <th scope="col">of peak</th>
+            <th scope="col">of peak GFLOP/s</th>
             <th scope="col">GB/s</th>
-            <th scope="col">of peak</th>
+            <th scope="col">of peak GB/s</th>
             <th scope="col">of roofline</th>
             <th scope="col">× baseline</th>
             <th scope="col">error (NMSE)</th>
@@ -141,7 +141,7 @@ function LeftOut({ title, names }: { title: string; names: readonly string[] }) 
 }
 
 /** The result as `bench --json` writes it. */
-function File() {
+function SaveFile() {
   const copied = useSignal(false);
   const give = async (to: (text: string) => void | Promise<void>) => {
     copied.value = false;
