@@ -4,7 +4,7 @@ import { Compare } from './compare.tsx';
 import { MeasurePanel } from './measure-panel.tsx';
 import { OwnPanel } from './own-panel.tsx';
 import { readTable, table, tableProblem } from './queue.ts';
-import { Results } from './results.tsx';
+import { Plot, Results } from './results.tsx';
 
 export function KernelsTab() {
   useEffect(() => {
@@ -23,7 +23,10 @@ export function KernelsTab() {
   return (
     <>
       <div class="columns">
-        <MeasurePanel table={table.value} />
+        <div>
+          <MeasurePanel table={table.value} />
+          <Plot />
+        </div>
         <OwnPanel table={table.value} />
       </div>
       <Results />

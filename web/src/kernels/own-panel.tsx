@@ -136,8 +136,8 @@ function Outcome({ result: { passed, rows } }: { result: CheckResult }) {
   if (passed)
     return (
       <p>
-        <strong>Right</strong> on all {plural(rows.length, 'problem')}; error (NMSE) at most{' '}
-        {worst === 0 ? '0' : worst.toExponential(1)}.
+        <strong>Right</strong> on all {plural(rows.length, 'problem')}; error (NMSE){' '}
+        {worst === 0 ? '0' : `at most ${worst.toExponential(1)}`}.
       </p>
     );
   return (

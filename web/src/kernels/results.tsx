@@ -31,13 +31,17 @@ export function Results() {
         </p>
       )}
       {!job.value && <Ended now={now} />}
-      {about && <RooflinePlot roofline={about.roofline} rows={outcomes.flatMap(({ rows }) => rows)} />}
       {outcomes.length > 0 && <Table outcomes={outcomes} roofline={about?.roofline} />}
       <LeftOut title="Too large for a software adapter, left out" names={now.leftOut} />
       <LeftOut title="Not among the masks of your kernel, left out" names={now.notForKernel} />
       {result.value && <SaveFile />}
     </section>
   );
+}
+
+export function Plot() {
+  const found = result.value;
+  return found && <RooflinePlot roofline={found.roofline} rows={found.rows} />;
 }
 
 /** How far it came. */

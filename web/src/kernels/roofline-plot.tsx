@@ -3,7 +3,7 @@ import type { BenchmarkRow, Roofline } from 'headlight-vlm/verify';
 import { percent, plural } from '../parts/format.ts';
 import { ScrollArea } from '../parts/scroll-area.tsx';
 
-const size = { width: 720, height: 340, left: 64, right: 16, top: 16, bottom: 44 };
+const size = { width: 560, height: 320, left: 64, right: 16, top: 16, bottom: 44 };
 
 /** Powers of ten around some numbers. */
 function decades(values: readonly number[]): number[] {
@@ -41,61 +41,64 @@ export function RooflinePlot({ roofline, rows }: { roofline: Roofline; rows: rea
   const moved = rows.length - shown.length;
   const best = shown.reduce((a, b) => (b.rooflineShare > a.rooflineShare ? b : a));
   return (
-    <figure>
-      <ScrollArea label="Roofline plot">
-        <svg
-          class="roofline"
-          viewBox={`0 0 ${width} ${height}`}
-          role="img"
-          aria-label={`Roofline plot of ${plural(shown.length, 'kernel')}; nearest to the roof is ${named(best)}, at ${percent(best.rooflineShare)}. The table has all figures.`}
-        >
-          {xs.map((power) => (
-            <g key={`x${power}`}>
-              <line class="grid" x1={x(10 ** power)} x2={x(10 ** power)} y1={top} y2={height - bottom} />
-              <text x={x(10 ** power)} y={height - bottom + 16} text-anchor="middle">
-                {tick(power)}
-              </text>
-            </g>
-          ))}
-          {ys.map((power) => (
-            <g key={`y${power}`}>
-              <line class="grid" x1={left} x2={width - right} y1={y(10 ** power)} y2={y(10 ** power)} />
-              <text x={left - 8} y={y(10 ** power) + 4} text-anchor="end">
-                {tick(power)}
-              </text>
-            </g>
-          ))}
-          <text x={(left + width - right) / 2} y={height - 6} text-anchor="middle">
-            floating-point operations a byte
-          </text>
-          <text
-            x={14}
-            y={(top + height - bottom) / 2}
-            text-anchor="middle"
-            transform={`rotate(-90 14 ${(top + height - bottom) / 2})`}
+    <section aria-labelledby="roofline">
+      <h2 id="roofline">Roofline</h2>
+      <figure>
+        <ScrollArea label="Roofline plot">
+          <svg
+            class="roofline"
+            viewBox={`0 0 ${width} ${height}`}
+            role="img"
+            aria-label={`Roofline plot of ${plural(shown.length, 'kernel')}; nearest to the roof is ${named(best)}, at ${percent(best.rooflineShare)}. The table has all figures.`}
           >
-            GFLOP/s
-          </text>
-          <polyline class="roof" points={roof.map(([a, b]) => `${x(a)},${y(b)}`).join(' ')} />
-          {shown.map((row) => (
-            <circle
-              key={named(row)}
-              class={row.candidate === 'default' ? 'default' : 'other'}
-              cx={x(row.flops / row.bytes)}
-              cy={y(row.gflops)}
-              r={5}
+            {xs.map((power) => (
+              <g key={`x${power}`}>
+                <line class="grid" x1={x(10 ** power)} x2={x(10 ** power)} y1={top} y2={height - bottom} />
+                <text x={x(10 ** power)} y={height - bottom + 16} text-anchor="middle">
+                  {tick(power)}
+                </text>
+              </g>
+            ))}
+            {ys.map((power) => (
+              <g key={`y${power}`}>
+                <line class="grid" x1={left} x2={width - right} y1={y(10 ** power)} y2={y(10 ** power)} />
+                <text x={left - 8} y={y(10 ** power) + 4} text-anchor="end">
+                  {tick(power)}
+                </text>
+              </g>
+            ))}
+            <text x={(left + width - right) / 2} y={height - 6} text-anchor="middle">
+              floating-point operations a byte
+            </text>
+            <text
+              x={14}
+              y={(top + height - bottom) / 2}
+              text-anchor="middle"
+              transform={`rotate(-90 14 ${(top + height - bottom) / 2})`}
             >
-              <title>{`${named(row)}: ${row.gflops.toFixed(2)} GFLOP/s, ${percent(row.rooflineShare)} of the roofline`}</title>
-            </circle>
-          ))}
-        </svg>
-      </ScrollArea>
-      <figcaption>
-        The line is what the adapter reaches: the slope by its memory, the level by its arithmetic. Filled points are
-        the kernels that run by default, circles are others.
-        {moved > 0 && ` ${plural(moved, 'time')} of kernels that only move numbers: not shown.`}
-      </figcaption>
-    </figure>
+              GFLOP/s
+            </text>
+            <polyline class="roof" points={roof.map(([a, b]) => `${x(a)},${y(b)}`).join(' ')} />
+            {shown.map((row) => (
+              <circle
+                key={named(row)}
+                class={row.candidate === 'default' ? 'default' : 'other'}
+                cx={x(row.flops / row.bytes)}
+                cy={y(row.gflops)}
+                r={5}
+              >
+                <title>{`${named(row)}: ${row.gflops.toFixed(2)} GFLOP/s, ${percent(row.rooflineShare)} of the roofline`}</title>
+              </circle>
+            ))}
+          </svg>
+        </ScrollArea>
+        <figcaption>
+          The line is what the adapter reaches: the slope by its memory, the level by its arithmetic. Filled points are
+          the kernels that run by default, circles are others.
+          {moved > 0 && ` ${plural(moved, 'time')} of kernels that only move numbers: not shown.`}
+        </figcaption>
+      </figure>
+    </section>
   );
 }
 
