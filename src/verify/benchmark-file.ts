@@ -84,7 +84,7 @@ export function benchmarkFile(result: BenchmarkResult, check?: CheckResult): Ben
   return value;
 }
 
-/** That such a file may have. */
+/** Bytes that such a file may have: look before you read a larger one. */
 export const maxBenchmarkBytes = 2 ** 24;
 
 /**

@@ -12,7 +12,7 @@ export {
   benchmarkGroups,
   runKernelBenchmarks,
 } from './benchmark.ts';
-export { type BenchmarkFile, benchmarkFile, decodeBenchmarkFile } from './benchmark-file.ts';
+export { type BenchmarkFile, benchmarkFile, decodeBenchmarkFile, maxBenchmarkBytes } from './benchmark-file.ts';
 export { type BenchmarkGroup, groupName, type PreparedGroup, type Run } from './benchmarks/group.ts';
 export type { Roofline } from './benchmarks/roofline.ts';
 export { type Compared, type Comparison, compareBenchmarks } from './compare.ts';

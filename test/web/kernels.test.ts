@@ -1,5 +1,6 @@
 // The tab Kernels in Chromium: kernels are verified and timed, custom ones checked, results saved and compared.
-import { readFileSync } from 'node:fs';
+import { readFileSync, writeFileSync } from 'node:fs';
+import { join } from 'node:path';
 import axe from 'axe-core';
 import type { Page } from 'playwright-core';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
@@ -120,6 +121,10 @@ describe.skipIf(!chromiumPath)(chromiumPath ? title : `${title} (skipped: no Chr
     await button('A is what was measured here').click();
     await give('B', 'broken.json', { rows: [] });
     await page.getByText('broken.json: not a file of benchmarks').waitFor();
+    const large = join(site.folder, 'large.json');
+    writeFileSync(large, Buffer.alloc(2 ** 24 + 1, ' '));
+    await page.getByLabel('Open B').setInputFiles(large);
+    await page.getByText('large.json: 16777217 bytes are too many').waitFor();
     await give('B', 'after.json', twice);
     await page.getByText('geometric mean over 2 rows').waitFor();
     expect(await page.getByText('geometric mean over').innerText()).toContain('B takes 2.00 times');

@@ -32,11 +32,7 @@ async function take(side: Side, name: string, read: () => Promise<BenchmarkFile>
   }
 }
 
-const takeFile = (side: Side, file: File) =>
-  take(side, file.name, async () => {
-    const bytes = new Uint8Array(await file.arrayBuffer());
-    return ask('readBenchmarks', { bytes, name: file.name });
-  });
+const takeFile = (side: Side, file: File) => take(side, file.name, () => ask('readBenchmarks', file));
 
 const takeMeasured = (side: Side) =>
   take(side, 'measured here', () => ask('benchmarkFile', { result: result.value!, check: measured.value?.check }));

@@ -8,6 +8,7 @@ import {
   compareBenchmarks,
   decodeBenchmarkFile,
   groupName,
+  maxBenchmarkBytes,
   runKernelBenchmarks,
 } from 'headlight-vlm/verify';
 import type { CallContext } from './calls.ts';
@@ -83,8 +84,10 @@ export class KernelBench {
     return benchmarkFile(result, check);
   }
 
-  async read({ bytes, name }: { readonly bytes: Uint8Array; readonly name: string }): Promise<BenchmarkFile> {
-    return decodeBenchmarkFile(bytes, name);
+  async read(file: File): Promise<BenchmarkFile> {
+    if (file.size > maxBenchmarkBytes)
+      throw new Error(`${file.name}: ${file.size} bytes are too many for a result: at most ${maxBenchmarkBytes}`);
+    return decodeBenchmarkFile(new Uint8Array(await file.arrayBuffer()), file.name);
   }
 
   async compare([a, b]: readonly [BenchmarkFile, BenchmarkFile]): Promise<Comparison> {

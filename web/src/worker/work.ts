@@ -205,6 +205,6 @@ export type WorkerCalls = {
   checkKernel: { takes: OwnKernel; gives: CheckedKernel };
   /** What was measured, as `bench --json` says it. */
   benchmarkFile: { takes: FileRequest; gives: BenchmarkFile };
-  readBenchmarks: { takes: { readonly bytes: Uint8Array; readonly name: string }; gives: BenchmarkFile };
+  readBenchmarks: { takes: File; gives: BenchmarkFile };
   compareBenchmarks: { takes: readonly [BenchmarkFile, BenchmarkFile]; gives: Comparison };
 };
