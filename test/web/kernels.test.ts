@@ -124,7 +124,7 @@ describe.skipIf(!chromiumPath)(chromiumPath ? title : `${title} (skipped: no Chr
     const large = join(site.folder, 'large.json');
     writeFileSync(large, Buffer.alloc(2 ** 24 + 1, ' '));
     await page.getByLabel('Open B').setInputFiles(large);
-    await page.getByText('large.json: 16777217 bytes are too many').waitFor();
+    await page.getByText('large.json: 16777217 bytes are too many for a result').waitFor();
     await give('B', 'after.json', twice);
     await page.getByText('geometric mean over 2 rows').waitFor();
     expect(await page.getByText('geometric mean over').innerText()).toContain('B takes 2.00 times');
