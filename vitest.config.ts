@@ -21,6 +21,8 @@ const slow = [
   'platform/outside',
   'platform/wait',
   'source-maps',
+  'web/engine',
+  'web/queue',
 ].map((name) => `test/${name}.test.ts`);
 
 /** Where a test belongs (CONTRIBUTING.md). */

@@ -10,7 +10,7 @@ export type { MadeWith } from './checkpoint/made-with.ts';
 export { type StoredTensor, writeSafetensors } from './checkpoint/safetensors-writer.ts';
 export type { Arithmetic, Capabilities } from './gpu/capabilities.ts';
 export type { Binding, Cost, Dispatch, Workgroups } from './gpu/dispatch.ts';
-export { DeviceLostError, GpuError, KernelError, ShapeError } from './gpu/errors.ts';
+export { DeviceLostError, GpuError, KernelError, ShapeError, type SourcePlace } from './gpu/errors.ts';
 export type { Format, FormatBuffer, FormatWriter, MatrixShape } from './gpu/formats/format.ts';
 export type { FormatName } from './gpu/formats/index.ts';
 export { type Gpu, type GpuOptions, openGpu } from './gpu/gpu.ts';
@@ -24,13 +24,14 @@ export type { DType, Storage, Tensor } from './gpu/tensor.ts';
 export type { TunedChoices } from './gpu/tuning.ts';
 export type { StoredMatrix, Weight } from './gpu/weight.ts';
 export { type AttentionReference, type AttentionRow, softmax } from './kernels/attention/reference.ts';
-export type {
-  AttentionKernel,
-  AttentionMask,
-  CustomKernel,
-  HeadSizes,
-  KernelOp,
-  Kernels,
+export {
+  type AttentionKernel,
+  type AttentionMask,
+  type CustomKernel,
+  type HeadSizes,
+  type KernelOp,
+  type Kernels,
+  kernelOps,
 } from './kernels/custom/kernels.ts';
 export type { RopeConfig, TextConfig } from './model/config/text.ts';
 export type { TextTowerConfig } from './model/config/text-tower.ts';

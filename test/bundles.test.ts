@@ -10,6 +10,7 @@ const foreign: Readonly<Record<string, RegExp>> = {
     /node_modules\/(vega|d3-|valibot|@huggingface)|src\/(charts|sav|hub|cli|checkpoint|platform)\//,
   'headlight-vlm/charts': /node_modules\/(valibot|@huggingface)|src\/(hub|cli|gpu|kernels)\//,
   'headlight-vlm/tuning': /node_modules\/(vega|d3-)|src\/(analysis|charts|sav|hub|cli)\//,
+  'headlight-vlm/verify': /node_modules\/(vega|d3-|@huggingface)|src\/(analysis|charts|sav|tuning|model|hub|cli)\//,
   'headlight-vlm/sav': /node_modules\/(vega|d3-|@huggingface)|src\/(analysis|charts|hub|cli|gpu|kernels)\//,
 };
 const tolerance = 0.02;

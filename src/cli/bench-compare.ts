@@ -1,62 +1,25 @@
-// Two files of `bench --json`, side by side.
+// Two files of `bench --json`, side by side, for people.
 import { printableLine } from '../base/printable.ts';
 import { adapterName } from '../gpu/capabilities.ts';
+import { FileError } from '../platform/errors.ts';
+import { type BenchmarkFile, decodeBenchmarkFile, maxBenchmarkBytes } from '../verify/benchmark-file.ts';
 import { groupName } from '../verify/benchmarks/group.ts';
-import { type BenchmarkFile, rowKey } from './bench-file.ts';
+import type { Compared, Comparison } from '../verify/compare.ts';
+import { UsageError } from './context.ts';
+import { readBytes } from './files.ts';
 import { table } from './table.ts';
 
-type Row = BenchmarkFile['rows'][number];
-
-export interface Compared extends Pick<Row, 'op' | 'sizes' | 'candidate'> {
-  /** Milliseconds, and share of the file's own roofline. */
-  readonly a: Pick<Row, 'milliseconds' | 'rooflineShare'>;
-  readonly b: Pick<Row, 'milliseconds' | 'rooflineShare'>;
-  /** Median time of B over that of A: below 1 B is faster. */
-  readonly ratio: number;
-  /** The slowest round of one is faster than the fastest of the other. */
-  readonly apart: boolean;
-}
-
-export interface Comparison {
-  readonly rows: readonly Compared[];
-  /** Geometric mean of the ratios; undefined without rows. */
-  readonly ratio: number | undefined;
-  readonly onlyA: readonly string[];
-  readonly onlyB: readonly string[];
-}
-
-const named = (row: Row) => `${groupName(row)}: ${row.candidate}`;
-
-/** The rows that both have, and the names of those that one has; only of groups whose name contains `filter`. */
-export function compareBenchmarks(a: BenchmarkFile, b: BenchmarkFile, filter = ''): Comparison {
-  const wanted = ({ rows }: BenchmarkFile) => rows.filter((row) => groupName(row).includes(filter));
-  const [inA, inB] = [a, b].map((file) => new Map(wanted(file).map((row) => [rowKey(row), row])));
-  const lacking = (of: ReadonlyMap<string, Row>, other: ReadonlyMap<string, Row>) =>
-    [...of].filter(([key]) => !other.has(key)).map(([, row]) => named(row));
-  const rows = [...inA].flatMap(([key, ofA]): Compared[] => {
-    const ofB = inB.get(key);
-    if (!ofB) return [];
-    const { op, sizes, candidate } = ofA;
-    const figures = ({ milliseconds, rooflineShare }: Row) => ({ milliseconds, rooflineShare });
-    return [
-      {
-        op,
-        sizes,
-        candidate,
-        a: figures(ofA),
-        b: figures(ofB),
-        ratio: ofB.milliseconds / ofA.milliseconds,
-        apart: ofA.slowest < ofB.fastest || ofB.slowest < ofA.fastest,
-      },
-    ];
-  });
-  const logs = rows.reduce((sum, { ratio }) => sum + Math.log(ratio), 0);
-  return {
-    rows,
-    ratio: rows.length ? Math.exp(logs / rows.length) : undefined,
-    onlyA: lacking(inA, inB),
-    onlyB: lacking(inB, inA),
-  };
+/**
+ * Reads what `bench --json` or a page wrote.
+ * @throws UsageError naming the file and what is wrong with it; FileError where it cannot be read.
+ */
+export async function readBenchmarkFile(file: string): Promise<BenchmarkFile> {
+  const bytes = await readBytes(file, maxBenchmarkBytes);
+  try {
+    return decodeBenchmarkFile(bytes, file);
+  } catch (e) {
+    throw e instanceof FileError ? new UsageError(e.message) : e;
+  }
 }
 
 /** The comparison for people. @param names of the files, A and B. */

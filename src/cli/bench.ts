@@ -2,10 +2,11 @@ import { availableParallelism } from 'node:os';
 import { Option } from 'commander';
 import { GpuError } from '../gpu/errors.ts';
 import { type BenchmarkResult, type BenchmarkRow, benchmarkGroups, runKernelBenchmarks } from '../verify/benchmark.ts';
+import { benchmarkFile } from '../verify/benchmark-file.ts';
 import { groupName } from '../verify/benchmarks/group.ts';
 import { type CheckResult, checkKernels } from '../verify/check.ts';
-import { compareBenchmarks, comparisonTable } from './bench-compare.ts';
-import { benchmarkFile, readBenchmarkFile } from './bench-file.ts';
+import { compareBenchmarks } from '../verify/compare.ts';
+import { comparisonTable, readBenchmarkFile } from './bench-compare.ts';
 import type { Register } from './command.ts';
 import { type Context, UsageError } from './context.ts';
 import { toCsv } from './csv.ts';
@@ -62,12 +63,8 @@ Its GFLOP/s and GB/s are of the work that ours counts. What each field of --json
         }
         const gpu = await announceGpu(context);
         try {
-          const onProgress = (message: string) => {
-            context.signal.throwIfAborted();
-            context.note(message);
-          };
-          const checked =
-            kernels && (await checkKernels(gpu, kernels, { onProgress: () => context.signal.throwIfAborted() }));
+          const { signal } = context;
+          const checked = kernels && (await checkKernels(gpu, kernels, { signal }));
           if (checked) {
             for (const line of checkSummary(checked)) context.note(line);
             if (!checked.passed) {
@@ -80,7 +77,8 @@ Its GFLOP/s and GB/s are of the work that ours counts. What each field of --json
             filter: options.filter,
             rounds: options.rounds,
             cpuTime: options.cpuTime ? cpuTime : undefined,
-            onProgress,
+            signal,
+            onProgress: (message) => context.note(message),
           });
           context.print(options.csv ? csv(result) : table(result));
           context.result(benchmarkFile(result, checked));

@@ -9,13 +9,21 @@ import type { FeatureStore } from '../sav/feature-cache.ts';
 import { UsageError } from './context.ts';
 
 /**
- * What a JSON file of the command line says.
+ * What a file of the command line holds.
  * @param maxBytes that such a file may have.
- * @throws UsageError naming it where it is none, or is larger; FileError where it cannot be read.
+ * @throws UsageError naming it where it is larger; FileError where it cannot be read.
  */
-export async function readJsonFile(file: string, maxBytes = Number.POSITIVE_INFINITY): Promise<unknown> {
+export async function readBytes(file: string, maxBytes: number): Promise<Uint8Array> {
   const { size } = await stat(file).catch(() => ({ size: 0 })); // what is not there is for the reading to name
   if (size > maxBytes) throw new UsageError(`${file}: ${size} bytes are too many for such a file: at most ${maxBytes}`);
+  return readFileBytes(file);
+}
+
+/**
+ * What a JSON file of the command line says.
+ * @throws UsageError naming it where it is none; FileError where it cannot be read.
+ */
+export async function readJsonFile(file: string): Promise<unknown> {
   const bytes = await readFileBytes(file);
   try {
     return JSON.parse(new TextDecoder('utf-8', { fatal: true }).decode(bytes));

@@ -33,15 +33,26 @@ export class DeviceLostError extends GpuError {
   }
 }
 
+/** Where something is wrong in the source of a custom kernel. */
+export interface SourcePlace {
+  /** From 1 on, in the source as it was given. */
+  readonly line: number;
+  readonly column: number;
+  readonly message: string;
+}
+
 /** A kernel that does not compile, or a command that WebGPU refused; `kernel` names it. */
 export class KernelError extends GpuError {
   override name = 'KernelError';
   override readonly code = 'kernel';
   /** The kernel, run or tensor that it is about. */
   readonly kernel: string;
-  constructor(kernel: string, message: string) {
+  /** Of a custom kernel: where in its source, as far as that is known. */
+  readonly places: readonly SourcePlace[];
+  constructor(kernel: string, message: string, places: readonly SourcePlace[] = []) {
     super(`${kernel}: ${message}`);
     this.kernel = kernel;
+    this.places = places;
   }
 }
 

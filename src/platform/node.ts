@@ -5,6 +5,7 @@ export { fileSha256, openFolder, openSource, readFileBytes } from './node-files.
 export * from './node-gpu.ts';
 export * from './node-image.ts';
 export * from './node-kept-texts.ts';
+export * from './node-runtime.ts';
 export * from './node-video.ts';
 export * from './node-wait.ts';
 export type * from './types.ts';

@@ -20,6 +20,7 @@ import { rowBenchmarks } from './benchmarks/rows.ts';
 import { guarded, runGuarded } from './guard.ts';
 import { boundOf, failureOf } from './solve.ts';
 
+/** What was measured of one candidate of a problem. */
 export interface BenchmarkRow {
   readonly op: string;
   /** Of the problem that the candidates of a group solve. */
@@ -46,6 +47,7 @@ export interface BenchmarkRow {
   readonly error: number;
 }
 
+/** What was measured, on what. */
 export interface BenchmarkResult {
   readonly adapter: Pick<Capabilities, 'vendor' | 'architecture' | 'description' | 'software'>;
   /** How many rounds, and what told the time. */
@@ -62,6 +64,7 @@ export interface BenchmarkResult {
 /** GPU timestamps of each dispatch; otherwise the time around a submission, by the wall clock or of this process's cores. */
 export type BenchmarkClock = 'timestamps' | 'wall' | 'cpu';
 
+/** What is measured, and how. */
 export interface BenchmarkOptions {
   /** Groups whose name contains this. */
   filter?: string;
@@ -73,6 +76,10 @@ export interface BenchmarkOptions {
   groups?: readonly BenchmarkGroup[];
   /** Milliseconds of CPU time from any point on, for a busy machine with a software adapter. Default: the wall clock. */
   cpuTime?: () => number;
+  /** What the device was found to reach before. Default: it is measured first. */
+  roofline?: Roofline;
+  /** Ends the run between two turns. */
+  signal?: AbortSignal;
   onProgress?: (message: string) => void;
   /** Told of a candidate that is wrong or does not compile, and is left out. Without it, or of `default`, that is an error. */
   onWrong?: (group: Pick<BenchmarkGroup, 'op' | 'sizes'>, candidate: string, error: KernelError) => void;
@@ -115,13 +122,13 @@ const maxRepeats = 1000;
  * @throws KernelError naming a candidate whose output is wrong; GpuError for a filter that no group's name contains.
  */
 export async function runKernelBenchmarks(gpu: Gpu, options: BenchmarkOptions = {}): Promise<BenchmarkResult> {
-  const { rounds = 7, onProgress = () => {} } = options;
+  const { rounds = 7, onProgress = () => {}, signal, onWrong } = options;
   const wanted = benchmarkGroups(options);
   const clock = options.cpuTime ?? (() => performance.now());
   const { description, vendor, architecture, software } = gpu.capabilities;
   const told = timestamped(gpu) ? 'timestamps' : options.cpuTime ? 'cpu' : 'wall';
-  onProgress('roofline');
-  const roofline = await measureRoofline(gpu, clock);
+  if (!options.roofline) onProgress('roofline');
+  const roofline = options.roofline ?? (await measureRoofline(gpu, clock));
   const rows: BenchmarkRow[] = [];
   const leftOut: string[] = [];
   const notForKernel: string[] = [];
@@ -131,7 +138,7 @@ export async function runKernelBenchmarks(gpu: Gpu, options: BenchmarkOptions = 
     else if (theirs?.length === 0) notForKernel.push(groupName(group));
     else {
       onProgress(groupName(group));
-      rows.push(...(await runGroup(gpu, group, theirs, { rounds, clock, roofline, onWrong: options.onWrong })));
+      rows.push(...(await runGroup(gpu, group, theirs, { rounds, clock, roofline, signal, onWrong })));
     }
   }
   const adapter = { vendor, architecture, description, software };
@@ -168,7 +175,7 @@ function candidatesOf(
   return [{ name: 'default', run }, ...own];
 }
 
-interface Turns extends Pick<BenchmarkOptions, 'onWrong'> {
+interface Turns extends Pick<BenchmarkOptions, 'onWrong' | 'signal'> {
   readonly rounds: number;
   readonly clock: () => number;
   readonly roofline: Roofline;
@@ -178,13 +185,14 @@ async function runGroup(
   gpu: Gpu,
   group: BenchmarkGroup,
   theirs: readonly AttentionKernel[] | undefined,
-  { rounds, clock, roofline, onWrong }: Turns,
+  { rounds, clock, roofline, signal, onWrong }: Turns,
 ): Promise<BenchmarkRow[]> {
   const prepared = group.prepare(gpu);
   try {
     const entries = [];
     for (const candidate of candidatesOf(group, prepared, theirs))
       try {
+        signal?.throwIfAborted();
         const error = await check(gpu, group, prepared, candidate);
         const once = await time(gpu, candidate, 1, clock); // warm
         entries.push({
@@ -198,7 +206,10 @@ async function runGroup(
         onWrong(group, candidate.name, e);
       }
     for (let round = 0; round < rounds; round++)
-      for (const { candidate, repeats, times } of entries) times.push(await time(gpu, candidate, repeats, clock));
+      for (const { candidate, repeats, times } of entries) {
+        signal?.throwIfAborted();
+        times.push(await time(gpu, candidate, repeats, clock));
+      }
     const medians = new Map(entries.map(({ candidate, times }) => [candidate.name, median(times)]));
     const baselineName = theirs ? 'default' : prepared.baseline;
     const baseline = baselineName === undefined ? undefined : medians.get(baselineName);

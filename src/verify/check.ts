@@ -25,15 +25,17 @@ export interface CheckOptions {
   readonly bound?: number;
   /** Told of each problem before it is solved. */
   readonly onProgress?: (problem: string) => void;
+  /** Ends the check between two problems. */
+  readonly signal?: AbortSignal;
 }
 
 /**
  * Runs custom kernels on the problems that ours are tested with, and compares what they give with float64
  * references: `checkKernels(gpu, { attention: mine })`. Labels are not looked at; of attention, the masks that a kernel says.
- * @throws KernelError for an operation that does not exist, and for WGSL source that does not compile or fit
+ * @throws KernelError for an operation that does not exist, and for WGSL source that does not compile or fit; its `places` are in the source
  */
 export async function checkKernels(gpu: Gpu, kernels: Kernels, options: CheckOptions = {}): Promise<CheckResult> {
-  const { bound, onProgress } = options;
+  const { bound, onProgress, signal } = options;
   checkKernelNames(kernels);
   // Only who checks kernels loads the problems of all operations.
   const [{ problems }, { solve }] = await Promise.all([import('./problems.ts'), import('./solve.ts')]);
@@ -45,6 +47,7 @@ export async function checkKernels(gpu: Gpu, kernels: Kernels, options: CheckOpt
       const own = { [op]: { ...kernel, labels: undefined } };
       for (const problem of list) {
         if (problem.mask && masks && !masks.includes(problem.mask)) continue;
+        signal?.throwIfAborted();
         onProgress?.(`${op}: ${problem.name}`);
         const solution = await solve(gpu, problem, { kernels: own, reference, bound });
         rows.push({ op, kernel: name, problem: problem.name, ...solution });

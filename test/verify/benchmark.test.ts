@@ -88,6 +88,24 @@ describe('runKernelBenchmarks', () => {
     expect(left).toMatchObject({ rows: [], notForKernel: ['attention [1000]'] });
   });
 
+  it('measures against a roofline that is known, and is ended by a signal between two turns', async () => {
+    const roofline = { gflops: 2, gbps: 3 };
+    const told: string[] = [];
+    const one = { groups: [group(false)], rounds: 1, roofline };
+    const result = await runKernelBenchmarks(gpu(), { ...one, onProgress: (message) => told.push(message) });
+    expect(result.roofline).toEqual(roofline);
+    expect(told).toEqual(['double [1000]']);
+    const controller = new AbortController();
+    let looks = 0;
+    const cpuTime = () => {
+      if (++looks === 2) controller.abort(new Error('enough')); // at the end of its first turn
+      return performance.now();
+    };
+    const run = runKernelBenchmarks(gpu(), { ...one, rounds: 50, cpuTime, signal: controller.signal });
+    await expect(run).rejects.toThrow('enough');
+    expect(looks).toBe(2);
+  });
+
   it('names what is too large for a software adapter', async (context) => {
     context.skip(!gpu().capabilities.software, 'the adapter is a GPU');
     const { rows, leftOut } = await runKernelBenchmarks(gpu(), { groups: [group(false, 1e12)], rounds: 1 });

@@ -3,6 +3,7 @@ import entropy from '../../docs/examples/kernels/entropy.ts';
 import slidingWindow from '../../docs/examples/kernels/sliding-window.ts';
 import temperature from '../../docs/examples/kernels/temperature-softmax.ts';
 import type { Dispatch } from '../../src/gpu/dispatch.ts';
+import type { KernelError } from '../../src/gpu/errors.ts';
 import { type AttentionKernel, type Kernels, kernelOps } from '../../src/kernels/custom/kernels.ts';
 import { checkKernels } from '../../src/verify/check.ts';
 import { errorOf } from '../../src/verify/solve.ts';
@@ -47,6 +48,23 @@ describe('checkKernels', () => {
       add(`${main} { if (id.x < params.count) { out[id.x] = a[id.x] + b[id.x]; } }`),
     );
     expect(right.passed).toBe(true);
+  });
+
+  it('knows the lines of the source where something is wrong, and ends when it is told', async () => {
+    const main = '@compute @workgroup_size(64) fn main(@builtin(global_invocation_id) id: vec3u)';
+    const placesOf = async (wgsl: string) => {
+      const error = await checkKernels(gpu(), { add: { name: 'mine.wgsl', wgsl } }).catch((e: KernelError) => e);
+      return (error as KernelError).places.map(({ line, column }) => [line, column]);
+    };
+    expect(await placesOf(`enable subgroups;\n${main} {\n  let x = ;\n}\nfn f() {\n  let y = ;\n}`)).toEqual([
+      [3, 11],
+      [6, 11],
+    ]);
+    const far = `\n@group(0) @binding(7) var<storage, read_write> far: array<f32>;\n${main} { far[0] = 1.0; }`;
+    expect(await placesOf(far)).toEqual([[2, 1]]);
+    const signal = AbortSignal.abort();
+    const add = { name: 'mine.wgsl', wgsl: `${main} {}` };
+    await expect(checkKernels(gpu(), { add }, { signal })).rejects.toBe(signal.reason);
   });
 
   it('takes nothing less than the very numbers of what only moves them', async () => {

@@ -40,7 +40,7 @@ const exampleOf = ({ image }: Row): Example => ({
 /** How much longer a task of the page may take on this machine than on a user's. */
 const slowMachine = 10;
 
-const tabs = ['Classify', 'Look inside', 'Model'];
+const tabs = ['Classify', 'Look inside', 'Model', 'Kernels'];
 
 const training = rowsOf('train', 12);
 const queries = rowsOf('test', 4);
@@ -83,13 +83,22 @@ describe.skipIf(!chromiumPath)(chromiumPath ? title : `${title} (skipped: no Chr
 
   it('loads little', () => {
     const files = readdirSync(`${site.folder}/assets`).filter((name) => name.endsWith('.js'));
-    const kilobytes = (name: RegExp) =>
-      files
-        .filter((file) => name.test(file))
-        .reduce((sum, file) => sum + gzipSync(readFileSync(`${site.folder}/assets/${file}`)).length / 1000, 0);
-    expect(kilobytes(/^index-/)).toBeLessThan(60); // the page
-    expect(kilobytes(/^main-/)).toBeLessThan(150); // its worker
-    expect(kilobytes(/./)).toBeLessThan(220); // all that either loads when it is needed
+    const text = (file: string) => readFileSync(`${site.folder}/assets/${file}`, 'utf8');
+    const kilobytes = (of: Iterable<string>) =>
+      [...of].reduce((sum, file) => sum + gzipSync(text(file)).length / 1000, 0);
+    /** The file of that name and what it imports at once. */
+    const atFirst = (name: RegExp) => {
+      const found = new Set(files.filter((file) => name.test(file)));
+      expect(found.size).toBe(1);
+      for (const file of found)
+        for (const [, path] of text(file).matchAll(/(?:from|import)["'`]\.\/([\w.-]+\.js)/g)) found.add(path);
+      return found;
+    };
+    const [page, worker] = [atFirst(/^index-/), atFirst(/^main-/)];
+    expect(kilobytes(page)).toBeLessThan(60);
+    expect(kilobytes(worker)).toBeLessThan(150);
+    expect([...page, ...worker].filter((file) => file.includes('kernels'))).toEqual([]); // its tab fetches them
+    expect(kilobytes(files)).toBeLessThan(250); // all that either loads when it is needed
   });
 
   it('a cold visit names each phase, and progress rises', async () => {

@@ -4,6 +4,7 @@ import { ClassifyTab } from './classify/classify-tab.tsx';
 import { LookTab } from './look/look-tab.tsx';
 import { ModelTab } from './model/model-tab.tsx';
 import { JobBar } from './parts/job-bar.tsx';
+import { lazy } from './parts/lazy.tsx';
 import { lost, model, problem, reopen } from './state/engine.ts';
 import { openTab } from './state/tabs.ts';
 
@@ -11,6 +12,11 @@ const tabs: readonly { readonly id: string; readonly title: string; readonly Pan
   { id: 'classify', title: 'Classify', Panel: ClassifyTab },
   { id: 'look', title: 'Look inside', Panel: LookTab },
   { id: 'model', title: 'Model', Panel: ModelTab },
+  {
+    id: 'kernels',
+    title: 'Kernels',
+    Panel: lazy(async () => (await import('./kernels/kernels-tab.tsx')).KernelsTab),
+  },
 ];
 
 export function App() {

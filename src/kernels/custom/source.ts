@@ -1,4 +1,4 @@
-import { KernelError } from '../../gpu/errors.ts';
+import { KernelError, type SourcePlace } from '../../gpu/errors.ts';
 import type { KernelSource } from '../../gpu/pipeline-cache.ts';
 
 interface Declaration {
@@ -38,8 +38,10 @@ export class CustomSource implements KernelSource {
   }
 
   explain(messages: Parameters<KernelSource['explain']>[0]): KernelError {
+    const places: SourcePlace[] = [];
     const told = messages.map(({ lineNum, linePos, message }) => {
       const line = this.#lineOf(lineNum);
+      if (line !== undefined) places.push({ line: line + 1, column: linePos, message });
       const quoted = line === undefined ? this.code.split('\n')[lineNum - 1] : this.#lines[line];
       const place =
         line === undefined ? `${this.kernel.name}, in the header` : `${this.kernel.name}:${line + 1}:${linePos}`;
@@ -49,6 +51,7 @@ export class CustomSource implements KernelSource {
     return new KernelError(
       this.#title(place),
       [text, ...others.map((other) => `${other.place}: ${other.text}`)].join('; '),
+      places,
     );
   }
 
@@ -67,14 +70,18 @@ export class CustomSource implements KernelSource {
     for (const { binding, name, kind } of declarations(text)) {
       const bound = expected.find((e) => e.binding === binding);
       const line = this.#lines.findIndex((l) => new RegExp(`var\\s*<[^>]*>\\s*${name}\\b`).test(l));
-      const title = this.#title(line < 0 ? undefined : `${this.kernel.name}:${line + 1}`);
+      const refusal = (message: string) =>
+        line < 0
+          ? new KernelError(this.#title(), message)
+          : new KernelError(this.#title(`${this.kernel.name}:${line + 1}`), message, [
+              { line: line + 1, column: 1, message },
+            ]);
       if (!bound) {
         const all = expected.map((e) => `${e.binding} ${e.name}`).join(', ');
-        return new KernelError(title, `${name} is at binding ${binding}, where nothing is bound; there are ${all}`);
+        return refusal(`${name} is at binding ${binding}, where nothing is bound; there are ${all}`);
       }
       if (bound.kind !== kind)
-        return new KernelError(
-          title,
+        return refusal(
           `${name} at binding ${binding} is var<${kind}>; what is bound there, ${bound.name}, is var<${bound.kind}>`,
         );
     }

@@ -19,14 +19,17 @@ export interface BenchmarkGroup {
   readonly flops: number;
   /** Of attention: what such a kernel must have. */
   readonly mask?: AttentionMask;
+  /** Puts the problem's data on the GPU. */
   prepare(gpu: Gpu): PreparedGroup;
 }
 
 /** What messages and filters call a group, for example `matmul [256,1024] x [1024,1024] f32`. */
 export const groupName = ({ op, sizes }: Pick<BenchmarkGroup, 'op' | 'sizes'>): string => `${op} ${sizes}`;
 
+/** Records the dispatches of a candidate. @returns the output, `out` where it is given. */
 export type Run = (rec: Recorder, options?: { out?: Tensor }) => Tensor;
 
+/** A problem with its data on the GPU. */
 export interface PreparedGroup {
   /** Persistent tensors, freed after the group. */
   readonly tensors: readonly Tensor[];

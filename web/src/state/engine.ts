@@ -72,8 +72,9 @@ export async function work<T>(phase: string, run: (context: Required<CallContext
   if (job.value) return undefined;
   const controller = new AbortController();
   const cancel = () => controller.abort();
+  const isMine = () => job.value?.cancel === cancel; // after Reopen another one may run
   const onProgress = (progress: Progress) => {
-    if (job.value) job.value = { progress, cancel };
+    if (isMine()) job.value = { progress, cancel };
   };
   batch(() => {
     problem.value = undefined;
@@ -85,7 +86,7 @@ export async function work<T>(phase: string, run: (context: Required<CallContext
     if (!controller.signal.aborted) problem.value = (error as Error).message;
     return undefined;
   } finally {
-    job.value = undefined;
+    if (isMine()) job.value = undefined;
   }
 }
 
@@ -117,6 +118,7 @@ export async function start(wasFitted: boolean): Promise<void> {
 
 /** A new worker, GPU and model after the old GPU is gone; pictures and classes stay. */
 export async function reopen(): Promise<void> {
+  job.value?.cancel?.(); // its answer will not come
   worker?.terminate();
   [worker, caller] = [undefined, undefined];
   batch(() => {

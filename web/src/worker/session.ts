@@ -29,6 +29,7 @@ import {
   nearestTrainingExample,
   type SavClassifier,
 } from 'headlight-vlm/sav';
+import { adapterName } from '../parts/adapter.ts';
 import type { CallContext } from './calls.ts';
 import type {
   Answered,
@@ -91,9 +92,8 @@ export class Session {
     onProgress({ phase: 'compiling kernels', done: 0, total: 0 });
     await model.headVectors({ images: [grey], prompt: 'x' }, { signal });
     const { nLayers, nHeads, dHead } = model;
-    const { vendor, architecture, description, software } = gpu.capabilities;
-    const adapter = description || [vendor, architecture].filter(Boolean).join(' ') || 'an adapter without a name';
-    return { name, nLayers, nHeads, dHead, adapter, software };
+    const { capabilities } = gpu;
+    return { name, nLayers, nHeads, dHead, adapter: adapterName(capabilities), software: capabilities.software };
   }
 
   async price({ at }: ModelSource): Promise<CheckpointPrice> {

@@ -1,6 +1,7 @@
 // What the page asks its worker for, as plain data.
-import type { CheckpointPrice, Head, KeptCheckpoint } from 'headlight-vlm';
+import type { CheckpointPrice, CheckResult, Head, KeptCheckpoint, KernelOp, SourcePlace } from 'headlight-vlm';
 import type { FitOptions, Prediction, SelectedHead } from 'headlight-vlm/sav';
+import type { BenchmarkFile, BenchmarkResult, Comparison, Roofline } from 'headlight-vlm/verify';
 
 /** A picture of the page's, with what it is called in errors. */
 export interface Row {
@@ -139,6 +140,49 @@ export interface Tried {
   readonly answer?: Answered;
 }
 
+/** What kernels can be measured on here. */
+export interface KernelTable {
+  readonly adapter: BenchmarkResult['adapter'];
+  readonly problems: readonly { readonly op: string; readonly name: string }[];
+  /** Operations whose kernels can be replaced. */
+  readonly ops: readonly KernelOp[];
+}
+
+/** WGSL in the place of ours. */
+export interface OwnKernel {
+  readonly op: KernelOp;
+  readonly wgsl: string;
+}
+
+export interface TimeRequest {
+  /** By its name. */
+  readonly problem: string;
+  readonly rounds: number;
+  /** As it was measured before; absent: it is measured. */
+  readonly roofline?: Roofline;
+  /** Takes turns with ours. */
+  readonly own?: OwnKernel;
+}
+
+export interface TimedKernels {
+  readonly result: BenchmarkResult;
+  /** Candidates whose output is wrong, which are not timed, and why. */
+  readonly wrong: readonly string[];
+}
+
+/** What came of a check against float64, or why the source does not run at all. */
+export type CheckedKernel =
+  | { readonly result: CheckResult; readonly refused?: undefined }
+  | {
+      readonly refused: { readonly message: string; readonly places: readonly SourcePlace[] };
+      readonly result?: undefined;
+    };
+
+export interface FileRequest {
+  readonly result: BenchmarkResult;
+  readonly check?: CheckResult;
+}
+
 /** All that the worker does. */
 export type WorkerCalls = {
   open: { takes: ModelSource; gives: OpenModel };
@@ -154,4 +198,13 @@ export type WorkerCalls = {
   /** The classifier's file, as the command line reads it. */
   save: { takes: undefined; gives: Uint8Array<ArrayBuffer> };
   read: { takes: { readonly bytes: Uint8Array; readonly name: string }; gives: Fitted };
+  kernelTable: { takes: undefined; gives: KernelTable };
+  kernelHeader: { takes: KernelOp; gives: string };
+  /** Verifies, then times. */
+  timeKernels: { takes: TimeRequest; gives: TimedKernels };
+  checkKernel: { takes: OwnKernel; gives: CheckedKernel };
+  /** What was measured, as `bench --json` says it. */
+  benchmarkFile: { takes: FileRequest; gives: BenchmarkFile };
+  readBenchmarks: { takes: File; gives: BenchmarkFile };
+  compareBenchmarks: { takes: readonly [BenchmarkFile, BenchmarkFile]; gives: Comparison };
 };

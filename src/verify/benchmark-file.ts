@@ -1,10 +1,10 @@
-// The file of `bench --json`: what was measured, on what, by which version. docs/benchmarks.md explains each field.
+// The file of `bench --json`: what was measured, on what, by which version.
+import { runtimeName } from '#platform';
 import * as s from '../base/schema.ts';
 import { version as headlight } from '../base/version.ts';
-import type { BenchmarkResult } from '../verify/benchmark.ts';
-import type { CheckResult } from '../verify/check.ts';
-import { UsageError } from './context.ts';
-import { readJsonFile } from './files.ts';
+import { FileError } from '../platform/errors.ts';
+import type { BenchmarkResult, BenchmarkRow } from './benchmark.ts';
+import type { CheckResult } from './check.ts';
 
 const format = 'headlight-bench';
 /** Raised with every change after which an older reader would misread a file. */
@@ -56,38 +56,57 @@ const schema = s.strictObject({
   notForKernel: s.list(text, 0, most),
 });
 
-export type BenchmarkFile = s.InferOutput<typeof schema>;
+/** What `bench --json` writes. docs/benchmarks.md explains each field. */
+export interface BenchmarkFile extends BenchmarkResult {
+  readonly format: typeof format;
+  readonly version: typeof version;
+  /** The version of Headlight. */
+  readonly headlight: string;
+  /** Node with its version and the system, or the browser as it names itself. */
+  readonly runtime: string;
+  /** Of the custom kernels in it. */
+  readonly check?: CheckResult;
+}
 
 /** What a row is of: the same in two files is compared. */
-export const rowKey = ({ op, sizes, candidate }: Pick<BenchmarkFile['rows'][number], 'op' | 'sizes' | 'candidate'>) =>
+export const rowKey = ({ op, sizes, candidate }: Pick<BenchmarkRow, 'op' | 'sizes' | 'candidate'>) =>
   JSON.stringify([op, sizes, candidate]);
 
 /**
- * A result as its file says it.
+ * A result as its file says it: `JSON.stringify` makes the file.
  * @param check of the custom kernels in it.
- * @throws UsageError where no reader would take it, such as for an adapter of a name without end.
+ * @throws FileError where no reader would take it, such as for an adapter of a name without end.
  */
 export function benchmarkFile(result: BenchmarkResult, check?: CheckResult): BenchmarkFile {
-  const runtime = `node ${process.versions.node} ${process.platform}-${process.arch}`;
-  const { value, problems } = s.check(schema, { format, version, headlight, runtime, ...result, check });
-  if (!value) throw new UsageError(`what was measured cannot be kept: ${s.describe(problems![0], 'the result')}`);
+  const about = { format, version, headlight, runtime: runtimeName() };
+  const { value, problems } = s.check(schema, { ...about, ...result, check });
+  if (!value) throw new FileError(`what was measured cannot be kept: ${s.describe(problems![0], 'the result')}`);
   return value;
 }
 
-const maxBytes = 2 ** 24;
+/** Bytes that such a file may have: look before you read a larger one. */
+export const maxBenchmarkBytes = 2 ** 24;
 
 /**
- * Reads what `bench --json` wrote, here or elsewhere.
- * @throws UsageError naming the file and what is wrong with it; FileError where it cannot be read.
+ * Reads what `bench --json` or a page wrote, here or elsewhere.
+ * @param file names it in errors.
+ * @throws FileError naming the file and what is wrong with it.
  */
-export async function readBenchmarkFile(file: string): Promise<BenchmarkFile> {
+export function decodeBenchmarkFile(bytes: Uint8Array, file: string): BenchmarkFile {
+  if (bytes.length > maxBenchmarkBytes)
+    throw new FileError(`${file}: ${bytes.length} bytes are too many for such a file: at most ${maxBenchmarkBytes}`);
+  let json: unknown;
+  try {
+    json = JSON.parse(new TextDecoder('utf-8', { fatal: true }).decode(bytes));
+  } catch (e) {
+    throw new FileError(`${file}: not JSON (${(e as Error).message})`);
+  }
   const way = 'give a file that headlight bench --json wrote';
-  const json = await readJsonFile(file, maxBytes);
-  const refuse = (problem: string) => new UsageError(`${file}: ${problem}; ${way}`);
+  const refuse = (problem: string) => new FileError(`${file}: ${problem}; ${way}`);
   const { value: head } = s.check(s.looseObject({ format: s.literal(format), version: s.int() }), json);
   if (!head) throw refuse('not a file of benchmarks');
   if (head.version !== version)
-    throw new UsageError(
+    throw new FileError(
       `${file}: its version is ${head.version}, this headlight ${headlight} reads ${version}; measure again with this one`,
     );
   const { value, problems } = s.check(schema, json);
