@@ -1,7 +1,10 @@
 // What a user takes along from the built page: project files.
-import { mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
+import { createHash } from 'node:crypto';
+import { cpSync, existsSync, mkdtempSync, readFileSync, rmSync, statSync, writeFileSync } from 'node:fs';
+import { createServer, type Server } from 'node:http';
+import type { AddressInfo } from 'node:net';
 import { tmpdir } from 'node:os';
-import { join } from 'node:path';
+import { extname, join } from 'node:path';
 import type { Page } from 'playwright-core';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
 import { VisionLanguageModel } from '../../src/model/vision-language-model.ts';
@@ -40,6 +43,39 @@ const rounded = (bytes: Uint8Array) =>
     typeof value === 'number' ? Number(value.toPrecision(12)) : value,
   );
 
+const sha256 = (text: string) => createHash('sha256').update(text).digest('hex');
+
+/** A static host. */
+class Host {
+  /** Names of the files that it was asked for. */
+  readonly log: string[] = [];
+  readonly #server: Server;
+
+  constructor(folder: string) {
+    const types: Record<string, string> = { '.html': 'text/html', '.js': 'text/javascript', '.css': 'text/css' };
+    this.#server = createServer(({ url }, response) => {
+      const name = new URL(url!, 'http://x').pathname.slice(1) || 'index.html';
+      this.log.push(name);
+      const file = join(folder, name);
+      if (!existsSync(file) || !statSync(file).isFile()) return void response.writeHead(404).end();
+      response.setHeader('Content-Type', types[extname(name)] ?? 'application/octet-stream');
+      response.setHeader('Content-Length', statSync(file).size);
+      response.end(readFileSync(file));
+    });
+  }
+
+  /** @returns its address. */
+  async open(): Promise<string> {
+    await new Promise<void>((done) => this.#server.listen(0, '127.0.0.1', done));
+    return `http://127.0.0.1:${(this.#server.address() as AddressInfo).port}/`;
+  }
+
+  close(): void {
+    this.#server.closeAllConnections();
+    this.#server.close();
+  }
+}
+
 const title = 'what is taken along from the page';
 describe.skipIf(!chromiumPath)(chromiumPath ? title : `${title} (skipped: no Chromium here; set CHROMIUM_PATH)`, () => {
   const gpu = useGpu();
@@ -56,10 +92,16 @@ describe.skipIf(!chromiumPath)(chromiumPath ? title : `${title} (skipped: no Chr
   });
 
   /** The page with its model. */
-  async function ready(page: Page): Promise<Page> {
-    await page.goto(site.url);
+  async function ready(page: Page, url = site.url): Promise<Page> {
+    await page.goto(url);
     await page.getByText('6 layers of 8 heads').waitFor({ timeout: 120_000 });
     return page;
+  }
+  /** Until the page's files are kept. */
+  async function kept(page: Page): Promise<void> {
+    await page.getByRole('tab', { name: 'Model' }).click();
+    await page.getByText('The page and tiny-llava are kept').waitFor({ timeout: 60_000 });
+    await page.getByRole('tab', { name: 'Classify' }).click();
   }
   const give = (page: Page, name: string, bytes: Uint8Array, accept: string) =>
     page
@@ -123,6 +165,55 @@ describe.skipIf(!chromiumPath)(chromiumPath ? title : `${title} (skipped: no Chr
     const ours = encodeClassifier(fitClassifier(features, labelsOf(examples), options).classifier);
     expect(Buffer.compare(ours, readFileSync(out))).toBe(0);
     model.destroy();
+  });
+
+  it('opens and classifies without a network after the first visit', async () => {
+    const host = new Host(site.folder);
+    const page = await ready(await site.visit(complaints), await host.open());
+    await kept(page);
+    host.close();
+    await page.reload();
+    await page.getByText('6 layers of 8 heads').waitFor({ timeout: 120_000 });
+    const project: Project = { question, fit: { k: 5, refusal: {} }, pictures: pictures(3, 1) };
+    await give(page, 'colors.headlight', encodeProject(project), '.headlight');
+    await page.getByRole('button', { name: 'Fit', exact: true }).click();
+    await labelled(page, 2);
+    await page.getByLabel('Sample task').selectOption('warm-cool');
+    await page.getByRole('alert').waitFor();
+    expect(await page.getByRole('alert').innerText()).toMatch(/^warm-cool\.\w+\.jsonl: the server does not answer/);
+    await page.context().close();
+    complaints.splice(0, Infinity, ...complaints.filter((text) => !text.includes('ERR_CONNECTION_REFUSED')));
+  });
+
+  it('a new version takes the place of the old one as a whole, when it is there as a whole', async () => {
+    const next = join(folder, 'next');
+    cpSync(site.folder, next, { recursive: true });
+    const host = new Host(next);
+    const page = await ready(await site.visit(complaints), await host.open());
+    await kept(page);
+    const keptNames = () => page.evaluate<string[]>('caches.keys()');
+    const before = await keptNames();
+    // The new build has another title. Of its files the worker is there first.
+    const [index, worker] = [join(next, 'index.html'), join(next, 'service-worker.js')];
+    const [oldPage, oldWorker] = [readFileSync(index, 'utf8'), readFileSync(worker, 'utf8')];
+    const newPage = oldPage.replace('<title>Headlight', '<title>Headlight II');
+    expect(oldWorker).toContain(sha256(oldPage));
+    writeFileSync(worker, oldWorker.replace(sha256(oldPage), sha256(newPage)));
+    host.log.length = 0;
+    await page.reload();
+    const isRefused = async () => host.log.includes('index.html') && (await keptNames()).length === 1;
+    await expect.poll(isRefused, { timeout: 60_000 }).toBe(true);
+    expect(await keptNames()).toEqual(before);
+
+    writeFileSync(index, newPage);
+    await page.reload();
+    expect(await page.title()).toBe('Headlight');
+    await page.getByRole('button', { name: 'Use it' }).click({ timeout: 120_000 });
+    await expect.poll(() => page.title().catch(() => ''), { timeout: 60_000 }).toBe('Headlight II');
+    await expect.poll(keptNames, { timeout: 60_000 }).toHaveLength(1);
+    expect(await keptNames()).not.toEqual(before);
+    await page.context().close();
+    host.close();
   });
 
   it('nothing was refused, thrown or logged as an error', () => expect(complaints).toEqual([]));

@@ -3,6 +3,7 @@ import type { ComponentType } from 'preact';
 import { ClassifyTab } from './classify/classify-tab.tsx';
 import { LookTab } from './look/look-tab.tsx';
 import { ModelTab } from './model/model-tab.tsx';
+import { newVersion, takeNewVersion } from './offline/register.ts';
 import { JobBar } from './parts/job-bar.tsx';
 import { lazy } from './parts/lazy.tsx';
 import { lost, model, problem, reopen } from './state/engine.ts';
@@ -91,6 +92,14 @@ function ModelLine() {
 function Banners() {
   return (
     <>
+      {newVersion.value !== undefined && (
+        <div class="banner" role="status">
+          <p>A new version of this page is here. Your pictures and classes stay.</p>
+          <button type="button" onClick={takeNewVersion}>
+            Use it
+          </button>
+        </div>
+      )}
       {lost.value !== undefined && (
         <div class="banner bad" role="alert">
           <p>The GPU was lost ({lost.value}). Your pictures and classes are still here.</p>
