@@ -17,25 +17,10 @@ import { decodeProject, encodeProject } from '../../src/sav/project-file.ts';
 import { chromiumPath } from '../chromium.ts';
 import { headlight } from '../cli/headlight.ts';
 import { useGpu } from '../gpu.ts';
+import { firstPictures } from '../warm-cool.ts';
 import { Site } from './site.ts';
 
 const question = 'Are the colors warm or cool?';
-
-/** The first pictures of each label: `train` of them with it, `test` of them to be classified. */
-function pictures(train: number, test: number): Project['pictures'] {
-  const rows = readFileSync('weights/tiny-llava/tasks/warm-cool.train.jsonl', 'utf8').trim().split('\n');
-  const all = rows.map((line): { image: string; label: string } => JSON.parse(line));
-  return ['warm', 'cool'].flatMap((label) =>
-    all
-      .filter((row) => row.label === label)
-      .slice(0, train + test)
-      .map(({ image }, i) => ({
-        name: image.split('/').at(-1)!,
-        label: i < train ? label : undefined,
-        bytes: new Uint8Array(readFileSync(`weights/tiny-llava/tasks/${image}`)),
-      })),
-  );
-}
 
 /** All that a classifier is, to 12 digits: the last bits of logarithms are each JavaScript engine's own. */
 const rounded = (bytes: Uint8Array) =>
@@ -121,7 +106,7 @@ describe.skipIf(!chromiumPath)(chromiumPath ? title : `${title} (skipped: no Chr
   }
 
   it('a project gives the same classifier in another browser, in the command line and in a program', async () => {
-    const given: Project = { question, fit: { k: 5, refusal: {} }, pictures: pictures(5, 2) };
+    const given: Project = { question, fit: { k: 5, refusal: {} }, pictures: firstPictures(5, 2) };
     const page = await ready(await site.visit(complaints));
     await give(page, 'colors.headlight', encodeProject(given), '.headlight');
     await page.getByText('4 pictures will be classified after the fit.').waitFor();
@@ -174,7 +159,7 @@ describe.skipIf(!chromiumPath)(chromiumPath ? title : `${title} (skipped: no Chr
     host.close();
     await page.reload();
     await page.getByText('6 layers of 8 heads').waitFor({ timeout: 120_000 });
-    const project: Project = { question, fit: { k: 5, refusal: {} }, pictures: pictures(3, 1) };
+    const project: Project = { question, fit: { k: 5, refusal: {} }, pictures: firstPictures(3, 1) };
     await give(page, 'colors.headlight', encodeProject(project), '.headlight');
     await page.getByRole('button', { name: 'Fit', exact: true }).click();
     await labelled(page, 2);
