@@ -1,6 +1,6 @@
-// What a user takes along from the built page: project files.
+// What a user takes along from the built page: project files, the page of one classifier, and the page itself. The steps follow one another.
 import { createHash } from 'node:crypto';
-import { cpSync, existsSync, mkdtempSync, readFileSync, rmSync, statSync, writeFileSync } from 'node:fs';
+import { cpSync, existsSync, mkdirSync, mkdtempSync, readFileSync, rmSync, statSync, writeFileSync } from 'node:fs';
 import { createServer, type Server } from 'node:http';
 import type { AddressInfo } from 'node:net';
 import { tmpdir } from 'node:os';
@@ -67,6 +67,9 @@ describe.skipIf(!chromiumPath)(chromiumPath ? title : `${title} (skipped: no Chr
   const complaints: string[] = [];
   let site: Site;
   let folder: string;
+  /** What the page has made of the project, and said of its queries. */
+  let classifier: Buffer;
+  let said: string[];
   beforeAll(async () => {
     folder = mkdtempSync(join(tmpdir(), 'headlight-taken-'));
     site = await Site.open();
@@ -113,8 +116,8 @@ describe.skipIf(!chromiumPath)(chromiumPath ? title : `${title} (skipped: no Chr
     expect(await page.getByLabel('Question to the model').inputValue()).toBe(question);
     await page.getByRole('button', { name: 'Fit', exact: true }).click();
     await labelled(page, 4);
-    const said = await answers(page);
-    const classifier = await saved(page, 'Save the classifier');
+    said = await answers(page);
+    classifier = await saved(page, 'Save the classifier');
     const bytes = await saved(page, 'Save the project');
     const project = decodeProject(bytes, 'project.headlight');
     expect(project.pictures.every(({ vectors }) => vectors?.length === 6 * 8 * 16)).toBe(true);
@@ -150,6 +153,49 @@ describe.skipIf(!chromiumPath)(chromiumPath ? title : `${title} (skipped: no Chr
     const ours = encodeClassifier(fitClassifier(features, labelsOf(examples), options).classifier);
     expect(Buffer.compare(ours, readFileSync(out))).toBe(0);
     model.destroy();
+  });
+
+  it('is the page of one classifier in a frame of another host, and names a wrong model', async () => {
+    writeFileSync(join(site.folder, 'colors.safetensors'), classifier);
+    cpSync('test/fixtures/families/next-llama-f16', join(site.folder, 'another-model'), { recursive: true });
+    const around = join(folder, 'around');
+    mkdirSync(around);
+    const [host, outer] = [new Host(site.folder), new Host(around)];
+    const address = `${await host.open()}?classifier=colors.safetensors`;
+    writeFileSync(
+      join(around, 'index.html'),
+      `<!doctype html><link rel="icon" href="data:,"><iframe src="${address}" width="600" height="600"></iframe>`,
+    );
+    const page = await site.visit(complaints);
+    await page.goto(await outer.open());
+    const frame = page.frameLocator('iframe');
+    await frame.getByRole('heading', { name: 'warm or cool?' }).waitFor({ timeout: 120_000 });
+    const queries = firstPictures(5, 2).filter(({ label }) => label === undefined);
+    await frame
+      .locator('input[type=file]')
+      .setInputFiles(queries.map(({ name, bytes }) => ({ name, mimeType: 'image/png', buffer: Buffer.from(bytes) })));
+    await frame
+      .getByTestId('label')
+      .nth(queries.length - 1)
+      .waitFor({ timeout: 60_000 });
+    for (const [i, { name }] of queries.entries()) {
+      const shown = frame.locator(`.query:has(img[alt="${name}"])`);
+      expect(await shown.innerText()).toBe(said[i].slice(0, said[i].indexOf(name)).trimEnd());
+    }
+    expect(await page.frames()[1].evaluate('indexedDB.databases()')).toEqual([]);
+
+    const alert = page.getByRole('alert');
+    await page.goto(`${address}&model=${encodeURIComponent(`${address.split('?')[0]}another-model`)}`);
+    await alert.waitFor({ timeout: 120_000 });
+    expect(await alert.innerText()).toMatch(
+      /^colors\.safetensors: was fitted on model "[0-9a-f]{64}", the model in use is "[0-9a-f]{64}"; use that model/,
+    );
+    await page.goto(address.replace('=', '=https://example.invalid/'));
+    await alert.waitFor();
+    expect(await alert.innerText()).toMatch(/^https:\/\/example\.invalid\/colors\.safetensors: on another host/);
+    await page.context().close();
+    host.close();
+    outer.close();
   });
 
   it('opens and classifies without a network after the first visit', async () => {

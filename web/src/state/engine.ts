@@ -96,11 +96,12 @@ export async function work<T>(phase: string, run: (context: Required<CallContext
   }
 }
 
-/** Opens a checkpoint in the place of the one that is open. */
-export async function openModel(source: ModelSource): Promise<void> {
-  if (!(await open(source))) return;
+/** Opens a checkpoint in the place of the one that is open. @returns whether it is open. */
+export async function openModel(source: ModelSource): Promise<boolean> {
+  if (!(await open(source))) return false;
   opened.value = source;
   classifierFile.value = undefined;
+  return true;
 }
 
 /** @returns whether it is open. */

@@ -14,6 +14,7 @@ const kernels = async () => {
   return bench;
 };
 const say = answerCalls<WorkerCalls>(self, {
+  keepNothing: () => session.keepNothing(),
   open: (takes, context) => session.open(takes, context),
   price: (takes) => session.price(takes),
   fit: (takes, context) => session.fit(takes, context),

@@ -29,6 +29,7 @@ import {
   findUnreadable,
   fitClassifier,
   type HeadFeatures,
+  MemoryFeatureStore,
   nearestTrainingExample,
   type Project,
   projectStore,
@@ -74,7 +75,7 @@ export class Session {
   #classifier: SavClassifier | undefined;
   #training: Training | undefined;
   /** Head vectors by question and picture: a picture is shown to the model once. */
-  readonly #kept: FeatureStore;
+  #kept: FeatureStore;
   /** The same, and those that came with the project that is open. */
   #store: FeatureStore;
   /** The picture that was looked at last, ready for the model. */
@@ -89,6 +90,11 @@ export class Session {
     this.#onLost = onLost;
     this.#onNote = onNote;
     this.#kept = this.#store = store;
+  }
+
+  async keepNothing(): Promise<undefined> {
+    this.#kept = this.#store = new MemoryFeatureStore();
+    return undefined;
   }
 
   async open({ at, name, weights, isKept }: ModelSource, { signal, onProgress }: Context): Promise<OpenModel> {

@@ -213,6 +213,8 @@ export interface NamedBytes {
 
 /** All that the worker does. */
 export type WorkerCalls = {
+  /** From here on head vectors are kept no longer than the page is open. */
+  keepNothing: { takes: undefined; gives: undefined };
   open: { takes: ModelSource; gives: OpenModel };
   /** What a checkpoint takes, before its weights are read. */
   price: { takes: ModelSource; gives: CheckpointPrice };
