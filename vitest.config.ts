@@ -23,6 +23,7 @@ const slow = [
   'source-maps',
   'web/engine',
   'web/queue',
+  'types',
 ].map((name) => `test/${name}.test.ts`);
 
 /** Where a test belongs (CONTRIBUTING.md). */
