@@ -21,9 +21,9 @@ const slow = [
   'platform/outside',
   'platform/wait',
   'source-maps',
+  'types',
   'web/engine',
   'web/queue',
-  'types',
 ].map((name) => `test/${name}.test.ts`);
 
 /** Where a test belongs (CONTRIBUTING.md). */

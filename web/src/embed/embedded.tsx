@@ -3,6 +3,7 @@ import { Said } from '../classify/said.tsx';
 import { Banners } from '../parts/banners.tsx';
 import { DropArea } from '../parts/drop-area.tsx';
 import { allOf, FileButton } from '../parts/file-button.tsx';
+import { plural } from '../parts/format.ts';
 import { JobBar } from '../parts/job-bar.tsx';
 import type { Given } from '../state/drop.ts';
 import { answers, classify, fitted, model, unreadable } from '../state/engine.ts';
@@ -38,9 +39,9 @@ export function Embedded() {
             })}
           </ul>
         </DropArea>
-        {model.value && (
+        {model.value && fitted.value && (
           <p class="hint">
-            {fitted.value?.heads.length ?? 0} attention heads of {model.value.name} vote, in this browser.
+            {plural(fitted.value.heads.length, 'attention head')} of {model.value.name} vote, in this browser.
           </p>
         )}
       </main>
