@@ -53,6 +53,10 @@ describe.skipIf(!chromiumPath)(chromiumPath ? title : `${title} (skipped: no Chr
       .setInputFiles({ name, mimeType: '', buffer: Buffer.from(bytes) });
 
   it('every entry is found through the import map of the docs', async () => {
+    const [map, written] = ['docs/entry-points.md', 'docs/examples/page.html'].map((file) =>
+      JSON.parse(/<script type="importmap">([^<]*)</.exec(readFileSync(file, 'utf8'))![1]),
+    );
+    expect(map).toEqual(written);
     const entries = ['', '/analysis', '/charts', '/sav', '/tuning'].map((name) => `headlight-vlm${name}`);
     const names = await page.evaluate<number[]>(
       `Promise.all(${JSON.stringify(entries)}.map(async (entry) => Object.keys(await import(entry)).length))`,
