@@ -90,8 +90,6 @@ describe.skipIf(!chromiumPath)(chromiumPath ? title : `${title} (skipped: no Chr
         if (label !== undefined) continue;
         await give(1, 'picture.png', picture);
         await said(answers[i]);
-        await give(0, name, bytes);
-        await said('warm or cool? Give a picture.');
       }
     }
     await give(0, 'half.headlight', encodeProject(project).subarray(0, -1));
