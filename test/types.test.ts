@@ -7,7 +7,9 @@ import { describe, expect, it } from 'vitest';
 describe('the built types', () => {
   it('compile without skipLibCheck', () => {
     if (!existsSync('dist')) throw new Error('dist/ is not there: npm run build');
-    const entries = ['', 'analysis/', 'charts/', 'sav/', 'tuning/'].map((entry) => `dist/${entry}index.d.ts`);
+    const entries = ['', 'analysis/', 'charts/', 'sav/', 'tuning/', 'verify/'].map(
+      (entry) => `dist/${entry}index.d.ts`,
+    );
     const program = ts.createProgram(entries, {
       ...{ strict: true, skipLibCheck: false, noEmit: true, types: [] },
       target: ts.ScriptTarget.ES2022,

@@ -57,7 +57,7 @@ describe.skipIf(!chromiumPath)(chromiumPath ? title : `${title} (skipped: no Chr
       JSON.parse(/<script type="importmap">([^<]*)</.exec(readFileSync(file, 'utf8'))![1]),
     );
     expect(map).toEqual(written);
-    const entries = ['', '/analysis', '/charts', '/sav', '/tuning'].map((name) => `headlight-vlm${name}`);
+    const entries = ['', '/analysis', '/charts', '/sav', '/tuning', '/verify'].map((name) => `headlight-vlm${name}`);
     const names = await page.evaluate<number[]>(
       `Promise.all(${JSON.stringify(entries)}.map(async (entry) => Object.keys(await import(entry)).length))`,
     );
