@@ -21,6 +21,7 @@ const slow = [
   'platform/outside',
   'platform/wait',
   'source-maps',
+  'types',
   'web/engine',
   'web/queue',
 ].map((name) => `test/${name}.test.ts`);

@@ -1,10 +1,13 @@
 // The page: `npm run web` serves it, `npm run web:build` writes it into web/dist for any static host.
-import { cpSync, createReadStream, existsSync, statSync } from 'node:fs';
+import { createHash } from 'node:crypto';
+import { cpSync, createReadStream, existsSync, readdirSync, readFileSync, statSync, writeFileSync } from 'node:fs';
 import { resolve } from 'node:path';
 import { fileURLToPath } from 'node:url';
 import { defineConfig, type Plugin } from 'vite';
 
-const checkpoint = fileURLToPath(new URL('../weights/tiny-llava', import.meta.url));
+const fileOf = (path: string) => fileURLToPath(new URL(path, import.meta.url));
+
+const checkpoint = fileOf('../weights/tiny-llava');
 
 /** Nothing from elsewhere but checkpoints: a page that is served with this cannot send pictures away by mistake. */
 const policy = [
@@ -41,6 +44,33 @@ const embedded: Plugin = {
   },
 };
 
+/** Pictures of sample tasks, which are only loaded when one is chosen; and what no program reads. */
+const notKept = /^tiny-llava\/(tasks\/(?!tasks\.json$)|README|evaluation|training)|^service-worker\.js$/;
+
+/** Writes into the service worker which files the page has, once all are there. */
+const offline: Plugin = {
+  name: 'offline',
+  apply: 'build',
+  closeBundle() {
+    const names = readdirSync(outFolder, { recursive: true, encoding: 'utf8' }).map((name) =>
+      name.replaceAll('\\', '/'),
+    );
+    const isKept = (name: string) => !notKept.test(name) && statSync(resolve(outFolder, name)).isFile();
+    const hash = (name: string) =>
+      createHash('sha256')
+        .update(readFileSync(resolve(outFolder, name)))
+        .digest('hex');
+    const files = Object.fromEntries(
+      names
+        .filter(isKept)
+        .sort()
+        .map((name) => [name, hash(name)]),
+    );
+    const worker = resolve(outFolder, 'service-worker.js');
+    writeFileSync(worker, `const files = ${JSON.stringify(files)};\n${readFileSync(worker, 'utf8')}`);
+  },
+};
+
 const withPolicy: Plugin = {
   name: 'content-security-policy',
   apply: 'build', // the development server's own scripts are inline
@@ -50,11 +80,21 @@ const withPolicy: Plugin = {
 };
 
 export default defineConfig({
-  root: fileURLToPath(new URL('.', import.meta.url)),
+  root: fileOf('.'),
   base: './', // a folder of any host
-  plugins: [embedded, withPolicy],
+  plugins: [embedded, offline, withPolicy], // in this order: the checkpoint is one of the files that are kept
   resolve: { conditions: ['headlight-source', 'browser', 'module', 'import', 'default'] },
   oxc: { jsx: { runtime: 'automatic', importSource: 'preact' } },
   worker: { format: 'es' },
-  build: { target: 'es2022', modulePreload: { polyfill: false } },
+  build: {
+    target: 'es2022',
+    modulePreload: { polyfill: false },
+    rolldownOptions: {
+      input: [fileOf('index.html'), fileOf('src/offline/service-worker.ts')],
+      output: {
+        // A service worker has one address, beside the page.
+        entryFileNames: ({ name }) => (name === 'service-worker' ? '[name].js' : 'assets/[name]-[hash].js'),
+      },
+    },
+  },
 });

@@ -151,7 +151,10 @@ export const looseObject = <E extends Entries>(entries: E) => v.pipe(plain, v.lo
 export const strictObject = <E extends Entries>(entries: E) => v.pipe(plain, v.strictObject(entries));
 
 /** An object of which every part may be absent; what else is in it is left out. */
-export const partial = <E extends Entries>(entries: E) => v.pipe(plain, v.partial(v.object(entries)));
+export const partial = <E extends Entries>(
+  entries: E,
+): v.GenericSchema<unknown, Partial<v.InferOutput<v.ObjectSchema<E, undefined>>>> =>
+  v.pipe(plain, v.partial(v.object(entries))) as never; // its own type is none to TypeScript 5.9
 
 /** Values by name. (Those named `constructor` or `prototype` are left out, as in all objects that keep what they do not know.) */
 export const record = <K extends v.GenericSchema<string, string>, S extends v.GenericSchema>(key: K, value: S) =>

@@ -3,7 +3,7 @@
 import { basename, dirname, resolve } from 'node:path';
 import { fileURLToPath } from 'node:url';
 import { type Command, InvalidArgumentError, Option } from 'commander';
-import { openFolder } from '#platform';
+import { openFolder, readFileBytes } from '#platform';
 import type { Folder } from '../platform/types.ts';
 import { readExamples } from '../sav/data.ts';
 import { DataError } from '../sav/errors.ts';
@@ -11,6 +11,8 @@ import type { FeatureStore } from '../sav/feature-cache.ts';
 import { type Example, extractFeatures, type HeadFeatures, type HeadVectorSource } from '../sav/features.ts';
 import type { ExampleFolder } from '../sav/picture-files.ts';
 import { readPictureFolder } from '../sav/picture-folder.ts';
+import { type Project, projectExamples } from '../sav/project.ts';
+import { decodeProject, projectExtension } from '../sav/project-file.ts';
 import { type PromptSet, type PromptSetName, promptSetByName, promptSets } from '../sav/prompt-sets.ts';
 import { findUnreadable } from '../sav/unreadable.ts';
 import { type Context, UsageError } from './context.ts';
@@ -28,7 +30,7 @@ export interface DataOptions {
 }
 
 /** What `--train`, `--test` and `--data` take, for help texts. */
-export const dataKinds = 'a folder of class folders, a CSV, JSON Lines, or - for standard input';
+export const dataKinds = `a folder of class folders, a project (${projectExtension}), a CSV, JSON Lines, or - for standard input`;
 
 /** What is asked of pictures that come without a question. */
 export const defaultQuestion = 'What is in the image?';
@@ -70,27 +72,42 @@ export interface ReadDataOptions {
   readonly prompt?: string;
   /** Labels that a row's candidates may be among: a classifier's. */
   readonly known?: readonly string[];
+  /** The location's project, where it has been read. */
+  readonly project?: Project;
+}
+
+const pathOf = (location: string) => (/^file:/i.test(location) ? fileURLToPath(location) : location);
+
+/** What a project file holds; undefined for a location that is not named as one. @throws DataError as `decodeProject`. */
+export async function readProject(location: string): Promise<Project | undefined> {
+  const path = pathOf(location);
+  if (!path.endsWith(projectExtension) || (await isFolder(path))) return undefined;
+  return decodeProject(await readFileBytes(path), location);
 }
 
 /**
- * Examples of a folder, a file or standard input, all of which can be shown to a model as far as can be told before: bad ones
+ * Examples of a folder, a project, a file or standard input, all of which can be shown to a model as far as can be told before: bad ones
  * are an error that lists them, or left out with `--skip-bad`.
  */
 export async function readData(
   context: Context,
   location: string,
   options: DataOptions,
-  { labels = 'required', prompt, known }: ReadDataOptions = {},
+  { labels = 'required', prompt, known, project: given }: ReadDataOptions = {},
 ): Promise<Example[]> {
-  const path = /^file:/i.test(location) ? fileURLToPath(location) : location;
+  const project = given ?? (await readProject(location));
+  const path = pathOf(location);
   const { question } = options;
   const onNotice = (message: string) => context.note(message);
   const asked = { promptSet: promptSet(options), question, prompt, defaultQuestion, onNotice };
   const problems: string[] = [];
   let rows: Example[];
-  if (path !== '-' && (await isFolder(path))) {
-    if (options.imageFolder !== undefined || options.allowFolder !== undefined)
-      throw new UsageError(`--image-folder and --allow-folder go with a data file; ${location} is a folder`);
+  const isOfPictures = project ? 'a project' : path !== '-' && (await isFolder(path)) && 'a folder';
+  if (isOfPictures && (options.imageFolder !== undefined || options.allowFolder !== undefined))
+    throw new UsageError(`--image-folder and --allow-folder go with a data file; ${location} is ${isOfPictures}`);
+  if (project) {
+    rows = projectExamples(project, location, { ...asked, labels });
+  } else if (isOfPictures) {
     rows = await readPictureFolder(await openFolder(path), { ...asked, labels });
   } else {
     const { folder, file } = await openDataFile(context, path);
@@ -175,11 +192,11 @@ export async function readHeadVectors(
   model: HeadVectorSource,
   examples: readonly Example[],
   options: DataOptions,
-  label = 'head vectors',
+  { label = 'head vectors', store = featureStore(options) }: { label?: string; store?: FeatureStore } = {},
 ): Promise<HeadFeatures> {
   const progress = context.progress(label, examples.length);
   return extractFeatures(model, examples, {
-    store: featureStore(options),
+    store,
     sharePrefix: options.sharePrefix,
     signal: context.signal,
     onProgress: (done, _, cached) => progress.update(done, cached ? `${cached} from the cache` : ''),

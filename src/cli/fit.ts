@@ -15,6 +15,7 @@ import { labelsOf } from '../sav/data.ts';
 import { auditLabels } from '../sav/explain.ts';
 import { defaults, fitClassifier, parity } from '../sav/fit.ts';
 import { describeRepeats } from '../sav/groups.ts';
+import { describeOtherModel, projectStore } from '../sav/project.ts';
 import { type Scoring, scorings } from '../sav/scoring.ts';
 import { type Vote, voteRules } from '../sav/votes.ts';
 import type { Register } from './command.ts';
@@ -23,11 +24,13 @@ import {
   common,
   type DataOptions,
   dataKinds,
+  featureStore,
   headCount,
   oneOf,
   promptSet,
   readData,
   readHeadVectors,
+  readProject,
   withDataOptions,
   withSharePrefixOption,
 } from './data.ts';
@@ -92,6 +95,7 @@ export const fitCommand: Register = (program, run) => {
 A folder of class folders has photos/cat/1.jpg, photos/dog/2.png, …; a CSV has a header: image,label or image,label,question.
 Examples:
   headlight fit photos/ --question "Which animal is this?"   # writes photos.safetensors
+  headlight fit pets.headlight   # a project saved by the page, with its question and settings; writes pets.safetensors
   headlight fit --train train.jsonl --out pets.safetensors
   headlight fit --train train.jsonl --heads auto --cache .headlight --out pets.safetensors
   headlight fit --train questions.jsonl --share-prefix --out answers.safetensors   # many questions about each picture
@@ -104,27 +108,32 @@ Examples:
   const fitOn = run<Options & { data?: string }>(async (context, options) => {
     const location = oneData(options);
     const out = options.out ?? (await defaultOut(location));
-    const train = await readData(context, location, options);
+    const project = await readProject(location);
+    const train = await readData(context, location, options, { project });
     const labels = labelsOf(train);
     checkLabels(location, labels);
     const { headsFrom } = options;
     const other = headsFrom === undefined ? undefined : parseClassifier(await readFileBytes(headsFrom), headsFrom);
     const model = await openModel(context, options);
     if (other) checkFitted(context, other, headsFrom!, model);
-    checkHeadOptions(model, options);
-    const features = await readHeadVectors(context, model, train, options);
+    const heads = options.heads ?? project?.fit.k;
+    checkHeadOptions(model, { ...options, heads });
+    const otherModel = project && describeOtherModel(project, model);
+    if (otherModel) context.note(`${location}: ${otherModel}`);
+    const store = project && (await projectStore(project, model, featureStore(options)));
+    const features = await readHeadVectors(context, model, train, options, { store });
     const given = other?.data.heads;
     const { classifier, leaveOneOut, groups, notes } = fitClassifier(features, labels, {
       ...(options.parity
         ? parity
-        : { k: options.heads, scoring: options.scoring, vote: options.vote, compare: options.compare }),
+        : { k: heads, scoring: options.scoring, vote: options.vote, compare: options.compare }),
       ...(given && { heads: given, k: given.length }),
       maxLayer: options.maxLayer,
       promptSet: promptSet(options).name,
       prompt: common(train, (example) => example.prompt),
       images: train.some(({ loadVideos }) => loadVideos) ? undefined : common(train, ({ images }) => images.length),
       candidates: train.map((e) => e.candidates),
-      refusal: refusalOf(options),
+      refusal: refusalOf(options) ?? project?.fit.refusal,
     });
     const warnings = [...describeRepeats(groups, train), ...notes];
     for (const warning of warnings) context.note(warning);
@@ -173,7 +182,8 @@ function oneData({ data, train }: { data?: string; train?: string }): string {
 
 /** `photos/` makes `photos.safetensors`. What is there in its place is replaced only if fit has written it. */
 async function defaultOut(location: string): Promise<string> {
-  const name = location === '-' ? 'classifier' : basename(resolve(location)).replace(/\.(jsonl?|ndjson|csv|tsv)$/i, '');
+  const name =
+    location === '-' ? 'classifier' : basename(resolve(location)).replace(/\.(jsonl?|ndjson|csv|tsv|headlight)$/i, '');
   const file = outputFile(`${name || 'classifier'}.safetensors`);
   if (!existsSync(file)) return file;
   try {

@@ -62,7 +62,7 @@ Examples:
         const model = await openModel(context, options);
         const features = [];
         for (const [i, examples] of tasks.entries())
-          features.push(await readHeadVectors(context, model, examples, options, basename(options.data[i])));
+          features.push(await readHeadVectors(context, model, examples, options, { label: basename(options.data[i]) }));
         const compare = options.measure === 'cka' ? linearCka : centroidCosines;
         const similarity = compare(features[0].vectors, features[1].vectors, model);
         const chosen = features.map(

@@ -12,11 +12,10 @@
 //   said, right  I32 [heads, classes]       leave-one-out votes and how many were right, for weighted votes only
 
 import { keysOf } from '../base/choices.ts';
-import { quote, showShape } from '../base/quote.ts';
+import { quote } from '../base/quote.ts';
 import * as s from '../base/schema.ts';
 import { changedFiles } from '../checkpoint/made-with.ts';
-import { parseSafetensors, type SafetensorsHeader, tensorBytes } from '../checkpoint/safetensors.ts';
-import { type StoredTensor, tensorOf, writeSafetensors } from '../checkpoint/safetensors-writer.ts';
+import { type StoredTensor, tensorOf } from '../checkpoint/safetensors-writer.ts';
 import { SavClassifier } from './classifier.ts';
 import type { ClassifierData, KeptExamples } from './classifier-data.ts';
 import { comparisons } from './comparisons.ts';
@@ -24,24 +23,24 @@ import { ClassifierError } from './errors.ts';
 import type { HeadVectorSource } from './features.ts';
 import { classifierOf } from './kept-examples.ts';
 import { scorings } from './scoring.ts';
+import {
+  checkTensors,
+  copyOf,
+  type FileKind,
+  modelEntries,
+  openSettingsFile,
+  refusalSchema,
+  type SettingsFile,
+  writeSettingsFile,
+} from './settings-file.ts';
 import { voteRules } from './votes.ts';
-
-const FORMAT = 'headlight-sav-classifier';
-const VERSION = 2;
-/** Versions that are read. */
-const VERSIONS = ['1', '2'];
 
 const count = s.int(0);
 const share = s.number(0, 1);
 const label = s.string(1, 10_000);
 
 const settingsSchema = s.strictObject({
-  modelId: s.string(1, 1000),
-  precision: s.optional(s.string(0, 1000)),
-  madeWith: s.optional(s.strictObject({ numerics: count, files: s.record(s.string(0, 1000), s.string(64, 64)) })),
-  nLayers: s.int(1, 10_000),
-  nHeads: s.int(1, 10_000),
-  dHead: s.int(1, 100_000),
+  ...modelEntries,
   promptSet: s.string(0, 1000),
   prompt: s.optional(s.string(0, 1_000_000)),
   images: s.optional(count),
@@ -62,8 +61,11 @@ const settingsSchema = s.strictObject({
     }),
   ),
   leaveOneOutAccuracy: s.optional(share),
-  refusal: s.optional(s.strictObject({ abstain: s.optional(share), noneOfThese: s.optional(share) })),
+  refusal: s.optional(refusalSchema),
 });
+
+type FileSettings = s.InferOutput<typeof settingsSchema>;
+type OpenFile = SettingsFile<FileSettings>;
 
 /** Settings that are each of their kind, held against each other. */
 function disagreements({ heads, labels, counts, nLayers, nHeads, nExamples }: FileSettings): s.Problem[] {
@@ -82,18 +84,14 @@ function disagreements({ heads, labels, counts, nLayers, nHeads, nExamples }: Fi
   return problems;
 }
 
-/** @throws what `fail` makes of the first problems. */
-function checkSettings(json: unknown, fail: Fail): FileSettings {
-  const { value, problems } = s.check(settingsSchema, json);
-  const wrong = problems ?? disagreements(value);
-  if (value && !wrong.length) return value;
-  throw fail(
-    `bad settings: ${wrong
-      .slice(0, 5)
-      .map((problem) => s.describe(problem, 'settings'))
-      .join('; ')}`,
-  );
-}
+const kind: FileKind<typeof settingsSchema> = {
+  format: 'headlight-sav-classifier',
+  versions: ['1', '2'],
+  key: 'classifier',
+  what: "a classifier made by 'fit'",
+  schema: settingsSchema,
+  disagreements,
+};
 
 /** The classifier as the bytes of a safetensors file. The same classifier gives the same bytes. */
 export function encodeClassifier({ data }: SavClassifier): Uint8Array<ArrayBuffer> {
@@ -115,10 +113,12 @@ export function encodeClassifier({ data }: SavClassifier): Uint8Array<ArrayBuffe
     if (said) tensors.push(tensorOf('said', [nHeads, nClasses], said));
     if (right) tensors.push(tensorOf('right', [nHeads, nClasses], right));
   }
-  const classifier = JSON.stringify(
-    checkSettings(settings, (problem) => new ClassifierError(`the classifier cannot be written: ${problem}`)),
+  return writeSettingsFile(
+    kind,
+    settings,
+    tensors,
+    (problem) => new ClassifierError(`the classifier cannot be written: ${problem}`),
   );
-  return writeSafetensors(tensors, { format: FORMAT, version: String(VERSION), classifier });
 }
 
 /**
@@ -138,14 +138,16 @@ type ModelOfHeads = Pick<HeadVectorSource, 'modelId' | 'madeWith' | 'nLayers' | 
 
 /** The half of `decodeClassifier` that needs no model: what is wrong with a file can be said before one is loaded, … */
 export function parseClassifier(bytes: Uint8Array, name: string): SavClassifier {
-  const fail: Fail = (problem) => new ClassifierError(`${name}: ${problem}; fit the classifier again`);
-  const header = readHeader(bytes, name, fail);
-  const file: OpenFile = { name, bytes, header, fail };
-  const settings = readSettings(header, fail);
-  const expected = header.tensors.has('vectors') ? ['vectors', 'examples'] : sumTensors(settings);
-  const stray = [...header.tensors.keys()].filter((tensor) => !expected.includes(tensor));
-  if (stray.length > 0) throw fail(`holds tensors that no classifier of its kind has: ${stray.map(quote).join(', ')}`);
-  const data = header.tensors.has('vectors') ? fromExamples(file, settings) : fromSums(file, settings);
+  const fail = (problem: string) => new ClassifierError(`${name}: ${problem}; fit the classifier again`);
+  const file = openSettingsFile(kind, bytes, name, fail);
+  const { header, settings } = file;
+  const hasExamples = header.tensors.has('vectors');
+  checkTensors(
+    file,
+    new Set(hasExamples ? ['vectors', 'examples'] : sumTensors(settings)),
+    'no classifier of its kind',
+  );
+  const data = hasExamples ? fromExamples(file) : fromSums(file);
   try {
     return new SavClassifier(data);
   } catch (error) {
@@ -159,7 +161,8 @@ const sumTensors = ({ compare, vote }: FileSettings): string[] => [
   ...(voteRules[vote].isWeighted ? ['said', 'right'] : []),
 ];
 
-function fromExamples(file: OpenFile, { counts, calibration, leaveOneOutAccuracy, ...settings }: FileSettings) {
+function fromExamples(file: OpenFile) {
+  const { counts, calibration, leaveOneOutAccuracy, ...settings } = file.settings;
   const n = counts.reduce((a, b) => a + b, 0);
   const size = settings.heads.length * settings.dHead;
   const vectors = new Float32Array(copyOf(file, 'vectors', 'F32', [n, settings.heads.length, settings.dHead]));
@@ -184,7 +187,8 @@ function fromExamples(file: OpenFile, { counts, calibration, leaveOneOutAccuracy
   }
 }
 
-function fromSums(file: OpenFile, settings: FileSettings): ClassifierData {
+function fromSums(file: OpenFile): ClassifierData {
+  const { settings } = file;
   const { dHead, heads, labels } = settings;
   const classShape = [heads.length, labels.length];
   const { needsSpread } = comparisons[settings.compare];
@@ -244,44 +248,6 @@ export function doubtsAbout(
     : `${name}: does not say what the model was shown when it was fitted (an older version's file): a changed processor would go unseen; fit again`;
 }
 
-/** A classifier's error, of what is wrong with it. */
-type Fail = (problem: string) => Error;
-
-interface OpenFile {
-  readonly name: string;
-  readonly bytes: Uint8Array;
-  readonly header: SafetensorsHeader;
-  readonly fail: Fail;
-}
-
-function readHeader(bytes: Uint8Array, name: string, fail: Fail): SafetensorsHeader {
-  try {
-    return parseSafetensors(name, bytes);
-  } catch {
-    // The reader's own words are of a checkpoint: where its bytes end, and to download it again.
-    throw fail('is no whole safetensors file: damaged, or another file than fit has written');
-  }
-}
-
-type FileSettings = s.InferOutput<typeof settingsSchema>;
-
-function readSettings(header: SafetensorsHeader, fail: Fail): FileSettings {
-  const { format, version, classifier } = header.metadata;
-  if (format !== FORMAT || classifier === undefined) {
-    throw fail("is a safetensors file, but not a classifier made by 'fit'");
-  }
-  if (!VERSIONS.includes(version ?? '')) {
-    throw fail(`has classifier format version ${quote(version ?? '')}, this build reads ${VERSIONS.join(' and ')}`);
-  }
-  let json: unknown;
-  try {
-    json = JSON.parse(classifier);
-  } catch (error) {
-    throw fail(`its settings are not JSON: ${(error as Error).message}`);
-  }
-  return checkSettings(json, fail);
-}
-
 function float64(file: OpenFile, tensor: string, shape: number[]): Float64Array {
   const values = new Float64Array(copyOf(file, tensor, 'F64', shape));
   if (!values.every(Number.isFinite)) throw file.fail(`${tensor} holds a value that is not finite`);
@@ -292,19 +258,4 @@ function int32(file: OpenFile, tensor: string, shape: number[]): Int32Array {
   const values = new Int32Array(copyOf(file, tensor, 'I32', shape));
   if (values.some((value) => value < 0)) throw file.fail(`${tensor} holds a count below 0`);
   return values;
-}
-
-/** A copy of a tensor's bytes, aligned. (Not `slice`: a Node Buffer's shares the memory.) */
-function copyOf(
-  { name, bytes, header, fail }: OpenFile,
-  tensor: string,
-  dtype: 'F64' | 'F32' | 'I32',
-  shape: number[],
-): ArrayBuffer {
-  const info = header.tensors.get(tensor);
-  if (!info) throw fail(`has no tensor '${tensor}'`);
-  if (info.dtype !== dtype || info.shape.length !== shape.length || shape.some((size, i) => info.shape[i] !== size)) {
-    throw fail(`${tensor}: expected ${dtype} ${showShape(shape)}, the file has ${info.dtype} ${showShape(info.shape)}`);
-  }
-  return new Uint8Array(tensorBytes(name, header, bytes, tensor)).buffer;
 }

@@ -45,6 +45,17 @@ export type { LeaveOneOutResult } from './leave-one-out.ts';
 export { type Evaluation, evaluate, type Selection, selection, wilsonInterval } from './metrics.ts';
 export { type ExampleFolder, type ExampleFolderSource, isPictureName } from './picture-files.ts';
 export { isHiddenName, type PictureFolderOptions, readPictureFolder } from './picture-folder.ts';
+export {
+  describeOtherModel,
+  type Project,
+  type ProjectExamplesOptions,
+  type ProjectPicture,
+  projectExamples,
+  projectStore,
+  type VectorsOf,
+  withKnownVectors,
+} from './project.ts';
+export { decodeProject, encodeProject } from './project-file.ts';
 export type { PromptSet } from './prompt-sets.ts';
 export type { BadRow } from './rows.ts';
 export type { HeadRanking } from './scoring.ts';

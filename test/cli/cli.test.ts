@@ -116,7 +116,7 @@ describe('usage', () => {
     ]) {
       const { code, stderr, stdout } = await headlight(...args, '--model', '/nowhere');
       expect(stderr, args[0]).toBe(
-        `headlight: ${bad}: is no whole safetensors file: damaged, or another file than fit has written; fit the classifier again\n`,
+        `headlight: ${bad}: is no whole safetensors file: damaged, or not a classifier made by 'fit'; fit the classifier again\n`,
       );
       expect([code, stdout]).toEqual([1, '']);
     }

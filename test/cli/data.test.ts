@@ -1,8 +1,9 @@
 // Data as commands take it, before any model.
 import { execFile } from 'node:child_process';
-import { cp, mkdir, mkdtemp, rm, writeFile } from 'node:fs/promises';
+import { cp, mkdir, mkdtemp, readFile, rm, writeFile } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
+import { pathToFileURL } from 'node:url';
 import { promisify } from 'node:util';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
 import { confusionText } from '../../src/cli/confusion.ts';
@@ -15,6 +16,7 @@ import { readAnswers } from '../../src/sav/answers.ts';
 import { MemoryFeatureStore } from '../../src/sav/feature-cache.ts';
 import { fitClassifier } from '../../src/sav/fit.ts';
 import { evaluate } from '../../src/sav/metrics.ts';
+import { encodeProject } from '../../src/sav/project-file.ts';
 import { example, FakeModel } from '../sav/synthetic.ts';
 
 class QuietContext extends Context {
@@ -71,6 +73,30 @@ describe('readData', () => {
     const json = rows.map(([image, , label]) => JSON.stringify({ image, label })).join('\n');
     expect(await rowsOf(await write('photos/rows.jsonl', json), asked)).toEqual(rows);
     await rm(join(root, 'photos/rows.csv'));
+  });
+
+  it('takes a project with its question, and with another where one is given', async () => {
+    const bytes = await readFile('test/fixtures/images/tiny-3x2.png');
+    const pictures = [
+      { name: '1.png', label: 'cat', bytes },
+      { name: 'q.png', bytes },
+      { name: '1.png', label: 'dog', bytes },
+    ];
+    const file = join(root, 'pets.headlight');
+    const project = { question: 'Which animal?', fit: {}, pictures };
+    await writeFile(file, encodeProject(project));
+    const [cat, query, dog] = pictures.map(({ name, label }) => [name, project.question, label]);
+    expect(await rowsOf(file)).toEqual([cat, dog]);
+    expect(await rowsOf(pathToFileURL(file).href, {}, { labels: 'optional' })).toEqual([cat, query, dog]);
+    const questions = async (options?: DataOptions, how?: ReadDataOptions) =>
+      new Set((await rowsOf(file, options, how)).map(([, prompt]) => prompt));
+    expect(await questions({ question: 'Q?' })).toEqual(new Set(['Q?']));
+    expect(await questions({}, { prompt: 'fitted' })).toEqual(new Set(['fitted']));
+    expect((await read(file, { imageFolder: root })).failure).toMatch(/go with a data file; .* is a project$/);
+    await writeFile(file, encodeProject(project).subarray(0, -1));
+    expect((await read(file)).failure).toBe(
+      `${file}: is no whole safetensors file: damaged, or not a project; save the project again`,
+    );
   });
 
   it('asks the question of rows that have none, or the default where nobody asks anything', async () => {

@@ -146,8 +146,7 @@ describe('classifier file', () => {
 
   it('speaks of a classifier, not of a checkpoint, where the bytes are damaged or something else', () => {
     const good = encodeClassifier(fitted());
-    const wanted =
-      'c.safetensors: is no whole safetensors file: damaged, or another file than fit has written; fit the';
+    const wanted = "c.safetensors: is no whole safetensors file: damaged, or not a classifier made by 'fit'; fit the";
     for (const bad of [good.slice(0, 5), good.slice(0, 50), good.slice(0, -1), new TextEncoder().encode('%PNG not so')])
       expect(() => load(bad)).toThrow(wanted);
   });

@@ -23,6 +23,7 @@ export class Site {
   static async open(): Promise<Site> {
     const folder = mkdtempSync(join(tmpdir(), 'headlight-web-'));
     const how = { configFile: 'web/vite.config.ts', build: { outDir: folder, emptyOutDir: true } };
+    process.env.NODE_ENV = 'production'; // a test runner's own value would make another page
     await build({ ...how, logLevel: 'error' });
     const server = await preview({ ...how, logLevel: 'error', preview: { port: 0, host: '127.0.0.1' } });
     return new Site(folder, server, await launchChromium());

@@ -3,9 +3,10 @@ import type { ComponentType } from 'preact';
 import { ClassifyTab } from './classify/classify-tab.tsx';
 import { LookTab } from './look/look-tab.tsx';
 import { ModelTab } from './model/model-tab.tsx';
+import { Banners } from './parts/banners.tsx';
 import { JobBar } from './parts/job-bar.tsx';
 import { lazy } from './parts/lazy.tsx';
-import { lost, model, problem, reopen } from './state/engine.ts';
+import { model } from './state/engine.ts';
 import { openTab } from './state/tabs.ts';
 
 const tabs: readonly { readonly id: string; readonly title: string; readonly Panel: ComponentType }[] = [
@@ -85,33 +86,5 @@ function ModelLine() {
         </span>
       )}
     </p>
-  );
-}
-
-function Banners() {
-  return (
-    <>
-      {lost.value !== undefined && (
-        <div class="banner bad" role="alert">
-          <p>The GPU was lost ({lost.value}). Your pictures and classes are still here.</p>
-          <button type="button" onClick={() => void reopen()}>
-            Reopen
-          </button>
-        </div>
-      )}
-      {problem.value !== undefined && (
-        <div class="banner bad" role="alert">
-          <p>{problem.value}</p>
-          <button
-            type="button"
-            onClick={() => {
-              problem.value = undefined;
-            }}
-          >
-            Close
-          </button>
-        </div>
-      )}
-    </>
   );
 }

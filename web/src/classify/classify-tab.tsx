@@ -1,5 +1,6 @@
 // From pictures in classes to a classifier, and from it to labels of other pictures.
 import { FitPanel } from './fit-panel.tsx';
+import { ProjectPanel } from './project-panel.tsx';
 import { Queries } from './queries.tsx';
 import { Results } from './results.tsx';
 import { Teach } from './teach.tsx';
@@ -10,6 +11,7 @@ export function ClassifyTab() {
       <div>
         <Teach />
         <FitPanel />
+        <ProjectPanel />
       </div>
       <div>
         <Results />

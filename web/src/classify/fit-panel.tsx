@@ -1,12 +1,19 @@
 // How the classifier is made, and the button that makes it.
-import { plural } from '../parts/format.ts';
+import { percent, plural } from '../parts/format.ts';
 import { fitClasses, fitted, job, model, outdated, settings } from '../state/engine.ts';
 import { classes, missing } from '../state/project.ts';
+
+/** The share of a class's own pictures that “none of these” may be said of by mistake. */
+const outside = 0.05;
+
+/** Numbers of heads to choose among: a project may bring another. */
+const headCounts = (k: 'auto' | number) =>
+  [...new Set([1, 5, 10, 20, 40, ...(k === 'auto' ? [] : [k])])].sort((a, b) => a - b);
 
 export function FitPanel() {
   const why = model.value ? missing.value : 'The model is being loaded.';
   const count = classes.value.reduce((sum, { pictures }) => sum + pictures.length, 0);
-  const { heads, noneOfThese } = settings.value;
+  const { k = 'auto', refusal = {} } = settings.value;
   return (
     <section aria-labelledby="fit" class="fit-panel">
       <h2 id="fit" class="unseen">
@@ -31,15 +38,15 @@ export function FitPanel() {
         <label class="field">
           Heads that vote
           <select
-            value={String(heads)}
+            value={String(k)}
             onChange={({ currentTarget: { value } }) => {
-              settings.value = { ...settings.value, heads: value === 'auto' ? 'auto' : Number(value) };
+              settings.value = { ...settings.value, k: value === 'auto' ? 'auto' : Number(value) };
             }}
           >
             <option value="auto">as many as leave-one-out finds best</option>
-            {[1, 5, 10, 20, 40].map((k) => (
-              <option key={k} value={k}>
-                {k}
+            {headCounts(k).map((count) => (
+              <option key={count} value={count}>
+                {count}
               </option>
             ))}
           </select>
@@ -47,13 +54,20 @@ export function FitPanel() {
         <label class="check">
           <input
             type="checkbox"
-            checked={noneOfThese}
+            checked={Boolean(refusal.noneOfThese)}
             onChange={({ currentTarget: { checked } }) => {
-              settings.value = { ...settings.value, noneOfThese: checked };
+              settings.value = {
+                ...settings.value,
+                refusal: { ...refusal, noneOfThese: checked ? outside : undefined },
+              };
             }}
           />
-          Say “none of these” of a picture that lies farther out than 95 % of the classes’ own
+          Say “none of these” of a picture that lies farther out than {percent(1 - (refusal.noneOfThese || outside))} of
+          the classes’ own
         </label>
+        {refusal.abstain !== undefined && (
+          <p class="hint">Gives no label below a confidence of {percent(refusal.abstain)}, as the project says.</p>
+        )}
       </details>
     </section>
   );

@@ -3,13 +3,14 @@ import { computed, signal } from '@preact/signals';
 import { download } from '../parts/download.ts';
 import { DropArea } from '../parts/drop-area.tsx';
 import { allOf, FileButton } from '../parts/file-button.tsx';
-import { percent, plural } from '../parts/format.ts';
+import { plural } from '../parts/format.ts';
 import type { Given } from '../state/drop.ts';
 import { answers, classify, fitted, unreadable } from '../state/engine.ts';
 import { addQueries, classes, movePicture, type Picture, queries, removeQuery } from '../state/project.ts';
 import { chosenPicture, openTab } from '../state/tabs.ts';
 import type { Answered } from '../worker/work.ts';
 import { csvOf } from './csv.ts';
+import { Said } from './said.tsx';
 
 /** Pictures of which the classifier is least sure come first: labels of these teach it most. */
 const unsureFirst = signal(false);
@@ -120,32 +121,5 @@ function Query({ picture, answer }: { picture: Picture; answer: Answered | undef
         </div>
       </div>
     </li>
-  );
-}
-
-function Said({ answer: { label, refused, winner, confidence, votes, heads } }: { answer: Answered }) {
-  const { labels } = fitted.value!;
-  return (
-    <>
-      <p class="label" data-testid="label">
-        {label ?? refused}
-        {label === null && <span class="hint"> (nearest: {winner})</span>}
-        {confidence !== undefined && <span class="confidence">{percent(confidence)} sure</span>}
-      </p>
-      <ul class="votes" aria-label="Votes by class">
-        {labels.map((name, c) => (
-          <li key={name}>
-            <span>{name}</span>
-            <meter
-              min={0}
-              max={heads.length}
-              value={votes[c]}
-              aria-label={`${name}: ${votes[c]} of ${heads.length} heads`}
-            />
-            <span>{votes[c]}</span>
-          </li>
-        ))}
-      </ul>
-    </>
   );
 }

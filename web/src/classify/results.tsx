@@ -2,7 +2,8 @@
 import { useSignal } from '@preact/signals';
 import { download } from '../parts/download.ts';
 import { percent, plural } from '../parts/format.ts';
-import { ask, fitted, problem, readClassifier } from '../state/engine.ts';
+import { OpenFile } from '../parts/open-file.tsx';
+import { ask, fitted, job, problem, readClassifier } from '../state/engine.ts';
 import { classes, movePicture, trainingById } from '../state/project.ts';
 import type { Fitted, Judged } from '../worker/work.ts';
 
@@ -18,19 +19,12 @@ export function Results() {
             Save the classifier
           </button>
         )}
-        <label class="button">
-          Open a classifier
-          <input
-            class="unseen"
-            type="file"
-            accept=".safetensors"
-            onChange={({ currentTarget }) => {
-              const [file] = currentTarget.files ?? [];
-              if (file) void file.arrayBuffer().then((bytes) => readClassifier(file.name, new Uint8Array(bytes)));
-              currentTarget.value = '';
-            }}
-          />
-        </label>
+        <OpenFile
+          label="Open a classifier"
+          accept=".safetensors"
+          disabled={job.value !== undefined}
+          onFile={(name, bytes) => void readClassifier(name, bytes)}
+        />
       </div>
     </section>
   );

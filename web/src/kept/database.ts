@@ -1,13 +1,13 @@
 // What this browser keeps for the page: pictures, the project that they belong to, and head vectors.
 import { type DBSchema, type IDBPDatabase, openDB } from 'idb';
-import type { ModelSource } from '../worker/work.ts';
+import type { FitSettings, ModelSource } from '../worker/work.ts';
 
 /** The project as it is kept; its pictures are kept by id. */
 export interface KeptProject {
   readonly question: string;
   readonly classes: readonly { readonly id: number; readonly name: string; readonly pictures: readonly number[] }[];
   readonly queries: readonly number[];
-  readonly settings: { readonly heads: 'auto' | number; readonly noneOfThese: boolean };
+  readonly fit: FitSettings;
   /** Whether there was a classifier of these pictures. */
   readonly fitted: boolean;
   /** The checkpoint that was open, where it has an address. */
@@ -35,8 +35,9 @@ let opened: Promise<IDBPDatabase<Kept>> | undefined;
 
 /** @throws where the browser keeps nothing for this page, as in some private windows. */
 export function database(): Promise<IDBPDatabase<Kept>> {
-  opened ??= openDB<Kept>('headlight', 1, {
+  opened ??= openDB<Kept>('headlight', 2, {
     upgrade(db) {
+      for (const name of db.objectStoreNames) db.deleteObjectStore(name); // of before the first release
       for (const name of stores) db.createObjectStore(name);
     },
     // Another tab wants a newer version: let it.

@@ -31,7 +31,7 @@ export async function restoreProject(): Promise<boolean> {
       question.value = project.question;
       classes.value = project.classes.map((own) => ({ ...own, pictures: there(own.pictures) }));
       queries.value = there(project.queries);
-      settings.value = project.settings;
+      settings.value = project.fit;
       classifierFile.value = project.classifier;
       if (project.model) opened.value = project.model;
       nextIdAfter(Math.max(0, ...kept.keys(), ...project.classes.map(({ id }) => id)));
@@ -52,7 +52,7 @@ export function keepProject(): void {
       question: question.value,
       classes: classes.value.map(({ id, name, pictures }) => ({ id, name, pictures: pictures.map((own) => own.id) })),
       queries: queries.value.map(({ id }) => id),
-      settings: settings.value,
+      fit: settings.value,
       fitted: fitted.value !== undefined,
       model: typeof opened.value.at === 'string' && opened.value !== embedded ? opened.value : undefined,
       classifier: classifierFile.value,

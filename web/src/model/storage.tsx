@@ -4,6 +4,7 @@ import type { KeptCheckpoint } from 'headlight-vlm';
 import { useEffect } from 'preact/hooks';
 import { forgetFeatures } from '../kept/database.ts';
 import { notKept } from '../kept/project.ts';
+import { offline } from '../offline/register.ts';
 import { bytes } from '../parts/format.ts';
 import { ask, model, problem } from '../state/engine.ts';
 import { clearProject } from '../state/project.ts';
@@ -42,6 +43,7 @@ export function Storage() {
       ) : (
         <p class="note">This browser keeps nothing for the page ({notKept.value}): all is gone when it is closed.</p>
       )}
+      <p>{offline.value}</p>
       {checkpoints.value.length > 0 && (
         <ul class="doubts" aria-label="Checkpoints">
           {checkpoints.value.map(({ name, bytes: size, whole }) => (

@@ -1,7 +1,16 @@
 // The model in its worker: what is open, what runs, and what came of it.
 import { batch, computed, signal } from '@preact/signals';
 import { type CallContext, Caller, type Progress, type Said } from '../worker/calls.ts';
-import type { Answered, Fitted, LabelledRow, ModelSource, OpenModel, Unreadable, WorkerCalls } from '../worker/work.ts';
+import type {
+  Answered,
+  FitSettings,
+  Fitted,
+  LabelledRow,
+  ModelSource,
+  OpenModel,
+  Unreadable,
+  WorkerCalls,
+} from '../worker/work.ts';
 import { classes, missing, type Picture, queries, question, trainingKey } from './project.ts';
 
 /** A piece of work that the user waits for. */
@@ -28,11 +37,8 @@ export const classifierFile = signal<{ readonly name: string; readonly bytes: Ui
 export const answers = signal<ReadonlyMap<number, Answered>>(new Map());
 /** Pictures that the model cannot be shown, by their id, and why. */
 export const unreadable = signal<ReadonlyMap<number, string>>(new Map());
-/** How the next fit is made; undefined: by what the examples allow. */
-export const settings = signal<{ readonly heads: 'auto' | number; readonly noneOfThese: boolean }>({
-  heads: 'auto',
-  noneOfThese: false,
-});
+/** How the next fit is made. */
+export const settings = signal<FitSettings>({ k: 'auto', refusal: {} });
 
 /** Changes with whatever a fit depends on. */
 const fitKey = computed(() => trainingKey.value + JSON.stringify(settings.value));
@@ -90,11 +96,12 @@ export async function work<T>(phase: string, run: (context: Required<CallContext
   }
 }
 
-/** Opens a checkpoint in the place of the one that is open. */
-export async function openModel(source: ModelSource): Promise<void> {
-  if (!(await open(source))) return;
+/** Opens a checkpoint in the place of the one that is open. @returns whether it is open. */
+export async function openModel(source: ModelSource): Promise<boolean> {
+  if (!(await open(source))) return false;
   opened.value = source;
   classifierFile.value = undefined;
+  return true;
 }
 
 /** @returns whether it is open. */
@@ -129,7 +136,8 @@ export async function reopen(): Promise<void> {
   await start(fitted.value !== undefined);
 }
 
-function forget(): void {
+/** Forgets the classifier, and what it has said. */
+export function forget(): void {
   fitted.value = undefined;
   fittedKey.value = undefined;
   answers.value = new Map();
@@ -142,10 +150,8 @@ export async function fitClasses(): Promise<void> {
   const rows = classes.value.flatMap(({ name, pictures }): LabelledRow[] =>
     pictures.map((picture) => ({ ...rowOf(picture), label: name.trim() })),
   );
-  const { heads, noneOfThese } = settings.value;
-  const options = { k: heads, refusal: noneOfThese ? { noneOfThese: 0.05 } : undefined };
   const found = await work('training pictures', (context) =>
-    ask('fit', { question: question.value, rows, options }, context),
+    ask('fit', { question: question.value, rows, options: settings.value }, context),
   );
   if (!found) return;
   batch(() => {

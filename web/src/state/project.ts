@@ -48,12 +48,17 @@ export const trainingKey = computed(() =>
   JSON.stringify([question.value, classes.value.map(({ name, pictures }) => [name, pictures.map(({ id }) => id)])]),
 );
 
+const filledClasses = computed(() => classes.value.filter(({ pictures }) => pictures.length > 0));
+
 /** Why there can be no fit yet; undefined where there can. */
-export const missing = computed(() => {
-  const filled = classes.value.filter(({ pictures }) => pictures.length > 0);
+export const missing = computed(() =>
+  question.value.trim() && filledClasses.value.length < 2 ? 'Put pictures into at least two classes.' : misnamed.value,
+);
+
+/** What has no name, or another's; undefined where all is well. */
+export const misnamed = computed(() => {
   if (!question.value.trim()) return 'Write a question.';
-  if (filled.length < 2) return 'Put pictures into at least two classes.';
-  const names = filled.map(({ name }) => name.trim());
+  const names = filledClasses.value.map(({ name }) => name.trim());
   if (names.includes('')) return 'Give every class a name.';
   const twin = names.find((name, i) => names.indexOf(name) !== i);
   return twin === undefined ? undefined : `Two classes are called “${twin}”.`;

@@ -15,7 +15,11 @@ const perClass = { train: 12, test: 4 };
 const folder = new URL('tiny-llava/tasks/', document.baseURI);
 
 async function get(name: string): Promise<Response> {
-  const response = await fetch(new URL(name, folder));
+  const response = await fetch(new URL(name, folder)).catch((error: Error) => {
+    throw new Error(
+      `${name}: the server does not answer, and sample tasks are not kept in the browser (${error.message})`,
+    );
+  });
   if (!response.ok) throw new Error(`${name}: the server answered ${response.status}`);
   return response;
 }

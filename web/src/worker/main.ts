@@ -14,6 +14,7 @@ const kernels = async () => {
   return bench;
 };
 const say = answerCalls<WorkerCalls>(self, {
+  keepNothing: () => session.keepNothing(),
   open: (takes, context) => session.open(takes, context),
   price: (takes) => session.price(takes),
   fit: (takes, context) => session.fit(takes, context),
@@ -24,6 +25,8 @@ const say = answerCalls<WorkerCalls>(self, {
   free: (name) => session.free(name),
   save: () => session.save(),
   read: (takes) => session.read(takes),
+  saveProject: (takes) => session.saveProject(takes),
+  openProject: (takes) => session.openProject(takes),
   kernelTable: async () => (await kernels()).table(),
   kernelHeader: async (op) => (await kernels()).header(op),
   timeKernels: async (takes, context) => (await kernels()).time(takes, context),

@@ -17,8 +17,11 @@ import {
 import {
   auditLabels,
   decodeClassifier,
+  decodeProject,
+  describeOtherModel,
   type Example,
   encodeClassifier,
+  encodeProject,
   evaluate,
   extractFeatures,
   type FeatureStore,
@@ -26,8 +29,12 @@ import {
   findUnreadable,
   fitClassifier,
   type HeadFeatures,
+  MemoryFeatureStore,
   nearestTrainingExample,
+  type Project,
+  projectStore,
   type SavClassifier,
+  withKnownVectors,
 } from 'headlight-vlm/sav';
 import { adapterName } from '../parts/adapter.ts';
 import type { CallContext } from './calls.ts';
@@ -41,7 +48,10 @@ import type {
   Looked,
   LookRequest,
   ModelSource,
+  NamedBytes,
+  OpenedProject,
   OpenModel,
+  ProjectRequest,
   Row,
   Tried,
   TryRequest,
@@ -65,7 +75,9 @@ export class Session {
   #classifier: SavClassifier | undefined;
   #training: Training | undefined;
   /** Head vectors by question and picture: a picture is shown to the model once. */
-  readonly #store: FeatureStore;
+  #kept: FeatureStore;
+  /** The same, and those that came with the project that is open. */
+  #store: FeatureStore;
   /** The picture that was looked at last, ready for the model. */
   #looked: { readonly key: string; readonly input: Promise<ModelInput> } | undefined;
 
@@ -77,18 +89,24 @@ export class Session {
   constructor(onLost: (reason: string) => void, onNote: (note: string) => void, store: FeatureStore) {
     this.#onLost = onLost;
     this.#onNote = onNote;
-    this.#store = store;
+    this.#kept = this.#store = store;
+  }
+
+  async keepNothing(): Promise<undefined> {
+    this.#kept = this.#store = new MemoryFeatureStore();
+    return undefined;
   }
 
   async open({ at, name, weights, isKept }: ModelSource, { signal, onProgress }: Context): Promise<OpenModel> {
     onProgress({ phase: 'opening the GPU', done: 0, total: 0 });
     const gpu = await this.#openGpu();
-    const model = await VisionLanguageModel.load(isKept ? await this.#kept(at as string) : at, {
+    const model = await VisionLanguageModel.load(isKept ? await this.#keeping(at as string) : at, {
       ...{ gpu, weights, signal },
       onProgress: (done, total) => onProgress({ phase: 'loading weights', done, total }),
     });
     this.#model?.destroy();
     [this.#model, this.#classifier, this.#training, this.#looked] = [model, undefined, undefined, undefined];
+    this.#store = this.#kept;
     onProgress({ phase: 'compiling kernels', done: 0, total: 0 });
     await model.headVectors({ images: [grey], prompt: 'x' }, { signal });
     const { nLayers, nHeads, dHead } = model;
@@ -114,7 +132,7 @@ export class Session {
   }
 
   /** What is read of it is kept in this browser, and not asked for again. */
-  async #kept(url: string): Promise<FolderSource> {
+  async #keeping(url: string): Promise<FolderSource> {
     return (await this.#checkpoints()).keep(await openFolder(url), url);
   }
 
@@ -206,7 +224,33 @@ export class Session {
     return encodeClassifier(this.#fitted());
   }
 
-  async read({ bytes, name }: { readonly bytes: Uint8Array; readonly name: string }): Promise<Fitted> {
+  /** With the head vectors that are known of the model that is open, if one is. */
+  async saveProject({ question, fit, rows }: ProjectRequest): Promise<Uint8Array<ArrayBuffer>> {
+    const pictureOf = async ({ name, label, file }: ProjectRequest['rows'][number]) => ({
+      ...{ name, label, bytes: new Uint8Array(await file.arrayBuffer()) },
+    });
+    const project: Project = { question, fit, pictures: await Promise.all(rows.map(pictureOf)) };
+    return encodeProject(this.#model ? await withKnownVectors(project, this.#model, this.#store) : project);
+  }
+
+  async openProject({ bytes, name }: NamedBytes): Promise<OpenedProject> {
+    const project = decodeProject(bytes, name);
+    const { question, fit, pictures } = project;
+    const model = this.#model;
+    const other = model && describeOtherModel(project, model);
+    if (model) this.#store = await projectStore(project, model, this.#kept);
+    return {
+      question,
+      fit,
+      pictures: pictures.map(({ name, label, bytes }) => ({
+        ...{ name, label, file: new Blob([bytes as Uint8Array<ArrayBuffer>]) },
+      })),
+      isKnown: model !== undefined && !other && pictures.every(({ vectors }) => vectors),
+      note: other && `${name}: ${other}`,
+    };
+  }
+
+  async read({ bytes, name }: NamedBytes): Promise<Fitted> {
     this.#classifier = decodeClassifier(bytes, name, this.#open());
     this.#training = undefined;
     return { ...described(this.#classifier), doubts: [], notes: [], unreadable: [], forwards: 0 };

@@ -1,6 +1,6 @@
 // What the page asks its worker for, as plain data.
 import type { CheckpointPrice, CheckResult, Head, KeptCheckpoint, KernelOp, SourcePlace } from 'headlight-vlm';
-import type { FitOptions, Prediction, SelectedHead } from 'headlight-vlm/sav';
+import type { Prediction, Project, SelectedHead } from 'headlight-vlm/sav';
 import type { BenchmarkFile, BenchmarkResult, Comparison, Roofline } from 'headlight-vlm/verify';
 
 /** A picture of the page's, with what it is called in errors. */
@@ -36,10 +36,32 @@ export interface OpenModel {
   readonly software: boolean;
 }
 
+/** How a classifier is made, as project files have it. */
+export type FitSettings = Project['fit'];
+
 export interface FitRequest {
   readonly question: string;
   readonly rows: readonly LabelledRow[];
-  readonly options: Pick<FitOptions, 'k' | 'scoring' | 'vote' | 'compare' | 'refusal'>;
+  readonly options: FitSettings;
+}
+
+/** A project, to be written into its file. */
+export interface ProjectRequest {
+  readonly question: string;
+  readonly fit: FitSettings;
+  /** Those without a label are to be classified. */
+  readonly rows: readonly (Row & Partial<LabelledRow>)[];
+}
+
+/** A project from its file. */
+export interface OpenedProject {
+  readonly question: string;
+  readonly fit: FitSettings;
+  readonly pictures: readonly { readonly name: string; readonly label?: string; readonly file: Blob }[];
+  /** Whether a fit runs the model for none of its pictures. */
+  readonly isKnown: boolean;
+  /** What the user should know of its head vectors. */
+  readonly note?: string;
 }
 
 /** A picture that the model cannot be shown. */
@@ -183,8 +205,16 @@ export interface FileRequest {
   readonly check?: CheckResult;
 }
 
+/** A file, and what it is called. */
+export interface NamedBytes {
+  readonly bytes: Uint8Array;
+  readonly name: string;
+}
+
 /** All that the worker does. */
 export type WorkerCalls = {
+  /** From here on head vectors are kept no longer than the page is open. */
+  keepNothing: { takes: undefined; gives: undefined };
   open: { takes: ModelSource; gives: OpenModel };
   /** What a checkpoint takes, before its weights are read. */
   price: { takes: ModelSource; gives: CheckpointPrice };
@@ -197,7 +227,9 @@ export type WorkerCalls = {
   free: { takes: string; gives: undefined };
   /** The classifier's file, as the command line reads it. */
   save: { takes: undefined; gives: Uint8Array<ArrayBuffer> };
-  read: { takes: { readonly bytes: Uint8Array; readonly name: string }; gives: Fitted };
+  read: { takes: NamedBytes; gives: Fitted };
+  saveProject: { takes: ProjectRequest; gives: Uint8Array<ArrayBuffer> };
+  openProject: { takes: NamedBytes; gives: OpenedProject };
   kernelTable: { takes: undefined; gives: KernelTable };
   kernelHeader: { takes: KernelOp; gives: string };
   /** Verifies, then times. */
