@@ -48,22 +48,22 @@ function firstOf({ features, labels }: MeasuredTask['train']): MeasuredTask['tra
 }
 
 /** Each class in turn is left out of the fit; its queries are what was never shown. */
-function neverShown({ train, test }: MeasuredTask): Prediction[] {
+async function neverShown({ train, test }: MeasuredTask): Promise<Prediction[]> {
   const labels = [...new Set(train.labels)];
   if (labels.length < 3) return [];
-  return labels.flatMap((out) => {
+  const predictions: Prediction[] = [];
+  for (const out of labels) {
     const kept = (_: unknown, i: number) => train.labels[i] !== out;
     const features = {
       ...train.features,
       vectors: train.features.vectors.filter(kept),
       contents: train.features.contents?.filter(kept),
     };
-    const { classifier } = fitClassifier(features, train.labels.filter(kept));
-    return ask(classifier, {
-      ...test.features,
-      vectors: test.features.vectors.filter((_, i) => test.labels[i] === out),
-    });
-  });
+    const { classifier } = await fitClassifier(features, train.labels.filter(kept));
+    const vectors = test.features.vectors.filter((_, i) => test.labels[i] === out);
+    predictions.push(...ask(classifier, { ...test.features, vectors }));
+  }
+  return predictions;
 }
 
 const show = (share: number | undefined) => (share === undefined ? '–' : (100 * share).toFixed(1));
@@ -90,7 +90,7 @@ console.log(`| ${header.join(' | ')} |\n|${header.map(() => '---').join('|')}|`)
 const rows: (number | undefined)[][] = [];
 for (const whole of await measuredTasks(model)) {
   const task = { ...whole, train: firstOf(whole.train) };
-  const { classifier } = fitClassifier(task.train.features, task.train.labels);
+  const { classifier } = await fitClassifier(task.train.features, task.train.labels);
   const answers = ask(classifier, task.test.features);
   const isRight = answers.map(({ winner }, i) => winner === task.test.labels[i]);
   const right = confidences(answers.filter((_, i) => isRight[i]));
@@ -98,7 +98,7 @@ for (const whole of await measuredTasks(model)) {
     ask(classifier, task.far.grey),
     ask(classifier, task.far.noise),
     ask(classifier, task.far['other tasks']),
-    neverShown(task),
+    await neverShown(task),
   ];
   const rejected = (predictions: readonly Prediction[]) => mean(predictions.map(({ label }) => Number(label === null)));
   const row = [

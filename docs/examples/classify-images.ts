@@ -10,7 +10,7 @@ const data = await openFolder('weights/tiny-llava/tasks');
 // One forward pass per example; nothing is trained.
 const train = await readExamples(data, 'warm-cool.train.jsonl');
 const features = await extractFeatures(model, train);
-const { classifier } = fitClassifier(
+const { classifier } = await fitClassifier(
   features,
   train.map((row) => row.label!),
   { k: 'auto' },

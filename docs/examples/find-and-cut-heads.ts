@@ -24,8 +24,9 @@ const all: Head[] = Array.from({ length: nLayers * nHeads }, (_, i) => ({
 async function chosen(task: string, k: number): Promise<readonly Head[]> {
   const train = await readExamples(data, `${task}.train.jsonl`);
   const labels = train.map((row) => row.label!);
-  return fitClassifier(await extractFeatures(vlm, train), labels, { ...parity, k, calibrate: false }).classifier.data
-    .heads;
+  const features = await extractFeatures(vlm, train);
+  const { classifier } = await fitClassifier(features, labels, { ...parity, k, calibrate: false });
+  return classifier.data.heads;
 }
 
 // Questions that the model answers in its own words: none of them is of the tasks that choose the heads.

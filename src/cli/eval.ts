@@ -127,10 +127,9 @@ Examples:
           sharePrefix: options.sharePrefix,
           encoders: predictions,
         });
-        const rows: (Judgement & { method: string; encoder?: string })[] = [
-          ...options.method.map((method) => ({ method, ...methods[method].judge(result, metric) })),
-          ...predictions.flatMap((encoder) => judgeEncoder(encoder, result, metric)),
-        ];
+        const rows: (Judgement & { method: string; encoder?: string })[] = [];
+        for (const method of options.method) rows.push({ method, ...(await methods[method].judge(result, metric)) });
+        rows.push(...predictions.flatMap((encoder) => judgeEncoder(encoder, result, metric)));
         for (const warning of result.warnings) context.note(warning);
         context.print(
           table(

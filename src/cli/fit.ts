@@ -123,7 +123,8 @@ Examples:
     const store = project && (await projectStore(project, model, featureStore(options)));
     const features = await readHeadVectors(context, model, train, options, { store });
     const given = other?.data.heads;
-    const { classifier, leaveOneOut, groups, notes } = fitClassifier(features, labels, {
+    const { classifier, leaveOneOut, groups, notes } = await fitClassifier(features, labels, {
+      signal: context.signal,
       ...(options.parity
         ? parity
         : { k: heads, scoring: options.scoring, vote: options.vote, compare: options.compare }),

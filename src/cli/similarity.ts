@@ -65,9 +65,13 @@ Examples:
           features.push(await readHeadVectors(context, model, examples, options, { label: basename(options.data[i]) }));
         const compare = options.measure === 'cka' ? linearCka : centroidCosines;
         const similarity = compare(features[0].vectors, features[1].vectors, model);
-        const chosen = features.map(
-          (each, i) => fitClassifier(each, labelsOf(tasks[i]), { k: options.select }).classifier.data.heads,
-        );
+        const chosen = [];
+        for (const [i, each] of features.entries()) {
+          const { classifier } = await fitClassifier(each, labelsOf(tasks[i]), {
+            ...{ k: options.select, signal: context.signal },
+          });
+          chosen.push(classifier.data.heads);
+        }
         const overlap = headOverlap(chosen[0], chosen[1]);
         const heads = allHeads(model);
         const order = heads.map((_, i) => i).sort((a, b) => similarity[b] - similarity[a]);

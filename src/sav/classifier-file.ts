@@ -12,6 +12,7 @@
 //   said, right  I32 [heads, classes]       leave-one-out votes and how many were right, for weighted votes only
 
 import { keysOf } from '../base/choices.ts';
+import { atOnce } from '../base/pieces.ts';
 import { quote } from '../base/quote.ts';
 import * as s from '../base/schema.ts';
 import { changedFiles } from '../checkpoint/made-with.ts';
@@ -181,7 +182,7 @@ function fromExamples(file: OpenFile) {
   if (examples.judged.some((value) => value < -1 || value > 1) || examples.groups.some((group) => group < 0))
     throw file.fail('examples holds a value that no classifier has');
   try {
-    return { ...classifierOf(settings, examples, { calibrate: false }), calibration, leaveOneOutAccuracy };
+    return { ...atOnce(classifierOf(settings, examples, { calibrate: false })), calibration, leaveOneOutAccuracy };
   } catch (error) {
     throw file.fail((error as Error).message);
   }

@@ -6,6 +6,7 @@
 
 import { greatest } from '../base/extremes.ts';
 import type { Head } from '../base/heads.ts';
+import { atOnce } from '../base/pieces.ts';
 import { InputError, NotFiniteError } from '../model/errors.ts';
 import { confidenceOf, tailOf } from './calibration.ts';
 import type { ClassifierData, KeptExamples, Refusal } from './classifier-data.ts';
@@ -252,7 +253,9 @@ export class SavClassifier {
 
   private withExamples(labels: readonly string[], changes: number, examples: KeptExamples): SavClassifier {
     const { counts, sums, products, said, right, calibration, leaveOneOutAccuracy, ...settings } = this.data;
-    return new SavClassifier(classifierOf({ ...settings, labels, changes: settings.changes + changes }, examples));
+    return new SavClassifier(
+      atOnce(classifierOf({ ...settings, labels, changes: settings.changes + changes }, examples)),
+    );
   }
 
   /** The selected heads' vectors, [heads, dHead]. */

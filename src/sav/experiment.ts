@@ -18,7 +18,7 @@ export interface LabelledFeatures {
 }
 
 /** How a task is fitted, and which baselines stand beside it. */
-export interface ExperimentOptions extends Omit<FitOptions, 'ranking' | 'candidates'> {
+export interface ExperimentOptions extends Omit<FitOptions, 'ranking' | 'candidates' | 'onProgress'> {
   /** The model's own free-text answers to the test rows. */
   zeroShotAnswers?: readonly string[];
   /** The label that the model finds likeliest for each test row: zero-shot for a model that answers in other words. */
@@ -58,19 +58,19 @@ export interface EncoderResult extends Pick<EncoderPredictions, 'name' | 'featur
   readonly nearestCentroid: Evaluation;
 }
 
-/** Fits on `train`, classifies `test`, and compares. The test labels choose nothing. */
-export function runExperiment(
+/** Fits on `train`, classifies `test`, and compares. The test labels choose nothing. @throws as `fitClassifier`. */
+export async function runExperiment(
   train: LabelledFeatures,
   test: LabelledFeatures,
   options: ExperimentOptions = {},
-): Experiment {
+): Promise<Experiment> {
   const { zeroShotAnswers, likeliestLabels, encoders = [], randomDraws = 20, ...fitOptions } = options;
-  const fit = fitClassifier(train.features, train.labels, { ...fitOptions, candidates: train.candidates });
+  const fit = await fitClassifier(train.features, train.labels, { ...fitOptions, candidates: train.candidates });
   const { labels, heads } = fit.classifier.data;
   const classify = (classifier: Fit['classifier']) =>
     test.features.vectors.map((vectors, i) => classifier.classify(vectors, { candidates: test.candidates?.[i] }));
-  const accuracyOf = (chosen: readonly Head[]) => {
-    const { classifier } = fitClassifier(train.features, train.labels, {
+  const accuracyOf = async (chosen: readonly Head[]) => {
+    const { classifier } = await fitClassifier(train.features, train.labels, {
       ...fitOptions,
       heads: chosen,
       k: chosen.length,
@@ -84,10 +84,11 @@ export function runExperiment(
       labels,
     );
   };
-  const published = (k: number) => {
-    const { classifier } = fitClassifier(train.features, train.labels, {
+  const published = async (k: number) => {
+    const { classifier } = await fitClassifier(train.features, train.labels, {
       ...parity,
       k,
+      signal: options.signal,
       calibrate: false,
       candidates: train.candidates,
     });
@@ -101,13 +102,16 @@ export function runExperiment(
   const all = allHeads(train.features);
   const best = Array.from(fit.ranking.order, (h) => all[h]);
   const ranked = fitOptions.heads ?? best;
-  const draws = Array.from(
-    { length: randomDraws },
-    (_, seed) => accuracyOf(randomHeads(train.features, heads.length, seed + 1)).accuracy,
-  );
-  const everyHead = accuracyOf(best);
-  const top = (k: number) => (ranked === best && k === best.length ? everyHead : accuracyOf(ranked.slice(0, k)));
+  const draws: number[] = [];
+  for (let seed = 1; seed <= randomDraws; seed++)
+    draws.push((await accuracyOf(randomHeads(train.features, heads.length, seed))).accuracy);
+  const everyHead = await accuracyOf(best);
   const ks = [...new Set([...defaultKs, heads.length, ranked.length])].filter((k) => k <= ranked.length);
+  const byK: { k: number; accuracy: number }[] = [];
+  for (const k of ks.sort((a, b) => a - b)) {
+    const top = ranked === best && k === best.length ? everyHead : await accuracyOf(ranked.slice(0, k));
+    byK.push({ k, accuracy: top.accuracy });
+  }
   return {
     fit,
     predictions,
@@ -130,14 +134,17 @@ export function runExperiment(
         zeroShotAnswers.map((answer) => matchLabel(answer, labels) ?? answer),
         labels,
       ),
-    published: { evaluation: published(Math.min(parity.k, all.length)), allHeads: published(all.length) },
+    published: {
+      evaluation: await published(Math.min(parity.k, all.length)),
+      allHeads: await published(all.length),
+    },
     likeliest: likeliestLabels && evaluate(test.labels, likeliestLabels, labels),
     encoders: encoders.map(({ zeroShot, nearestCentroid, ...encoder }) => ({
       ...encoder,
       zeroShot: evaluate(test.labels, zeroShot, labels),
       nearestCentroid: evaluate(test.labels, nearestCentroid, labels),
     })),
-    byK: ks.sort((a, b) => a - b).map((k) => ({ k, accuracy: top(k).accuracy })),
+    byK,
   };
 }
 

@@ -1,5 +1,6 @@
 // From head vectors and labels to a classifier, and to what its training set says about it.
 import { allHeads, type Head, headAt } from '../base/heads.ts';
+import { type InPieces, type PieceOptions, withPauses } from '../base/pieces.ts';
 import { InputError } from '../model/errors.ts';
 import { type ClassIndex, indexClasses } from './class-index.ts';
 import { checkFinite, SavClassifier, selectedVectors } from './classifier.ts';
@@ -21,8 +22,8 @@ import {
 } from './scoring.ts';
 import type { Vote } from './votes.ts';
 
-/** How heads are scored, chosen and made to vote. */
-export interface FitOptions {
+/** How heads are scored, chosen and made to vote; who watches the fit, and may end it. */
+export interface FitOptions extends PieceOptions {
   /**
    * Heads to select, or 'auto': the number of `ks` with the best leave-one-out accuracy. Default 'auto'; where heads are
    * given, all of them.
@@ -116,31 +117,47 @@ export const defaultKs: readonly number[] = [1, 2, 3, 5, 7, 10, 15, 20, 30, 40, 
 const PUBLISHED_K = 20;
 
 /**
- * Fits a classifier.
+ * Fits a classifier. The event loop has its turn meanwhile: a fit on 28 x 28 heads of 128 dimensions takes seconds.
  *
  * Rows that show the same picture are left out together (`groupExamples`). A label with one example, or one picture, cannot
  * be left out: it stays while the others are judged, and `notes` says so. Where that is true of every label, heads are
  * scored on the training set, and confidence is not calibrated.
- * @throws DataError with fewer than two labels, or where leave-one-out is asked for by name and cannot be; InputError with
+ * @throws the signal's reason when aborted; DataError with fewer than two labels, or where leave-one-out is asked for by name and cannot be; InputError with
  *   fewer heads than asked for; NotFiniteError for vectors that are not finite.
  */
-export function fitClassifier(features: HeadFeatures, exampleLabels: readonly string[], options: FitOptions = {}): Fit {
+export async function fitClassifier(
+  features: HeadFeatures,
+  exampleLabels: readonly string[],
+  options: FitOptions = {},
+): Promise<Fit> {
+  return withPauses(fitting(features, exampleLabels, options), options);
+}
+
+/** The fit in pieces. */
+export function* fitting(
+  features: HeadFeatures,
+  exampleLabels: readonly string[],
+  options: FitOptions = {},
+): InPieces<Fit> {
   checkLabelCount(features, exampleLabels);
   const every = allHeads(features);
-  for (const [i, vectors] of features.vectors.entries()) checkFinite(vectors, every, features, `example ${i + 1}`);
+  for (const [i, vectors] of features.vectors.entries()) {
+    checkFinite(vectors, every, features, `example ${i + 1}`);
+    yield { part: 'checking examples', done: i + 1, total: exampleLabels.length };
+  }
   const classes = indexClasses(exampleLabels);
   const { groups, note } = groupsOf(classes, features, options.groups);
   const { scoring, compare, vote, k, judge, notes } = settle(classes, groups, features, options);
   if (note) notes.push(note);
 
-  const ranking = options.ranking ?? rankHeads(features, exampleLabels, scoring, groups, judge);
+  const ranking = options.ranking ?? (yield* rankHeads(features, exampleLabels, scoring, groups, judge));
   checkRanking(ranking, features, scoring);
   const given = options.heads?.map((head) => flatIndex(head, features));
   const order = given ?? Array.from(ranking.order).filter((h) => h < poolSize(features, options.maxLayer));
   const ks = triedKs(k, options.ks ?? defaultKs, order.length);
   const allowed = options.candidates?.map((labels) => labels && candidateClasses(labels, classes.labels));
   const results = judge
-    ? leaveOneOut(features, exampleLabels, {
+    ? yield* leaveOneOut(features, exampleLabels, {
         scoring,
         vote,
         compare,
@@ -154,7 +171,7 @@ export function fitClassifier(features: HeadFeatures, exampleLabels: readonly st
   const judged = k === 'auto' ? chosenByOthers(results, classes.classOf) : results[0];
   const chosen = order.slice(0, k === 'auto' ? bestK(results).k : ks[0]);
   const heads = chosen.map((h) => ({ ...headAt(h, features), correct: ranking.correct[h], margin: ranking.margin[h] }));
-  const data = classifierOf(
+  const data = yield* classifierOf(
     {
       modelId: features.modelId,
       precision: features.precision,

@@ -2,7 +2,8 @@
 // products of 128-dimensional heads. Centroids, covariances, weights and the calibration follow from them, and are
 // computed anew when examples or classes come and go.
 import { greatest } from '../base/extremes.ts';
-import { type Calibration, fitCalibration, fitDistances } from './calibration.ts';
+import type { InPieces } from '../base/pieces.ts';
+import { type Calibration, type DistanceModel, fitCalibration, fitDistances } from './calibration.ts';
 import type { ClassIndex } from './class-index.ts';
 import type { ClassifierData, KeptExamples } from './classifier-data.ts';
 import { comparisons } from './comparisons.ts';
@@ -27,15 +28,15 @@ export interface Judgement {
 }
 
 /**
- * A classifier's data from its examples.
+ * A classifier's data from its examples; a head is a piece.
  * @param judgement of the fit; without it examples are left out with the heads that there are
  * @param calibrate false: neither confidence nor distances are measured
  */
-export function classifierOf(
+export function* classifierOf(
   settings: Settings,
   examples: KeptExamples,
   { judgement, calibrate = true }: { judgement?: Judgement; calibrate?: boolean } = {},
-): ClassifierData {
+): InPieces<ClassifierData> {
   const { heads, labels, dHead, compare, vote } = settings;
   const features: HeadFeatures = {
     modelId: settings.modelId,
@@ -56,15 +57,17 @@ export function classifierOf(
     const x = gatherHead(examples.vectors, h, dHead);
     sums.set(classSums(x, classes, dHead), h * nClasses * dHead);
     products?.set(outerProducts(x, dHead), h * dHead * dHead);
-    if (!said) continue;
-    const votes = looVotes(comparisons[compare].leaveOneOut(x, classes, groups, dHead), nClasses);
-    const reliable = reliabilities(votes, classes.classOf, nClasses);
-    said.set(reliable.said, h * nClasses);
-    right!.set(reliable.right, h * nClasses);
+    if (said) {
+      const votes = looVotes(comparisons[compare].leaveOneOut(x, classes, groups, dHead), nClasses);
+      const reliable = reliabilities(votes, classes.classOf, nClasses);
+      said.set(reliable.said, h * nClasses);
+      right!.set(reliable.right, h * nClasses);
+    }
+    yield { part: 'making the classifier', done: h + 1, total: heads.length };
   }
   const data = { ...settings, counts, sums, products, said, right, examples };
   return calibrate
-    ? { ...data, ...calibrationOf(data, { features, classes, groups, judged: examples.judged }, judgement) }
+    ? { ...data, ...(yield* calibrationOf(data, { features, classes, groups, judged: examples.judged }, judgement)) }
     : data;
 }
 
@@ -79,11 +82,11 @@ interface Left {
  * What leave-one-out says of the classifier: how right votes are by their lead, and how far examples lie. Nothing, where no
  * example can be left out.
  */
-function calibrationOf(
+function* calibrationOf(
   { vote, compare, scoring, heads }: Settings,
   { features, classes, groups, judged }: Left,
   judgement: Judgement | undefined,
-): { calibration?: Calibration; leaveOneOutAccuracy?: number } {
+): InPieces<{ calibration?: Calibration; leaveOneOutAccuracy?: number }> {
   const canLeave = canLeaveOut(groups, classes);
   const { classOf, counts } = classes;
   const left = Array.from(classOf.keys()).filter((i) => canLeave[groups.of[i]]);
@@ -92,14 +95,14 @@ function calibrationOf(
   if (comparisons[compare].needsSpread && !measurable) return {};
   const all = heads.map((_, h) => h);
   const options = { scoring, vote, compare, ks: [all.length], heads: all, groups, allowed: judgement?.allowed };
-  const [own] = judgeWithout(features, classes, options);
+  const [own] = yield* judgeWithout(features, classes, options);
   const { predicted, lead } = judgement ?? own;
   const right = left.map((i) => predicted[i] === classOf[i] && (judgement !== undefined || judged[i] !== 0));
   const leads = left.map((i) => lead[i]);
   return {
     calibration: {
       ...fitCalibration(leads, right, counts.length),
-      distance: measurable ? distanceModel(features, classes, groups, left, own.predicted) : undefined,
+      distance: measurable ? yield* distanceModel(features, classes, groups, left, own.predicted) : undefined,
     },
     leaveOneOutAccuracy: right.filter(Boolean).length / left.length,
   };
@@ -115,13 +118,13 @@ export function hasSpread(groups: Groups, counts: readonly number[], canLeave: r
 }
 
 /** Distances of left-out examples from the class they are given: `meanDistance` as `classify` computes it for a query. */
-function distanceModel(
+function* distanceModel(
   { vectors, nHeads, dHead }: HeadFeatures,
   classes: ClassIndex,
   groups: Groups,
   left: readonly number[],
   predicted: Int32Array,
-) {
+): InPieces<DistanceModel | undefined> {
   const nClasses = classes.labels.length;
   const totals = new Float64Array(vectors.length);
   for (let h = 0; h < nHeads; h++) {
@@ -129,6 +132,7 @@ function distanceModel(
     const moments = { counts: classes.counts, sums: classSums(x, classes, dHead), products: outerProducts(x, dHead) };
     const { distances } = gaussianLeaveOneOut(x, classes.classOf, groups, moments, dHead);
     for (const i of left) totals[i] += distances[i * nClasses + predicted[i]] / (nHeads * dHead);
+    yield { part: 'measuring distances', done: h + 1, total: nHeads };
   }
   return fitDistances(
     left.map((i) => totals[i]),

@@ -7,6 +7,7 @@
 // What is left out is a group: the rows that show one picture (groups.ts); of a training set without repeats, one example.
 
 import { greatest } from '../base/extremes.ts';
+import type { InPieces } from '../base/pieces.ts';
 import { type ClassIndex, indexClasses } from './class-index.ts';
 import { type Compare, comparisons } from './comparisons.ts';
 import { DataError } from './errors.ts';
@@ -43,24 +44,24 @@ export interface LeaveOneOutResult {
 }
 
 /**
- * One result for each k: example i is classified by heads chosen, and centroids made, without it.
+ * One result for each k: example i is classified by heads chosen, and centroids made, without it. A head is a piece.
  * @throws DataError where no example can be left out: every class is one example, or one picture.
  */
 export function leaveOneOut(
   features: HeadFeatures,
   exampleLabels: readonly string[],
   options: LeaveOneOutOptions,
-): LeaveOneOutResult[] {
+): InPieces<LeaveOneOutResult[]> {
   checkLabelCount(features, exampleLabels);
   return judgeWithout(features, indexClasses(exampleLabels), options);
 }
 
 /** The same, with the classes given. */
-export function judgeWithout(
+export function* judgeWithout(
   features: HeadFeatures,
   classes: ClassIndex,
   options: LeaveOneOutOptions,
-): LeaveOneOutResult[] {
+): InPieces<LeaveOneOutResult[]> {
   const { ks, vote, compare, allowed, groups = groupExamples(features) } = options;
   const n = classes.classOf.length;
   const nClasses = classes.labels.length;
@@ -70,14 +71,13 @@ export function judgeWithout(
   const largest = greatest(ks);
   const chosen = options.heads
     ? new Array<ArrayLike<number>>(groups.members.length).fill(options.heads.slice(0, largest))
-    : chooseHeadsPerFold(features, classes, groups, canLeave, options, largest);
+    : yield* chooseHeadsPerFold(features, classes, groups, canLeave, options, largest);
 
   const opinions = new Map<number, HeadOpinion>();
-  for (const heads of new Set(chosen)) {
-    for (let rank = 0; rank < heads.length; rank++) {
-      const h = heads[rank];
-      if (!opinions.has(h)) opinions.set(h, headOpinion(features, classes, groups, h, compare, vote));
-    }
+  const voters = new Set(chosen.flatMap((heads) => Array.from(heads)));
+  for (const h of voters) {
+    opinions.set(h, headOpinion(features, classes, groups, h, compare, vote));
+    yield { part: 'voting without each example', done: opinions.size, total: voters.size };
   }
   const results = ks.map((k) => ({ k, accuracy: 0, predicted: new Int32Array(n).fill(-1), lead: new Float64Array(n) }));
   let judged = 0;
@@ -154,14 +154,14 @@ export function looVotes(scores: Float64Array, nClasses: number): Int32Array {
 }
 
 /** For each group, the best `largest` heads by the scores of the other examples; none for a group that cannot be left out. */
-function chooseHeadsPerFold(
+function* chooseHeadsPerFold(
   features: HeadFeatures,
   classes: ClassIndex,
   groups: Groups,
   canLeave: readonly boolean[],
   options: LeaveOneOutOptions,
   largest: number,
-): Int32Array[] {
+): InPieces<Int32Array[]> {
   const { dHead, vectors, nLayers, nHeads } = features;
   const pool = options.pool ?? Array.from({ length: nLayers * nHeads }, (_, h) => h);
   const n = vectors.length;
@@ -177,14 +177,15 @@ function chooseHeadsPerFold(
       for (let j = 0; j < n; j++) if (votes[j] === classes.classOf[j]) right++;
       correct[g][p] = right;
     }
+    yield { part: 'choosing heads without each example', done: p + 1, total: pool.length };
   }
-  return correct.map((scores, g) =>
-    canLeave[g]
-      ? orderHeads(scores, margin[g])
-          .subarray(0, largest)
-          .map((p) => pool[p])
-      : new Int32Array(),
-  );
+  const chosen: Int32Array[] = [];
+  for (const [g, possible] of canLeave.entries()) {
+    const order = possible ? orderHeads(correct[g], margin[g]).subarray(0, largest) : new Int32Array();
+    chosen.push(order.map((p) => pool[p]));
+    yield { part: 'ordering heads without each example', done: g + 1, total: canLeave.length };
+  }
+  return chosen;
 }
 
 /** One head's votes on all other examples when a group is left out. */

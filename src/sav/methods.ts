@@ -20,7 +20,7 @@ interface Method {
   readonly byDefault: boolean;
   /** Whether it lets the model answer by itself, without examples. */
   readonly asksTheModel: boolean;
-  readonly judge: (result: TaskResult, metric: MetricName) => Judgement;
+  readonly judge: (result: TaskResult, metric: MetricName) => Judgement | Promise<Judgement>;
 }
 
 /** The choices of `eval --method`. */
@@ -41,7 +41,7 @@ export const methods = {
   parity: {
     byDefault: false,
     asksTheModel: false,
-    judge: (result, metric) => measure(refit(result, parity), result, metric),
+    judge: async (result, metric) => measure(await refit(result, parity), result, metric),
   },
   'likeliest-label': {
     byDefault: true,
@@ -122,8 +122,8 @@ const rowsOf = (evaluation: Evaluation, details: string): Judgement => ({
   details,
 });
 
-function refit({ task, trainFeatures, testFeatures }: TaskResult, options: FitOptions): string[] {
-  const { classifier } = fitClassifier(trainFeatures, labelsOf(task.train), options);
+async function refit({ task, trainFeatures, testFeatures }: TaskResult, options: FitOptions): Promise<string[]> {
+  const { classifier } = await fitClassifier(trainFeatures, labelsOf(task.train), options);
   return testFeatures.vectors.map((v, i) => classifier.classify(v, { candidates: task.test[i].candidates }).winner);
 }
 

@@ -5,6 +5,7 @@
 // example out of its own centroid first: (n mu - x) / (n - 1), and with it its group, the rows that show the same picture
 // (groups.ts). Sums are in float64.
 
+import type { InPieces } from '../base/pieces.ts';
 import { InputError } from '../model/errors.ts';
 import { type ClassIndex, indexClasses } from './class-index.ts';
 import { DataError } from './errors.ts';
@@ -136,18 +137,18 @@ export function trainingSimilarities(
 }
 
 /**
- * Scores and ranks every head.
+ * Scores and ranks every head; a head is a piece.
  * @param groups examples that are left out together; default: those that `groupExamples` finds
  * @param partial by leave-one-out, judge what can be left out where a class has one example (or one picture)
  * @throws DataError without `partial`, where leave-one-out scoring meets such a class.
  */
-export function rankHeads(
+export function* rankHeads(
   features: HeadFeatures,
   exampleLabels: readonly string[],
   scoring: Scoring = 'leave-one-out',
   groups: Groups = groupExamples(features),
   partial = false,
-): HeadRanking {
+): InPieces<HeadRanking> {
   checkLabelCount(features, exampleLabels);
   const classes = indexClasses(exampleLabels);
   const { leavesOut } = scorings[scoring];
@@ -169,6 +170,7 @@ export function rankHeads(
     for (const i of counted) if (firstMaximum(scored, i * labels.length, labels.length) === classOf[i]) correct[h]++;
     const [from, rows] = judged.length > 0 ? [leftOut, judged] : [scored, Array.from(classOf.keys())];
     for (const i of rows) margin[h] += marginOf(from, i * labels.length, labels.length, classOf[i]) / rows.length;
+    yield { part: 'scoring heads', done: h + 1, total };
   }
   return { scoring, nLayers, nHeads, nExamples: vectors.length, correct, margin, order: orderHeads(correct, margin) };
 }

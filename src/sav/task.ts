@@ -63,8 +63,9 @@ export async function runTask(source: AnswerSource, task: Task, options: TaskOpt
     labels: labelsOf(examples),
     candidates: examples.map((e) => e.candidates),
   });
-  const experiment = runExperiment(side(task.train, trainFeatures), side(task.test, testFeatures), {
+  const experiment = await runExperiment(side(task.train, trainFeatures), side(task.test, testFeatures), {
     ...experimentOptions,
+    signal,
     zeroShotAnswers: texts,
     likeliestLabels,
   });

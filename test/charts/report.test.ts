@@ -12,7 +12,7 @@ import { synthetic } from '../sav/synthetic.ts';
 const png = Uint8Array.of(0x89, 0x50, 0x4e, 0x47, 0x0d, 0x0a, 0x1a, 0x0a, 1, 2, 3);
 const hostile = `<script>alert(1)</script><img src=x onerror=alert(2)>" onload='alert(3)' {{7*7}} ]]>&amp;\u001b[31m\u009b\u202e\ud800`;
 
-function experiment(labels: string[], signal: Record<number, number>, zeroShot = false): Experiment {
+function experiment(labels: string[], signal: Record<number, number>, zeroShot = false): Promise<Experiment> {
   const task = { nLayers: 3, nHeads: 4, labels, signal };
   const test = synthetic({ ...task, perLabel: 15, seed: 2 });
   return runExperiment(synthetic({ ...task, perLabel: 6 }), test, {
@@ -38,8 +38,8 @@ function reportOf(...tasks: Report['tasks']): Report {
 }
 
 describe('runExperiment', () => {
-  it('compares chosen heads with all, random, zero-shot, and other numbers of heads', () => {
-    const result = experiment(['a', 'b'], { 1: 1.5, 6: 1.5 }, true);
+  it('compares chosen heads with all, random, zero-shot, and other numbers of heads', async () => {
+    const result = await experiment(['a', 'b'], { 1: 1.5, 6: 1.5 }, true);
     expect(result.evaluation.accuracy).toBeGreaterThan(0.85);
     expect(result.evaluation.accuracy).toBeGreaterThan(result.randomHeads.mean);
     expect(result.randomHeads.least).toBeLessThanOrEqual(result.randomHeads.greatest);
@@ -52,7 +52,7 @@ describe('runExperiment', () => {
     expect(result.encoders).toHaveLength(1);
     expect(result.encoders[0].zeroShot.accuracy).toBe(0.5);
     expect(result.encoders[0].nearestCentroid.accuracy).toBe(1);
-    expect(experiment(['a', 'b'], {}).encoders).toEqual([]);
+    expect((await experiment(['a', 'b'], {})).encoders).toEqual([]);
   });
 });
 
@@ -60,8 +60,8 @@ describe('renderReport', () => {
   let page: string;
   let body: string;
   beforeAll(async () => {
-    const good = experiment([hostile, 'b'], { 1: 3, 6: 3 }, true);
-    const chance = experiment(['a', 'b'], {});
+    const good = await experiment([hostile, 'b'], { 1: 3, 6: 3 }, true);
+    const chance = await experiment(['a', 'b'], {});
     page = await renderReport({
       ...reportOf(
         {
@@ -136,10 +136,10 @@ describe('renderReport', () => {
     expect(page).not.toContain('<svg onload');
   });
 
-  it('shows where heads looked, the nearest training example and file names; every picture has an alternative text', () => {
+  it('shows where heads looked, the nearest training example and file names; every picture has an alternative text', async () => {
     const alts = [...body.matchAll(/<img [^>]*alt="([^"]*)"/g)].map((match) => match[1]);
     const name = escapeMarkup(hostile);
-    const { winner: label } = experiment([hostile, 'b'], { 1: 3, 6: 3 }, true).predictions[0];
+    const { winner: label } = (await experiment([hostile, 'b'], { 1: 3, 6: 3 }, true)).predictions[0];
     expect(alts).toEqual([
       name,
       `Where 2 heads that voted ${escapeMarkup(label)} looked in ${name}`,
@@ -167,13 +167,13 @@ describe('renderReport', () => {
   });
 });
 
-describe('a task of 200 classes', () => {
+describe('a task of 200 classes', async () => {
   const labels = Array.from({ length: 200 }, (_, i) => `class ${i}`);
   const confusion: number[][] = labels.map((_, r) =>
     labels.map((_, c) => (r === c ? 4 : c === (r * 7) % 200 && r < 30 ? 6 : 0)),
   );
   confusion[7][3] = 9;
-  const evaluation = { ...experiment(['a', 'b'], {}).evaluation, labels, confusion };
+  const evaluation = { ...(await experiment(['a', 'b'], {})).evaluation, labels, confusion };
 
   it('lists what was confused most, and which classes are worst', () => {
     const { text } = confusionFigure(evaluation);
@@ -223,8 +223,8 @@ describe('parts of the report', () => {
     expect(pickQueries([true, true, true], 2)).toEqual([0, 1]);
   });
 
-  it('aboveChance asks the interval, not the accuracy', () => {
-    const evaluation = experiment(['a', 'b'], {}).evaluation;
+  it('aboveChance asks the interval, not the accuracy', async () => {
+    const { evaluation } = await experiment(['a', 'b'], {});
     expect(aboveChance({ ...evaluation, accuracy: 0.6, interval: [0.47, 0.7], chance: 0.5 })).toBe(false);
     expect(aboveChance({ ...evaluation, accuracy: 0.6, interval: [0.51, 0.7], chance: 0.5 })).toBe(true);
   });

@@ -8,14 +8,13 @@ import { SavClassifier } from '../../src/sav/classifier.ts';
 import { encodeClassifier, parseClassifier } from '../../src/sav/classifier-file.ts';
 import { comparisons } from '../../src/sav/comparisons.ts';
 import { figures, runExperiment } from '../../src/sav/experiment.ts';
-import { fitClassifier } from '../../src/sav/fit.ts';
 import { methods } from '../../src/sav/methods.ts';
 import { metrics } from '../../src/sav/metrics.ts';
 import { promptSetByName, promptSets } from '../../src/sav/prompt-sets.ts';
 import { scorings } from '../../src/sav/scoring.ts';
 import type { TaskResult } from '../../src/sav/task.ts';
 import { voteRules } from '../../src/sav/votes.ts';
-import { example, synthetic } from '../sav/synthetic.ts';
+import { example, fitNow, synthetic } from '../sav/synthetic.ts';
 import { headlight } from './headlight.ts';
 
 const labels = ['a', 'b'];
@@ -65,7 +64,7 @@ describe('the command line', () => {
 
 describe('a classifier', () => {
   it.each(rules.map((rule) => [name(rule), rule] as const))('%s: votes, and its file gives it back', (_, rule) => {
-    const { classifier } = fitClassifier(train.features, train.labels, { ...rule, k: 3 });
+    const { classifier } = fitNow(train.features, train.labels, { ...rule, k: 3 });
     const { examples, calibration, leaveOneOutAccuracy, ...sums } = classifier.data;
     // With its examples, and as older files hold it.
     for (const fitted of [classifier, new SavClassifier(sums)]) {
@@ -79,7 +78,7 @@ describe('a classifier', () => {
 
   it('every vote rule gives totals of its own, every comparison scores of its own', () => {
     const predictions = (rule: (typeof rules)[number]) => {
-      const { classifier } = fitClassifier(train.features, train.labels, { ...rule, k: 3 });
+      const { classifier } = fitNow(train.features, train.labels, { ...rule, k: 3 });
       return test.features.vectors.map((vectors) => classifier.classify(vectors));
     };
     const base = { scoring: 'train', vote: 'majority', compare: 'cosine' } as const;
@@ -113,9 +112,9 @@ describe('prompt sets', () => {
 });
 
 /** What a task gives, all of whose baselines are measured. */
-function resultOf(rule: (typeof rules)[number]): TaskResult {
+async function resultOf(rule: (typeof rules)[number]): Promise<TaskResult> {
   const rows = (side: typeof train) => side.labels.map((label, i) => example(`${i}`, {}, label));
-  const experiment = runExperiment(train, test, {
+  const experiment = await runExperiment(train, test, {
     ...rule,
     k: 3,
     zeroShotAnswers: test.labels,
@@ -133,10 +132,11 @@ function resultOf(rule: (typeof rules)[number]): TaskResult {
 }
 
 describe('methods of eval', () => {
-  const result = resultOf({ scoring: 'leave-one-out', vote: 'soft', compare: 'cosine' });
-  it.each(keysOf(methods))('%s: finds what is easy to find, by every metric', (key) => {
+  const task = resultOf({ scoring: 'leave-one-out', vote: 'soft', compare: 'cosine' });
+  it.each(keysOf(methods))('%s: finds what is easy to find, by every metric', async (key) => {
+    const result = await task;
     for (const metric of keysOf(metrics)) {
-      const { accuracy, details } = methods[key].judge(result, metric);
+      const { accuracy, details } = await methods[key].judge(result, metric);
       expect(accuracy, metric).toBe(1);
       expect(details, metric).not.toBe('');
     }
@@ -145,7 +145,7 @@ describe('methods of eval', () => {
 
 describe('the report and the summary', () => {
   it.each(rules.map((rule) => [name(rule), rule] as const))('%s: in words, with every figure', async (_, rule) => {
-    const result = resultOf(rule);
+    const result = await resultOf(rule);
     const { experiment } = result;
     const page = await renderReport({ title: 'T', facts: [], tasks: [{ name: 'task', experiment, queries: [] }] });
     const said = `chosen ${scorings[rule.scoring].words}, compare ${comparisons[rule.compare].words}; ${voteRules[rule.vote].words}.`;

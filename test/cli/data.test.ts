@@ -14,10 +14,9 @@ import { readQueries } from '../../src/cli/queries.ts';
 import { checkHeadOptions } from '../../src/cli/training.ts';
 import { readAnswers } from '../../src/sav/answers.ts';
 import { MemoryFeatureStore } from '../../src/sav/feature-cache.ts';
-import { fitClassifier } from '../../src/sav/fit.ts';
 import { evaluate } from '../../src/sav/metrics.ts';
 import { encodeProject } from '../../src/sav/project-file.ts';
-import { example, FakeModel } from '../sav/synthetic.ts';
+import { example, FakeModel, fitNow } from '../sav/synthetic.ts';
 
 class QuietContext extends Context {
   readonly notes: string[] = [];
@@ -215,7 +214,7 @@ describe('queries of classify', () => {
       [0.1, 1],
     ].map((x) => Float32Array.from(x));
     const features = { modelId: 'm', nLayers: 1, nHeads: 1, dHead: 2, vectors };
-    return fitClassifier(features, ['x', 'x', 'y', 'y'], { k: 1, calibrate: false, images, prompt }).classifier;
+    return fitNow(features, ['x', 'x', 'y', 'y'], { k: 1, calibrate: false, images, prompt }).classifier;
   };
   const queries = async (images: number | undefined, options: object) =>
     (await readQueries(new QuietContext(), { pictures: [], ...options }, await classifier(images, 'fitted'))).map(

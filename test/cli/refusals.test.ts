@@ -7,8 +7,7 @@ import { join, relative } from 'node:path';
 import { afterAll, describe, expect, it, vi } from 'vitest';
 import { commands, runProgram } from '../../src/cli/program.ts';
 import { encodeClassifier } from '../../src/sav/classifier-file.ts';
-import { fitClassifier } from '../../src/sav/fit.ts';
-import { synthetic } from '../sav/synthetic.ts';
+import { fitNow, synthetic } from '../sav/synthetic.ts';
 
 const folder = mkdtempSync(join(tmpdir(), 'headlight-refusals-'));
 afterAll(() => rmSync(folder, { recursive: true }));
@@ -198,7 +197,7 @@ it.each([
 ])('classify names the flag %s where the classifier has no measure for it', async (flag, what) => {
   const { features, labels } = synthetic({ labels: ['a', 'b'], perLabel: 1 });
   const classifier = join(folder, 'single.safetensors');
-  writeFileSync(classifier, encodeClassifier(fitClassifier(features, labels).classifier));
+  writeFileSync(classifier, encodeClassifier(fitNow(features, labels).classifier));
   const { code, err } = await runHere(['classify', '--classifier', classifier, '--image', image, flag, '0.05']);
   expect(code).toBe(1);
   expect(err).toBe(

@@ -4,12 +4,12 @@ import { parseSafetensors, tensorBytes } from '../../src/checkpoint/safetensors.
 import { tensorOf, writeSafetensors } from '../../src/checkpoint/safetensors-writer.ts';
 import { SavClassifier } from '../../src/sav/classifier.ts';
 import { decodeClassifier, encodeClassifier } from '../../src/sav/classifier-file.ts';
-import { type FitOptions, fitClassifier } from '../../src/sav/fit.ts';
-import { synthetic } from './synthetic.ts';
+import type { FitOptions } from '../../src/sav/fit.ts';
+import { fitNow, synthetic } from './synthetic.ts';
 
 const { features, labels } = synthetic({ labels: ['red', 'blue', '"<é>"'], perLabel: 4, signal: { 1: 1, 4: 1 } });
 const model = { modelId: 'synthetic', nLayers: 2, nHeads: 3, dHead: 8 };
-const fitted = (options: FitOptions = {}) => fitClassifier(features, labels, { k: 3, ...options }).classifier;
+const fitted = (options: FitOptions = {}) => fitNow(features, labels, { k: 3, ...options }).classifier;
 
 /** As it comes from a file of version 1, which held sums in place of examples. */
 const old = ({ data }: SavClassifier) => new SavClassifier({ ...data, examples: undefined });

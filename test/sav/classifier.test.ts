@@ -2,19 +2,18 @@ import fc from 'fast-check';
 import { describe, expect, it } from 'vitest';
 import type { SavClassifier } from '../../src/sav/classifier.ts';
 import { auditLabels, explain, nearestTrainingExample } from '../../src/sav/explain.ts';
-import { fitClassifier } from '../../src/sav/fit.ts';
-import { features, pick, synthetic } from './synthetic.ts';
+import { features, fitNow, pick, synthetic } from './synthetic.ts';
 
 const published = { vote: 'majority', compare: 'cosine' } as const;
 const task = { labels: ['a', 'b', 'c'], perLabel: 6, signal: { 0: 1, 3: 1, 4: 1 } };
 
 function fitted(
-  options: Parameters<typeof fitClassifier>[2] = {},
+  options: Parameters<typeof fitNow>[2] = {},
 ): { classifier: SavClassifier } & ReturnType<typeof synthetic> {
   const data = synthetic(task);
   return {
     ...data,
-    classifier: fitClassifier(data.features, data.labels, { ...published, k: 3, ...options }).classifier,
+    classifier: fitNow(data.features, data.labels, { ...published, k: 3, ...options }).classifier,
   };
 }
 
@@ -31,7 +30,7 @@ describe('SavClassifier', () => {
       2,
       2,
     );
-    const { classifier } = fitClassifier(train, ['a', 'a', 'b', 'b'], { ...published, k: 2 });
+    const { classifier } = fitNow(train, ['a', 'a', 'b', 'b'], { ...published, k: 2 });
     const prediction = classifier.classify(Float32Array.of(3, 4, 3, 4));
     expect(prediction.heads.map(({ layer, head, label }) => ({ layer, head, label }))).toEqual([
       { layer: 0, head: 0, label: 'b' },
@@ -103,13 +102,13 @@ describe('SavClassifier', () => {
 
   it.each(['cosine', 'gaussian'] as const)('adding equals fitting with the example (same heads, %s)', (compare) => {
     const { features: given, labels } = synthetic(task);
-    const without = fitClassifier(
+    const without = fitNow(
       pick(given, (i) => i !== 17),
       labels.slice(0, 17),
       { k: 3, compare },
     ).classifier;
     const heads = without.data.heads;
-    const whole = fitClassifier(given, labels, { heads, compare }).classifier;
+    const whole = fitNow(given, labels, { heads, compare }).classifier;
     const grown = without.add(given.vectors[17], labels[17]);
     expect(grown.data.counts).toEqual(whole.data.counts);
     for (const vectors of given.vectors) {
@@ -205,10 +204,10 @@ describe('auditLabels', () => {
   it('finds the example that was given the wrong label, and suggests the right one', () => {
     const { features: given, labels } = synthetic({ ...task, perLabel: 8, signal: { 0: 4, 3: 4, 4: 4 } });
     const wrong = labels.map((label, i) => (i === 6 ? 'c' : label));
-    const { classifier } = fitClassifier(given, wrong, { k: 3 });
+    const { classifier } = fitNow(given, wrong, { k: 3 });
     expect(auditLabels(classifier, given, wrong)).toEqual([
       { index: 6, label: 'c', against: 3, heads: 3, suggested: 'a' },
     ]);
-    expect(auditLabels(fitClassifier(given, labels, { k: 3 }).classifier, given, labels)).toEqual([]);
+    expect(auditLabels(fitNow(given, labels, { k: 3 }).classifier, given, labels)).toEqual([]);
   });
 });

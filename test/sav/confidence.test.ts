@@ -3,10 +3,10 @@ import { describe, expect, it } from 'vitest';
 import { confidenceOf, fitCalibration, fitDistances, tailOf } from '../../src/sav/calibration.ts';
 import { SavClassifier } from '../../src/sav/classifier.ts';
 import { decodeClassifier, describeAge, encodeClassifier } from '../../src/sav/classifier-file.ts';
-import { type FitOptions, fitClassifier, parity } from '../../src/sav/fit.ts';
+import { type FitOptions, parity } from '../../src/sav/fit.ts';
 import { selection } from '../../src/sav/metrics.ts';
 import { studentTail } from '../../src/sav/student.ts';
-import { pick, synthetic } from './synthetic.ts';
+import { fitNow, pick, synthetic } from './synthetic.ts';
 
 const task = { nLayers: 2, nHeads: 4, dHead: 8, labels: ['a', 'b', 'c'], signal: { 1: 3, 2: 3, 5: 3, 6: 3 } };
 const train = synthetic({ ...task, perLabel: 15 });
@@ -25,7 +25,7 @@ const mean = (values: readonly number[]) => values.reduce((a, b) => a + b, 0) / 
 
 describe('confidence', () => {
   it.each(rules)('falls on what is far from every class: %j', (options) => {
-    const { classifier } = fitClassifier(train.features, train.labels, options);
+    const { classifier } = fitNow(train.features, train.labels, options);
     const confidences = (vectors: readonly Float32Array[]) => vectors.map((v) => classifier.classify(v).confidence!);
     expect(mean(confidences(queries.features.vectors))).toBeGreaterThan(0.8);
     expect(mean(confidences(strangers.features.vectors))).toBeLessThan(0.05);
@@ -35,7 +35,7 @@ describe('confidence', () => {
   });
 
   it('is in [0, 1] and finite for every input, and refuses what is not finite by head', () => {
-    const classifiers = rules.map((options) => fitClassifier(train.features, train.labels, options).classifier);
+    const classifiers = rules.map((options) => fitNow(train.features, train.labels, options).classifier);
     fc.assert(
       fc.property(
         fc.array(fc.float({ noNaN: true, noDefaultInfinity: true }), { minLength: 64, maxLength: 64 }),
@@ -54,7 +54,7 @@ describe('confidence', () => {
         vectors[(layer * 4 + head) * 8 + 3] = bad;
         expect(() => classifier.classify(vectors)).toThrow(`head ${layer}.${head} of the query is not finite`);
         const damaged = { ...train.features, vectors: [vectors, ...train.features.vectors.slice(1)] };
-        expect(() => fitClassifier(damaged, train.labels, rules[i])).toThrow(
+        expect(() => fitNow(damaged, train.labels, rules[i])).toThrow(
           `head ${layer}.${head} of example 1 is not finite`,
         );
       }
@@ -128,7 +128,7 @@ describe('refusal', () => {
         synthetic({ ...task, perLabel, truth, seed: 7 * round + seed });
       const [shown, asked, others] = [of(15, 0), of(40, 3), of(15, 5, 999)];
       const refusal = { noneOfThese: 0.05 };
-      const { classifier } = fitClassifier(shown.features, shown.labels, { k: 4, refusal });
+      const { classifier } = fitNow(shown.features, shown.labels, { k: 4, refusal });
       const answers = [...asked.features.vectors, ...others.features.vectors].map((v) => classifier.classify(v));
       const truth = [...asked.labels, ...others.labels.map((label) => `not ${label}`)];
       return selection(truth, answers, classifier.data.labels);
@@ -138,7 +138,7 @@ describe('refusal', () => {
     expect(falseReject).toBeLessThan(0.08);
     expect(mean(rounds.map((round) => round.falseAccept!))).toBeLessThan(0.02);
     expect(mean(rounds.map((round) => round.accuracy!))).toBeGreaterThan(0.95);
-    const { classifier } = fitClassifier(train.features, train.labels, { refusal: { noneOfThese: 0.05 } });
+    const { classifier } = fitNow(train.features, train.labels, { refusal: { noneOfThese: 0.05 } });
     const stranger = classifier.classify(strangers.features.vectors[0]);
     expect(stranger).toMatchObject({ label: null, refused: 'none of these' });
     const off = classifier.classify(strangers.features.vectors[0], { refusal: { noneOfThese: 0 } });
@@ -146,7 +146,7 @@ describe('refusal', () => {
   });
 
   it('abstains below the confidence asked for, and only there', () => {
-    const { classifier } = fitClassifier(train.features, train.labels);
+    const { classifier } = fitNow(train.features, train.labels);
     const values = queries.features.vectors.map((v) => classifier.classify(v).confidence!);
     const abstain = [...values].sort((a, b) => a - b)[20];
     const answers = queries.features.vectors.map((v) => classifier.classify(v, { refusal: { abstain } }));
@@ -186,7 +186,7 @@ describe('a classifier that changes', () => {
 
   it.each(rules)('knows a class that was added, and says less of one that was removed: %j', (options) => {
     const { features: given, labels } = two((label) => label !== 'c');
-    const before = fitClassifier(given, labels, options).classifier;
+    const before = fitNow(given, labels, options).classifier;
     const queriesOfC = queries.features.vectors.filter((_, i) => queries.labels[i] === 'c');
     const confidence = (classifier: SavClassifier) => mean(queriesOfC.map((v) => classifier.classify(v).confidence!));
     expect(confidence(before)).toBeLessThan(0.1);
@@ -200,9 +200,9 @@ describe('a classifier that changes', () => {
   });
 
   it('is calibrated as a classifier fitted on all, where the heads are given', () => {
-    const { heads } = fitClassifier(train.features, train.labels, { k: 3 }).classifier.data;
-    const whole = fitClassifier(train.features, train.labels, { heads }).classifier;
-    const rest = fitClassifier(
+    const { heads } = fitNow(train.features, train.labels, { k: 3 }).classifier.data;
+    const whole = fitNow(train.features, train.labels, { heads }).classifier;
+    const rest = fitNow(
       pick(train.features, (i) => i < 40),
       train.labels.slice(0, 40),
       { heads },
@@ -214,7 +214,7 @@ describe('a classifier that changes', () => {
   });
 
   it('relabels, and refuses to remove what it never had', () => {
-    const { classifier } = fitClassifier(train.features, train.labels);
+    const { classifier } = fitNow(train.features, train.labels);
     const moved = classifier.relabel(train.features.vectors[0], 'a', 'b');
     expect(moved.data.counts).toEqual([14, 16, 15]);
     expect(moved.relabel(train.features.vectors[0], 'b', 'a').data.counts).toEqual([15, 15, 15]);
@@ -224,7 +224,7 @@ describe('a classifier that changes', () => {
   });
 
   it('an older file, without examples, loads, keeps its confidence until it changes, and says what it lacks', () => {
-    const { data } = fitClassifier(train.features, train.labels, { k: 3 }).classifier;
+    const { data } = fitNow(train.features, train.labels, { k: 3 }).classifier;
     const { slope, intercept } = data.calibration!;
     const old = new SavClassifier({ ...data, examples: undefined, calibration: { slope, intercept } });
     const loaded = decodeClassifier(encodeClassifier(old), 'c', model);

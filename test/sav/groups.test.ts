@@ -2,11 +2,8 @@ import fc from 'fast-check';
 import { describe, expect, it } from 'vitest';
 import { describeLeaks, findLeaks } from '../../src/sav/data.ts';
 import { extractFeatures, type HeadFeatures } from '../../src/sav/features.ts';
-import { fitClassifier } from '../../src/sav/fit.ts';
 import { describeRepeats, groupExamples } from '../../src/sav/groups.ts';
-import { leaveOneOut } from '../../src/sav/leave-one-out.ts';
-import { rankHeads } from '../../src/sav/scoring.ts';
-import { example, FakeModel, features, pick, synthetic } from './synthetic.ts';
+import { example, FakeModel, features, fitNow, leaveOneOutNow, pick, rankNow, synthetic } from './synthetic.ts';
 
 /** The same examples and each a second time, at the end. */
 function doubled({ features: given, labels }: { features: HeadFeatures; labels: string[] }) {
@@ -57,7 +54,7 @@ describe('leave-one-out of groups', () => {
     const once = noise();
     const twice = doubled(once);
     const accuracy = (of: typeof once, groups?: { of: Int32Array; members: number[][] }) =>
-      leaveOneOut(of.features, of.labels, {
+      leaveOneOutNow(of.features, of.labels, {
         scoring: 'leave-one-out',
         vote: 'soft',
         compare: 'gaussian',
@@ -67,8 +64,8 @@ describe('leave-one-out of groups', () => {
     const alone = { of: Int32Array.from(twice.labels.keys()), members: twice.labels.map((_, i) => [i]) };
     expect(accuracy(twice, alone)).toBeGreaterThan(accuracy(once) + 0.2);
     expect(Math.abs(accuracy(twice) - accuracy(once))).toBeLessThan(0.15);
-    expect(rankHeads(twice.features, twice.labels).correct.map((n) => n / 2)).toEqual(
-      rankHeads(once.features, once.labels).correct,
+    expect(rankNow(twice.features, twice.labels).correct.map((n) => n / 2)).toEqual(
+      rankNow(once.features, once.labels).correct,
     );
   });
 
@@ -87,7 +84,7 @@ describe('leave-one-out of groups', () => {
             seed,
           });
           const groups = groupExamples(given, keys);
-          const [{ predicted }] = leaveOneOut(given, labels, { scoring, vote, compare: 'cosine', ks: [3], groups });
+          const [{ predicted }] = leaveOneOutNow(given, labels, { scoring, vote, compare: 'cosine', ks: [3], groups });
           for (const [i, c] of predicted.entries()) {
             const stays = (j: number) => keys[j] !== keys[i];
             const rest = labels.filter((_, j) => stays(j));
@@ -100,7 +97,7 @@ describe('leave-one-out of groups', () => {
             // Scores of a set in which a label has one group are not comparable: fitting refuses them.
             const whole = ['a', 'b', 'c'].every((x) => new Set(restKeys.filter((_, j) => rest[j] === x)).size > 1);
             if (!whole) continue;
-            const { classifier } = fitClassifier(pick(given, stays), rest, { ...options, groups: restKeys });
+            const { classifier } = fitNow(pick(given, stays), rest, { ...options, groups: restKeys });
             expect(['a', 'b', 'c'][c]).toBe(classifier.classify(given.vectors[i]).winner);
           }
         },
@@ -117,34 +114,32 @@ describe('leave-one-out of groups', () => {
     const { features: given, labels } = synthetic({ labels: ['a', 'b', 'c'], perLabel: 6, signal: { 1: 2, 4: 2 } });
     const one = pick(given, (i) => labels[i] !== 'c' || i < 3);
     const few = labels.filter((label, i) => label !== 'c' || i < 3);
-    const { classifier, notes, leaveOneOut: results } = fitClassifier(one, few);
+    const { classifier, notes, leaveOneOut: results } = fitNow(one, few);
     expect(notes).toEqual([expect.stringMatching(/^'c': one example, which cannot be left out/)]);
     expect(results[0].predicted.filter((c) => c < 0)).toHaveLength(1);
     expect(classifier.classify(one.vectors[0]).confidence).toBeGreaterThan(0);
     // One picture, repeated, is one example.
     const copies = { ...one, vectors: [...one.vectors, one.vectors[2]] };
-    expect(fitClassifier(copies, [...few, few[2]]).notes[0]).toContain("'c' (one picture, repeated)");
+    expect(fitNow(copies, [...few, few[2]]).notes[0]).toContain("'c' (one picture, repeated)");
   });
 
   it('one example a label: scored on the training set, without a confidence, and says so', () => {
     const signal = { 0: 3, 1: 3, 2: 3, 3: 3, 4: 3, 5: 3 };
     const { features: given, labels } = synthetic({ labels: ['a', 'b', 'c'], perLabel: 1, signal });
-    const { classifier, notes } = fitClassifier(given, labels);
+    const { classifier, notes } = fitNow(given, labels);
     expect(notes.join('\n')).toMatch(/none can be left out.*not calibrated\ntoo few examples to measure a spread/s);
     expect(classifier.data).toMatchObject({ scoring: 'train', compare: 'cosine' });
     expect(classifier.data.calibration).toBeUndefined();
     const query = synthetic({ labels: ['a', 'b', 'c'], perLabel: 1, signal, seed: 9 });
     expect(classifier.classify(query.features.vectors[1])).toMatchObject({ label: 'b' });
     expect(classifier.classify(query.features.vectors[1]).confidence).toBeUndefined();
-    expect(() => fitClassifier(given, labels, { scoring: 'leave-one-out' })).toThrow(
-      "scoring 'train' and a number of heads",
-    );
-    expect(() => fitClassifier(given, labels, { refusal: { noneOfThese: 0.05 } })).toThrow('was not measured');
+    expect(() => fitNow(given, labels, { scoring: 'leave-one-out' })).toThrow("scoring 'train' and a number of heads");
+    expect(() => fitNow(given, labels, { refusal: { noneOfThese: 0.05 } })).toThrow('was not measured');
   });
 
   it('a task on text beside one picture is not one group', () => {
     const { features: given, labels } = noise();
-    const { notes, groups } = fitClassifier({ ...given, contents: labels.map(() => 'blank') }, labels, { k: 3 });
+    const { notes, groups } = fitNow({ ...given, contents: labels.map(() => 'blank') }, labels, { k: 3 });
     expect(groups.members).toHaveLength(24);
     expect(notes[0]).toContain('only rows with the same picture and the same text are left out together');
   });

@@ -4,8 +4,9 @@ import { readFileSync } from 'node:fs';
 import { describe, expect, it } from 'vitest';
 import { parseSafetensors, tensorBytes } from '../../src/checkpoint/safetensors.ts';
 import type { HeadFeatures } from '../../src/sav/features.ts';
-import { type FitOptions, fitClassifier, parity } from '../../src/sav/fit.ts';
-import { rankHeads, type Scoring } from '../../src/sav/scoring.ts';
+import { type FitOptions, parity } from '../../src/sav/fit.ts';
+import type { Scoring } from '../../src/sav/scoring.ts';
+import { fitNow, rankNow } from './synthetic.ts';
 
 const folder = new URL('../fixtures/sav/', import.meta.url);
 const bytes = readFileSync(new URL('expected.safetensors', folder));
@@ -42,7 +43,7 @@ describe('head scores', () => {
     ['train', 'train'],
     ['leave-one-out', 'leave_one_out'],
   ])('%s: equal for every head, and so is the ranking', (scoring, name) => {
-    const ranking = rankHeads(train, labels, scoring);
+    const ranking = rankNow(train, labels, scoring);
     expect([...ranking.correct]).toEqual(tensor(`${name}.scores`).values);
     expect([...ranking.order]).toEqual(flat(tensor(`${name}.ranking`).values));
     tensor('leave_one_out.margins').values.forEach((margin, h) => {
@@ -63,11 +64,11 @@ describe('predictions', () => {
     ['fixed', { ...parity, k: fixed.length, heads: fixed }],
   ];
   it.each(cases)('%s: the same heads, similarities, votes and labels', (name, options) => {
-    const { data } = fitClassifier(train, labels, options).classifier;
+    const { data } = fitNow(train, labels, options).classifier;
     expect(data.labels).toEqual(report.classes);
     expect(data.heads.flatMap(({ layer, head }) => [layer, head])).toEqual(tensor(`${name}.heads`).values);
     for (const vote of ['majority', 'soft'] as const) {
-      const { classifier } = fitClassifier(train, labels, { ...options, vote });
+      const { classifier } = fitNow(train, labels, { ...options, vote });
       const predictions = queries.vectors.map((vectors) => classifier.classify(vectors));
       expect(predictions.map(({ winner }) => report.classes.indexOf(winner))).toEqual(tensor(`${name}.${vote}`).values);
       const heads = predictions.flatMap((prediction) => prediction.heads);

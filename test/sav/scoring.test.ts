@@ -2,8 +2,8 @@ import fc from 'fast-check';
 import { describe, expect, it } from 'vitest';
 import { indexClasses } from '../../src/sav/class-index.ts';
 import { singles } from '../../src/sav/groups.ts';
-import { classSums, gatherHead, orderHeads, rankHeads, trainingSimilarities } from '../../src/sav/scoring.ts';
-import { features, synthetic } from './synthetic.ts';
+import { classSums, gatherHead, orderHeads, trainingSimilarities } from '../../src/sav/scoring.ts';
+import { features, rankNow, synthetic } from './synthetic.ts';
 
 describe('rankHeads', () => {
   it('counts, per head, the examples nearest to their own centroid (by hand)', () => {
@@ -21,8 +21,8 @@ describe('rankHeads', () => {
       2,
     );
     const labels = ['a', 'a', 'b', 'b'];
-    expect([...rankHeads(given, labels, 'train').correct]).toEqual([4, 2]);
-    const leftOut = rankHeads(given, labels, 'leave-one-out');
+    expect([...rankNow(given, labels, 'train').correct]).toEqual([4, 2]);
+    const leftOut = rankNow(given, labels, 'leave-one-out');
     expect([...leftOut.correct]).toEqual([4, 2]);
     // Margins: (1,0): .7071 - 0; (1,1): 0; (0,1) and (0,2): 1 - cos((0,1), (1,.5)) = 1 - .4472.
     expect(leftOut.margin[0]).toBeCloseTo((Math.SQRT1_2 + 0 + 2 * (1 - 0.5 / Math.sqrt(1.25))) / 4, 6);
@@ -41,7 +41,7 @@ describe('rankHeads', () => {
       ],
       2,
     );
-    expect(rankHeads(same, ['b', 'a', 'a', 'b', 'a'], 'train').correct[0]).toBe(2);
+    expect(rankNow(same, ['b', 'a', 'a', 'b', 'a'], 'train').correct[0]).toBe(2);
   });
 
   it('scores zero vectors without dividing by zero', () => {
@@ -54,7 +54,7 @@ describe('rankHeads', () => {
       ],
       2,
     );
-    const ranking = rankHeads(dead, ['a', 'a', 'b', 'b'], 'leave-one-out', singles(4));
+    const ranking = rankNow(dead, ['a', 'a', 'b', 'b'], 'leave-one-out', singles(4));
     expect(ranking.correct[0]).toBe(2);
     expect(ranking.margin[0]).toBe(0);
   });
@@ -65,7 +65,7 @@ describe('rankHeads', () => {
 
   it('finds the heads that carry signal', () => {
     const { features: given, labels } = synthetic({ perLabel: 10, signal: { 1: 2, 4: 3 } });
-    expect([...rankHeads(given, labels).order.slice(0, 2)].sort()).toEqual([1, 4]);
+    expect([...rankNow(given, labels).order.slice(0, 2)].sort()).toEqual([1, 4]);
   });
 
   it('leave-one-out refuses a class with one example, and says what to do; train does not', () => {
@@ -77,10 +77,10 @@ describe('rankHeads', () => {
       ],
       2,
     );
-    expect(() => rankHeads(given, ['a', 'a', 'b'])).toThrow(
+    expect(() => rankNow(given, ['a', 'a', 'b'])).toThrow(
       /needs two examples of each label that differ, 'b' has one: add another/,
     );
-    const ranking = rankHeads(given, ['a', 'a', 'b'], 'train');
+    const ranking = rankNow(given, ['a', 'a', 'b'], 'train');
     expect(ranking.correct[0]).toBe(3);
     // The margin is the mean over examples that can be left out: (1,0): .7071 - 0, (1,1): .7071 - .7071.
     expect(ranking.margin[0]).toBeCloseTo(Math.SQRT1_2 / 2, 6);
@@ -94,14 +94,14 @@ describe('rankHeads', () => {
       ],
       2,
     );
-    expect(() => rankHeads(given, ['a', 'a'])).toThrow('at least two labels, got 1 (a)');
-    expect(() => rankHeads(given, ['a'])).toThrow('2 examples, 1 labels');
+    expect(() => rankNow(given, ['a', 'a'])).toThrow('at least two labels, got 1 (a)');
+    expect(() => rankNow(given, ['a'])).toThrow('2 examples, 1 labels');
   });
 
   it('training-set scoring praises pure noise, leave-one-out does not', () => {
     const { features: noise, labels } = synthetic({ nLayers: 4, nHeads: 10, dHead: 128, perLabel: 20, seed: 7 });
     const mean = (scoring: 'train' | 'leave-one-out') => {
-      const { correct } = rankHeads(noise, labels, scoring);
+      const { correct } = rankNow(noise, labels, scoring);
       return correct.reduce((a, b) => a + b) / correct.length / labels.length;
     };
     expect(mean('train')).toBeGreaterThan(0.96);

@@ -12,11 +12,10 @@ import { decodeClassifier, doubtsAbout, encodeClassifier } from '../../src/sav/c
 import { rowEmbeddings } from '../../src/sav/encoder-baselines.ts';
 import { MemoryFeatureStore } from '../../src/sav/feature-cache.ts';
 import { extractFeatures, featureKey } from '../../src/sav/features.ts';
-import { fitClassifier } from '../../src/sav/fit.ts';
 import { MemoryFolder } from '../checkpoint/memory-folder.ts';
 import { fixturePath } from '../fixtures.ts';
 import { useGpu } from '../gpu.ts';
-import { example, FakeModel } from './synthetic.ts';
+import { example, FakeModel, fitNow } from './synthetic.ts';
 
 const gpu = useGpu();
 
@@ -52,7 +51,7 @@ describe('a fitted classifier and cached features', () => {
   beforeAll(async () => {
     model = await VisionLanguageModel.load(await openFolder(fixturePath(llava)), { gpu: gpu() });
     const features = await extractFeatures(model, rows, { store });
-    classifier = encodeClassifier(fitClassifier(features, labels, { k: 3 }).classifier);
+    classifier = encodeClassifier(fitNow(features, labels, { k: 3 }).classifier);
   });
   afterAll(() => model?.destroy());
 

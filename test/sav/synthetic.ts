@@ -1,5 +1,14 @@
 // Head vectors with a known answer: noise, and class directions in the heads that are told to carry signal.
+import { atOnce } from '../../src/base/pieces.ts';
 import type { Example, HeadFeatures, HeadVectorSource } from '../../src/sav/features.ts';
+import { fitting } from '../../src/sav/fit.ts';
+import { leaveOneOut } from '../../src/sav/leave-one-out.ts';
+import { rankHeads } from '../../src/sav/scoring.ts';
+
+/** What comes in pieces, without pauses between them. */
+export const fitNow = (...args: Parameters<typeof fitting>) => atOnce(fitting(...args));
+export const rankNow = (...args: Parameters<typeof rankHeads>) => atOnce(rankHeads(...args));
+export const leaveOneOutNow = (...args: Parameters<typeof leaveOneOut>) => atOnce(leaveOneOut(...args));
 
 /** Seeded uniform numbers in [0, 1) (xorshift32). */
 export function generator(seed: number): () => number {

@@ -153,7 +153,7 @@ describe.skipIf(!chromiumPath)(chromiumPath ? title : `${title} (skipped: no Chr
     const model = await VisionLanguageModel.load('weights/tiny-llava', { gpu: gpu() });
     const ours = decodeClassifier(new Uint8Array(readFileSync(file)), 'classifier.safetensors', model);
     const features = await extractFeatures(model, training.map(exampleOf));
-    const { classifier } = fitClassifier(
+    const { classifier } = await fitClassifier(
       features,
       training.map(({ label }) => label),
       { heads: ours.data.heads, calibrate: false },

@@ -148,9 +148,11 @@ export class Session {
     const context = { signal, onProgress };
     const found = await this.#features(question, given, 'training pictures', context);
     const { rows, features, unreadable, forwards } = found;
-    onProgress({ phase: 'choosing heads', done: 0, total: 0 });
     const labels = labelsOf(rows);
-    const fit = fitClassifier(features, labels, { ...options, prompt: question, images: 1 });
+    const fit = await fitClassifier(features, labels, {
+      ...{ ...options, prompt: question, images: 1, signal },
+      onProgress: (done, total, phase) => onProgress({ phase, done, total }),
+    });
     this.#training = { rows, features };
     this.#classifier = fit.classifier;
     const { counts } = fit.classifier.data;
