@@ -1,4 +1,3 @@
-import { waitForGpu } from '#platform';
 import type { Format } from '../gpu/formats/format.ts';
 import type { Gpu } from '../gpu/gpu.ts';
 import type { DType, Tensor } from '../gpu/tensor.ts';
@@ -186,7 +185,7 @@ async function reportOutOfMemory<T>(
   try {
     return allocate();
   } finally {
-    const error = await waitForGpu(gpu.device.popErrorScope());
+    const error = await gpu.wait(gpu.device.popErrorScope());
     if (error)
       // biome-ignore lint/correctness/noUnsafeFinally: the lack of memory is the cause of whatever else was thrown
       throw new CheckpointError(

@@ -1,5 +1,4 @@
 // From the bytes of a checkpoint's files to the GPU's buffers.
-import { waitForGpu } from '#platform';
 import { f32 } from '../gpu/formats/f32.ts';
 import { bufferBytes, type Format, formatBytes } from '../gpu/formats/format.ts';
 import type { Gpu } from '../gpu/gpu.ts';
@@ -137,7 +136,7 @@ export class Upload {
   }
 
   async #wait(taken: Promise<undefined> | undefined): Promise<void> {
-    if (taken) await waitForGpu(taken);
+    if (taken) await this.#gpu.wait(taken);
     this.#gpu.assertAlive();
   }
 }

@@ -21,6 +21,6 @@ export interface GpuContext {
   readonly tuning: Tuning;
   /** Throws DeviceLostError once the device is gone. */
   assertAlive(): void;
-  /** See `Gpu.explain`. */
-  explain(error: unknown): Promise<unknown>;
+  /** See `Gpu.wait`. */
+  wait<T>(done: Promise<T>): Promise<T>;
 }

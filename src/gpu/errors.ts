@@ -15,6 +15,8 @@ export class DeviceLostError extends GpuError {
   override readonly code = 'device';
   /** WebGPU’s word for why: `destroyed` or `unknown`. */
   readonly reason: string;
+  /** What the browser or the driver says; empty where it says nothing. */
+  readonly details: string;
   /** @param busyMs how long the GPU had worked on one submission, in milliseconds. */
   constructor(reason: string, message: string, busyMs = 0) {
     const [since, advice] =
@@ -27,9 +29,10 @@ export class DeviceLostError extends GpuError {
     super(
       reason === 'destroyed'
         ? `the GPU device was destroyed: ${message || 'dispose() was called'}; open a new one with openGpu()`
-        : `the GPU device was lost (${reason}${since}): ${message || 'the driver gave no reason'}; ${advice}open a new one with openGpu()`,
+        : `the GPU device was lost (${reason}${since}): ${message || 'the driver gave no reason'}; ${advice}open a new one with openGpu(); where it is lost again and again, restart the browser, or the program`,
     );
     this.reason = reason;
+    this.details = message;
   }
 }
 
@@ -49,8 +52,9 @@ export class KernelError extends GpuError {
   readonly kernel: string;
   /** Of a custom kernel: where in its source, as far as that is known. */
   readonly places: readonly SourcePlace[];
-  constructor(kernel: string, message: string, places: readonly SourcePlace[] = []) {
-    super(`${kernel}: ${message}`);
+  /** @param options.cause of a failure that WebGPU gives no reason for. */
+  constructor(kernel: string, message: string, places: readonly SourcePlace[] = [], options?: ErrorOptions) {
+    super(`${kernel}: ${message}`, options);
     this.kernel = kernel;
     this.places = places;
   }

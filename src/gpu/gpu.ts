@@ -1,4 +1,5 @@
-import { requestAdapter } from '#platform';
+import { requestAdapter, waitForGpu } from '#platform';
+import { HeadlightError } from '../base/error.ts';
 import { BindGroups } from './bind-groups.ts';
 import { BufferPool } from './buffer-pool.ts';
 import { type Arithmetic, adapterName, type Capabilities, describeDevice, deviceDescriptor } from './capabilities.ts';
@@ -50,7 +51,9 @@ export async function openGpu(options: GpuOptions = {}): Promise<Gpu> {
   };
   if (options.device) return open(options.device, options.device.adapterInfo, false);
   const adapter = await requestAdapter({ powerPreference, software, experimental: arithmetic === 'f16' });
-  const device = await adapter.requestDevice(deviceDescriptor(adapter, arithmetic));
+  const device = await adapter.requestDevice(deviceDescriptor(adapter, arithmetic)).catch((error: Error) => {
+    throw new GpuError(`the adapter gives no device: ${error.message}; where its driver has crashed, restart the browser, or the program`);
+  });
   try {
     return await open(device, adapter.info, true);
   } catch (e) {
@@ -77,6 +80,8 @@ export class Gpu implements GpuContext {
   readonly pace: Pace;
   /** Which kernels it was tuned to. */
   readonly tuning: Tuning;
+  /** When the device is lost, by a crash or by `dispose`: the error that whatever needs it then throws. */
+  readonly lost: Promise<DeviceLostError>;
   #lost: DeviceLostError | undefined;
   readonly #ownsDevice: boolean;
 
@@ -103,8 +108,9 @@ export class Gpu implements GpuContext {
     this.pace = new Pace(submissionMs);
     this.tuning = tuning;
     this.#ownsDevice = ownsDevice;
-    void device.lost.then((info) => {
-      this.#lost = new DeviceLostError(info.reason, info.message, this.pace.busyMs);
+    this.lost = device.lost.then(({ reason, message }) => {
+      this.#lost = new DeviceLostError(reason, message, this.pace.busyMs);
+      return this.#lost;
     });
   }
 
@@ -113,13 +119,17 @@ export class Gpu implements GpuContext {
     if (this.#lost) throw this.#lost;
   }
 
-  /**
-   * The error of something that failed on this device: where the device is lost, that, since whatever fails then fails for it.
-   * Browsers tell of the loss only after the failures, so it is waited for a moment.
-   */
-  async explain(error: unknown): Promise<unknown> {
-    if (!this.#lost) await Promise.race([this.device.lost, new Promise((done) => setTimeout(done, 50))]);
-    return this.#lost ?? error;
+  /** What a promise of the device gives. @throws DeviceLostError where it fails and the device is lost: whatever fails then fails for it. */
+  async wait<T>(done: Promise<T>): Promise<T> {
+    try {
+      return await waitForGpu(done);
+    } catch (error) {
+      // Browsers tell of the loss only after the failures. What WebGPU refuses with a reason has another cause, most likely.
+      const hasReason = error instanceof HeadlightError && error.cause === undefined;
+      if (!this.#lost)
+        await Promise.race([this.lost, new Promise((resolve) => setTimeout(resolve, hasReason ? 50 : 2000))]);
+      throw this.#lost ?? error;
+    }
   }
 
   /** Starts recording commands; nothing runs before `submit()`. */

@@ -127,7 +127,9 @@ export class PipelineCache {
       });
       return { id: this.#nextId++, pipeline, layout, slots };
     } catch (e) {
-      throw source?.refuse((e as Error).message) ?? new KernelError(kernel, (e as Error).message);
+      const { message, reason } = e as GPUPipelineError;
+      if (reason === 'internal') throw new KernelError(kernel, message, [], { cause: e });
+      throw source?.refuse(message) ?? new KernelError(kernel, message);
     }
   }
 

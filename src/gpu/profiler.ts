@@ -1,4 +1,3 @@
-import { waitForGpu } from '#platform';
 import type { GpuContext } from './context.ts';
 
 /** The time of one dispatch on the GPU, and its work. */
@@ -72,7 +71,7 @@ export class Profiler {
   async collect(): Promise<void> {
     const times: bigint[] = [];
     for (const buffer of this.#results) {
-      await waitForGpu(buffer.mapAsync(GPUMapMode.READ));
+      await this.#gpu.wait(buffer.mapAsync(GPUMapMode.READ));
       for (const time of new BigUint64Array(buffer.getMappedRange())) times.push(time);
       buffer.destroy();
     }

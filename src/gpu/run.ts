@@ -1,5 +1,5 @@
 // Runs a recording: memory, pipelines, submissions, read-backs.
-import { debugLevel, waitForGpu } from '#platform';
+import { debugLevel } from '#platform';
 import { labelOf, workOf } from './command.ts';
 import type { GpuContext } from './context.ts';
 import { debugPrint } from './debug.ts';
@@ -47,7 +47,7 @@ export class Run {
     gpu.assertAlive();
     if (debugLevel() >= 2) debugPrint(recording);
     const pipelines = commands.map((c) => ('dispatch' in c ? gpu.pipelines.get(c.dispatch) : undefined));
-    const compiled = await Promise.all(pipelines).catch((error) => explained(gpu, error));
+    const compiled = await gpu.wait(Promise.all(pipelines));
     return new Run(recording, watch, compiled);
   }
 
@@ -92,12 +92,12 @@ export class Run {
       });
       const running = await this.#enqueue(this.#encoding!, staging);
       const accepted = { label, work: 0, accepted: hasMemory, finished: undefined };
-      const finished = this.#finish([accepted, ...running], staging).catch((error) => explained(gpu, error));
+      const finished = this.#finish([accepted, ...running], staging);
       finished.catch(() => {}); // thrown where it is waited for
       return { finished };
     } catch (error) {
       staging?.destroy();
-      return explained(gpu, error);
+      throw error;
     }
   }
 
@@ -132,7 +132,7 @@ export class Run {
       start = end;
       if (last || running.length < atOnce) continue;
       const first = running.shift()!;
-      await settled(first);
+      await settled(gpu, first);
       done += first.work;
       onProgress?.(done, total);
     }
@@ -143,7 +143,7 @@ export class Run {
   async #finish(running: readonly Submission[], staging: GPUBuffer | undefined) {
     let bytes: Uint8Array<ArrayBuffer>[] = [];
     try {
-      for (const submission of running) await settled(submission);
+      for (const submission of running) await settled(this.#recording.gpu, submission);
       if (staging) bytes = readbacksOf(this.#recording, staging.getMappedRange());
     } finally {
       staging?.destroy();
@@ -151,10 +151,6 @@ export class Run {
     await this.#recording.profiler?.collect();
     return bytes;
   }
-}
-
-async function explained(gpu: GpuContext, error: unknown): Promise<never> {
-  throw await gpu.explain(error);
 }
 
 interface Submission {
@@ -165,12 +161,13 @@ interface Submission {
   readonly finished: Promise<void> | undefined;
 }
 
-async function settled({ label, accepted, finished }: Submission): Promise<void> {
-  await waitForGpu(accepted);
-  if (finished)
-    await waitForGpu(finished).catch(({ message }: Error) => {
-      throw new KernelError(label, `read-back failed: ${message}`);
-    });
+async function settled(gpu: GpuContext, { label, accepted, finished }: Submission): Promise<void> {
+  await gpu.wait(accepted);
+  if (!finished) return;
+  const read = finished.catch((cause: Error) => {
+    throw new KernelError(label, `read-back failed: ${cause.message}`, [], { cause });
+  });
+  await gpu.wait(read);
 }
 
 /** Does something within error scopes. @returns when WebGPU has said that it takes it; KernelError where it refuses. */

@@ -1,4 +1,3 @@
-import { waitForGpu } from '#platform';
 import type { Capabilities } from '../gpu/capabilities.ts';
 import { GpuError, KernelError } from '../gpu/errors.ts';
 import type { Gpu } from '../gpu/gpu.ts';
@@ -272,7 +271,7 @@ async function time(gpu: Gpu, { run, replacement }: Candidate, repeats: number, 
   for (let i = 0; i < repeats; i++) run(recorder);
   const start = clock();
   await recorder.submit();
-  await waitForGpu(gpu.device.queue.onSubmittedWorkDone());
+  await gpu.wait(gpu.device.queue.onSubmittedWorkDone());
   if (profiler) return profiler.rows.reduce((sum, row) => sum + row.nanoseconds, 0) / 1e6 / repeats;
   return (clock() - start) / repeats;
 }

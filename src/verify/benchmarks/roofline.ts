@@ -1,4 +1,3 @@
-import { waitForGpu } from '#platform';
 import type { Gpu } from '../../gpu/gpu.ts';
 import { type Dispatch, read, readWrite } from '../../gpu/recorder.ts';
 
@@ -50,7 +49,7 @@ export async function measureRoofline(gpu: Gpu, clock: () => number): Promise<Ro
       for (let j = 0; j < 4; j++) recorder.dispatch(dispatch);
       const start = clock();
       await recorder.submit();
-      await waitForGpu(gpu.device.queue.onSubmittedWorkDone());
+      await gpu.wait(gpu.device.queue.onSubmittedWorkDone());
       if (i > 0) fastest = Math.min(fastest, (clock() - start) / 4); // the first compiles
     }
     return fastest;

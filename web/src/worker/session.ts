@@ -139,7 +139,7 @@ export class Session {
   async #openGpu(): Promise<Gpu> {
     if (!this.#gpu) {
       this.#gpu = await openGpu();
-      void this.#gpu.device.lost.then(({ message }) => this.#onLost(message));
+      void this.#gpu.lost.then(({ details }) => this.#onLost(details));
     }
     return this.#gpu;
   }
