@@ -60,7 +60,7 @@ export {
 } from './model/interventions/hook-points.ts';
 export type { PosSlice } from './model/interventions/positions.ts';
 export type { CacheFormat, KvCache } from './model/layers/kv-cache.ts';
-export type { LoadModelOptions } from './model/load-model.ts';
+export type { LoadModelOptions, LoadPart } from './model/load-model.ts';
 export { Model, type RunningStep, type StepOptions, type StepResult } from './model/model.ts';
 export type { CheckpointPrice, CheckpointPriceOptions, FormatPrice } from './model/plan/checkpoint-price.ts';
 export { priceCheckpoint } from './model/price-checkpoint.ts';
@@ -73,6 +73,7 @@ export { quantize } from './model/quantize.ts';
 export { Activation, ActivationCache } from './model/run/activations.ts';
 export type { Bound, BoundOptions } from './model/run/bound.ts';
 export { type GpuActivations, type RunOptions, type RunPrice, splitHeadVectors } from './model/run/run.ts';
+export type { WarmUpOptions } from './model/run/warm-up.ts';
 export {
   type Answer,
   type AnswerOptions,

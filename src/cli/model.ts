@@ -124,7 +124,8 @@ export async function openModel(
       kvCache,
       signal: context.signal,
       onWarning: (message) => context.note(message),
-      onProgress: (done, total) => {
+      onProgress: (done, total, part) => {
+        if (part === 'settings') return;
         progress ??= context.progress('loading the checkpoint', total);
         progress.update(done, `${Math.round(done / 2 ** 20)} of ${Math.round(total / 2 ** 20)} MiB`);
       },

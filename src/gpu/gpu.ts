@@ -52,7 +52,9 @@ export async function openGpu(options: GpuOptions = {}): Promise<Gpu> {
   if (options.device) return open(options.device, options.device.adapterInfo, false);
   const adapter = await requestAdapter({ powerPreference, software, experimental: arithmetic === 'f16' });
   const device = await adapter.requestDevice(deviceDescriptor(adapter, arithmetic)).catch((error: Error) => {
-    throw new GpuError(`the adapter gives no device: ${error.message}; where its driver has crashed, restart the browser, or the program`);
+    throw new GpuError(
+      `the adapter gives no device: ${error.message}; where its driver has crashed, restart the browser, or the program`,
+    );
   });
   try {
     return await open(device, adapter.info, true);

@@ -31,6 +31,7 @@ export const loadCheckpoint = (folder: Folder, options: LoadCheckpointOptions): 
 type LoadCheckpointOptions = Omit<LoadModelOptions, 'gpu'> & { readonly gpu?: Gpu };
 
 async function load(folder: Folder, options: LoadCheckpointOptions): Promise<CheckpointParts> {
+  options.onProgress?.(0, 0, 'settings');
   await checkIsCheckpoint(folder);
   // What the checkpoint is comes before what its processor lacks.
   const read = await readConfig(folder);

@@ -59,6 +59,7 @@ export const loadEncoder = (folder: Folder, options: LoadModelOptions): Promise<
   visiting(folder, options.signal, (visited) => load(visited, options));
 
 async function load(folder: Folder, { gpu, onProgress, signal }: LoadModelOptions): Promise<EncoderParts> {
+  onProgress?.(0, 0, 'settings');
   const json = await requireJson(folder, 'config.json');
   const config = parseDualConfig(json, `${folder.location}/config.json`);
   const recording = new RecordingFolder(folder);
@@ -67,7 +68,7 @@ async function load(folder: Folder, { gpu, onProgress, signal }: LoadModelOption
   const specs = specsOf((source) => dualWeights(config, source));
   const loaded = await loadTensors(gpu, checkpoint, specs, {
     visionLayers: config.vision.nLayers,
-    onProgress: (progress) => onProgress?.(progress.loaded, progress.total),
+    onProgress: ({ loaded, total }) => onProgress?.(loaded, total, 'weights'),
     signal,
   });
   try {

@@ -18,6 +18,12 @@ import { checkChoice, quantisationOf } from './quantisation.ts';
 import { modelWeights } from './run/forward.ts';
 import { chosenFormat, precisionOf, type WeightsChoice } from './weight-formats.ts';
 
+/**
+ * What a load does: it reads the settings (config, tokenizer, lists of tensors), then the weights, which go to the GPU while they
+ * are read. Kernels are compiled by `warmUp`, or by the first runs.
+ */
+export type LoadPart = 'settings' | 'weights';
+
 /** Where weights go, and who is told of it. */
 export interface LoadModelOptions {
   /** Where the weights go. */
@@ -26,8 +32,8 @@ export interface LoadModelOptions {
   readonly weights?: WeightsChoice;
   /** The format that keys and values are kept in while text is generated. Default: f16, or f32 where the weights are f32. */
   readonly kvCache?: CacheFormat;
-  /** Bytes of the checkpoint on the GPU so far, and in the end. */
-  readonly onProgress?: (loaded: number, total: number) => void;
+  /** Bytes of the checkpoint on the GPU so far, and in the end: 0 and 0 while it reads settings. */
+  readonly onProgress?: (loaded: number, total: number, part: LoadPart) => void;
   /** Ends the loading; what was loaded is freed. */
   readonly signal?: AbortSignal;
   /** Told of what is odd and does no harm: tensors that the model has no use for. Default: the console. */
@@ -64,7 +70,7 @@ export async function loadModel(folder: Folder, options: LoadModelOptions, read?
   const loaded = await loadTensors(gpu, checkpoint, weightSpecs(config), {
     ...unreadTensors(config),
     formatOf,
-    onProgress: ({ loaded, total }) => onProgress?.(loaded, total),
+    onProgress: ({ loaded, total }) => onProgress?.(loaded, total, 'weights'),
     signal,
   });
   const unused = loaded.ignored.filter(({ unknown }) => unknown).map(({ tensor }) => quote(tensor.name));

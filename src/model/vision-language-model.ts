@@ -18,6 +18,7 @@ import type { PrepareOptions, Processor } from './processor/processor.ts';
 import { Activation } from './run/activations.ts';
 import { type Bound, boundId, throwIfAborted } from './run/bound.ts';
 import { splitHeadVectors } from './run/run.ts';
+import type { WarmUpOptions } from './run/warm-up.ts';
 
 /** What a prompt is made of before the processor has seen it. */
 export interface Prompt {
@@ -319,6 +320,27 @@ export class VisionLanguageModel extends Model {
     const wanted =
       max_new_tokens ?? Math.min(defaultNewTokens, (max_length ?? Number.POSITIVE_INFINITY) - inputIds.length);
     return Math.min(wanted, left);
+  }
+
+  /**
+   * Compiles the kernels of `headVectors` and runs nothing, so that the first question does not wait for them. Which kernels run
+   * depends on how long prompts are, and how large pictures.
+   * @param prompt one like those that will come. Default: a grey picture, where the model takes any, and a word.
+   * @throws the signal's reason; KernelError for a custom kernel that does not compile.
+   */
+  async warmUp(prompt: Prompt | ModelInput = this.#anyPrompt, options: WarmUpOptions = {}): Promise<void> {
+    checkOptions(options, ['signal', 'onProgress'], 'warmUp');
+    const [input] = await this.#inputs([prompt]);
+    const names = Array.from({ length: this.nLayers }, (_, layer) => `blocks.${layer}.attn.hook_z`);
+    const { recorded } = this.recorded([input], { namesFilter: names, posSlice: -1 });
+    const { compileKernels } = await import('./run/warm-up.ts');
+    await compileKernels(this.gpu, recorded, options);
+  }
+
+  get #anyPrompt(): Prompt {
+    const side = 448;
+    const grey = { width: side, height: side, data: new Uint8Array(3 * side ** 2).fill(128) };
+    return { prompt: 'x', images: this.config.vision && [grey] };
   }
 
   /** `hook_z` at the last prompt token, [layers, nHeads, dHead] (`HeadVectorSource`). */

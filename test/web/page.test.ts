@@ -120,6 +120,7 @@ describe.skipIf(!chromiumPath)(chromiumPath ? title : `${title} (skipped: no Chr
     expect([...new Set(seen.map(({ phase }) => phase))]).toEqual([
       'starting',
       'opening the GPU',
+      'loading settings',
       'loading weights',
       'compiling kernels',
     ]);

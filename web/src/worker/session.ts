@@ -102,13 +102,14 @@ export class Session {
     const gpu = await this.#openGpu();
     const model = await VisionLanguageModel.load(isKept ? await this.#keeping(at as string) : at, {
       ...{ gpu, weights, signal },
-      onProgress: (done, total) => onProgress({ phase: 'loading weights', done, total }),
+      onProgress: (done, total, part) => onProgress({ phase: `loading ${part}`, done, total }),
     });
     this.#model?.destroy();
     [this.#model, this.#classifier, this.#training, this.#looked] = [model, undefined, undefined, undefined];
     this.#store = this.#kept;
-    onProgress({ phase: 'compiling kernels', done: 0, total: 0 });
-    await model.headVectors({ images: [grey], prompt: 'x' }, { signal });
+    await model.warmUp(undefined, {
+      ...{ signal, onProgress: (done, total) => onProgress({ phase: 'compiling kernels', done, total }) },
+    });
     const { nLayers, nHeads, dHead } = model;
     const { capabilities } = gpu;
     return { name, nLayers, nHeads, dHead, adapter: adapterName(capabilities), software: capabilities.software };
@@ -340,6 +341,3 @@ function judgedBy({ judged, classifier }: Fit, rows: readonly LabelledRow[]): Ju
   );
   return { predicted, n, correct, interval, chance, confusion, recall };
 }
-
-/** A picture to compile kernels by. */
-const grey = { width: 64, height: 64, data: new Uint8Array(64 * 64 * 3).fill(128) };
