@@ -2,6 +2,7 @@ import type { Head } from '../base/heads.ts';
 import type { ModelInput } from '../model/input.ts';
 import type { Model } from '../model/model.ts';
 import { checkOptions } from '../model/options.ts';
+import { type CapturedOptions, captured } from './captured.ts';
 import { checkFinite } from './finite.ts';
 import { checkHeads, layersOf } from './heads.ts';
 import { type PlacedGrid, placedGrids, resolvePosition } from './positions.ts';
@@ -25,7 +26,7 @@ export interface AttentionMaps {
 }
 
 /** Whose attention is shown. */
-export interface AttentionOptions {
+export interface AttentionOptions extends CapturedOptions {
   /** Heads of the decoder. */
   readonly heads: readonly Head[];
   /** Whose attention; negative numbers count from the end. Default: the last position. */
@@ -39,17 +40,17 @@ export interface AttentionOptions {
 export async function attentionMaps(
   model: Model,
   input: ModelInput,
-  { heads, position = -1, ...others }: AttentionOptions,
+  { heads, position = -1, cache, ...others }: AttentionOptions,
 ): Promise<AttentionMaps> {
-  checkOptions(others, ['heads', 'position'], 'attentionMaps');
+  checkOptions(others, ['heads', 'position', 'cache'], 'attentionMaps');
   checkHeads(model.config.text, heads);
   const at = resolvePosition(position, input.inputIds.length);
   const name = (layer: number) => `blocks.${layer}.attn.hook_pattern`;
-  const cache = await model.runWithCache(input, { namesFilter: layersOf(heads).map(name), posSlice: at });
-  for (const layer of layersOf(heads)) await checkFinite(model, input, 'the attention', cache.get(name(layer))!.data);
+  const found = await captured(model, input, layersOf(heads).map(name), { start: at, end: at + 1 }, cache);
+  for (const layer of layersOf(heads)) await checkFinite(model, input, 'the attention', found.get(name(layer))!.data);
   const grids = placedGrids(model.config, input);
   const maps = heads.map(({ layer, head }) => {
-    const { data, shape } = cache.get(name(layer))!; // [nHeads, 1, keys]
+    const { data, shape } = found.get(name(layer))!; // [nHeads, 1, keys]
     const row = data.subarray(head * shape[2], (head + 1) * shape[2]);
     return { layer, head, ...mapOf(row, grids) };
   });

@@ -18,6 +18,7 @@ export {
   attentionMaps,
 } from './attention-map.ts';
 export { type Attribution, type AttributionOptions, attributeLogit } from './attribution.ts';
+export type { CapturedOptions } from './captured.ts';
 export type { LayerOptions } from './heads.ts';
 export { type Knockout, type KnockoutOptions, knockOutImages, type LayerWindow } from './knockout.ts';
 export { type LensOptions, type LensRow, type LensToken, logitLens } from './logit-lens.ts';
@@ -37,6 +38,7 @@ export { positionTexts, type TokenDecoder, tokenText } from './token-text.ts';
 export { tokenDirections, type UnembedOptions, unembedRows } from './unembed.ts';
 export {
   type HeadOutput,
+  type HeadOutputOptions,
   type HeadWords,
   headOutputs,
   headWords,

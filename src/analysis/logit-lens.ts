@@ -6,12 +6,13 @@ import { type PosSlice, resolvePosSlice } from '../model/interventions/positions
 import type { Model } from '../model/model.ts';
 import { checkOptions } from '../model/options.ts';
 import { indexOfNotFinite } from '../model/run/not-finite.ts';
+import { type CapturedOptions, captured } from './captured.ts';
 import { checkFinite } from './finite.ts';
 import { checkTokens, rankOf, topK } from './rank.ts';
 import { refuseEdits, unembedRows } from './unembed.ts';
 
 /** Where the lens is held, and what is told of each place. */
-export interface LensOptions {
+export interface LensOptions extends CapturedOptions {
   /** Positions, image tokens included; default: the last. */
   readonly posSlice?: PosSlice;
   /** Layers; default: all. */
@@ -55,7 +56,7 @@ export interface LensRow {
  */
 export async function logitLens(model: Model, input: ModelInput, options: LensOptions = {}): Promise<LensRow[]> {
   const { nLayers, dModel, vocabSize } = model.config.text;
-  checkOptions(options, ['posSlice', 'layers', 'k', 'tokens', 'onProgress'], 'logitLens');
+  checkOptions(options, ['posSlice', 'layers', 'k', 'tokens', 'cache', 'onProgress'], 'logitLens');
   const { posSlice = -1, k = 5, tokens = [], onProgress } = options;
   checkTokens(tokens, vocabSize);
   refuseEdits(model, /^(ln_final\.|logits$)/, 'the lens has a final norm and an unembedding of its own');
@@ -63,8 +64,7 @@ export async function logitLens(model: Model, input: ModelInput, options: LensOp
   const { start, end } = resolvePosSlice(posSlice, input.inputIds.length);
   const positions = end - start;
   const name = (layer: number) => `blocks.${layer}.hook_resid_post`;
-  const which = { namesFilter: layers.map(name), posSlice: [start, end] as const };
-  const cache = await model.runWithCache(input, which);
+  const cache = await captured(model, input, layers.map(name), { start, end }, options.cache);
   const rows = new Float32Array(layers.length * positions * dModel);
   for (const [i, layer] of layers.entries()) rows.set(cache.get(name(layer))!.data, i * positions * dModel);
   await checkFinite(model, input, 'the residual stream', rows);

@@ -6,6 +6,7 @@ import { InputError } from '../model/errors.ts';
 import type { ModelInput } from '../model/input.ts';
 import type { Model } from '../model/model.ts';
 import { checkOptions } from '../model/options.ts';
+import { type CapturedOptions, captured } from './captured.ts';
 import { checkFinite } from './finite.ts';
 import { checkHeads, layersOf } from './heads.ts';
 import { resolvePosition } from './positions.ts';
@@ -33,22 +34,30 @@ export interface HeadWords extends Head {
   readonly suppressed: readonly Word[];
 }
 
+/** Which heads, and where. */
+export interface HeadOutputOptions extends CapturedOptions {
+  /** Heads of the decoder. */
+  readonly heads: readonly Head[];
+  /** Negative numbers count from the end. Default: the last position. */
+  readonly position?: number;
+}
+
 /** `hook_z` of some heads at one position. @throws NotFiniteError where it is not finite. */
 export async function headOutputs(
   model: Model,
   input: ModelInput,
-  { heads, position = -1, ...others }: { readonly heads: readonly Head[]; readonly position?: number },
+  { heads, position = -1, cache, ...others }: HeadOutputOptions,
 ): Promise<HeadOutput[]> {
-  checkOptions(others, ['heads', 'position'], 'headOutputs');
+  checkOptions(others, ['heads', 'position', 'cache'], 'headOutputs');
   const { dHead } = model.config.text;
   checkHeads(model.config.text, heads);
-  const posSlice = resolvePosition(position, input.inputIds.length);
+  const at = resolvePosition(position, input.inputIds.length);
   const name = (layer: number) => `blocks.${layer}.attn.hook_z`;
-  const cache = await model.runWithCache(input, { namesFilter: layersOf(heads).map(name), posSlice });
+  const found = await captured(model, input, layersOf(heads).map(name), { start: at, end: at + 1 }, cache);
   for (const layer of layersOf(heads))
-    await checkFinite(model, input, 'the heads’ outputs', cache.get(name(layer))!.data);
+    await checkFinite(model, input, 'the heads’ outputs', found.get(name(layer))!.data);
   return heads.map(({ layer, head }) => {
-    const { data } = cache.get(name(layer))!; // [1, nHeads, dHead]
+    const { data } = found.get(name(layer))!; // [1, nHeads, dHead]
     return { layer, head, z: data.slice(head * dHead, (head + 1) * dHead) };
   });
 }

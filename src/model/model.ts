@@ -124,11 +124,13 @@ export class Model {
   async runWithCache(input: ModelInput | readonly ModelInput[], given: RunOptions = {}): Promise<ActivationCache> {
     const options = asked(given, this.hookPoints, 'runWithCache');
     const pass = new Pass(this, 'forward');
-    const several = Array.isArray(input);
-    const inputs: readonly ModelInput[] = several ? input : [input];
+    const several = isList(input);
+    const inputs = several ? input : [input];
     this.#record(pass, inputs, options);
     const found = await pass.submit();
-    return several ? withBatchAxis(found, inputs.length) : found;
+    if (several) return withBatchAxis(found, inputs.length);
+    found.positions = resolvePosSlice(options.posSlice, input.inputIds.length);
+    return found;
   }
 
   /** What `runWithCache` would run, without running it: each dispatch with its WGSL, bindings, params and workgroups. */
@@ -415,6 +417,9 @@ export class Model {
     return unlimited.recorded(inputs, { namesFilter: (name) => kinds.has(hookKind(name)) }).recorded;
   }
 }
+
+/** `Array.isArray` knows no lists that cannot be written to. */
+const isList = (input: ModelInput | readonly ModelInput[]): input is readonly ModelInput[] => Array.isArray(input);
 
 /** The language model's activations hold the prompts one after the other: [batch * pos, …] becomes [batch, pos, …]. */
 function withBatchAxis(found: ActivationCache, batch: number): ActivationCache {

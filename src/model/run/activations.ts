@@ -1,5 +1,6 @@
 // What a run returns: activations by the names of their hook points, with handy ways to single ones and to parts of them.
 import { InputError } from '../errors.ts';
+import type { PositionRange } from '../interventions/positions.ts';
 
 /** An activation on the host. */
 export class Activation {
@@ -39,6 +40,9 @@ export class Activation {
  * `at(name)` and what names a kind (`z(3)`) throw, and say what is there.
  */
 export class ActivationCache extends Map<string, Activation> {
+  /** The positions of the prompt that the language model's activations hold, where `runWithCache` gave them for one input. */
+  positions?: PositionRange;
+
   /** The activation of a hook point. @throws InputError for a name that the run was not asked for. */
   at(name: string): Activation {
     const found = this.get(name);
