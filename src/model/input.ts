@@ -1,4 +1,5 @@
 import { InputError } from './errors.ts';
+import type { Rectangle } from './processor/anyres.ts';
 
 /** What a processor makes of a prompt and its pictures, and what a model runs on. */
 export interface ModelInput {
@@ -26,6 +27,11 @@ export interface Visual {
   readonly shape: readonly number[];
   /** LLaVA-NeXT and OneVision: the picture before processing, from which follows what of its tiles is padding. */
   readonly size?: { readonly height: number; readonly width: number };
+  /**
+   * Which part of the picture each crop, or each grid of patches over time, shows: in pixels of the picture as it is upright. Where it is
+   * padded, it lies partly outside. Absent where pixel values were not made here.
+   */
+  readonly areas?: readonly Rectangle[];
   /** Qwen2-VL: patches over time, height and width (HF `image_grid_thw`). */
   readonly grid?: readonly [time: number, height: number, width: number];
   /** Qwen2.5-VL videos: seconds from one temporal patch to the next (HF `second_per_grid_ts`). */
@@ -33,7 +39,7 @@ export interface Visual {
 }
 
 /** A visual that has no pixels yet. */
-export type VisualShape = Omit<Visual, 'pixels'>;
+export type VisualShape = Omit<Visual, 'pixels' | 'areas'>;
 
 /** A `ModelInput` whose pictures are not decoded yet: how many tokens and pixel values it has is known. */
 export interface InputShape {

@@ -138,7 +138,7 @@ describe('tiles', () => {
           shape: [tileCrops(image, grid)],
           size: image,
         } as const;
-        expect(orNull(() => pack(visual, side ** 2).rows.length)).toBe(tokens);
+        expect(orNull(() => pack(visual, side ** 2, 1).rows.length)).toBe(tokens);
       }
       return [
         ...pair(best),
@@ -155,7 +155,7 @@ describe('tiles', () => {
 test('of a very narrow image the tiles show nothing, and have no grid', () => {
   const grid = { pinpoints: [{ height: 28, width: 28 }], imageSize: 14, side: 3 };
   const visual = { kind: 'image', pixels: new Float32Array(0), shape: [5], size: { height: 1, width: 900 } } as const;
-  const { rows, grids } = packTiles(grid)(visual, 9);
+  const { rows, grids } = packTiles(grid)(visual, 9, 1);
   expect([rows.length, grids.map(({ label }) => label)]).toEqual([9, ['image']]);
 });
 

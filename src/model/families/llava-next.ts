@@ -11,7 +11,7 @@ import {
   tiledShape,
   tileImage,
 } from '../processor/tiles.ts';
-import { cropGrid, type TokenGrid, tilePlanes } from '../processor/token-grids.ts';
+import { cropGrid, type TokenGrid, tiledArea, tilePlanes } from '../processor/token-grids.ts';
 import type { VisualProcessor } from '../processor/visual-processor.ts';
 import type { Family } from './family.ts';
 import { type LlavaSideOptions, llavaDefaults, llavaEntries, llavaSide, parseLlava } from './llava-side.ts';
@@ -109,9 +109,9 @@ export type Resize = (map: Size, rowOf: (y: number, x: number) => number) => { s
  */
 export function packTiles(grid: TileGrid, resize: Resize = () => undefined): Packer {
   const { side } = grid;
-  return (visual, perCrop) => {
+  return (visual, perCrop, covered) => {
     const { shape, size } = visual;
-    const whole = cropGrid(visual, 0, perCrop, 'image');
+    const whole = cropGrid(visual, 0, perCrop, covered, 'image');
     const base = Array.from({ length: perCrop }, (_, i) => i);
     const [crops] = shape;
     if (crops === 1) return { rows: [...base, newline], grids: [whole] };
@@ -140,6 +140,7 @@ export function packTiles(grid: TileGrid, resize: Resize = () => undefined): Pac
       columns: width,
       tokenOf: (y, x) => perCrop + y * (width + 1) + x, // a newline ends each row
       picture: () => tilePlanes(visual, { wide, side, shown }),
+      area: tiledArea(visual, { wide, side, shown }),
     };
     const grids = height && width ? [whole, tiled] : [whole]; // of a very narrow image the tiles show nothing
     return resized ? { rows, grids, taps: joinTaps(identity(perCrop), resized.taps) } : { rows, grids };

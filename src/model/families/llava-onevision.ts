@@ -15,7 +15,7 @@ import {
 import { evenFrames, type FrameRate, uniformFrames } from '../processor/sample-frames.ts';
 import type { Settings as PreprocessorFile } from '../processor/settings.ts';
 import { gridPinpoints, parseTiling, pinpointsSchema, squareImage, type TilingConfig } from '../processor/tiles.ts';
-import { cropPlanes, frameLabel } from '../processor/token-grids.ts';
+import { cropArea, cropPlanes, frameLabel } from '../processor/token-grids.ts';
 import type { Processing, VisualProcessor } from '../processor/visual-processor.ts';
 import type { Architecture, Family } from './family.ts';
 import { checkPinpoints, packTiles, type TileGrid, tileCrops, tiles } from './llava-next.ts';
@@ -99,7 +99,7 @@ export function onevision(
     text,
     vision: llavaSide(vision, text, {
       processing,
-      pack: (visual, perCrop) => (visual.kind === 'video' ? packVideo(side) : image)(visual, perCrop),
+      pack: (visual, ...rest) => (visual.kind === 'video' ? packVideo(side) : image)(visual, ...rest),
       crops: (size) => tileCrops(size, grid),
       hasNewline: true,
       settings: { pinpoints, maxTiles },
@@ -143,7 +143,7 @@ export function packLimited(grid: TileGrid, maxTiles: number): Packer {
 
 /** Every frame's map at half its side, and one newline after the last (HF `get_video_features`, `apply_pooling`). */
 function packVideo(side: number): Packer {
-  return (visual, perCrop) => {
+  return (visual, perCrop, covered) => {
     const { shape } = visual;
     if (perCrop !== side ** 2)
       throw new InputError(
@@ -161,6 +161,7 @@ function packVideo(side: number): Packer {
         columns: half,
         tokenOf: (y, x) => frame * half ** 2 + y * half + x,
         picture: () => cropPlanes(visual, frame),
+        area: cropArea(visual, frame, covered),
       })),
       taps: {
         indices: Uint32Array.from(frames.flatMap(({ indices }) => Array.from(indices))),

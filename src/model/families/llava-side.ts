@@ -13,7 +13,7 @@ import { projectAndMix, projector } from '../layers/projector.ts';
 import { type FeatureSelection, selectFeatures, visionTower, vitWeights } from '../layers/vision-tower.ts';
 import { linear } from '../layers/weights.ts';
 import type { Size } from '../processor/anyres.ts';
-import { cropPlanes, frameLabel, type PatchGrid } from '../processor/token-grids.ts';
+import { cropArea, cropPlanes, frameLabel, type PatchGrid } from '../processor/token-grids.ts';
 import type { Processing } from '../processor/visual-processor.ts';
 import type { VisionSide } from './family.ts';
 import { joinPackings, type Packer, type Packing } from './packing.ts';
@@ -130,7 +130,7 @@ export function llavaSide(
   const packingOf = (visual: VisualShape): Packing => {
     const known = packings.get(visual);
     if (known) return known;
-    const packing = pack(visual as Visual, perCrop); // pixels are needed only where its grids show them
+    const packing = pack(visual as Visual, perCrop, coveredOf(tower)); // pixels are needed only where its grids show them
     packings.set(visual, packing);
     return packing;
   };
@@ -190,8 +190,12 @@ export function llavaSide(
   };
 }
 
+/** What patches cover of a crop's side: all of 336 pixels where they have 14, 378 of 384. */
+const coveredOf = ({ side, patchSize, imageSize }: ViTConfig): number => (side * patchSize) / imageSize;
+
 /** The patches of each crop: a sequence of its own in the tower. */
-function cropPatches(visuals: readonly Visual[], { side, classToken }: ViTConfig): PatchGrid[][] {
+function cropPatches(visuals: readonly Visual[], tower: ViTConfig): PatchGrid[][] {
+  const { side, classToken } = tower;
   const first = classToken ? 1 : 0;
   let sequence = 0;
   return visuals.map((visual) =>
@@ -206,6 +210,7 @@ function cropPatches(visuals: readonly Visual[], { side, classToken }: ViTConfig
       rowOf: (y, x) => first + y * side + x,
       ...(classToken && { classRow: 0 }),
       picture: () => cropPlanes(visual, crop),
+      area: cropArea(visual, crop, coveredOf(tower)),
     })),
   );
 }

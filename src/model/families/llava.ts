@@ -40,7 +40,7 @@ export const oneCrop = (config: ImageProcessorConfig): VisualProcessor => ({
 });
 
 /** … and a token for each of its features. */
-export const pack: Packer = (visual, perCrop) => ({
+export const pack: Packer = (visual, perCrop, covered) => ({
   rows: Array.from({ length: visual.shape[0] * perCrop }, (_, i) => i),
-  grids: Array.from({ length: visual.shape[0] }, (_, crop) => cropGrid(visual, crop, perCrop, 'image')),
+  grids: Array.from({ length: visual.shape[0] }, (_, crop) => cropGrid(visual, crop, perCrop, covered, 'image')),
 });

@@ -16,8 +16,8 @@ export interface Packing {
 
 export const newline: number = extraRow;
 
-/** `perCrop`: features that each crop has. */
-export type Packer = (visual: Visual, perCrop: number) => Packing;
+/** @param perCrop features that each crop has. @param covered what patches cover of a crop's side. */
+export type Packer = (visual: Visual, perCrop: number, covered: number) => Packing;
 
 /** The packings of all visuals, over one matrix of their crops' features. */
 export interface Joined {

@@ -17,6 +17,7 @@ export function squareGrids(config: QwenVisionConfig, visual: Visual, [frames, h
     columns,
     tokenOf: (y, x) => (frame * rows + y) * columns + x,
     picture: () => framePicture(config, visual, frame),
+    area: visual.areas?.[frame],
   }));
 }
 
@@ -48,6 +49,7 @@ export function towerGrids(
         return placeOf ? placeOf[Math.floor(row / merged)] * merged + (row % merged) : row;
       },
       picture: () => framePicture(config, visual, frame),
+      area: visual.areas?.[frame],
     }));
   });
 }

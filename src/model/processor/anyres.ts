@@ -7,9 +7,21 @@ export interface Size {
   readonly width: number;
 }
 
+/** A part of a picture or of a map. */
 export interface Rectangle extends Size {
   readonly top: number;
   readonly left: number;
+}
+
+/** A part of a resized picture, as a part of the picture that it was resized from. */
+export function unresized(part: Rectangle, resized: Size, from: Size): Rectangle {
+  const [down, across] = [from.height / resized.height, from.width / resized.width];
+  return {
+    top: part.top * down,
+    left: part.left * across,
+    height: part.height * down,
+    width: part.width * across,
+  };
 }
 
 /**

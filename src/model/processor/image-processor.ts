@@ -1,7 +1,7 @@
 import * as s from '../../base/schema.ts';
 import type { RgbImage } from '../../platform/types.ts';
 import { parse } from '../config/json.ts';
-import type { Rectangle, Size } from './anyres.ts';
+import { type Rectangle, type Size, unresized } from './anyres.ts';
 import {
   type Colour,
   commonSize,
@@ -47,6 +47,8 @@ export interface Crops {
   readonly pixels: Float32Array;
   /** [crops, 3, height, width] */
   readonly shape: readonly number[];
+  /** What each crop shows of the picture (`Visual.areas`). */
+  readonly areas: readonly Rectangle[];
 }
 
 const schema = s.object({
@@ -118,7 +120,7 @@ export function parseFrameProcessor({ json, file }: Settings): ImageProcessorCon
  * @throws InputError for an image so narrow that resizing its short side makes it huge.
  */
 export function processImage(image: RgbImage, config: ImageProcessorConfig): Crops {
-  return stack([cropImage(image, config)], imageTables(config));
+  return { ...stack([cropImage(image, config)], imageTables(config)), areas: [cropArea(image, config)] };
 }
 
 /** What `processImage` gives, without the pixels. */
@@ -129,11 +131,12 @@ export function processedShape(image: Size, config: ImageProcessorConfig): reado
 
 /** Frames of one size to [frames, 3, height, width]. */
 export function processFrames(frames: readonly RgbImage[], config: ImageProcessorConfig): Crops {
-  commonSize(frames);
-  return stack(
+  const area = cropArea(commonSize(frames), config, 'behind');
+  const crops = stack(
     frames.map((frame) => cropImage(frame, config, 'behind')),
     videoTables(config),
   );
+  return { ...crops, areas: frames.map(() => area) };
 }
 
 /**
@@ -154,6 +157,26 @@ export function cropImage(
   const cropped = { ...crop, data: new Uint8Array(crop.width * crop.height * 3) };
   paste(cropped, resized(part), left, top);
   return cropped;
+}
+
+/** What `cropImage` shows of an image, in its pixels. */
+export function cropArea(
+  image: Size,
+  config: ImageProcessorConfig,
+  largerHalf: 'before' | 'behind' = 'before',
+): Rectangle {
+  const { padColour, crop } = config;
+  const size = sizeBeforeCrop(image, config);
+  const { part, left, top } = planCrop(size, crop ?? size, largerHalf);
+  const whole = { top: part.top - top, left: part.left - left, ...(crop ?? size) };
+  if (!padColour) return unresized(whole, size, image);
+  const side = Math.max(image.width, image.height);
+  const area = unresized(whole, size, { width: side, height: side });
+  return {
+    ...area,
+    top: area.top - Math.floor((side - image.height) / 2),
+    left: area.left - Math.floor((side - image.width) / 2),
+  };
 }
 
 function sizeBeforeCrop({ width, height }: Size, { padColour, resize: to }: ImageProcessorConfig): Size {

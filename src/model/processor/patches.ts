@@ -2,7 +2,7 @@ import * as s from '../../base/schema.ts';
 import type { RgbImage } from '../../platform/types.ts';
 import { parse } from '../config/json.ts';
 import { InputError } from '../errors.ts';
-import type { Size } from './anyres.ts';
+import type { Rectangle, Size } from './anyres.ts';
 import { type ChannelTables, commonSize, imageTables, maxPixels, resize, type Scaling, videoTables } from './pixels.ts';
 import type { Filter } from './resample.ts';
 import { roundHalfEven } from './rounding.ts';
@@ -29,6 +29,8 @@ export interface Patches {
   readonly shape: readonly number[];
   /** Patches over time, height and width. */
   readonly grid: readonly [number, number, number];
+  /** The whole picture, for each moment of `grid` (`Visual.areas`). */
+  readonly areas: readonly Rectangle[];
 }
 
 const pixelCount = s.int(1, maxPixels);
@@ -78,7 +80,7 @@ export function parsePatching({ json, file }: Settings, kind: 'image' | 'video')
 }
 
 /** What `patchImage` gives, without the pixels. @throws InputError as it does. */
-export function patchedShape(image: Size, config: PatchingConfig): Omit<Patches, 'pixels'> {
+export function patchedShape(image: Size, config: PatchingConfig): Omit<Patches, 'pixels' | 'areas'> {
   const { patch, merge, temporalPatch, minPixels, maxPixels: most } = config;
   const size = config.resize ? smartSize(image, patch * merge, minPixels, most) : image;
   checkBlocks(size, patch * merge);
@@ -89,17 +91,20 @@ export function patchedShape(image: Size, config: PatchingConfig): Omit<Patches,
 /** An image to patches; it fills a temporal patch by itself. */
 export function patchImage(image: RgbImage, config: PatchingConfig): Patches {
   const sized = config.resize ? smartResize(image, config, config.maxPixels) : image;
-  return patchify(Array(config.temporalPatch).fill(sized), config, imageTables(config));
+  return { ...patchify(Array(config.temporalPatch).fill(sized), config, imageTables(config)), areas: [wholeOf(image)] };
 }
 
 /** Frames of one size to patches; the last one is repeated until they fill the last temporal patch. */
 export function patchFrames(frames: readonly RgbImage[], config: PatchingConfig): Patches {
-  commonSize(frames);
+  const area = wholeOf(commonSize(frames));
   const most = frameBound(frames.length, config);
   const sized = config.resize ? frames.map((frame) => smartResize(frame, config, most)) : [...frames];
   while (sized.length % config.temporalPatch) sized.push(sized[sized.length - 1]);
-  return patchify(sized, config, videoTables(config));
+  const patches = patchify(sized, config, videoTables(config));
+  return { ...patches, areas: Array.from({ length: patches.grid[0] }, () => area) };
 }
+
+const wholeOf = ({ height, width }: Size): Rectangle => ({ top: 0, left: 0, height, width });
 
 /** The most pixels of a frame (HF's `cap_pixels_per_frame`). */
 export function frameBound(
@@ -146,7 +151,11 @@ function checkBlocks({ width, height }: Size, unit: number): void {
 }
 
 /** Patches in the order of merged blocks: over time, blocks row by row, the patches of a block row by row. */
-function patchify(frames: readonly RgbImage[], config: PatchingConfig, channels: ChannelTables): Patches {
+function patchify(
+  frames: readonly RgbImage[],
+  config: PatchingConfig,
+  channels: ChannelTables,
+): Omit<Patches, 'areas'> {
   const { patch, merge, temporalPatch } = config;
   const { height, width } = commonSize(frames);
   const unit = patch * merge;

@@ -2,8 +2,8 @@ import * as s from '../../base/schema.ts';
 import type { RgbImage } from '../../platform/types.ts';
 import { parse } from '../config/json.ts';
 import { ConfigError } from '../errors.ts';
-import { type Size, selectBestResolution } from './anyres.ts';
-import { type Crops, cropImage, type ImageProcessorConfig } from './image-processor.ts';
+import { type Rectangle, type Size, selectBestResolution, unresized } from './anyres.ts';
+import { type Crops, cropArea, cropImage, type ImageProcessorConfig, processImage } from './image-processor.ts';
 import { type Colour, imageTables, maxPixels, paste, type ResizeTo, resize, resizedSize, stack } from './pixels.ts';
 import {
   classOf,
@@ -153,10 +153,26 @@ export function tileImage(image: RgbImage, config: TilingConfig): Crops {
   const crops = [resize(image, whole, each.filter)];
   for (let top = 0; top < best.height; top += tile)
     for (let left = 0; left < best.width; left += tile) crops.push(cut(fitted, left, top, tile));
-  return stack(
+  const stacked = stack(
     crops.map((crop) => cropImage(crop, each)),
     imageTables(each),
   );
+  return { ...stacked, areas: tileAreas(image, config) };
+}
+
+/** What `tileImage` shows of an image in each crop, in its pixels. */
+function tileAreas(image: Size, { pinpoints, tile, whole, each }: TilingConfig): Rectangle[] {
+  const best = selectBestResolution(image, pinpoints);
+  const size = fittedSize(image, best);
+  const corner = cornerIn(best, size);
+  const areas = [unresized(cropArea(whole, each), whole, image)];
+  const ofTile = cropArea({ height: tile, width: tile }, each);
+  for (let top = -corner.top; top < best.height - corner.top; top += tile)
+    for (let left = -corner.left; left < best.width - corner.left; left += tile) {
+      const part = { ...ofTile, top: top + ofTile.top, left: left + ofTile.left };
+      areas.push(unresized(part, size, image));
+    }
+  return areas;
 }
 
 /** What `tileImage` gives, without the pixels. */
@@ -167,7 +183,7 @@ export function tiledShape(image: Size, { pinpoints, tile, side }: TilingConfig)
 
 /** The whole image padded to a square, and no tiles: what OneVision is shown of each of several images. */
 export function squareImage(image: RgbImage, { each, padColour }: TilingConfig): Crops {
-  return stack([cropImage(image, { ...each, padColour })], imageTables(each));
+  return processImage(image, { ...each, padColour });
 }
 
 /** The size that an image has in a box, aspect kept (HF `get_patch_output_size`). */
@@ -179,12 +195,17 @@ export function fittedSize(image: Size, box: Size): Size {
     : { width: Math.min(Math.ceil(image.width * down), box.width), height: box.height };
 }
 
+/** Where a picture in the middle of a box begins. */
+const cornerIn = (box: Size, { width, height }: Size) => ({
+  left: Math.floor((box.width - width) / 2),
+  top: Math.floor((box.height - height) / 2),
+});
+
 /** Resized to fit a box, in the middle of black. */
 function fitInto(image: RgbImage, box: Size, { each }: TilingConfig): RgbImage {
   const size = fittedSize(image, box);
   const fitted = { ...box, data: new Uint8Array(box.width * box.height * 3) };
-  const left = Math.floor((box.width - size.width) / 2);
-  const top = Math.floor((box.height - size.height) / 2);
+  const { left, top } = cornerIn(box, size);
   paste(fitted, resize(image, size, each.filter), left, top);
   return fitted;
 }

@@ -1,7 +1,7 @@
 // Where a picture's tokens stand in it: the way back from positions in a prompt to places in a picture.
 
 import type { Visual } from '../input.ts';
-import type { Rectangle, Size } from './anyres.ts';
+import { type Rectangle, type Size, unresized } from './anyres.ts';
 
 /** Normalised pixel values by channel, [3, height, width], as the tower is shown them. */
 export interface Planes extends Size {
@@ -16,6 +16,19 @@ export interface Grid {
   readonly columns: number;
   /** The pixels beneath the grid. */
   picture(): Planes;
+  /**
+   * The part of the user's picture beneath the grid, in pixels of the picture as it is upright, so that what is drawn over the grid can be drawn
+   * over that picture: a place (y, x) is an equal share of it (`cellArea`). Where the tower is shown padding, it lies partly outside. Absent
+   * where pixel values were not made here.
+   */
+  readonly area?: Rectangle;
+}
+
+/** The part of the user's picture at place (y, x) of a grid. @returns undefined where the grid has no area. */
+export function cellArea({ area, rows, columns }: Grid, y: number, x: number): Rectangle | undefined {
+  if (!area) return undefined;
+  const [height, width] = [area.height / rows, area.width / columns];
+  return { top: area.top + y * height, left: area.left + x * width, height, width };
 }
 
 /** A picture's tokens in the prompt. */
@@ -34,8 +47,17 @@ export interface PatchGrid extends Grid {
   readonly classRow?: number;
 }
 
-/** A square of tokens over one crop, which has `perCrop` of them: the last ones, behind a class token if that is kept. */
-export function cropGrid(visual: Visual, crop: number, perCrop: number, label: string): TokenGrid {
+/** What patches cover of a crop, from its upper left corner. @param covered of its side, where patches do not fill it. */
+export function cropArea({ areas }: Visual, crop: number, covered: number): Rectangle | undefined {
+  const area = areas?.[crop];
+  return area && { ...area, height: area.height * covered, width: area.width * covered };
+}
+
+/**
+ * A square of tokens over one crop, which has `perCrop` of them: the last ones, behind a class token if that is kept.
+ * @param covered see `cropArea`.
+ */
+export function cropGrid(visual: Visual, crop: number, perCrop: number, covered: number, label: string): TokenGrid {
   const side = Math.floor(Math.sqrt(perCrop));
   const first = crop * perCrop + perCrop - side ** 2;
   return {
@@ -44,6 +66,7 @@ export function cropGrid(visual: Visual, crop: number, perCrop: number, label: s
     columns: side,
     tokenOf: (y, x) => first + y * side + x,
     picture: () => cropPlanes(visual, crop),
+    area: cropArea(visual, crop, covered),
   };
 }
 
@@ -76,6 +99,16 @@ export function tilePlanes({ pixels, shape }: Visual, { wide, side, shown }: Til
         data[at] = pixels[((tile * 3 + c) * size + (y % size)) * size + (x % size)];
       }
   return { height, width, data };
+}
+
+/** The part of the user's picture that tiles show, without their padding. */
+export function tiledArea({ areas, shape }: Visual, { wide, side, shown }: TileLayout): Rectangle | undefined {
+  if (!areas) return undefined;
+  const [, first] = areas;
+  const high = (shape[0] - 1) / wide;
+  const all = { width: wide * side, height: high * side };
+  const part = unresized(shown, all, { width: wide * first.width, height: high * first.height });
+  return { ...part, top: first.top + part.top, left: first.left + part.left };
 }
 
 /** How a picture is cut into patches, `merge` x `merge` of which follow each other. */

@@ -42,7 +42,7 @@ describe.each(withExpectations)('%s equals HF’s processor', (name) => {
     expect(inputIds).toEqual(tensors.get(`${input}/input_ids`)!.data);
     if (!videos.length) {
       const sizes = images.map(({ width, height }) => ({ width, height }));
-      const shapes = visuals.map(({ pixels: _, ...shape }) => shape);
+      const shapes = visuals.map(({ pixels: _, areas: __, ...shape }) => shape);
       expect(processor.shape({ prompt: entry.prompt, images: sizes })).toEqual({ inputIds, visuals: shapes });
     }
     for (const kind of ['image', 'video'] as const) {
