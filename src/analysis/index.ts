@@ -16,6 +16,7 @@ export {
   type AttentionMaps,
   type AttentionOptions,
   attentionMaps,
+  mapOf,
 } from './attention-map.ts';
 export { type Attribution, type AttributionOptions, attributeLogit } from './attribution.ts';
 export type { CapturedOptions } from './captured.ts';

@@ -2,7 +2,7 @@
  * The package's entry `charts`: plots of the analyses, and the report.
  * @module headlight-vlm/charts
  */
-export { attentionPicture, type BlackAndWhite } from './attention-picture.ts';
+export { attentionPicture, type BlackAndWhite, heat } from './attention-picture.ts';
 export { attributionChart } from './attribution-chart.ts';
 export { type HeatMap, heatMap } from './heat-map.ts';
 export { type LineChart, lineChart } from './line-chart.ts';

@@ -72,7 +72,7 @@ describe.skipIf(!chromiumPath)(chromiumPath ? title : `${title} (skipped: no Chr
     const isTraining = (_: unknown, i: number) => examples[i].label !== undefined;
     const training = { ...of, contents: undefined, vectors: vectors.filter(isTraining) };
     const options = { ...project.fit, prompt: project.question, images: 1 };
-    const { classifier } = fitClassifier(training, labelsOf(examples.filter(isTraining)), options);
+    const { classifier } = await fitClassifier(training, labelsOf(examples.filter(isTraining)), options);
     const answers = examples.map((_, i) => {
       const { label, confidence } = classifier.classify(vectors[i]);
       return `${label}, ${Math.round(100 * confidence!)} % sure`;

@@ -7,7 +7,6 @@ import { labelsOf } from '../../src/sav/data.ts';
 import { DataError } from '../../src/sav/errors.ts';
 import { MemoryFeatureStore } from '../../src/sav/feature-cache.ts';
 import { extractFeatures } from '../../src/sav/features.ts';
-import { fitClassifier } from '../../src/sav/fit.ts';
 import {
   describeOtherModel,
   type Project,
@@ -16,7 +15,7 @@ import {
   withKnownVectors,
 } from '../../src/sav/project.ts';
 import { decodeProject, encodeProject } from '../../src/sav/project-file.ts';
-import { FakeModel } from './synthetic.ts';
+import { FakeModel, fitNow } from './synthetic.ts';
 
 const file = 'pets.headlight';
 const pictures = Array.from({ length: 9 }, (_, i) => ({
@@ -95,7 +94,7 @@ describe('project file', () => {
     const features = await featuresOf(opened, model);
     expect(model.forwards).toBe(0);
     const fitted = (of: typeof features) =>
-      encodeClassifier(fitClassifier(of, labelsOf(projectExamples(opened, file)), { k: opened.fit.k }).classifier);
+      encodeClassifier(fitNow(of, labelsOf(projectExamples(opened, file)), { k: opened.fit.k }).classifier);
     expect(fitted(features)).toEqual(fitted(made));
     await featuresOf(opened, model, 'Another question?');
     expect(model.forwards).toBe(8);

@@ -4,11 +4,16 @@ import { gzipSync } from 'node:zlib';
 import axe from 'axe-core';
 import type { Locator, Page } from 'playwright-core';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
+import { attentionMaps } from '../../src/analysis/attention-map.ts';
+import { logitLens } from '../../src/analysis/logit-lens.ts';
+import { tokenText } from '../../src/analysis/token-text.ts';
+import { heat } from '../../src/charts/attention-picture.ts';
 import { VisionLanguageModel } from '../../src/model/vision-language-model.ts';
 import { decodeClassifier } from '../../src/sav/classifier-file.ts';
 import type { Example } from '../../src/sav/features.ts';
 import { extractFeatures } from '../../src/sav/features.ts';
 import { fitClassifier } from '../../src/sav/fit.ts';
+import { percent } from '../../web/src/parts/format.ts';
 import { chromiumPath } from '../chromium.ts';
 import { useGpu } from '../gpu.ts';
 import { Site } from './site.ts';
@@ -213,6 +218,66 @@ describe.skipIf(!chromiumPath)(chromiumPath ? title : `${title} (skipped: no Chr
     await page.getByText('of its attention').waitFor({ timeout: 60_000 });
   });
 
+  it('attention over the picture and the lens are what the library finds in Node', async () => {
+    const model = await VisionLanguageModel.load('weights/tiny-llava', { gpu: gpu() });
+    const images = [readFileSync(`${tasks}/${queries[0].image}`)];
+    const input = await model.input({ images, prompt: question });
+    const { maps, grids } = await attentionMaps(model, input, { heads: [{ layer: 1, head: 1 }] });
+    const most = Math.max(...maps[0].grids[0]);
+    const drawn = page.locator('.overlay canvas').first();
+    await drawn.waitFor();
+    const pixels = await drawn.evaluate((canvas) => {
+      const { width, height } = canvas as HTMLCanvasElement;
+      return [...(canvas as HTMLCanvasElement).getContext('2d')!.getImageData(0, 0, width, height).data];
+    });
+    expect(pixels).toHaveLength(4 * grids[0].rows * grids[0].columns);
+    for (const [i, value] of maps[0].grids[0].entries()) {
+      const { rgb, opacity } = heat(value / most);
+      expect(Math.abs(pixels[4 * i + 3] - 255 * opacity), `place ${i}`).toBeLessThan(1.5);
+      // Canvases keep colours times their opacity.
+      for (const [c, colour] of rgb.entries())
+        expect(Math.abs(pixels[4 * i + c] - colour) * opacity, `place ${i}`).toBeLessThan(2);
+    }
+    const [over, under] = [await drawn.boundingBox(), await page.locator('.overlay img').first().boundingBox()];
+    for (const side of ['x', 'y', 'width', 'height'] as const) expect(over![side]).toBeCloseTo(under![side], 0);
+
+    const rows = (await logitLens(model, input)).map(({ top }) =>
+      top.map(({ id, probability }) => `“${tokenText(model.processor.tokenizer, id)}” ${percent(probability)}`),
+    );
+    const cells = page.locator('.lens tr');
+    await expect.poll(() => cells.count(), { timeout: 60_000 }).toBe(6);
+    const said = await cells.evaluateAll((all) =>
+      all.map((row) =>
+        [...row.querySelectorAll('td')].map(
+          (cell) => `“${cell.children[0].textContent}” ${cell.children[1].textContent}`,
+        ),
+      ),
+    );
+    expect(said).toEqual(rows);
+
+    const written: string[] = [];
+    const onToken = (id: number) => written.push(tokenText(model.processor.tokenizer, id));
+    for await (const _ of model.generate(input, { maxNewTokens: 32, onToken }));
+    await page.getByRole('button', { name: 'Let it answer' }).click();
+    const tokens = page.getByRole('list', { name: 'Tokens of the answer' }).getByRole('button');
+    await expect.poll(() => tokens.allTextContents(), { timeout: 60_000 }).toEqual(written);
+    await page.getByText(`At ${written.at(-1)} it gives the picture`).waitFor();
+    model.destroy();
+  });
+
+  it('steering from one class to the other turns the vote, and Reset turns it back', async () => {
+    await settled(outcome(0));
+    expect(await outcome(0).innerText()).toContain('votes warm');
+    await page.getByLabel(/^Strength/).fill('3');
+    await settled(outcome(1));
+    expect(await outcome(1).innerText()).toContain('votes cool');
+    await page.getByLabel(/^Freeze norms/).check();
+    await settled(outcome(1));
+    await page.getByRole('button', { name: 'Reset' }).click();
+    await outcome(1).waitFor({ state: 'detached' });
+    expect(await page.getByLabel(/^Freeze norms/).isChecked()).toBe(false);
+  });
+
   it('a slider ends on its last value, and restoring a cut gives the votes that there were', async () => {
     const before = outcome(0);
     await expect.poll(() => before.locator('li').count(), { timeout: 60_000 }).toBe(5);
@@ -225,7 +290,7 @@ describe.skipIf(!chromiumPath)(chromiumPath ? title : `${title} (skipped: no Chr
         slider.dispatchEvent(new Event('input', { bubbles: true }));
       }
     }`);
-    expect(await page.getByRole('slider').inputValue()).toBe('-2');
+    expect(await page.getByLabel(/^Output of head/).inputValue()).toBe('-2');
     expect(await page.getByText('1.1 × -2').isVisible()).toBe(true);
     await settled(outcome(1));
     await page.getByRole('button', { name: 'Cut all that vote' }).click();

@@ -150,7 +150,7 @@ describe.skipIf(!chromiumPath)(chromiumPath ? title : `${title} (skipped: no Chr
     const examples = projectExamples(project, file);
     const features = await extractFeatures(model, examples, { store: await projectStore(project, model) });
     const options = { ...project.fit, prompt: project.question, images: 1 };
-    const ours = encodeClassifier(fitClassifier(features, labelsOf(examples), options).classifier);
+    const ours = encodeClassifier((await fitClassifier(features, labelsOf(examples), options)).classifier);
     expect(Buffer.compare(ours, readFileSync(out))).toBe(0);
     model.destroy();
   });

@@ -1,11 +1,10 @@
 // One head and one picture: where it looks, and what it writes.
 import type { Head } from 'headlight-vlm';
-import { useEffect, useMemo } from 'preact/hooks';
 import { percent } from '../parts/format.ts';
 import { answers, ask, asked, rowOf } from '../state/engine.ts';
 import { type Picture, trainingById } from '../state/project.ts';
-import type { AttentionGrid } from '../worker/work.ts';
 import { useLatest } from './latest.ts';
+import { Overlay } from './overlay.tsx';
 
 export function HeadPanel({ picture, head: { layer, head } }: { picture: Picture; head: Head }) {
   const key = `${picture.id} ${layer}.${head} ${asked.value}`;
@@ -33,7 +32,7 @@ export function HeadPanel({ picture, head: { layer, head } }: { picture: Picture
               <figcaption>the picture</figcaption>
             </figure>
             {value.grids.map((grid) => (
-              <Overlay key={grid.label} grid={grid} />
+              <Overlay key={grid.label} picture={picture} grid={grid} />
             ))}
             {like && (
               <figure>
@@ -51,16 +50,5 @@ export function HeadPanel({ picture, head: { layer, head } }: { picture: Picture
         </>
       )}
     </section>
-  );
-}
-
-function Overlay({ grid: { label, rows, columns, png } }: { grid: AttentionGrid }) {
-  const url = useMemo(() => URL.createObjectURL(new Blob([png], { type: 'image/png' })), [png]);
-  useEffect(() => () => URL.revokeObjectURL(url), [url]);
-  return (
-    <figure>
-      <img src={url} alt={`where the head looks: ${label}, ${rows} by ${columns} patches`} />
-      <figcaption>where it looks: {label}, the deeper a red the more</figcaption>
-    </figure>
   );
 }

@@ -7,7 +7,9 @@ import { classes, queries } from '../state/project.ts';
 import { chosenPicture } from '../state/tabs.ts';
 import { HeadMap } from './head-map.tsx';
 import { HeadPanel } from './head-panel.tsx';
+import { LensPanel } from './lens-panel.tsx';
 import { TryPanel } from './try-panel.tsx';
+import { WritePanel } from './write-panel.tsx';
 
 const chosenHead = signal<Head | undefined>(undefined);
 
@@ -30,21 +32,25 @@ export function LookTab() {
     <>
       <PictureStrip chosen={picture.id} />
       <div class="columns">
-        <section aria-labelledby="heads">
-          <h2 id="heads">Heads</h2>
-          <HeadMap
-            shape={model.value}
-            fitted={fitted.value}
-            answer={answers.value.get(picture.id)}
-            chosen={head}
-            onChoose={(found) => {
-              chosenHead.value = found;
-            }}
-          />
-        </section>
+        <div>
+          <section aria-labelledby="heads">
+            <h2 id="heads">Heads</h2>
+            <HeadMap
+              shape={model.value}
+              fitted={fitted.value}
+              answer={answers.value.get(picture.id)}
+              chosen={head}
+              onChoose={(found) => {
+                chosenHead.value = found;
+              }}
+            />
+          </section>
+          <LensPanel picture={picture} />
+        </div>
         <div>
           <HeadPanel picture={picture} head={head} />
           <TryPanel picture={picture} head={head} />
+          <WritePanel picture={picture} head={head} />
         </div>
       </div>
     </>

@@ -1,36 +1,30 @@
-// Cut or scale heads, and see at once what the model says and how the heads vote.
-import { signal } from '@preact/signals';
+// Heads cut, scaled or steered, norms frozen; and at once what the model then says, and how the heads vote.
 import type { Head } from 'headlight-vlm';
 import { percent } from '../parts/format.ts';
 import { ask, asked, fitted, rowOf } from '../state/engine.ts';
 import type { Picture } from '../state/project.ts';
-import type { HeadScale, Tried } from '../worker/work.ts';
+import type { Tried } from '../worker/work.ts';
+import { change, changes, cutChosen, isChanged, reset, scaleOf, setScale, unchanged } from './changes.ts';
 import { useLatest } from './latest.ts';
-
-/** Heads whose output is not as it was. */
-const scales = signal<readonly HeadScale[]>([]);
-
-const setScale = ({ layer, head }: Head, scale: number) => {
-  const others = scales.value.filter((own) => own.layer !== layer || own.head !== head);
-  scales.value = scale === 1 ? others : [...others, { layer, head, scale }];
-};
+import { Steer } from './steer.tsx';
 
 export function TryPanel({ picture, head }: { picture: Picture; head: Head }) {
   const row = rowOf(picture);
   const about = `${picture.id} ${asked.value} ${fitted.value?.heads.length}`;
-  const before = useLatest(about, () => ask('try', { row, question: asked.value, scales: [] })).value;
-  const changed = scales.value;
+  const before = useLatest(about, () => ask('try', { row, question: asked.value, changes: unchanged })).value;
+  const changed = isChanged.value;
   const after = useLatest(
-    `${about} ${JSON.stringify(changed)}`,
-    changed.length ? () => ask('try', { row, question: asked.value, scales: changed }) : undefined,
+    `${about} ${JSON.stringify(changes.value)}`,
+    changed ? () => ask('try', { row, question: asked.value, changes: changes.value }) : undefined,
   ).value;
-  const scale = changed.find((own) => own.layer === head.layer && own.head === head.head)?.scale ?? 1;
+  const { scales } = changes.value;
+  const scale = scaleOf(head);
   return (
     <section aria-labelledby="try">
-      <h2 id="try">Without it</h2>
+      <h2 id="try">Change it</h2>
       <label class="field">
         <span>
-          Output of head {head.layer}.{head.head} times <output>{scale}</output>
+          Output of head {head.layer}.{head.head} times <strong>{scale}</strong>
         </span>
         <input
           type="range"
@@ -48,37 +42,34 @@ export function TryPanel({ picture, head }: { picture: Picture; head: Head }) {
         <button type="button" disabled={!fitted.value} onClick={cutChosen}>
           Cut all that vote
         </button>
-        <button
-          type="button"
-          disabled={!changed.length}
-          onClick={() => {
-            scales.value = [];
-          }}
-        >
+        <button type="button" disabled={!changed} onClick={reset}>
           Reset
         </button>
       </div>
-      {changed.length > 0 && (
+      {scales.length > 0 && (
         <p class="hint">
-          {changed
+          {scales
             .slice(0, 12)
             .map((own) => `${own.layer}.${own.head} × ${own.scale}`)
             .join(', ')}
-          {changed.length > 12 && ` and ${changed.length - 12} more`}
+          {scales.length > 12 && ` and ${scales.length - 12} more`}
         </p>
       )}
+      <Steer />
+      <label class="check">
+        <input
+          type="checkbox"
+          checked={changes.value.freezeNorms}
+          onChange={({ currentTarget: { checked } }) => change({ freezeNorms: checked })}
+        />
+        Freeze norms: at the last token they divide by what they do without the changes
+      </label>
       <div class="before-after">
         <Outcome title="Before" tried={before.value} waiting={before.waiting} problem={before.problem} />
-        {changed.length > 0 && (
-          <Outcome title="After" tried={after.value} waiting={after.waiting} problem={after.problem} />
-        )}
+        {changed && <Outcome title="After" tried={after.value} waiting={after.waiting} problem={after.problem} />}
       </div>
     </section>
   );
-}
-
-function cutChosen(): void {
-  scales.value = (fitted.value?.heads ?? []).map(({ layer, head }) => ({ layer, head, scale: 0 }));
 }
 
 function Outcome({

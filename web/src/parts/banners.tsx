@@ -15,7 +15,10 @@ export function Banners() {
       )}
       {lost.value !== undefined && (
         <div class="banner bad" role="alert">
-          <p>The GPU was lost ({lost.value}). Your pictures and classes are still here. Where it is lost again and again, restart the browser.</p>
+          <p>
+            The GPU was lost ({lost.value}). Your pictures and classes are still here. Where it is lost again and again,
+            restart the browser.
+          </p>
           <button type="button" onClick={() => void reopen()}>
             Reopen
           </button>

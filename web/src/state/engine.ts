@@ -1,6 +1,6 @@
 // The model in its worker: what is open, what runs, and what came of it.
 import { batch, computed, signal } from '@preact/signals';
-import { type CallContext, Caller, type Progress, type Said } from '../worker/calls.ts';
+import { type CallContext, Caller, type Listening, type Progress, type Said, type Told } from '../worker/calls.ts';
 import type {
   Answered,
   FitSettings,
@@ -59,7 +59,7 @@ let worker: Worker | undefined;
 export function ask<N extends keyof WorkerCalls & string>(
   name: N,
   takes: WorkerCalls[N]['takes'],
-  context: CallContext = {},
+  context: Listening<Told<WorkerCalls, N>> = {},
 ): Promise<WorkerCalls[N]['gives']> {
   if (!caller) {
     worker = new Worker(new URL('../worker/main.ts', import.meta.url), { type: 'module' });

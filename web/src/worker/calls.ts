@@ -1,7 +1,7 @@
 // How the page asks its worker for work: calls that report progress and can be ended.
 
-/** Work by name: what it takes, what it gives. */
-export type Calls = Record<string, { takes: unknown; gives: unknown }>;
+/** Work by name: what it takes, what it gives, and what it tells before. */
+export type Calls = Record<string, { takes: unknown; gives: unknown; tells?: unknown }>;
 
 /** How far a piece of work is. */
 export interface Progress {
@@ -18,6 +18,14 @@ export interface CallContext {
   readonly onProgress?: (progress: Progress) => void;
 }
 
+/** What a call tells before it ends. */
+export type Told<C extends Calls, N extends keyof C> = C[N] extends { tells: infer T } ? T : never;
+
+/** A call that also listens to what is told before it ends. */
+export interface Listening<T> extends CallContext {
+  readonly onTold?: (told: T) => void;
+}
+
 /** Something that the worker says unasked. */
 export type Said = { readonly lost: string } | { readonly note: string };
 
@@ -27,6 +35,7 @@ type ToWorker =
 
 type ToPage =
   | { readonly id: number; readonly progress: Progress }
+  | { readonly id: number; readonly told: unknown }
   | { readonly id: number; readonly gives: unknown }
   | { readonly id: number; readonly failed: { readonly name: string; readonly message: string } }
   | { readonly said: Said };
@@ -39,7 +48,7 @@ class WorkerError extends Error {
   }
 }
 
-interface Pending extends CallContext {
+interface Pending extends Listening<unknown> {
   readonly resolve: (value: unknown) => void;
   readonly reject: (error: unknown) => void;
 }
@@ -67,8 +76,12 @@ export class Caller<C extends Calls> {
    * Has a piece of work done. @throws WorkerError with what the worker threw; the signal's reason at once when it aborts, while
    * the worker ends what it is at.
    */
-  call<N extends keyof C & string>(name: N, takes: C[N]['takes'], context: CallContext = {}): Promise<C[N]['gives']> {
-    const { signal, onProgress } = context;
+  call<N extends keyof C & string>(
+    name: N,
+    takes: C[N]['takes'],
+    context: Listening<Told<C, N>> = {},
+  ): Promise<C[N]['gives']> {
+    const { signal, onProgress, onTold } = context;
     const id = this.#next++;
     return new Promise((resolve, reject) => {
       signal?.throwIfAborted();
@@ -88,6 +101,7 @@ export class Caller<C extends Calls> {
         resolve: settled(resolve as (value: unknown) => void),
         reject: settled(reject),
         onProgress,
+        onTold: onTold as Pending['onTold'],
       });
       this.#send({ id, name, takes });
     });
@@ -104,6 +118,10 @@ export class Caller<C extends Calls> {
       call.onProgress?.(message.progress);
       return;
     }
+    if ('told' in message) {
+      call.onTold?.(message.told);
+      return;
+    }
     this.#pending.delete(message.id);
     if ('failed' in message) call.reject(new WorkerError(message.failed));
     else call.resolve(message.gives);
@@ -112,7 +130,7 @@ export class Caller<C extends Calls> {
 
 /** Work by name, as the worker does it. */
 export type Work<C extends Calls> = {
-  [N in keyof C]: (takes: C[N]['takes'], context: Required<CallContext>) => Promise<C[N]['gives']>;
+  [N in keyof C]: (takes: C[N]['takes'], context: Required<Listening<Told<C, N>>>) => Promise<C[N]['gives']>;
 };
 
 /**
@@ -126,7 +144,11 @@ export function answerCalls<C extends Calls>(scope: Worker | Window, work: Work<
   const run = async (id: number, name: keyof C, takes: unknown, signal: AbortSignal) => {
     try {
       signal.throwIfAborted();
-      const gives = await work[name](takes, { signal, onProgress: (progress) => send({ id, progress }) });
+      const gives = await work[name](takes, {
+        signal,
+        onProgress: (progress) => send({ id, progress }),
+        onTold: (told) => send({ id, told }),
+      });
       send({ id, gives });
     } catch (error) {
       const { name, message } = error as Error;

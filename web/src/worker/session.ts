@@ -5,13 +5,10 @@ import {
   type FolderSource,
   type Gpu,
   type KeptCheckpoint,
-  type ModelInput,
   openCheckpointStore,
   openFolder,
   openGpu,
   priceCheckpoint,
-  softmax,
-  splitHeadVectors,
   VisionLanguageModel,
 } from 'headlight-vlm';
 import {
@@ -37,14 +34,17 @@ import {
   withKnownVectors,
 } from 'headlight-vlm/sav';
 import { adapterName } from '../parts/adapter.ts';
-import type { CallContext } from './calls.ts';
+import type { CallContext, Listening } from './calls.ts';
+import type { Inside } from './inside.ts';
 import type {
   Answered,
+  Asked,
   Classified,
   FitRequest,
   Fitted,
   Judged,
   LabelledRow,
+  LensRow,
   Looked,
   LookRequest,
   ModelSource,
@@ -55,6 +55,8 @@ import type {
   Row,
   Tried,
   TryRequest,
+  WriteRequest,
+  WrittenToken,
 } from './work.ts';
 
 type Context = Required<CallContext>;
@@ -78,8 +80,8 @@ export class Session {
   #kept: FeatureStore;
   /** The same, and those that came with the project that is open. */
   #store: FeatureStore;
-  /** The picture that was looked at last, ready for the model. */
-  #looked: { readonly key: string; readonly input: Promise<ModelInput> } | undefined;
+  /** The picture that was looked into last. */
+  #looked: { readonly key: string; readonly inside: Promise<Inside> } | undefined;
 
   /**
    * @param onLost told once the GPU is lost.
@@ -179,48 +181,26 @@ export class Session {
     return { answers: readable.map((row, i) => this.#answer(row.id, features.vectors[i])), unreadable };
   }
 
-  async look({ row, question, head }: LookRequest): Promise<Looked> {
-    const { attentionMaps, headOutputs, headWords, tokenText } = await import('headlight-vlm/analysis');
-    const { attentionPicture } = await import('headlight-vlm/charts');
-    const model = this.#open();
-    const input = await this.#input(row, question);
-    const { grids, maps } = await attentionMaps(model, input, { heads: [head] });
-    const [{ promoted, suppressed }] = await headWords(model, await headOutputs(model, input, { heads: [head] }), {
-      k: 6,
-    });
-    const { blackAndWhite, tokenizer } = model.processor;
-    const drawn = grids.map(async (grid, i) => {
-      const png = await attentionPicture(grid, maps[0].grids[i], blackAndWhite, 448);
-      return { label: grid.label, rows: grid.rows, columns: grid.columns, png: png as Uint8Array<ArrayBuffer> };
-    });
-    const texts = (words: readonly { readonly id: number }[]) => words.map(({ id }) => tokenText(tokenizer, id));
-    return {
-      grids: await Promise.all(drawn),
-      share: maps[0].share,
-      promoted: texts(promoted),
-      suppressed: texts(suppressed),
-    };
+  async look({ head, ...asked }: LookRequest): Promise<Looked> {
+    return (await this.#inside(asked)).look(head);
   }
 
-  async try({ row, question, scales }: TryRequest): Promise<Tried> {
-    const { tokenText, topK } = await import('headlight-vlm/analysis');
-    const edits = scales.map(({ layer, head, scale }) => ({
-      ...{ at: `blocks.${layer}.attn.hook_z`, heads: [head], scale },
-    }));
-    const whole = this.#open();
-    const model = whole.with({ edits });
-    const input = await this.#input(row, question);
-    const cache = await model.runWithCache(input, { namesFilter: ['logits', 'blocks.*.attn.hook_z'], posSlice: -1 });
-    const probabilities = softmax(Float64Array.from(cache.get('logits')!.data));
-    const heads = [...cache].filter(([name]) => name !== 'logits');
-    const [vectors] = splitHeadVectors(new Map(heads), 1);
-    return {
-      next: topK(probabilities, 5).map((id) => ({
-        text: tokenText(whole.processor.tokenizer, id),
-        probability: probabilities[id],
-      })),
-      answer: this.#classifier && this.#answer(row.id, vectors),
-    };
+  async lens(asked: Asked): Promise<readonly LensRow[]> {
+    return (await this.#inside(asked)).lens();
+  }
+
+  async try({ changes, ...asked }: TryRequest): Promise<Tried> {
+    const { next, vectors } = await (await this.#inside(asked)).outcome(changes, this.#classifier);
+    return { next, answer: this.#classifier && this.#answer(asked.row.id, vectors) };
+  }
+
+  async write(
+    { head, changes, ...asked }: WriteRequest,
+    { signal, onTold }: Required<Listening<WrittenToken>>,
+  ): Promise<undefined> {
+    const inside = await this.#inside(asked);
+    await inside.write(head, changes, this.#classifier, { signal, onToken: onTold });
+    return undefined;
   }
 
   async save(): Promise<Uint8Array<ArrayBuffer>> {
@@ -292,16 +272,17 @@ export class Session {
     };
   }
 
-  #input(row: Row, question: string): Promise<ModelInput> {
+  #inside({ row, question }: Asked): Promise<Inside> {
     const key = `${row.id} ${question}`;
     if (this.#looked?.key !== key) {
-      const input = this.#open().input({ images: [row.file], imageNames: [row.name], prompt: question });
-      this.#looked = { key, input };
-      input.catch(() => {
+      const open = async () => (await import('./inside.ts')).Inside.open(this.#open(), row, question);
+      const inside = open();
+      this.#looked = { key, inside };
+      inside.catch(() => {
         this.#looked = undefined;
       });
     }
-    return this.#looked!.input;
+    return this.#looked!.inside;
   }
 
   #open(): VisionLanguageModel {

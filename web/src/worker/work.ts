@@ -1,5 +1,5 @@
 // What the page asks its worker for, as plain data.
-import type { CheckpointPrice, CheckResult, Head, KeptCheckpoint, KernelOp, SourcePlace } from 'headlight-vlm';
+import type { CheckpointPrice, CheckResult, Grid, Head, KeptCheckpoint, KernelOp, SourcePlace } from 'headlight-vlm';
 import type { Prediction, Project, SelectedHead } from 'headlight-vlm/sav';
 import type { BenchmarkFile, BenchmarkResult, Comparison, Roofline } from 'headlight-vlm/verify';
 
@@ -121,19 +121,20 @@ export interface Classified {
   readonly unreadable: readonly Unreadable[];
 }
 
-export interface LookRequest {
+/** A picture and a question about it. */
+export interface Asked {
   readonly row: Row;
   readonly question: string;
+}
+
+export interface LookRequest extends Asked {
   readonly head: Head;
 }
 
-/** Rows and columns over what the tower was shown of a picture. */
-export interface AttentionGrid {
-  readonly label: string;
-  readonly rows: number;
-  readonly columns: number;
-  /** A PNG: what the tower was shown, the deeper a red the more the head attends to it. */
-  readonly png: Uint8Array<ArrayBuffer>;
+/** How much a head attends to the places of a picture. */
+export interface AttentionGrid extends Pick<Grid, 'label' | 'rows' | 'columns' | 'area'> {
+  /** [rows, columns] */
+  readonly values: Float32Array;
 }
 
 /** Where a head looks, and what it writes. */
@@ -150,16 +151,44 @@ export interface HeadScale extends Head {
   readonly scale: number;
 }
 
-export interface TryRequest {
-  readonly row: Row;
-  readonly question: string;
+/** What is changed inside the model. */
+export interface Changes {
   readonly scales: readonly HeadScale[];
+  /** Heads that vote are moved from the mean of one class to that of another, so many times. */
+  readonly steer?: { readonly from: string; readonly to: string; readonly strength: number };
+  /** Whether norms at the last position divide by what they do without changes. */
+  readonly freezeNorms: boolean;
+}
+
+export interface TryRequest extends Asked {
+  readonly changes: Changes;
+}
+
+/** A token, for people, and how likely it is. */
+export interface Word {
+  readonly text: string;
+  readonly probability: number;
+}
+
+/** What a layer would say next, the likeliest first. */
+export interface LensRow {
+  readonly layer: number;
+  readonly top: readonly Word[];
 }
 
 /** What the model says next, and how the classifier votes. */
 export interface Tried {
-  readonly next: readonly { readonly text: string; readonly probability: number }[];
+  readonly next: readonly Word[];
   readonly answer?: Answered;
+}
+
+export interface WriteRequest extends LookRequest {
+  readonly changes: Changes;
+}
+
+/** A token that the model wrote, and where a head looked when it was chosen. */
+export interface WrittenToken extends Pick<Looked, 'grids' | 'share'> {
+  readonly text: string;
 }
 
 /** What kernels can be measured on here. */
@@ -221,7 +250,9 @@ export type WorkerCalls = {
   fit: { takes: FitRequest; gives: Fitted };
   classify: { takes: { readonly rows: readonly Row[]; readonly question: string }; gives: Classified };
   look: { takes: LookRequest; gives: Looked };
+  lens: { takes: Asked; gives: readonly LensRow[] };
   try: { takes: TryRequest; gives: Tried };
+  write: { takes: WriteRequest; gives: undefined; tells: WrittenToken };
   /** Checkpoints that this browser keeps. */
   kept: { takes: undefined; gives: readonly KeptCheckpoint[] };
   free: { takes: string; gives: undefined };
