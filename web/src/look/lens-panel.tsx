@@ -17,7 +17,7 @@ export function LensPanel({ picture }: { picture: Picture }) {
       </p>
       {problem !== undefined && <p role="alert">{problem}</p>}
       {/* biome-ignore lint/a11y/noNoninteractiveTabindex: it scrolls, by keyboard too */}
-      <div class="wide" role="region" aria-label="Logit lens, layer by layer" tabIndex={0}>
+      <div class="wide" tabIndex={0}>
         <table class="lens" aria-label="Logit lens" aria-describedby="lens-help">
           <tbody>
             {value?.map(({ layer, top }) => (
