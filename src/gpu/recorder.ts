@@ -82,6 +82,11 @@ export class Recorder {
     return this.#extras.get(label) ?? new Map();
   }
 
+  /** Whether any kernels may be in the place of ours. */
+  get hasReplacement(): boolean {
+    return this.#replacement !== undefined;
+  }
+
   /** Whether a custom kernel replaces ours in dispatches of this label. */
   replaces(kernel: string, label: string): boolean {
     return this.#replacement?.replaces({ kernel, label }) ?? false;

@@ -164,6 +164,36 @@ export class Model {
   }
 
   /**
+   * Keeps on the GPU what the tower makes of an input's pictures: runs of this very input, by this model and by what `with` makes of it, then do not
+   * run the tower. Their results have the same bits. A run that reads or changes something of the tower, or has custom kernels, runs it nevertheless, and so does one
+   * of several inputs.
+   * @returns frees what is kept, [tokens, dModel] in f32.
+   */
+  async keepPictures(input: ModelInput): Promise<() => void> {
+    checkIsInput(input);
+    const { length } = input.inputIds;
+    const { kept } = this.forward;
+    this.forward.check(input, length, undefined);
+    const pass = new Pass(new Model(this.parts), 'pictures'); // as the model is without what it is bound to
+    const hooks = pass.hooks({ names: new Set(), length, range: { start: 0, end: length } });
+    const x = this.forward.merged(pass.rec, hooks, [input]);
+    const merged = this.gpu.tensor('merged', 'f32', x.shape);
+    const free = () => {
+      if (kept.get(input) === merged) kept.delete(input);
+      this.gpu.destroy(merged);
+    };
+    try {
+      pass.rec.copy(x, merged);
+      await pass.submit();
+    } catch (e) {
+      free();
+      throw e;
+    }
+    kept.set(input, merged);
+    return free;
+  }
+
+  /**
    * One prompt under several lists of edits, in batches: the pictures are seen once, and so is the part of the prompt before
    * the first position that any of a batch's lists touches (keys and values of earlier positions cannot depend on it). A list
    * that changes the tower, the projector or `hook_embed` shares nothing and runs apart. Edits that the model is bound to are made

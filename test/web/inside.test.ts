@@ -4,6 +4,7 @@ import { expect, it, vi } from 'vitest';
 import { openFolder } from '#platform';
 import { attentionMaps } from '../../src/analysis/attention-map.ts';
 import { logitLens } from '../../src/analysis/logit-lens.ts';
+import type { Recorder } from '../../src/gpu/recorder.ts';
 import { VisionLanguageModel } from '../../src/model/vision-language-model.ts';
 import { Inside } from '../../web/src/worker/inside.ts';
 import type { WrittenToken } from '../../web/src/worker/work.ts';
@@ -12,6 +13,9 @@ import { useGpu } from '../gpu.ts';
 
 const gpu = useGpu();
 const unchanged = { scales: [], freezeNorms: false };
+
+/** Whether a run has the tower in it. */
+const isOfTower = (rec: Recorder) => rec.recorded.some(({ label }) => label.startsWith('vision.'));
 
 const near = (a: ArrayLike<number>, b: ArrayLike<number>, digits = 5) => {
   expect(a.length).toBe(b.length);
@@ -48,6 +52,8 @@ it('one run gives maps, words, lens and votes; only what is changed runs again',
   const whole = await inside.outcome(unchanged, undefined);
   near(whole.vectors, vectors);
   expect(forwards()).toBe(1);
+  const tower = () => record.mock.results.filter(({ value }) => isOfTower(value)).length;
+  expect(tower()).toBe(1);
 
   const cut = { scales: [{ layer: 0, head: 1, scale: 0 }], freezeNorms: false };
   const changed = await inside.outcome(cut, undefined);
@@ -74,5 +80,7 @@ it('one run gives maps, words, lens and votes; only what is changed runs again',
   const stop = new AbortController();
   const stopped = inside.write(head, unchanged, undefined, { signal: stop.signal, onToken: () => stop.abort() });
   await expect(stopped).rejects.toThrow('aborted');
+  expect(tower()).toBe(4); // and three of the library’s own, to compare with
+  inside.close();
   model.destroy();
 });

@@ -32,6 +32,9 @@ export interface HookPoint {
 /** Of the tower or the projector: what does not happen without a picture. */
 export const isOfVisuals = ({ name }: Pick<HookPoint, 'name'>): boolean => /^(vision|projector)\./.test(name);
 
+/** Of what comes before the decoder, and is the same for all that does not change it. */
+export const isEarly = (point: Pick<HookPoint, 'name'>): boolean => isOfVisuals(point) || point.name === 'hook_embed';
+
 /** What hook points of all layers have in common: `blocks.*.attn.hook_z`. */
 export const hookKind = (name: string): string => name.replace(/\.\d+\./, '.*.');
 

@@ -8,7 +8,7 @@ import { InputError } from '../errors.ts';
 import type { Architecture, VisualEncoder, VisualRows } from '../families/family.ts';
 import { imagesFirst, type ModelInput, type Visual } from '../input.ts';
 import type { Edit } from '../interventions/edits.ts';
-import { type HookPoint, hookPoints, isOfVisuals, selectHooks } from '../interventions/hook-points.ts';
+import { type HookPoint, hookPoints, isEarly, isOfVisuals, selectHooks } from '../interventions/hook-points.ts';
 import type { Hooks } from '../interventions/hooks.ts';
 import { decoder, unembed } from '../layers/decoder.ts';
 import type { KvCache } from '../layers/kv-cache.ts';
@@ -63,6 +63,9 @@ export class Forward {
   readonly config: Architecture;
   readonly weights: ModelWeights;
   readonly hookPoints: readonly HookPoint[];
+  /** Merged embeddings of inputs that `Model.keepPictures` keeps, [tokens, dModel]. */
+  readonly kept = new WeakMap<ModelInput, Tensor>();
+  readonly #early: readonly string[];
   readonly #frequencies: Float32Array;
   readonly #axisOf: Uint8Array | undefined;
 
@@ -70,6 +73,7 @@ export class Forward {
     this.config = config;
     this.weights = weights;
     this.hookPoints = hookPoints(config);
+    this.#early = this.hookPoints.filter(isEarly).map(({ name }) => name);
     const { rope, dHead, mropeSections } = config.text;
     this.#frequencies = inverseFrequencies(rope, dHead);
     this.#axisOf = mropeSections && mropeAxes(mropeSections);
@@ -77,6 +81,12 @@ export class Forward {
 
   /** Token embeddings with those of pictures in their places, [batch * length, dModel]. */
   merged(rec: Recorder, hooks: Hooks, inputs: readonly ModelInput[]): Tensor {
+    const kept = inputs.length === 1 && this.kept.get(inputs[0]);
+    if (kept && !hooks.touches(...this.#early) && !rec.hasReplacement) {
+      const x = rec.temp('merged', 'f32', kept.shape);
+      rec.copy(kept, x);
+      return x;
+    }
     const length = inputs[0].inputIds.length;
     const visuals = inputs.flatMap((input) => imagesFirst(input.visuals));
     const ids = new Uint32Array(inputs.length * length);

@@ -4,16 +4,13 @@ import { checkKernelsUsed } from '../../kernels/custom/kernels.ts';
 import { gatherRows } from '../../kernels/elementwise/elementwise.ts';
 import type { ModelInput } from '../input.ts';
 import { type Edit, EditPlan, firstPosition } from '../interventions/edits.ts';
-import { type HookPoint, isOfVisuals, selectHooks } from '../interventions/hook-points.ts';
+import { isEarly, selectHooks } from '../interventions/hook-points.ts';
 import { type PositionRange, resolvePosSlice } from '../interventions/positions.ts';
 import { KvCache } from '../layers/kv-cache.ts';
 import { ActivationCache } from './activations.ts';
 import { Pass } from './pass.ts';
 import { type Axes, type DecoderRunner, recordPrefix, runSuffixes, suffixesAtOnce } from './prefix.ts';
 import type { RunOptions } from './run.ts';
-
-/** What comes before the decoder, and is the same for all that does not change it. */
-const isEarly = (point: Pick<HookPoint, 'name'>) => isOfVisuals(point) || point.name === 'hook_embed';
 
 /** What a variation's own results take, of a prompt that it shares with others. */
 export function variationBytes({ forward, bound }: DecoderRunner, input: ModelInput, options: RunOptions): number {

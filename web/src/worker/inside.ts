@@ -40,21 +40,31 @@ export class Inside {
   readonly #model: VisionLanguageModel;
   readonly #input: ModelInput;
   readonly #cache: ActivationCache;
+  /** Frees what the GPU keeps of the picture. */
+  readonly close: () => void;
 
-  private constructor(model: VisionLanguageModel, input: ModelInput, cache: ActivationCache) {
+  private constructor(model: VisionLanguageModel, input: ModelInput, cache: ActivationCache, close: () => void) {
     this.#model = model;
     this.#input = input;
     this.#cache = cache;
+    this.close = close;
   }
 
-  /** Runs the model once. @param image a picture, and what errors call it. */
+  /** Runs the model once; the tower's part of it is kept for runs with changes. @param image a picture, and what errors call it. */
   static async open(
     model: VisionLanguageModel,
     image: { readonly name: string; readonly file: Blob },
     question: string,
   ): Promise<Inside> {
     const input = await model.input({ images: [image.file], imageNames: [image.name], prompt: question });
-    return new Inside(model, input, await model.runWithCache(input, { namesFilter: names, posSlice: -1 }));
+    const free = await model.keepPictures(input);
+    try {
+      const cache = await model.runWithCache(input, { namesFilter: names, posSlice: -1 });
+      return new Inside(model, input, cache, free);
+    } catch (error) {
+      free();
+      throw error;
+    }
   }
 
   /** Where a head looks, and what it writes. */

@@ -106,8 +106,9 @@ export class Session {
       ...{ gpu, weights, signal },
       onProgress: (done, total, part) => onProgress({ phase: `loading ${part}`, done, total }),
     });
+    this.#close();
     this.#model?.destroy();
-    [this.#model, this.#classifier, this.#training, this.#looked] = [model, undefined, undefined, undefined];
+    [this.#model, this.#classifier, this.#training] = [model, undefined, undefined];
     this.#store = this.#kept;
     await model.warmUp(undefined, {
       ...{ signal, onProgress: (done, total) => onProgress({ phase: 'compiling kernels', done, total }) },
@@ -275,6 +276,7 @@ export class Session {
   #inside({ row, question }: Asked): Promise<Inside> {
     const key = `${row.id} ${question}`;
     if (this.#looked?.key !== key) {
+      this.#close();
       const open = async () => (await import('./inside.ts')).Inside.open(this.#open(), row, question);
       const inside = open();
       this.#looked = { key, inside };
@@ -283,6 +285,15 @@ export class Session {
       });
     }
     return this.#looked!.inside;
+  }
+
+  /** Frees the picture that was looked into last. */
+  #close(): void {
+    this.#looked?.inside.then(
+      ({ close }) => close(),
+      () => {}, // told to whoever looked
+    );
+    this.#looked = undefined;
   }
 
   #open(): VisionLanguageModel {
