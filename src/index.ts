@@ -5,6 +5,7 @@
 export { decodeImage, decodeVideo, openFolder } from '#platform';
 export { type ErrorCode, errorCodes, HeadlightError } from './base/error.ts';
 export { type Head, headName } from './base/heads.ts';
+export type { Rectangle } from './base/rectangle.ts';
 export { CheckpointError } from './checkpoint/errors.ts';
 export type { MadeWith } from './checkpoint/made-with.ts';
 export { type StoredTensor, writeSafetensors } from './checkpoint/safetensors-writer.ts';
@@ -58,13 +59,12 @@ export {
   type NamesFilter,
   type RunSize,
 } from './model/interventions/hook-points.ts';
-export type { PosSlice } from './model/interventions/positions.ts';
+export type { PositionRange, PosSlice } from './model/interventions/positions.ts';
 export type { CacheFormat, KvCache } from './model/layers/kv-cache.ts';
 export type { LoadModelOptions, LoadPart } from './model/load-model.ts';
 export { Model, type RunningStep, type StepOptions, type StepResult } from './model/model.ts';
 export type { CheckpointPrice, CheckpointPriceOptions, FormatPrice } from './model/plan/checkpoint-price.ts';
 export { priceCheckpoint } from './model/price-checkpoint.ts';
-export type { Rectangle } from './model/processor/anyres.ts';
 export type { ChatTemplateOptions, ContentPart, Message } from './model/processor/chat-template.ts';
 export type { DualProcessor, TokenizedText } from './model/processor/dual-processor.ts';
 export type { Placeholder, PrepareOptions, Processor, ShapeOptions } from './model/processor/processor.ts';

@@ -1,5 +1,5 @@
+import type { Rectangle } from '../base/rectangle.ts';
 import { InputError } from './errors.ts';
-import type { Rectangle } from './processor/anyres.ts';
 
 /** What a processor makes of a prompt and its pictures, and what a model runs on. */
 export interface ModelInput {

@@ -1,16 +1,11 @@
 // The geometry of "any resolution": how an image is cut into tiles, and which features of the tiles are padding. What the
 // image processor crops, what the processor counts as tokens and what the model packs follow from the same functions.
+import type { Rectangle } from '../../base/rectangle.ts';
 import { floorDivide, roundTo7 } from './rounding.ts';
 
 export interface Size {
   readonly height: number;
   readonly width: number;
-}
-
-/** A part of a picture or of a map. */
-export interface Rectangle extends Size {
-  readonly top: number;
-  readonly left: number;
 }
 
 /** A part of a resized picture, as a part of the picture that it was resized from. */

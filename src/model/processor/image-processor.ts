@@ -1,7 +1,8 @@
+import type { Rectangle } from '../../base/rectangle.ts';
 import * as s from '../../base/schema.ts';
 import type { RgbImage } from '../../platform/types.ts';
 import { parse } from '../config/json.ts';
-import { type Rectangle, type Size, unresized } from './anyres.ts';
+import { type Size, unresized } from './anyres.ts';
 import {
   type Colour,
   commonSize,

@@ -1,8 +1,9 @@
+import type { Rectangle } from '../../base/rectangle.ts';
 import * as s from '../../base/schema.ts';
 import type { RgbImage } from '../../platform/types.ts';
 import { parse } from '../config/json.ts';
 import { InputError } from '../errors.ts';
-import type { Rectangle, Size } from './anyres.ts';
+import type { Size } from './anyres.ts';
 import { type ChannelTables, commonSize, imageTables, maxPixels, resize, type Scaling, videoTables } from './pixels.ts';
 import type { Filter } from './resample.ts';
 import { roundHalfEven } from './rounding.ts';

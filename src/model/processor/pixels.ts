@@ -1,7 +1,9 @@
 // The steps that image and video processing is made of: on 8-bit pictures, until they become numbers.
+
+import type { Rectangle } from '../../base/rectangle.ts';
 import type { RgbImage } from '../../platform/types.ts';
 import { InputError } from '../errors.ts';
-import type { Rectangle, Size } from './anyres.ts';
+import type { Size } from './anyres.ts';
 import { columnsGoFirst, type Filter, resample } from './resample.ts';
 import { roundHalfEven } from './rounding.ts';
 

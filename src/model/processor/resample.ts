@@ -1,5 +1,6 @@
+import type { Rectangle } from '../../base/rectangle.ts';
 import type { RgbImage } from '../../platform/types.ts';
-import type { Rectangle, Size } from './anyres.ts';
+import type { Size } from './anyres.ts';
 
 /** PIL's filters by their number, as preprocessor_config.json's `resample` gives it. */
 export const filterNames = ['nearest', 'lanczos', 'bilinear', 'bicubic', 'box', 'hamming'] as const;

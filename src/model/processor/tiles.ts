@@ -1,8 +1,9 @@
+import type { Rectangle } from '../../base/rectangle.ts';
 import * as s from '../../base/schema.ts';
 import type { RgbImage } from '../../platform/types.ts';
 import { parse } from '../config/json.ts';
 import { ConfigError } from '../errors.ts';
-import { type Rectangle, type Size, selectBestResolution, unresized } from './anyres.ts';
+import { type Size, selectBestResolution, unresized } from './anyres.ts';
 import { type Crops, cropArea, cropImage, type ImageProcessorConfig, processImage } from './image-processor.ts';
 import { type Colour, imageTables, maxPixels, paste, type ResizeTo, resize, resizedSize, stack } from './pixels.ts';
 import {

@@ -1,7 +1,8 @@
 // Where a picture's tokens stand in it: the way back from positions in a prompt to places in a picture.
 
+import type { Rectangle } from '../../base/rectangle.ts';
 import type { Visual } from '../input.ts';
-import { type Rectangle, type Size, unresized } from './anyres.ts';
+import { type Size, unresized } from './anyres.ts';
 
 /** Normalised pixel values by channel, [3, height, width], as the tower is shown them. */
 export interface Planes extends Size {

@@ -2,8 +2,9 @@
 import fc from 'fast-check';
 import { describe, expect, it } from 'vitest';
 import { openFolder } from '#platform';
+import type { Rectangle } from '../../../src/base/rectangle.ts';
 import { parseConfig } from '../../../src/model/families/index.ts';
-import type { Rectangle, Size } from '../../../src/model/processor/anyres.ts';
+import type { Size } from '../../../src/model/processor/anyres.ts';
 import { cropArea, type ImageProcessorConfig, processImage } from '../../../src/model/processor/image-processor.ts';
 import { cellArea, type Grid, type Planes } from '../../../src/model/processor/token-grids.ts';
 import { fixturePath, loadProcessor, readJsonFixture } from '../../fixtures.ts';
