@@ -42,7 +42,7 @@ export function TryPanel({ picture, head }: { picture: Picture; head: Head }) {
         <button type="button" disabled={!fitted.value} onClick={cutChosen}>
           Cut all that vote
         </button>
-        <button type="button" disabled={!changed} onClick={reset}>
+        <button type="button" disabled={!changed && !changes.value.freezeNorms} onClick={reset}>
           Reset
         </button>
       </div>
