@@ -25,7 +25,7 @@ export class KernelBench {
     if (!this.#gpu) {
       const gpu = await openGpu();
       this.#gpu = gpu;
-      void gpu.device.lost.then(() => {
+      void gpu.lost.then(() => {
         if (this.#gpu === gpu) this.#gpu = undefined;
       });
     }
