@@ -43,7 +43,7 @@ const exampleOf = ({ image }: Row): Example => ({
 });
 
 /** How much longer a task of the page may take on this machine than on a user's. */
-const slowMachine = 10;
+const slowMachine = 20;
 
 const tabs = ['Classify', 'Look inside', 'Model', 'Kernels'];
 
