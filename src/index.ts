@@ -46,8 +46,7 @@ export {
 } from './model/dual-encoder.ts';
 export { ConfigError, InputError, NotFiniteError } from './model/errors.ts';
 export type { DualEncoderConfig, DualFamily } from './model/families/dual.ts';
-export type { Architecture, Family, VisionSide } from './model/families/family.ts';
-export { dualFamilies, families, parseConfig, parseDualConfig } from './model/families/index.ts';
+export type { Architecture, VisionSide } from './model/families/family.ts';
 export type { GenerateOptions } from './model/generation/generate.ts';
 export type { GenerationConfig } from './model/generation/generation-config.ts';
 export type { GenerationSettings } from './model/generation/generation-settings.ts';

@@ -24,7 +24,7 @@ export const families: readonly Family[] = [
 ];
 
 /** Every family of two encoders. */
-export const dualFamilies: readonly DualFamily[] = [clip, siglip];
+const dualFamilies: readonly DualFamily[] = [clip, siglip];
 
 const dualFamily = (json: unknown): DualFamily | undefined =>
   dualFamilies.find((f) => f.modelType === (json as { model_type?: unknown } | null)?.model_type);
