@@ -21,7 +21,7 @@ import { perElementWgsl } from '../../dist/kernels/elementwise/per-element.js';
 import { headResultWgsl, headSumBody } from '../../dist/kernels/head-result/head-result.wgsl.js';
 import { matmulWgsl } from '../../dist/kernels/matmul/choose.js';
 import { normWgsl } from '../../dist/kernels/norm/norm.wgsl.js';
-import { rotateAndAppendWgsl } from '../../dist/kernels/rotary/rotary.wgsl.js';
+import { rotateAndAppendWgsl } from '../../dist/kernels/rotary/append.wgsl.js';
 
 const entryPoint = 'main';
 
@@ -50,7 +50,13 @@ const gated = (name) => ({
 
 const rotateAndAppend = (stored) => ({
   name: `rotateAndAppend.${stored.name}`,
-  code: rotateAndAppendWgsl(32, 8, 128, 4, stored.name === 'f32' ? undefined : stored),
+  code: rotateAndAppendWgsl({
+    heads: 32,
+    kvHeads: 8,
+    headSize: 128,
+    width: 4,
+    stored: stored.name === 'f32' ? undefined : stored,
+  }),
   entryPoint,
 });
 

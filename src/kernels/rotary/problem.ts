@@ -3,7 +3,8 @@ import { formats } from '../../gpu/formats/index.ts';
 import { elementCount } from '../../gpu/tensor.ts';
 import { type Problem, placeOf } from '../problem.ts';
 import { pseudoRandom } from '../pseudo-random.ts';
-import { copyRows, rotaryEmbedding, rotateAndAppend } from './rotary.ts';
+import { rotateAndAppend } from './append.ts';
+import { copyRows, rotaryEmbedding } from './rotary.ts';
 
 /** Where rows go in a cache: `batch` sequences of `capacity` rows, from `outRow` on in each. */
 export interface Cache {

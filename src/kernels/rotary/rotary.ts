@@ -5,7 +5,7 @@ import { type Cost, type Recorder, read, readWrite } from '../../gpu/recorder.ts
 import { bytesPerElement, elementCount, expectDType, expectShape, type Tensor } from '../../gpu/tensor.ts';
 import { convertTensor } from '../convert/convert.ts';
 import { foldWorkgroups, vectorWidth } from '../vectors.ts';
-import { copyRowsContract, copyRowsWgsl, rotaryContract, rotaryWgsl, rotateAndAppendWgsl } from './rotary.wgsl.ts';
+import { copyRowsContract, copyRowsWgsl, rotaryContract, rotaryWgsl } from './rotary.wgsl.ts';
 
 /**
  * Rotary position embedding over the whole head, in the pairs (i, i + D/2) of HF's `rotate_half` (`apply_rotary_pos_emb`).
@@ -65,7 +65,7 @@ const rotaryCost = (length: number, heads: number, headSize: number, { dtype }: 
  * The format that a kernel stores its numbers in, where `out` is not f32.
  * @param width of the vectors that the kernel computes: units of four are what formats of 16 bits write.
  */
-function storedFormat(where: string, out: Tensor, width: number): Format | undefined {
+export function storedFormat(where: string, out: Tensor, width: number): Format | undefined {
   if (out.dtype === 'f32') return undefined;
   expectDType(where, out, 'f16', 'bf16');
   if (width !== 4)
@@ -114,72 +114,14 @@ export function copyRows(
   });
 }
 
-/**
- * What `rotaryEmbedding` of q, the same of k into its cache and `copyRows` of v into its own give, in one dispatch, from one matrix that
- * holds all three side by side.
- * @param args.qkv [T, (heads + 2 * kvHeads) * D] f32: in a row the heads of q, then those of k, then those of v
- * @param args.table [T, D] f32, as there
- * @param args.keys [batch * S, kvHeads, D] with S >= outRow + T / batch, and `values` so too, of the same dtype
- * @param args.out [T, heads, D] f32, q; default: a temporary
- * @param args.outRow as there, as `batch` and `moves`
- * @returns q, turned
- * @throws ShapeError
- */
-export function rotateAndAppend(
-  rec: Recorder,
-  args: {
-    qkv: Tensor;
-    table: Tensor;
-    keys: Tensor;
-    values: Tensor;
-    heads: number;
-    out?: Tensor;
-    outRow: number;
-    batch?: number;
-    moves?: boolean;
-    label: string;
-  },
-): Tensor {
-  const where = 'rotateAndAppend';
-  const { qkv, table, keys, values, heads, outRow, batch = 1, label } = args;
-  expectShape(where, keys, [-1, -1, -1]);
-  expectShape(where, values, keys.shape);
-  expectDType(where, values, keys.dtype);
-  const [, kvHeads, headSize] = keys.shape;
-  if (headSize % 2)
-    throw new ShapeError(`${keys.label}: [${keys.shape}] has no pairs in a head of odd size (in ${where})`);
-  expectDType(where, qkv, 'f32');
-  expectShape(where, qkv, [-1, (heads + 2 * kvHeads) * headSize]);
-  const [length] = qkv.shape;
-  expectDType(where, table, 'f32');
-  expectShape(where, table, [length, headSize]);
-  const q = args.out ?? rec.temp(label, 'f32', [length, heads, headSize]);
-  expectDType(where, q, 'f32');
-  expectShape(where, q, [length, heads, headSize]);
-  const own = { label: `k of ${qkv.label}`, shape: [length, kvHeads, headSize] };
-  const { perSequence, pitch, fits } = expectRoom(where, own, keys, outRow, batch);
-  const width = vectorWidth(headSize / 2);
-  const stored = storedFormat(where, keys, width);
-  const pairs = (length * (heads + 2 * kvHeads) * headSize) / 2 / width;
-  const paramsAt = (row: number) => [pairs, row, perSequence, pitch];
-  rec.dispatch({
-    kernel: stored ? `rotateAndAppend ${stored.name}` : 'rotateAndAppend',
-    label,
-    code: rotateAndAppendWgsl(heads, kvHeads, headSize, width, stored),
-    bindings: [read(qkv), read(table), readWrite(q), readWrite(keys), readWrite(values)],
-    params: paramsAt(outRow),
-    later: args.moves ? (steps) => (fits(outRow + steps) ? paramsAt(outRow + steps) : undefined) : undefined,
-    workgroups: foldWorkgroups(Math.ceil(pairs / 64), rec.gpu.capabilities.maxWorkgroupsPerDimension),
-    cost: {
-      flops: 3 * length * (heads + kvHeads) * headSize,
-      bytes: length * headSize * (8 * heads + (8 + 2 * bytesPerElement[keys.dtype]) * kvHeads + 4),
-    },
-  });
-  return q;
-}
-
 /** Rows of x in a sequence, rows of `out` from one sequence to the next, and whether those of x fit from a row on. */
-function expectRoom(where: string, x: Pick<Tensor, 'label' | 'shape'>, out: Tensor, outRow: number, batch: number) {
+export function expectRoom(
+  where: string,
+  x: Pick<Tensor, 'label' | 'shape'>,
+  out: Tensor,
+  outRow: number,
+  batch: number,
+) {
   expectShape(where, out, [-1, ...x.shape.slice(1)]);
   const [perSequence, pitch] = [x.shape[0] / batch, out.shape[0] / batch];
   if (!(Number.isInteger(perSequence) && Number.isInteger(pitch)))

@@ -2,19 +2,19 @@ import type { Format } from '../../gpu/formats/format.ts';
 import { type VectorWidth, vectorType } from '../vectors.ts';
 
 /** Row of `out` for a row of x: each sequence of `perSequence` rows goes to its own stretch of `pitch` rows. */
-const outRow = /* wgsl */ `
+export const rowInOut = /* wgsl */ `
 fn rowInOut(row: u32) -> u32 {
   return row / params.perSequence * params.pitch + params.outRow + row % params.perSequence;
 }`;
 
 /** Where numbers are written: vectors as they are, or with `stored` four at a time through that format's writer. */
-const output = (binding: number, name: string, stored?: Format) =>
+export const output = (binding: number, name: string, stored?: Format) =>
   stored
     ? [...stored.writer!.bindings(binding, name), stored.writer!.store(name)].join('\n')
     : `@group(0) @binding(${binding}) var<storage, read_write> ${name}: array<Vector>;`;
 
 /** The statement that writes vector `at` of an output. */
-const write = (name: string, at: string, value: string, stored?: Format) =>
+export const write = (name: string, at: string, value: string, stored?: Format) =>
   stored ? `{ var four = array<vec4f, 1>(${value}); ${name}Store(${at}, &four); }` : `${name}[${at}] = ${value};`;
 
 /**
@@ -51,7 +51,7 @@ ${output(2, 'y', stored)}
 
 const heads = ${heads}u;
 const half = ${headSize / 2 / width}u; // vectors in half a head
-${outRow}
+${rowInOut}
 `;
 
 /** A thread for each `width` words; with `stored` for each four numbers, which it writes in that format. */
@@ -69,62 +69,5 @@ struct Params { count: u32, rowWidth: u32, outRow: u32, perSequence: u32, pitch:
 @group(0) @binding(0) var<storage, read> x: array<Vector>;
 ${output(1, 'y', stored)}
 @group(0) @binding(2) var<uniform> params: Params;
-${outRow}
+${rowInOut}
 `;
-
-/**
- * A thread for each `width` pairs of a head: it turns those of q and k as `rotaryWgsl` does, and takes k and v to their caches.
- * Compiled for GPUs: 36 (navi31), 32 (navi21), 24 (renoir) and 27 (Ampere) registers, no spills, no scratch.
- * @param stored as there, of both caches.
- */
-export const rotateAndAppendWgsl = (
-  heads: number,
-  kvHeads: number,
-  headSize: number,
-  width: VectorWidth,
-  stored?: Format,
-) => /* wgsl */ `
-alias Vector = ${vectorType(width)};
-struct Params { pairs: u32, outRow: u32, perSequence: u32, pitch: u32 }
-@group(0) @binding(0) var<storage, read> qkv: array<Vector>; // in a row the heads of q, then those of k, then those of v
-@group(0) @binding(1) var<storage, read> table: array<Vector>; // a row for each row of qkv: cosines, then sines
-@group(0) @binding(2) var<storage, read_write> q: array<Vector>;
-${output(3, 'keys', stored)}
-${output(4, 'values', stored)}
-@group(0) @binding(5) var<uniform> params: Params;
-
-const heads = ${heads}u;
-const kvHeads = ${kvHeads}u;
-const half = ${headSize / 2 / width}u; // vectors in half a head
-${outRow}
-
-@compute @workgroup_size(64) fn main(
-  @builtin(global_invocation_id) id: vec3u, @builtin(num_workgroups) count: vec3u) {
-  let pair = id.x + id.y * count.x * 64u;
-  if (pair >= params.pairs) { return; }
-  let i = pair % half;
-  let source = pair / half; // head of all rows
-  let row = source / (heads + 2u * kvHeads);
-  let head = source % (heads + 2u * kvHeads);
-  let a = qkv[source * half * 2u + i];
-  let b = qkv[source * half * 2u + half + i];
-  let cached = (rowInOut(row) * kvHeads + (head - heads) % kvHeads) * half * 2u + i;
-  if (head >= heads + kvHeads) {
-    ${write('values', 'cached', 'a', stored)}
-    ${write('values', 'cached + half', 'b', stored)}
-    return;
-  }
-  let angle = row * half * 2u + i;
-  let cosine = table[angle];
-  let sine = table[angle + half];
-  let re = a * cosine - b * sine;
-  let im = b * cosine + a * sine;
-  if (head < heads) {
-    let to = (row * heads + head) * half * 2u + i;
-    q[to] = re;
-    q[to + half] = im;
-    return;
-  }
-  ${write('keys', 'cached', 're', stored)}
-  ${write('keys', 'cached + half', 'im', stored)}
-}`;

@@ -1,7 +1,8 @@
 import type { Recorder } from '../../gpu/recorder.ts';
 import { reshape, type Tensor } from '../../gpu/tensor.ts';
 import { matmul } from '../../kernels/matmul/matmul.ts';
-import { copyRows, rotaryEmbedding, rotateAndAppend } from '../../kernels/rotary/rotary.ts';
+import { rotateAndAppend } from '../../kernels/rotary/append.ts';
+import { copyRows, rotaryEmbedding } from '../../kernels/rotary/rotary.ts';
 import type { BlockShape } from '../config/block.ts';
 import { bindable } from './bindable.ts';
 import type { BlockRun } from './block-run.ts';
