@@ -20,6 +20,7 @@ import { gatedActivationBody } from '../../dist/kernels/elementwise/elementwise.
 import { perElementWgsl } from '../../dist/kernels/elementwise/per-element.js';
 import { headResultWgsl, headSumBody } from '../../dist/kernels/head-result/head-result.wgsl.js';
 import { matmulWgsl } from '../../dist/kernels/matmul/choose.js';
+import { rotatedMatmulWgsl } from '../../dist/kernels/matmul/rotated.wgsl.js';
 import { normWgsl } from '../../dist/kernels/norm/norm.wgsl.js';
 import { rotateAndAppendWgsl } from '../../dist/kernels/rotary/append.wgsl.js';
 
@@ -57,6 +58,15 @@ const rotateAndAppend = (stored) => ({
     width: 4,
     stored: stored.name === 'f32' ? undefined : stored,
   }),
+  entryPoint,
+});
+
+const rotated = (variant, { format }, rows = 1) => ({
+  name: `rotatedMatmul.${variant}.${rows}row${rows > 1 ? 's' : ''}.${format.name}.f16-cache`,
+  code: rotatedMatmulWgsl(
+    { format, bias: false, heads: 32, kvHeads: 8, headSize: 128, stored: formats.f16 },
+    matvec(variant, rows),
+  ),
   entryPoint,
 });
 
@@ -141,6 +151,9 @@ export const kernels = [
   },
   rotateAndAppend(formats.f32),
   rotateAndAppend(formats.f16),
+  ...[f16, q8, q4].map((traits) => rotated('matvecSubgroup', traits)),
+  rotated('matvecSubgroup', f16, 4),
+  rotated('matvec', f16),
   gated('silu'),
   gated('gelu'),
   { name: 'argmax.workgroup', code: argmaxWgsl(32064, { reduce: 'workgroup', lanes: 256 }, 4), entryPoint },

@@ -12,7 +12,16 @@ import { chooseMatmul, matmulWorkgroups } from '../../src/kernels/matmul/choose.
 import { gatedMatmul } from '../../src/kernels/matmul/gated.ts';
 import { type MatmulVariant, matmul, matmulVariants, planName } from '../../src/kernels/matmul/matmul.ts';
 import { matmulObstacle } from '../../src/kernels/matmul/plan.ts';
-import { gatedMatmulProblem, type MatmulSizes, matmulProblem } from '../../src/kernels/matmul/problem.ts';
+import {
+  gatedMatmulProblem,
+  type MatmulSizes,
+  matmulProblem,
+  type RotatedMatmulSizes,
+  rotatedMatmulProblem,
+} from '../../src/kernels/matmul/problem.ts';
+import { rotatedMatmul } from '../../src/kernels/matmul/rotated.ts';
+import { rotateAndAppend } from '../../src/kernels/rotary/append.ts';
+import { appendOutputs } from '../../src/kernels/rotary/problem.ts';
 import { useGpu } from '../gpu.ts';
 import { expectSolved, random, weightOf } from './check.ts';
 
@@ -149,6 +158,100 @@ describe('gatedMatmul', () => {
     expect(attempt([1, 8], weight([6, 8], 3))).toThrow('w: [6,8] in 2 parts is no gate');
     expect(attempt([1, 4], weight([6, 8]))).toThrow('x: expected [1,8], got [1,4] (in gatedMatmul y)');
     expect(attempt([1, 8], weight([6, 8]), 3)).toThrow('b: expected [6], got [3] (in gatedMatmul y)');
+  });
+});
+
+const rotatedSizes: RotatedMatmulSizes[] = [
+  { sizes: [1, 4, 2, 16], k: 64, format: f32, cache: { batch: 1, capacity: 3, outRow: 2 } },
+  { sizes: [1, 3, 1, 24], k: 132, format: f16, bias: true, cache: { dtype: 'f16', batch: 1, capacity: 5, outRow: 1 } },
+  { sizes: [4, 2, 2, 8], k: 20, format: bf16, bias: true, cache: { dtype: 'f16', batch: 2, capacity: 7, outRow: 3 } },
+  { sizes: [3, 5, 1, 40], k: 96, format: q4, bias: true, cache: { dtype: 'f16', batch: 3, capacity: 2, outRow: 1 } },
+  { sizes: [2, 1, 1, 64], k: 64, format: q8, cache: { batch: 1, capacity: 9, outRow: 4 } },
+];
+
+describe.each(['matvec', 'matvecSubgroup'] as const)('rotatedMatmul variant %s', (variant) => {
+  for (const of of rotatedSizes)
+    for (const output of appendOutputs) {
+      const problem = rotatedMatmulProblem(of, output);
+      it(problem.name, async (context) => {
+        const { sizes, k } = of;
+        skipUnlessPossible(context, variant, sizes[0], k, 0);
+        await expectSolved(gpu(), problem, { variant, bound: problem.dtype ? 1e-6 : undefined });
+      });
+    }
+});
+
+describe('rotatedMatmul', () => {
+  /** What makes q, k and v of a row in two dispatches, or in one: q, and what lies in the caches. */
+  async function both({ sizes, k, format, bias: biased, cache }: RotatedMatmulSizes, variant?: MatmulVariant) {
+    const [rows, heads, kvHeads, headSize] = sizes;
+    const n = (heads + 2 * kvHeads) * headSize;
+    const weight = weightOf(gpu(), 'w', [n, k], format, random(n * k, 3));
+    const rec = gpu().record('both ways');
+    const x = rec.input('x', 'f32', [rows, k], random(rows * k, 4));
+    const bias = biased ? rec.input('bias', 'f32', [n], random(n, 5)) : undefined;
+    const table = rec.input('table', 'f32', [rows, headSize], random(rows * headSize, 6));
+    const ways = [
+      (into: Parameters<typeof rotateAndAppend>[1]) => rotatedMatmul(rec, { x, weight, bias, variant, ...into })!,
+      (into: Parameters<typeof rotateAndAppend>[1]) => rotateAndAppend(rec, into),
+    ].map((run) => {
+      const [keys, values] = ['keys', 'values'].map((label) =>
+        rec.input(
+          label,
+          cache.dtype ?? 'f32',
+          [cache.batch * cache.capacity, kvHeads, headSize],
+          new Uint8Array(cache.batch * cache.capacity * kvHeads * headSize * (cache.dtype ? 2 : 4)),
+        ),
+      );
+      const qkv = matmul(rec, { x, weight, bias, variant, label: 'qkv' });
+      const { batch, outRow } = cache;
+      const q = run({ qkv, table, keys, values, heads, outRow, batch, label: 'y' });
+      return [q, keys, values].map((tensor) => rec.read(tensor));
+    });
+    await rec.submit();
+    gpu().destroy(...buffersOf(weight));
+    return ways.map((way) => way.map(({ bytes }) => bytes!));
+  }
+
+  it('gives what two kernels give, bit for bit', async () => {
+    for (const sizes of rotatedSizes)
+      for (const variant of ['matvec', 'matvecSubgroup'] as const) {
+        const [rows] = sizes.sizes;
+        if (matmulObstacle(variant, { rows, n: 0, k: sizes.k }, gpu().capabilities)) continue;
+        const [one, two] = await both(sizes, variant);
+        expect(one).toEqual(two);
+        expect(one.every((bytes) => bytes.some((byte) => byte !== 0))).toBe(true);
+      }
+  });
+
+  it('is nothing where the product takes a variant without such an ending, or heads are not of whole workgroups', () => {
+    const rec = gpu().record('misfits');
+    const attempt = (rows: number, headSize: number, more: object = {}) => {
+      const tensor = (label: string, shape: number[], dtype: 'f32' | 'f16' = 'f32') => rec.temp(label, dtype, shape);
+      const [keys, values] = ['keys', 'values'].map((label) => tensor(label, [9, 1, headSize]));
+      const weight = makeWeight({ label: 'w', format: f32, shape: [4 * headSize, 8] }, (label, dtype, size) =>
+        rec.temp(label, dtype, size),
+      );
+      const args = { x: tensor('x', [rows, 8]), weight, table: tensor('table', [rows, headSize]), keys, values };
+      return () => rotatedMatmul(rec, { ...args, heads: 2, outRow: 0, label: 'y', ...more });
+    };
+    const variant = 'matvec'; // of four columns
+    expect(attempt(5, 8)()).toBeUndefined();
+    expect(attempt(1, 8, { variant: 'tile' })()).toBeUndefined();
+    expect(attempt(1, 6, { variant })()).toBeUndefined();
+    expect(attempt(1, 8, { variant: 'matvec 2 of 64' })()).toBeUndefined();
+    expect(attempt(1, 12, { variant: 'matvec 8 of 64' })()).toBeUndefined();
+    expect(attempt(2, 12, { variant })()?.shape).toEqual([2, 2, 12]);
+    expect(attempt(2, 8, { variant, heads: 3 })).toThrow('y: expected [2,40], got [2,32] (in rotatedMatmul y)');
+    expect(attempt(2, 8, { variant, outRow: 8 })).toThrow('keys: [9,1,8] has no room for k of y [2,1,8] at row 8');
+    expect(attempt(1, 8, { x: rec.temp('x', 'f32', [1, 4]) })).toThrow(
+      'x: expected [?,8], got [1,4] (in rotatedMatmul',
+    );
+    expect(attempt(1, 8, { bias: rec.temp('b', 'f32', [8]) })).toThrow('b: expected [32], got [8]');
+    const parts = makeWeight({ label: 'w', format: f32, shape: [32, 8], perPart: 16 }, (label, dtype, size) =>
+      rec.temp(label, dtype, size),
+    );
+    expect(attempt(1, 8, { weight: parts })).toThrow('w: [32,8] is in 2 parts (in rotatedMatmul y)');
   });
 });
 

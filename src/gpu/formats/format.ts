@@ -49,6 +49,11 @@ export interface Format {
   readonly eightReader?: (name: string) => string;
   /** How kernels write it; absent in a format that the host alone packs. */
   readonly writer?: FormatWriter;
+  /**
+   * The same for two numbers at once, where two fill a word: `${name}StorePair(i: u32, pair: vec2f)` stores numbers 2 i and 2 i + 1.
+   * For kernels that have no four side by side.
+   */
+  readonly pairWriter?: Omit<FormatWriter, 'unit'>;
   /** The bytes of each buffer, padded to a multiple of 4, for the elements of a matrix (row-major). */
   pack(values: Float32Array | Float64Array, shape: MatrixShape): Uint8Array<ArrayBuffer>[];
   /** The elements that the bytes of the buffers stand for, exactly as the WGSL reads them before it rounds to f32. */

@@ -28,6 +28,10 @@ export function halfFormat(
       store: (of) =>
         `fn ${of}Store(u: u32, v: ptr<function, array<vec4f, 1>>) { let x = (*v)[0]; ${of}[u] = vec2u(${word('x.xy')}, ${word('x.zw')}); }`,
     },
+    pairWriter: {
+      bindings: (first, of) => [declareOut(first, of, 'u32')],
+      store: (of) => `fn ${of}StorePair(i: u32, pair: vec2f) { ${of}[i] = ${word('pair')}; }`,
+    },
     pack(values) {
       const halves = new Uint16Array(Math.ceil(values.length / 2) * 2);
       for (let i = 0; i < values.length; i++) halves[i] = encode(values[i]);

@@ -1,5 +1,6 @@
 import type { Format } from '../../gpu/formats/format.ts';
 import { type ActivationFunction, activationWgsl } from '../activation/activation.wgsl.ts';
+import { vectorType } from '../vectors.ts';
 
 /**
  * What becomes part of the WGSL source. Sizes are params instead: compiling takes longer than many a product (0.3 s on
@@ -27,13 +28,12 @@ export const lines = (count: number, line: (i: number) => string, separator = '\
  * - `finish(row, weightRow, sum)`: takes a dot product to y; drops what lies outside of y. With `gated` it takes two, the gate's first.
  */
 export function matmulHeader({ format, bias, residual, activation, gated }: MatmulTraits, vector: 1 | 4): string {
-  const numbers = vector === 4 ? 'vec4f' : 'f32';
   const weight = format.bindings(1, 'weight', vector);
   let binding = 1 + weight.length;
   const optional = (name: string, present: boolean) =>
     present ? `@group(0) @binding(${binding++}) var<storage, read> ${name}: array<f32>;\n` : '';
   return /* wgsl */ `
-@group(0) @binding(0) var<storage, read> x: array<${numbers}>;
+@group(0) @binding(0) var<storage, read> x: array<${vectorType(vector)}>;
 ${weight.join('\n')}
 ${optional('bias', bias)}${optional('residual', residual)}\
 @group(0) @binding(${binding++}) var<storage, read_write> y: array<f32>;
@@ -41,12 +41,7 @@ ${optional('bias', bias)}${optional('residual', residual)}\
 struct Params { rows: u32, n: u32, k: u32, columns: u32, firstColumn: u32 }
 @group(0) @binding(${binding}) var<uniform> params: Params;
 ${activation ? activationWgsl(activation) : ''}
-fn xAt(i: u32) -> ${numbers} { return x[i]; }
-${format.reader('weight', vector)}
-// dot() costs five instructions instead of four where it becomes a product, three multiply-adds and a sum (AMD GCN)
-fn dotAdd(a: vec4f, b: vec4f, sum: f32) -> f32 {
-  return fma(a.x, b.x, fma(a.y, b.y, fma(a.z, b.z, fma(a.w, b.w, sum))));
-}
+${operandsWgsl(format, vector)}
 fn finish(row: u32, weightRow: u32, sum: f32${gated ? ', other: f32' : ''}) {
   if (row < params.rows && weightRow < params.n) {
     let column = params.firstColumn + weightRow;
@@ -57,6 +52,15 @@ ${gated ? ` * (other${bias ? ' + bias[params.n + column]' : ''})` : ''};
 }
 `;
 }
+
+/** `xAt`, `weightAt` and `dotAdd` over the bindings `x` and `weight`. */
+export const operandsWgsl = (format: Format, vector: 1 | 4) => /* wgsl */ `
+fn xAt(i: u32) -> ${vectorType(vector)} { return x[i]; }
+${format.reader('weight', vector)}
+// dot() costs five instructions instead of four where it becomes a product, three multiply-adds and a sum (AMD GCN)
+fn dotAdd(a: vec4f, b: vec4f, sum: f32) -> f32 {
+  return fma(a.x, b.x, fma(a.y, b.y, fma(a.z, b.z, fma(a.w, b.w, sum))));
+}`;
 
 /** Numbers the workgroups of a folded grid, and with them tiles of y: those of one column first, as they share weights. */
 export const tileWgsl = (rows: number, columns: number) => /* wgsl */ `

@@ -1,3 +1,4 @@
+import type { Format } from '../../gpu/formats/format.ts';
 import { lines, type MatmulTraits, matmulHeader } from './matmul.wgsl.ts';
 
 export interface MatvecPlan {
@@ -38,22 +39,49 @@ export const matvecStorage = ({ rows, columns, threads }: MatvecPlan): number =>
  * two of them the order of the last additions, and so the last bit, could differ from run to run: `chooseMatmul` makes
  * workgroups of one subgroup.
  */
-export function matvecWgsl(traits: MatmulTraits, { variant, rows, columns, threads }: MatvecPlan): string {
-  const subgroups = variant === 'matvecSubgroup';
-  const eight = traits.format.eightReader;
-  const sums = rows * columns;
+export function matvecWgsl(traits: MatmulTraits, plan: MatvecPlan): string {
+  const { rows, columns, threads } = plan;
   const own = traits.gated ? columns / 2 : columns; // columns of y
-  const weightRow = (j: number) =>
-    j < own ? `min(first + ${j}u, params.n - 1u)` : `params.n + min(first + ${j - own}u, params.n - 1u)`;
+  return matvecSums(plan, {
+    header: matmulHeader(traits, 4),
+    format: traits.format,
+    place: `let first = group * ${own}u; // column of y`,
+    weightRow: (j) =>
+      j < own ? `min(first + ${j}u, params.n - 1u)` : `params.n + min(first + ${j - own}u, params.n - 1u)`,
+    ending: /* wgsl */ `
+  for (var s = t; s < ${rows * own}u; s += ${threads}u) {
+    let row = s / ${own}u;
+    let column = s % ${own}u;
+    let at = row * ${columns}u + column;
+    finish(row, first + column, total(used, at)${traits.gated ? `, total(used, at + ${own}u)` : ''});
+  }`,
+  });
+}
+
+/**
+ * A kernel that adds up its columns so, and then does something with the sums.
+ * @param of.header the bindings, params with k, and `operandsWgsl`
+ * @param of.place says what is workgroup number `group`'s
+ * @param of.weightRow the row of the weight that is column j of it
+ * @param of.ending `total(used, row * columns + j)` is the sum of column j; `t` is the thread
+ */
+export function matvecSums(
+  { variant, rows, columns, threads }: MatvecPlan,
+  of: { header: string; format: Format; place: string; weightRow: (j: number) => string; ending: string },
+): string {
+  const subgroups = variant === 'matvecSubgroup';
+  const eight = of.format.eightReader;
+  const sums = rows * columns;
   return /* wgsl */ `${subgroups ? 'enable subgroups;' : ''}
-${matmulHeader(traits, 4)}${eight?.('weight') ?? ''}
+${of.header}${eight?.('weight') ?? ''}
 var<workgroup> partial: array<f32, ${threads * sums}>; // a row of sums for each thread, or subgroup
 ${subgroups ? 'var<workgroup> slots: atomic<u32>;' : ''}
 @compute @workgroup_size(${threads}) fn main(
   @builtin(workgroup_id) id: vec3u, @builtin(num_workgroups) count: vec3u, @builtin(local_invocation_index) t: u32) {
-  let first = (id.y * count.x + id.x) * ${own}u; // column of y
+  let group = id.y * count.x + id.x;
+  ${of.place}
   let chunks = params.k / ${eight ? 8 : 4}u;
-  ${lines(columns, (j) => `let wRow${j} = (${weightRow(j)}) * chunks;`)}
+  ${lines(columns, (j) => `let wRow${j} = (${of.weightRow(j)}) * chunks;`)}
   ${lines(sums, (s) => `var sum${s} = 0.0;`)}
   for (var c = t; c < chunks; c += ${threads}u) {
     ${lines(columns, (j) => `let b${j} = ${eight ? 'weightEightAt' : 'weightAt'}(wRow${j} + c);`)}
@@ -78,12 +106,7 @@ ${subgroups ? 'var<workgroup> slots: atomic<u32>;' : ''}
   workgroupBarrier();
   let used = ${threads}u;`
   }
-  for (var s = t; s < ${rows * own}u; s += ${threads}u) {
-    let row = s / ${own}u;
-    let column = s % ${own}u;
-    let at = row * ${columns}u + column;
-    finish(row, first + column, total(used, at)${traits.gated ? `, total(used, at + ${own}u)` : ''});
-  }
+  ${of.ending}
 }
 fn total(used: u32, at: u32) -> f32 {
   var sum = 0.0;

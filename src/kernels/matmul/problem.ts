@@ -6,9 +6,11 @@ import type { ActivationFunction } from '../activation/activation.wgsl.ts';
 import { referenceActivation } from '../activation/reference.ts';
 import { type Problem, placeOf } from '../problem.ts';
 import { pseudoRandom, pseudoRandomWeight } from '../pseudo-random.ts';
+import { type AppendOutput, type AppendSizes, appended, type Cache, namedCache } from '../rotary/problem.ts';
 import type { MatmulCandidate } from './candidates.ts';
 import { gatedMatmul } from './gated.ts';
 import { type MatmulVariant, matmul } from './matmul.ts';
+import { rotatedMatmul } from './rotated.ts';
 
 export interface MatmulSizes {
   readonly m: number;
@@ -107,5 +109,52 @@ export function gatedMatmulProblem(
         return referenceActivation[activation](product(column)) * product(n + column);
       },
     }),
+  };
+}
+
+export interface RotatedMatmulSizes {
+  readonly sizes: AppendSizes;
+  readonly k: number;
+  /** Of the weight. */
+  readonly format: Format;
+  readonly bias?: boolean;
+  readonly cache: Cache;
+}
+
+/** One of the three outputs of the product that makes q, k and v, turns q and k, and takes k and v to their caches. */
+export function rotatedMatmulProblem(
+  { sizes, k, format, bias: biased, cache }: RotatedMatmulSizes,
+  output: AppendOutput,
+): Problem<MatmulVariant | MatmulCandidate> {
+  const [rows, heads, kvHeads, headSize] = sizes;
+  const n = (heads + 2 * kvHeads) * headSize;
+  const x = pseudoRandom(rows * k, 1).map((value) => value / Math.sqrt(k));
+  const weight = pseudoRandomWeight([n, k], format);
+  const bias = biased ? pseudoRandom(n, 2) : undefined;
+  const { shape, dtype, before, args, at } = appended(sizes, product, cache, output);
+  function product(index: number) {
+    const [row, column] = placeOf(index, n);
+    let sum = bias?.[column] ?? 0;
+    for (let d = 0; d < k; d++) sum += x[row * k + d] * weight.at(column * k + d);
+    return sum;
+  }
+  return {
+    name: `${output} of [${rows},${k}] x [(${heads} + 2 * ${kvHeads}) * ${headSize},${k}] ${format.name}${bias ? ', bias' : ''}${namedCache(cache)}`,
+    ...{ shape, dtype, before },
+    prepare(make) {
+      const factors = {
+        x: make('x', 'f32', [rows, k], x),
+        weight: weight.make(make),
+        bias: bias && make('bias', 'f32', [n], bias),
+      };
+      const into = args(make);
+      return (rec, { out, variant } = {}) => {
+        const given = into(rec, out);
+        const q = rotatedMatmul(rec, { ...factors, ...given, variant });
+        if (!q) throw new ShapeError('rotatedMatmul: no such ending here');
+        return output === 'q' ? q : given[output];
+      };
+    },
+    expected: () => ({ at }),
   };
 }

@@ -21,8 +21,8 @@ export const appendWgsl = ({ heads, kvHeads, headSize, width, stored }: AppendTr
 alias Vector = ${vectorType(width)};
 @group(0) @binding(${first}) var<storage, read> table: array<Vector>; // in each row cosines, then sines
 @group(0) @binding(${first + 1}) var<storage, read_write> q: array<Vector>;
-${output(first + 2, 'keys', stored)}
-${output(first + 3, 'values', stored)}
+${output(first + 2, 'keys', width, stored)}
+${output(first + 3, 'values', width, stored)}
 
 const heads = ${heads}u;
 const kvHeads = ${kvHeads}u;
@@ -31,8 +31,8 @@ ${rowInOut}
 fn append(row: u32, head: u32, i: u32, a: Vector, b: Vector) {
   let cached = (rowInOut(row) * kvHeads + (head - heads) % kvHeads) * half * 2u + i;
   if (head >= heads + kvHeads) {
-    ${write('values', 'cached', 'a', stored)}
-    ${write('values', 'cached + half', 'b', stored)}
+    ${write('values', 'cached', 'a', width, stored)}
+    ${write('values', 'cached + half', 'b', width, stored)}
     return;
   }
   let angle = row * half * 2u + i;
@@ -46,8 +46,8 @@ fn append(row: u32, head: u32, i: u32, a: Vector, b: Vector) {
     q[to + half] = im;
     return;
   }
-  ${write('keys', 'cached', 're', stored)}
-  ${write('keys', 'cached + half', 'im', stored)}
+  ${write('keys', 'cached', 're', width, stored)}
+  ${write('keys', 'cached + half', 'im', width, stored)}
 }`;
 
 /**

@@ -1,8 +1,9 @@
 import { matrixShape } from '../../gpu/formats/format.ts';
 import { formats } from '../../gpu/formats/index.ts';
-import { elementCount } from '../../gpu/tensor.ts';
+import type { Recorder } from '../../gpu/recorder.ts';
+import { elementCount, type Tensor } from '../../gpu/tensor.ts';
 import { type Problem, placeOf } from '../problem.ts';
-import { pseudoRandom } from '../pseudo-random.ts';
+import { type MakeTensor, pseudoRandom } from '../pseudo-random.ts';
 import { rotateAndAppend } from './append.ts';
 import { copyRows, rotaryEmbedding } from './rotary.ts';
 
@@ -31,7 +32,7 @@ function inCache(rows: number, width: number, { batch, capacity, outRow, dtype: 
   return { before: bytes, at };
 }
 
-const namedCache = (cache?: Cache) =>
+export const namedCache = (cache?: Cache) =>
   cache
     ? ` into ${cache.dtype ? `${cache.dtype}, ` : ''}${cache.batch} x ${cache.capacity} rows from ${cache.outRow} on`
     : '';
@@ -41,7 +42,7 @@ export type RotarySizes = readonly [rows: number, heads: number, headSize: numbe
 export function rotaryProblem(shape: RotarySizes, cache?: Cache): Problem {
   const [rows, heads, headSize] = shape;
   const x = pseudoRandom(elementCount(shape), 1);
-  const { table, turned } = rotation(x, heads * headSize, headSize);
+  const { table, turned } = rotation((index) => x[index], heads * headSize, headSize);
   const into = cache && inCache(rows, heads * headSize, cache);
   return {
     name: `[${shape}]${namedCache(cache)}`,
@@ -62,7 +63,7 @@ export function rotaryProblem(shape: RotarySizes, cache?: Cache): Problem {
 }
 
 /** By definition: pairs are complex numbers, row r's turned by its angles of position r + 11. */
-function rotation(x: ArrayLike<number>, rowWidth: number, headSize: number) {
+function rotation(x: (index: number) => number, rowWidth: number, headSize: number) {
   const half = headSize / 2;
   const angle = (row: number, pair: number) => (row + 11) * 10000 ** (-pair / half);
   return {
@@ -74,7 +75,7 @@ function rotation(x: ArrayLike<number>, rowWidth: number, headSize: number) {
     turned(index: number) {
       const d = index % headSize;
       const pair = d % half;
-      const [re, im] = [x[index - d + pair], x[index - d + pair + half]];
+      const [re, im] = [x(index - d + pair), x(index - d + pair + half)];
       const phase = Math.atan2(im, re) + angle(Math.floor(index / rowWidth), pair);
       return Math.hypot(re, im) * (d < half ? Math.cos(phase) : Math.sin(phase));
     },
@@ -110,44 +111,70 @@ export function copyRowsProblem(shape: readonly number[], cache: Cache): Problem
 
 export type AppendSizes = readonly [rows: number, heads: number, kvHeads: number, headSize: number];
 
-/** One of the three outputs. Those into caches leave what was there before and behind. */
-export function rotateAndAppendProblem(
+export const appendOutputs = ['q', 'keys', 'values'] as const;
+export type AppendOutput = (typeof appendOutputs)[number];
+
+/**
+ * Where q, k and v go that lie side by side in rows, and what one of the three outputs then holds. Those into caches leave what was
+ * there before and behind.
+ * @param qkv the numbers of [rows, (heads + 2 * kvHeads) * headSize]
+ */
+export function appended(
   [rows, heads, kvHeads, headSize]: AppendSizes,
+  qkv: (index: number) => number,
   cache: Cache,
-  output: 'q' | 'keys' | 'values',
-): Problem {
+  output: AppendOutput,
+) {
   const perRow = (heads + 2 * kvHeads) * headSize;
-  const qkv = pseudoRandom(rows * perRow, 1);
   const { table, turned } = rotation(qkv, perRow, headSize);
-  const dtype = cache.dtype ?? 'f32';
   const cacheShape = [cache.batch * cache.capacity, kvHeads, headSize];
   const first = { q: 0, keys: heads * headSize, values: (heads + kvHeads) * headSize }[output];
   const width = (output === 'q' ? heads : kvHeads) * headSize;
   const moved = (index: number) => {
     const [row, column] = placeOf(index, width);
     const source = row * perRow + first + column;
-    return output === 'values' ? qkv[source] : turned(source);
+    return output === 'values' ? qkv(source) : turned(source);
   };
   const into = output === 'q' ? undefined : inCache(rows, width, cache);
   return {
-    name: `${output} of [${rows}, (${heads} + 2 * ${kvHeads}) * ${headSize}]${namedCache(cache)}`,
     shape: output === 'q' ? [rows, heads, headSize] : cacheShape,
     dtype: output === 'q' ? undefined : cache.dtype,
     before: into?.before,
-    prepare(make) {
-      const x = make('qkv', 'f32', [rows, perRow], qkv);
+    /** What the call is given beside the product or its rows. */
+    args(make: MakeTensor) {
       const angles = make('table', 'f32', [rows, headSize], table(rows));
-      return (rec, { out = rec.temp('y', dtype, cacheShape) } = {}) => {
+      return (rec: Recorder, out?: Tensor) => {
+        const dtype = cache.dtype ?? 'f32';
         const [keys, values] = ['keys', 'values'].map((name) =>
-          output === name ? out : rec.temp(name, dtype, cacheShape),
+          output === name && out ? out : rec.temp(name, dtype, cacheShape),
         );
         const { batch, outRow } = cache;
-        const q = output === 'q' ? out : undefined;
-        rotateAndAppend(rec, { qkv: x, table: angles, keys, values, heads, out: q, outRow, batch, label: 'y' });
-        return out;
+        return { table: angles, keys, values, heads, out: output === 'q' ? out : undefined, outRow, batch, label: 'y' };
       };
     },
-    expected: () => ({ at: (index) => (into ? into.at(index, moved) : moved(index)) }),
+    at: (index: number) => (into ? into.at(index, moved) : moved(index)),
+  };
+}
+
+/** One of the three outputs. */
+export function rotateAndAppendProblem(sizes: AppendSizes, cache: Cache, output: AppendOutput): Problem {
+  const [rows, heads, kvHeads, headSize] = sizes;
+  const perRow = (heads + 2 * kvHeads) * headSize;
+  const qkv = pseudoRandom(rows * perRow, 1);
+  const { shape, dtype, before, args, at } = appended(sizes, (index) => qkv[index], cache, output);
+  return {
+    name: `${output} of [${rows}, (${heads} + 2 * ${kvHeads}) * ${headSize}]${namedCache(cache)}`,
+    ...{ shape, dtype, before },
+    prepare(make) {
+      const x = make('qkv', 'f32', [rows, perRow], qkv);
+      const into = args(make);
+      return (rec, { out } = {}) => {
+        const given = into(rec, out);
+        const q = rotateAndAppend(rec, { qkv: x, ...given });
+        return output === 'q' ? q : given[output];
+      };
+    },
+    expected: () => ({ at }),
   };
 }
 
@@ -162,9 +189,7 @@ export const rotateAndAppendProblems = () =>
       [[6, 3, 3, 8], { dtype: 'f16', batch: 3, capacity: 5, outRow: 3 }],
       [[64, 2, 1, 40], { dtype: 'f16', batch: 1, capacity: 79, outRow: 11 }],
     ] as const
-  ).flatMap(([sizes, cache]) =>
-    (['q', 'keys', 'values'] as const).map((output) => rotateAndAppendProblem(sizes, cache, output)),
-  );
+  ).flatMap(([sizes, cache]) => appendOutputs.map((output) => rotateAndAppendProblem(sizes, cache, output)));
 
 export const rotaryProblems = () => [
   rotaryProblem([1, 1, 2]),

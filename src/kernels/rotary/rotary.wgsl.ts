@@ -7,15 +7,19 @@ fn rowInOut(row: u32) -> u32 {
   return row / params.perSequence * params.pitch + params.outRow + row % params.perSequence;
 }`;
 
-/** Where numbers are written: vectors as they are, or with `stored` four at a time through that format's writer. */
-export const output = (binding: number, name: string, stored?: Format) =>
-  stored
-    ? [...stored.writer!.bindings(binding, name), stored.writer!.store(name)].join('\n')
-    : `@group(0) @binding(${binding}) var<storage, read_write> ${name}: array<Vector>;`;
+/** Where vectors of `width` numbers are written: as they are, or with `stored` through that format's writer, of two or of four. */
+export function output(binding: number, name: string, width: VectorWidth, stored?: Format): string {
+  if (!stored) return `@group(0) @binding(${binding}) var<storage, read_write> ${name}: array<Vector>;`;
+  const { bindings, store } = width === 2 ? stored.pairWriter! : stored.writer!;
+  return [...bindings(binding, name), store(name)].join('\n');
+}
 
 /** The statement that writes vector `at` of an output. */
-export const write = (name: string, at: string, value: string, stored?: Format) =>
-  stored ? `{ var four = array<vec4f, 1>(${value}); ${name}Store(${at}, &four); }` : `${name}[${at}] = ${value};`;
+export function write(name: string, at: string, value: string, width: VectorWidth, stored?: Format): string {
+  if (!stored) return `${name}[${at}] = ${value};`;
+  if (width === 2) return `${name}StorePair(${at}, ${value});`;
+  return `{ var four = array<vec4f, 1>(${value}); ${name}Store(${at}, &four); }`;
+}
 
 /**
  * A thread for each `width` pairs (i, i + D/2). Threads past 65535 workgroups go on in the second dimension.
@@ -37,8 +41,8 @@ ${rotaryContract(heads, headSize, width, stored)}
   let sine = table[angle + half];
   let a = x[at];
   let b = x[at + half];
-  ${write('y', 'to', 'a * cosine - b * sine', stored)}
-  ${write('y', 'to + half', 'b * cosine + a * sine', stored)}
+  ${write('y', 'to', 'a * cosine - b * sine', width, stored)}
+  ${write('y', 'to + half', 'b * cosine + a * sine', width, stored)}
 }`;
 
 export const rotaryContract = (heads: number, headSize: number, width: VectorWidth, stored?: Format) => /* wgsl */ `
@@ -46,7 +50,7 @@ alias Vector = ${vectorType(width)};
 struct Params { pairs: u32, outRow: u32, perSequence: u32, pitch: u32 }
 @group(0) @binding(0) var<storage, read> x: array<Vector>;
 @group(0) @binding(1) var<storage, read> table: array<Vector>; // a row for each row of x: cosines, then sines
-${output(2, 'y', stored)}
+${output(2, 'y', width, stored)}
 @group(0) @binding(3) var<uniform> params: Params;
 
 const heads = ${heads}u;
@@ -60,14 +64,14 @@ export const copyRowsWgsl = (width: VectorWidth, stored?: Format) => /* wgsl */ 
   @builtin(global_invocation_id) id: vec3u, @builtin(num_workgroups) count: vec3u) {
   let i = id.x + id.y * count.x * 64u;
   if (i >= params.count) { return; }
-  ${write('y', 'rowInOut(i / params.rowWidth) * params.rowWidth + i % params.rowWidth', 'x[i]', stored)}
+  ${write('y', 'rowInOut(i / params.rowWidth) * params.rowWidth + i % params.rowWidth', 'x[i]', width, stored)}
 }`;
 
 export const copyRowsContract = (width: VectorWidth, stored?: Format) => /* wgsl */ `
 alias Vector = ${vectorType(width, stored ? 'f32' : 'u32')};
 struct Params { count: u32, rowWidth: u32, outRow: u32, perSequence: u32, pitch: u32 }
 @group(0) @binding(0) var<storage, read> x: array<Vector>;
-${output(1, 'y', stored)}
+${output(1, 'y', width, stored)}
 @group(0) @binding(2) var<uniform> params: Params;
 ${rowInOut}
 `;

@@ -1,6 +1,7 @@
 import type { Recorder } from '../../gpu/recorder.ts';
 import { reshape, type Tensor } from '../../gpu/tensor.ts';
 import { matmul } from '../../kernels/matmul/matmul.ts';
+import { rotatedMatmul } from '../../kernels/matmul/rotated.ts';
 import { rotateAndAppend } from '../../kernels/rotary/append.ts';
 import { copyRows, rotaryEmbedding } from '../../kernels/rotary/rotary.ts';
 import type { BlockShape } from '../config/block.ts';
@@ -35,7 +36,10 @@ export const attentionInputs = (...of: Inputs): AttentionInputs => atOnce(...of)
  */
 const fewRows = 64;
 
-/** Two dispatches: for the steps of a generation, where launches count. Nothing where somebody looks at what is in between. */
+/**
+ * One dispatch for a row or a few, two for more: for the steps of a generation, where launches count. Nothing where somebody looks at
+ * what is in between.
+ */
 function atOnce(...[rec, w, { nHeads, dHead }, normed, run]: Inputs): AttentionInputs | undefined {
   const { site, batch, rope, cache, moves } = run;
   const name = `${run.name}.attn`;
@@ -48,10 +52,12 @@ function atOnce(...[rec, w, { nHeads, dHead }, normed, run]: Inputs): AttentionI
     rec.replaces('copyRows', `${name}.v cache`);
   const all = replaced ? undefined : joined([w.q, w.k, w.v]);
   if (!all) return undefined;
-  const qkv = matmul(rec, { x: normed, ...all, label: `${name}.qkv_proj` });
   const { keys: k, values: v, start } = cache;
-  const into = { keys: k, values: v, outRow: start, batch, moves };
-  const q = rotateAndAppend(rec, { qkv, table: rope, heads: nHeads, ...into, label: `${name}.rot_q, k and v` });
+  const into = { table: rope, heads: nHeads, keys: k, values: v, outRow: start, batch, moves };
+  const product = { x: normed, ...all, label: `${name}.qkv_proj` };
+  const q =
+    (rec.replaces('matmul', product.label) ? undefined : rotatedMatmul(rec, { ...product, ...into })) ??
+    rotateAndAppend(rec, { qkv: matmul(rec, product), ...into, label: `${name}.rot_q, k and v` });
   return { q: reshape(q, [count, nHeads, dHead]), k, v, keys: start + count / batch, start };
 }
 
