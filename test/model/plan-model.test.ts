@@ -45,7 +45,7 @@ it('records what a generated step runs', async () => {
     expect(planned).toEqual(listKernels(ran.recorded));
     const kernels = planned.dispatches.map(({ kernel }) => kernel);
     expect(kernels).toEqual(
-      expect.arrayContaining([expect.stringMatching(/^rotateAndAppend/), expect.stringMatching(/^argmax/)]),
+      expect.arrayContaining([expect.stringMatching(/^rotatedMatmul/), expect.stringMatching(/^argmax/)]),
     );
   }
   destroy();
