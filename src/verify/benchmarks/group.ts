@@ -48,7 +48,7 @@ export interface PreparedGroup {
 
 export interface FromProblem<Variant> {
   /** One that custom kernels can replace, or one that runs in the place of several where none of them does. */
-  readonly op: KernelOp | 'gatedMatmul' | 'rotateAndAppend';
+  readonly op: KernelOp | 'gatedMatmul' | 'rotatedMatmul' | 'rotateAndAppend';
   readonly sizes: string;
   readonly flops: number;
   readonly mask?: AttentionMask;

@@ -2,13 +2,21 @@ import { bf16 } from '../../gpu/formats/bf16.ts';
 import { f16 } from '../../gpu/formats/f16.ts';
 import { f32 } from '../../gpu/formats/f32.ts';
 import type { Format } from '../../gpu/formats/format.ts';
+import { q4 } from '../../gpu/formats/q4.ts';
 import { type Recorder, read, readWrite } from '../../gpu/recorder.ts';
 import { rows, type Tensor } from '../../gpu/tensor.ts';
 import { gatedActivation } from '../../kernels/elementwise/elementwise.ts';
 import type { MatmulCandidate } from '../../kernels/matmul/candidates.ts';
 import { type MatmulVariant, matmul, matmulVariants } from '../../kernels/matmul/matmul.ts';
 import { matmulObstacle } from '../../kernels/matmul/plan.ts';
-import { gatedMatmulProblem, type MatmulSizes, matmulProblem } from '../../kernels/matmul/problem.ts';
+import {
+  gatedMatmulProblem,
+  type MatmulSizes,
+  matmulProblem,
+  rotatedMatmulProblem,
+} from '../../kernels/matmul/problem.ts';
+import { rotateAndAppend } from '../../kernels/rotary/append.ts';
+import type { AppendSizes } from '../../kernels/rotary/problem.ts';
 import { type BenchmarkGroup, groupOf, variantsOf } from './group.ts';
 
 /** The embedded checkpoint's sizes, the one that the literature of this repository quotes, and LLaVA-1.5-7B's. */
@@ -51,6 +59,9 @@ export const matmulBenchmarks: BenchmarkGroup[] = [
   ),
   gated({ m: 1, k: 1024, n: 2816, format: f16 }),
   gated({ m: 1, k: 4096, n: 11008, format: f16 }),
+  rotated(1024, [1, 16, 4, 64], f16),
+  rotated(4096, [1, 32, 32, 128], f16),
+  rotated(4096, [1, 32, 8, 128], q4),
 ];
 
 /** Beside the products of both halves and the activation as three dispatches. */
@@ -71,6 +82,31 @@ function gated({ m, k, n, format }: MatmulSizes): BenchmarkGroup {
       },
     }),
     baseline: 'three dispatches',
+  });
+}
+
+/** Beside the product, and what turns its rows and takes them to their caches, as two dispatches. */
+function rotated(k: number, sizes: AppendSizes, format: Format): BenchmarkGroup {
+  const [m, heads, kvHeads, headSize] = sizes;
+  const cache = { dtype: 'f16', batch: 1, capacity: 1, outRow: 0 } as const;
+  const n = (heads + 2 * kvHeads) * headSize;
+  return groupOf<MatmulVariant | MatmulCandidate>({
+    op: 'rotatedMatmul',
+    sizes: `[${m},${k}] x [(${heads}+2*${kvHeads})*${headSize},${k}] ${format.name}, f16 keys`,
+    flops: 2 * m * n * k,
+    problem: () => rotatedMatmulProblem({ sizes, k, format, cache }, 'keys'),
+    others: (_, __, [x, ...inputs]) => ({
+      'two dispatches': (rec, { out } = {}) => {
+        const whole = { label: 'qkv', format, shape: [n, k] as const, buffers: inputs.slice(0, -1) };
+        const qkv = matmul(rec, { x, weight: { ...whole, parts: [whole] }, label: 'qkv' });
+        const cached = [kvHeads, headSize];
+        const keys = out ?? rec.temp('keys', cache.dtype, [1, ...cached]);
+        const values = rec.temp('values', cache.dtype, [1, ...cached]);
+        rotateAndAppend(rec, { qkv, table: inputs.at(-1)!, keys, values, heads, outRow: 0, label: 'y' });
+        return keys;
+      },
+    }),
+    baseline: 'two dispatches',
   });
 }
 
