@@ -4,6 +4,7 @@ import { f16 } from '../../src/gpu/formats/f16.ts';
 import { f32 } from '../../src/gpu/formats/f32.ts';
 import { q4 } from '../../src/gpu/formats/q4.ts';
 import { q8 } from '../../src/gpu/formats/q8.ts';
+import { openGpu } from '../../src/gpu/gpu.ts';
 import { rows as tensorRows } from '../../src/gpu/tensor.ts';
 import { buffersOf, makeWeight, type Weight } from '../../src/gpu/weight.ts';
 import { activationNames } from '../../src/kernels/activation/activation.wgsl.ts';
@@ -22,7 +23,7 @@ import {
 import { rotatedMatmul } from '../../src/kernels/matmul/rotated.ts';
 import { rotateAndAppend } from '../../src/kernels/rotary/append.ts';
 import { appendOutputs } from '../../src/kernels/rotary/problem.ts';
-import { useGpu } from '../gpu.ts';
+import { sharedDevice, useGpu } from '../gpu.ts';
 import { expectSolved, random, weightOf } from './check.ts';
 
 const gpu = useGpu();
@@ -222,6 +223,14 @@ describe('rotatedMatmul', () => {
         expect(one).toEqual(two);
         expect(one.every((bytes) => bytes.some((byte) => byte !== 0))).toBe(true);
       }
+  });
+
+  it('leaves alone what workgroups of a folded grid have no columns for', async () => {
+    const other = await openGpu({ device: await sharedDevice() });
+    Object.assign(other.capabilities, { maxWorkgroupsPerDimension: 8 }); // 30 workgroups become 8 x 4
+    for (const output of appendOutputs)
+      await expectSolved(other, rotatedMatmulProblem(rotatedSizes[1], output), { variant: 'matvec', bound: 1e-6 });
+    other.dispose();
   });
 
   it('is nothing where the product takes a variant without such an ending, or heads are not of whole workgroups', () => {

@@ -33,21 +33,21 @@ fn append(row: u32, head: u32, i: u32, a: Vector, b: Vector) {
   if (head >= heads + kvHeads) {
     ${write('values', 'cached', 'a', width, stored)}
     ${write('values', 'cached + half', 'b', width, stored)}
-    return;
+  } else {
+    let angle = row * half * 2u + i;
+    let cosine = table[angle];
+    let sine = table[angle + half];
+    let re = a * cosine - b * sine;
+    let im = b * cosine + a * sine;
+    if (head < heads) {
+      let to = (row * heads + head) * half * 2u + i;
+      q[to] = re;
+      q[to + half] = im;
+    } else {
+      ${write('keys', 'cached', 're', width, stored)}
+      ${write('keys', 'cached + half', 'im', width, stored)}
+    }
   }
-  let angle = row * half * 2u + i;
-  let cosine = table[angle];
-  let sine = table[angle + half];
-  let re = a * cosine - b * sine;
-  let im = b * cosine + a * sine;
-  if (head < heads) {
-    let to = (row * heads + head) * half * 2u + i;
-    q[to] = re;
-    q[to + half] = im;
-    return;
-  }
-  ${write('keys', 'cached', 're', width, stored)}
-  ${write('keys', 'cached + half', 'im', width, stored)}
 }`;
 
 /**
