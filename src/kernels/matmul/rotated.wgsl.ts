@@ -19,7 +19,7 @@ export const dividesHeads = ({ columns }: MatvecPlan, headSize: number) =>
  * a workgroup's columns are of the first half of a head, and the other half those that they are turned with, D/2 further on.
  * Plan, loop and sums are those of `matvec`, bit for bit.
  *
- * Compiled for GPUs: registers (five more on Ampere), waves and loop of `matvec`; no spills, no scratch. The ending takes 160 to 200
+ * Compiled for GPUs: registers (five more on Ampere), waves and loop of `matvec`; no spills, no scratch. The ending takes 160 to 210
  * instructions more than that of `matvec`, once a workgroup, and by RADV's estimate 1,650 cycles of a wave (navi31).
  * CPU time beside the two dispatches: 1.0 of theirs (ADR 24 has the figures).
  *
