@@ -32,7 +32,7 @@ function tierOf(file: string): 'unit' | 'slow' | 'gpu' | 'cli' | 'docs' | 'brows
   if (file.startsWith('test/cli/')) return 'cli';
   if (/^test\/(examples|extending)\.test\.ts$/.test(file)) return 'docs';
   const text = readFileSync(file, 'utf8');
-  if (text.includes('/chromium.ts')) return 'browser';
+  if (/\/(chromium|firefox)\.ts/.test(text)) return 'browser';
   return /\b(useGpu|openGpu|useAnalysed)\b|\/subject\.ts/.test(text) ? 'gpu' : 'unit';
 }
 

@@ -13,7 +13,7 @@ export async function requestAdapter({ powerPreference, software }: AdapterOptio
   const adapter = await navigator.gpu.requestAdapter({ powerPreference, forceFallbackAdapter: software });
   if (!adapter)
     throw new NoAdapterError(
-      'this browser has WebGPU but no adapter: see chrome://gpu, and enable hardware acceleration. After crashes of its GPU process, restart the browser',
+      'this browser has WebGPU but no adapter: see chrome://gpu (in Firefox about:support), and enable hardware acceleration. After crashes of its GPU process, restart the browser',
     );
   return adapter;
 }

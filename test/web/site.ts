@@ -6,27 +6,49 @@ import type { Browser, BrowserContextOptions, Page } from 'playwright-core';
 import { build, type PreviewServer, preview } from 'vite';
 import { launchChromium } from '../chromium.ts';
 
-/** The page as `npm run web:build` writes it, served to a browser. */
-export class Site {
+/** The page as `npm run web:build` writes it, on a server of this machine. */
+export class ServedPage {
   readonly url: string;
   readonly folder: string;
-  readonly browser: Browser;
   readonly #server: PreviewServer;
 
-  private constructor(folder: string, server: PreviewServer, browser: Browser) {
+  private constructor(folder: string, server: PreviewServer) {
     this.folder = folder;
-    this.browser = browser;
     this.#server = server;
     this.url = `http://127.0.0.1:${(server.httpServer.address() as AddressInfo).port}/`;
   }
 
-  static async open(): Promise<Site> {
+  static async serve(): Promise<ServedPage> {
     const folder = mkdtempSync(join(tmpdir(), 'headlight-web-'));
     const how = { configFile: 'web/vite.config.ts', build: { outDir: folder, emptyOutDir: true } };
     process.env.NODE_ENV = 'production'; // a test runner's own value would make another page
     await build({ ...how, logLevel: 'error' });
     const server = await preview({ ...how, logLevel: 'error', preview: { port: 0, host: '127.0.0.1' } });
-    return new Site(folder, server, await launchChromium());
+    return new ServedPage(folder, server);
+  }
+
+  async close(): Promise<void> {
+    await this.#server.close();
+    rmSync(this.folder, { recursive: true, force: true });
+  }
+}
+
+/** The served page, and Chromium to visit it. */
+export class Site {
+  readonly url: string;
+  readonly folder: string;
+  readonly browser: Browser;
+  readonly #served: ServedPage;
+
+  private constructor(served: ServedPage, browser: Browser) {
+    this.#served = served;
+    this.browser = browser;
+    this.url = served.url;
+    this.folder = served.folder;
+  }
+
+  static async open(): Promise<Site> {
+    return new Site(await ServedPage.serve(), await launchChromium());
   }
 
   /** A new visitor. What the page complains of is added to `complaints`. */
@@ -42,7 +64,6 @@ export class Site {
 
   async close(): Promise<void> {
     await this.browser.close();
-    await this.#server.close();
-    rmSync(this.folder, { recursive: true, force: true });
+    await this.#served.close();
   }
 }
