@@ -76,7 +76,7 @@ it('knows the tokens and pixel values of a prompt before it decodes pictures', a
   for (const name of Object.keys(inputs)) {
     const prompt = { images: imagesOf(name), prompt: 'What is it?' };
     const { inputIds, visuals } = await model.input(prompt);
-    const shapes = visuals.map(({ pixels: _, ...shape }) => shape);
+    const shapes = visuals.map(({ pixels: _, areas: __, ...shape }) => shape);
     expect(await model.inputShape(prompt)).toEqual({ inputIds, visuals: shapes });
   }
   expect(await model.inputShape({ prompt: 'x', videos: [{ frames: [] }] })).toBeUndefined();
