@@ -85,9 +85,9 @@ describe('checkAdapter', () => {
   });
 
   it('names a row that no binding holds, and memory that is not there', () => {
-    const found = check('Qwen--Qwen2-VL-2B-Instruct', { adapter: { maxBufferSize: 8192 }, memory: 2 * gib });
+    const found = check('Qwen--Qwen2-VL-2B-Instruct', { adapter: { maxBufferSize: 16384 }, memory: 2 * gib });
     expect(found).toContainEqual(
-      'too large: language_model.layers.*.mlp.down_proj.weight (28 tensors of 26.3 MiB): a row of [1536,8960] exceeds the 8 KiB that this adapter binds; it needs another adapter',
+      'too large: language_model.layers.*.mlp.down_proj.weight (28 tensors of 26.3 MiB): a row of [1536,8960] exceeds the 16 KiB that this adapter binds; it needs another adapter',
     );
     expect(found.at(-1)).toMatch(
       /^too large: 4\.\d GiB in all.*, of 2 GiB; it needs a smaller checkpoint or a 16-bit one$/,

@@ -220,7 +220,8 @@ describe.skipIf(!chromiumPath)(chromiumPath ? title : `${title} (skipped: no Chr
     const next = join(folder, 'next');
     cpSync(site.folder, next, { recursive: true });
     const host = new Host(next);
-    const page = await ready(await site.visit(complaints), await host.open());
+    const page = await site.visit(complaints);
+    await page.goto(await host.open());
     await kept(page);
     const keptNames = () => page.evaluate<string[]>('caches.keys()');
     const before = await keptNames();
