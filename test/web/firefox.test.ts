@@ -9,18 +9,24 @@ import { decodeProject, encodeProject } from '../../src/sav/project-file.ts';
 import { Firefox, firefoxPath } from '../firefox.ts';
 import { useGpu } from '../gpu.ts';
 import { firstPictures } from '../warm-cool.ts';
+import { expectedLens, lensRows, overlayDifference, overlayPixels } from './inside.ts';
 import { ServedPage } from './site.ts';
 
 const title = 'the page in Firefox';
 describe.skipIf(!firefoxPath)(firefoxPath ? title : `${title} (skipped: FIREFOX_PATH names none)`, () => {
   const gpu = useGpu();
+  const given: Project = { question: 'Are the colors warm or cool?', fit: { k: 20 }, pictures: firstPictures(12, 4) };
+  const queries = given.pictures.filter(({ label }) => label === undefined);
+  let model: VisionLanguageModel;
   let site: ServedPage;
   let firefox: Firefox;
   beforeAll(async () => {
+    model = await VisionLanguageModel.load('weights/tiny-llava', { gpu: gpu() });
     site = await ServedPage.serve();
     firefox = await Firefox.open();
   });
   afterAll(async () => {
+    model?.destroy();
     await firefox?.close();
     await site?.close();
   });
@@ -40,7 +46,6 @@ describe.skipIf(!firefoxPath)(firefoxPath ? title : `${title} (skipped: FIREFOX_
       return button !== undefined;`);
 
   it('classifies as Node does: labels, and head vectors within 1e-4', async () => {
-    const given: Project = { question: 'Are the colors warm or cool?', fit: { k: 20 }, pictures: firstPictures(12, 4) };
     const base64 = Buffer.from(encodeProject(given)).toString('base64');
     await firefox.goto(site.url);
     await soon(`return document.body.textContent.includes('6 layers of 8 heads')`);
@@ -69,9 +74,7 @@ describe.skipIf(!firefoxPath)(firefoxPath ? title : `${title} (skipped: FIREFOX_
       return btoa(text);`);
     const project = decodeProject(new Uint8Array(Buffer.from(saved, 'base64')), 'colors.headlight');
 
-    const model = await VisionLanguageModel.load('weights/tiny-llava', { gpu: gpu() });
     const features = await extractFeatures(model, projectExamples(given, 'colors', { labels: 'optional' }));
-    model.destroy();
     const found = given.pictures.map(({ name }) => project.pictures.find((picture) => picture.name === name)!.vectors!);
     const most = greatest(features.vectors.map((of) => greatest(of.map(Math.abs))));
     for (const [i, vectors] of features.vectors.entries())
@@ -89,20 +92,28 @@ describe.skipIf(!firefoxPath)(firefoxPath ? title : `${title} (skipped: FIREFOX_
     const right = labels.filter((label, i) => label === classifier.data.labels[judged!.predicted[i]]);
     expect(right.length / labels.length).toBeGreaterThanOrEqual(0.9);
     const ours = take(true).vectors.map((vectors) => classifier.classify(vectors).label);
-    const names = given.pictures.filter((_, i) => isQuery[i]).map(({ name }) => name);
-    expect(Object.fromEntries(said)).toEqual(Object.fromEntries(names.map((name, i) => [name, ours[i]])));
+    expect(Object.fromEntries(said)).toEqual(Object.fromEntries(queries.map(({ name }, i) => [name, ours[i]])));
     const truth = ['warm', 'cool'].flatMap((label) => Array(4).fill(label));
     expect(ours.filter((label, i) => label === truth[i]).length).toBeGreaterThanOrEqual(7);
   });
 
-  it('has a named button for each head', async () => {
-    await press('Look inside');
-    const names = await soon<
-      string[]
-    >(`const heads = [...document.querySelectorAll('[role=grid] button, .head-map button')];
+  it('looks inside as Node does: a named button for each head, attention over the picture, the lens', async () => {
+    const [{ bytes }] = queries;
+    await soon(`const look = [...document.querySelectorAll('button')].find((b) => b.ariaLabel?.startsWith('Look inside for ${queries[0].name}'));
+      look?.click();
+      return look !== undefined;`);
+    const names = await soon<string[]>(`const heads = [...document.querySelectorAll('.head-map button')];
       return heads.length > 0 && heads.map((head) => head.ariaLabel);`);
     expect(new Set(names).size).toBe(6 * 8);
     for (const [i, name] of names.entries())
       expect(name).toMatch(new RegExp(`^head ${Math.floor(i / 8)}\\.${i % 8}\\b`));
+
+    await firefox.evaluate(`document.querySelectorAll('.head-map button')[8 * 1 + 1].click();`);
+    const input = await model.input({ images: [bytes], prompt: given.question });
+    const difference = await overlayDifference(model, input, { layer: 1, head: 1 });
+    const drawn = () => firefox.evaluate<number[]>(`return ${overlayPixels};`);
+    await expect.poll(async () => difference(await drawn()), { timeout: 60_000 }).toBeLessThan(2);
+    const lens = () => firefox.evaluate(`return ${lensRows};`);
+    await expect.poll(lens, { timeout: 60_000 }).toEqual(await expectedLens(model, input));
   });
 });

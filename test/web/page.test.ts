@@ -4,18 +4,15 @@ import { gzipSync } from 'node:zlib';
 import axe from 'axe-core';
 import type { Locator, Page } from 'playwright-core';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
-import { attentionMaps } from '../../src/analysis/attention-map.ts';
-import { logitLens } from '../../src/analysis/logit-lens.ts';
 import { tokenText } from '../../src/analysis/token-text.ts';
-import { heat } from '../../src/charts/attention-picture.ts';
 import { VisionLanguageModel } from '../../src/model/vision-language-model.ts';
 import { decodeClassifier } from '../../src/sav/classifier-file.ts';
 import type { Example } from '../../src/sav/features.ts';
 import { extractFeatures } from '../../src/sav/features.ts';
 import { fitClassifier } from '../../src/sav/fit.ts';
-import { percent } from '../../web/src/parts/format.ts';
 import { chromiumPath } from '../chromium.ts';
 import { useGpu } from '../gpu.ts';
+import { expectedLens, lensRows, overlayDifference, overlayPixels } from './inside.ts';
 import { Site } from './site.ts';
 
 const tasks = 'weights/tiny-llava/tasks';
@@ -222,38 +219,14 @@ describe.skipIf(!chromiumPath)(chromiumPath ? title : `${title} (skipped: no Chr
     const model = await VisionLanguageModel.load('weights/tiny-llava', { gpu: gpu() });
     const images = [readFileSync(`${tasks}/${queries[0].image}`)];
     const input = await model.input({ images, prompt: question });
-    const { maps, grids } = await attentionMaps(model, input, { heads: [{ layer: 1, head: 1 }] });
-    const most = Math.max(...maps[0].grids[0]);
-    const drawn = page.locator('.overlay canvas').first();
-    await drawn.waitFor();
-    const pixels = await drawn.evaluate((canvas) => {
-      const { width, height } = canvas as HTMLCanvasElement;
-      return [...(canvas as HTMLCanvasElement).getContext('2d')!.getImageData(0, 0, width, height).data];
-    });
-    expect(pixels).toHaveLength(4 * grids[0].rows * grids[0].columns);
-    for (const [i, value] of maps[0].grids[0].entries()) {
-      const { rgb, opacity } = heat(value / most);
-      expect(Math.abs(pixels[4 * i + 3] - 255 * opacity), `place ${i}`).toBeLessThan(1.5);
-      // Canvases keep colours times their opacity.
-      for (const [c, colour] of rgb.entries())
-        expect(Math.abs(pixels[4 * i + c] - colour) * opacity, `place ${i}`).toBeLessThan(2);
-    }
-    const [over, under] = [await drawn.boundingBox(), await page.locator('.overlay img').first().boundingBox()];
+    const difference = await overlayDifference(model, input, { layer: 1, head: 1 });
+    await expect.poll(async () => difference(await page.evaluate(overlayPixels)), { timeout: 60_000 }).toBeLessThan(2);
+    const [drawn, picture] = [page.locator('.overlay canvas').first(), page.locator('.overlay img').first()];
+    const [over, under] = [await drawn.boundingBox(), await picture.boundingBox()];
     for (const side of ['x', 'y', 'width', 'height'] as const) expect(over![side]).toBeCloseTo(under![side], 0);
 
-    const rows = (await logitLens(model, input)).map(({ top }) =>
-      top.map(({ id, probability }) => `“${tokenText(model.processor.tokenizer, id)}” ${percent(probability)}`),
-    );
-    const cells = page.locator('.lens tr');
-    await expect.poll(() => cells.count(), { timeout: 60_000 }).toBe(6);
-    const said = await cells.evaluateAll((all) =>
-      all.map((row) =>
-        [...row.querySelectorAll('td')].map(
-          (cell) => `“${cell.children[0].textContent}” ${cell.children[1].textContent}`,
-        ),
-      ),
-    );
-    expect(said).toEqual(rows);
+    await page.locator('.lens tr').nth(5).waitFor({ timeout: 60_000 });
+    expect(await page.evaluate(lensRows)).toEqual(await expectedLens(model, input));
 
     const written: string[] = [];
     const onToken = (id: number) => written.push(tokenText(model.processor.tokenizer, id));
