@@ -2,9 +2,11 @@
 import { signal } from '@preact/signals';
 import type { BenchmarkFile, Comparison } from 'headlight-vlm/verify';
 import { adapterName } from '../parts/adapter.ts';
+import { ChooseFiles } from '../parts/choose-files.tsx';
 import { percent, plural } from '../parts/format.ts';
 import { ScrollArea } from '../parts/scroll-area.tsx';
 import { ask, job } from '../state/engine.ts';
+import { NameList } from './name-list.tsx';
 import { measured, result } from './queue.ts';
 
 interface Opened {
@@ -44,20 +46,12 @@ export function Compare() {
       <h2 id="compare">Compare two results</h2>
       {sides.map((side) => (
         <div key={side} class="row">
-          <label class="button">
-            Open {side}
-            <input
-              class="unseen"
-              type="file"
-              accept=".json,application/json"
-              disabled={busy}
-              onChange={({ currentTarget }) => {
-                const [file] = currentTarget.files ?? [];
-                if (file) void takeFile(side, file);
-                currentTarget.value = '';
-              }}
-            />
-          </label>
+          <ChooseFiles
+            label={`Open ${side}`}
+            accept=".json,application/json"
+            disabled={busy}
+            onFiles={([file]) => void takeFile(side, file)}
+          />
           <button type="button" disabled={busy || !result.value} onClick={() => void takeMeasured(side)}>
             {side} is what was measured here
           </button>
@@ -127,26 +121,8 @@ function Compared({ rows, ratio, onlyA, onlyB }: Comparison) {
           </ScrollArea>
         </>
       )}
-      {(
-        [
-          ['A', onlyA],
-          ['B', onlyB],
-        ] as const
-      ).map(
-        ([side, names]) =>
-          names.length > 0 && (
-            <details key={side}>
-              <summary>
-                Only in {side}: {plural(names.length, 'row')}
-              </summary>
-              <ul>
-                {names.map((name) => (
-                  <li key={name}>{name}</li>
-                ))}
-              </ul>
-            </details>
-          ),
-      )}
+      <NameList title="Only in A" names={onlyA} of="row" />
+      <NameList title="Only in B" names={onlyB} of="row" />
     </>
   );
 }

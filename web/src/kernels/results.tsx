@@ -6,6 +6,7 @@ import { download } from '../parts/download.ts';
 import { percent, plural } from '../parts/format.ts';
 import { ScrollArea } from '../parts/scroll-area.tsx';
 import { ask, job, problem } from '../state/engine.ts';
+import { NameList } from './name-list.tsx';
 import { type Measured, measured, type Outcome, result } from './queue.ts';
 import { RooflinePlot } from './roofline-plot.tsx';
 
@@ -32,8 +33,8 @@ export function Results() {
       )}
       {!job.value && <Ended now={now} />}
       {outcomes.length > 0 && <Table outcomes={outcomes} roofline={about?.roofline} />}
-      <LeftOut title="Too large for a software adapter, left out" names={now.leftOut} />
-      <LeftOut title="Not among the masks of your kernel, left out" names={now.notForKernel} />
+      <NameList title="Too large for a software adapter, left out" names={now.leftOut} of="problem" />
+      <NameList title="Not among the masks of your kernel, left out" names={now.notForKernel} of="problem" />
       {result.value && <SaveFile />}
     </section>
   );
@@ -125,22 +126,6 @@ function Times({ row, roofline }: { row: BenchmarkRow; roofline: Roofline }) {
       <td>{speedup === undefined ? '' : speedup.toFixed(2)}</td>
       <td>{error === 0 ? '0' : error.toExponential(1)}</td>
     </tr>
-  );
-}
-
-function LeftOut({ title, names }: { title: string; names: readonly string[] }) {
-  if (!names.length) return null;
-  return (
-    <details>
-      <summary>
-        {title}: {plural(names.length, 'problem')}
-      </summary>
-      <ul>
-        {names.map((name) => (
-          <li key={name}>{name}</li>
-        ))}
-      </ul>
-    </details>
   );
 }
 

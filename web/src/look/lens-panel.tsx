@@ -1,5 +1,6 @@
 // The logit lens: what each layer would say next, were it the last.
 import { percent } from '../parts/format.ts';
+import { ScrollArea } from '../parts/scroll-area.tsx';
 import { ask, asked, rowOf } from '../state/engine.ts';
 import type { Picture } from '../state/project.ts';
 import { useLatest } from './latest.ts';
@@ -16,8 +17,7 @@ export function LensPanel({ picture }: { picture: Picture }) {
         What each layer would say next, were it the last: the likeliest words, and how likely they are.
       </p>
       {problem !== undefined && <p role="alert">{problem}</p>}
-      {/* biome-ignore lint/a11y/noNoninteractiveTabindex: it scrolls, by keyboard too */}
-      <div class="wide" tabIndex={0}>
+      <ScrollArea label="Words of each layer">
         <table class="lens" aria-label="Logit lens" aria-describedby="lens-help">
           <tbody>
             {value?.map(({ layer, top }) => (
@@ -32,7 +32,7 @@ export function LensPanel({ picture }: { picture: Picture }) {
             ))}
           </tbody>
         </table>
-      </div>
+      </ScrollArea>
     </section>
   );
 }

@@ -1,6 +1,7 @@
 // Which checkpoint is open: the embedded one, or the user's own, priced before it is loaded.
 import { signal } from '@preact/signals';
 import type { CheckpointPrice } from 'headlight-vlm';
+import { ChooseFiles } from '../parts/choose-files.tsx';
 import { bytes } from '../parts/format.ts';
 import { ask, embedded, job, model, openModel, work } from '../state/engine.ts';
 import type { ModelSource } from '../worker/work.ts';
@@ -54,20 +55,12 @@ export function ModelTab() {
           </button>
         </form>
         <div class="row">
-          <label class="button">
-            Choose a folder
-            <input
-              class="unseen"
-              type="file"
-              multiple
-              {...{ webkitdirectory: true }}
-              onChange={({ currentTarget }) => {
-                const files = [...(currentTarget.files ?? [])];
-                currentTarget.value = '';
-                if (files.length) void price({ name: files[0].webkitRelativePath.split('/')[0], at: files });
-              }}
-            />
-          </label>
+          <ChooseFiles
+            label="Choose a folder"
+            multiple
+            folder
+            onFiles={(files) => void price({ name: files[0].webkitRelativePath.split('/')[0], at: files })}
+          />
           <button type="button" disabled={job.value !== undefined} onClick={() => void openModel(embedded)}>
             Open tiny-llava again
           </button>

@@ -1,5 +1,6 @@
-// A button that opens the system's choice of files.
+// A button that has the user choose pictures, or a folder of them.
 import { type Given, givenFiles } from '../state/drop.ts';
+import { ChooseFiles } from './choose-files.tsx';
 
 export function FileButton({
   label,
@@ -12,20 +13,12 @@ export function FileButton({
   onGiven: (given: Given) => void;
 }) {
   return (
-    <label class="button">
-      {label}
-      <input
-        class="unseen"
-        type="file"
-        multiple
-        accept={folder ? undefined : 'image/*'}
-        {...(folder && { webkitdirectory: true })}
-        onChange={({ currentTarget }) => {
-          if (currentTarget.files?.length) onGiven(givenFiles(currentTarget.files));
-          currentTarget.value = ''; // so that the same files can be chosen again
-        }}
-      />
-    </label>
+    <ChooseFiles
+      {...{ label, folder }}
+      multiple
+      accept={folder ? undefined : 'image/*'}
+      onFiles={(files) => onGiven(givenFiles(files))}
+    />
   );
 }
 

@@ -1,10 +1,9 @@
 // A button that has the user choose one file, and reads it.
+import { ChooseFiles } from './choose-files.tsx';
 
 export function OpenFile({
-  label,
-  accept,
-  disabled = false,
   onFile,
+  ...button
 }: {
   label: string;
   /** The end of its name. */
@@ -13,19 +12,9 @@ export function OpenFile({
   onFile: (name: string, bytes: Uint8Array) => void;
 }) {
   return (
-    <label class="button">
-      {label}
-      <input
-        class="unseen"
-        type="file"
-        accept={accept}
-        disabled={disabled}
-        onChange={({ currentTarget }) => {
-          const [file] = currentTarget.files ?? [];
-          if (file) void file.arrayBuffer().then((bytes) => onFile(file.name, new Uint8Array(bytes)));
-          currentTarget.value = ''; // so that the same file can be chosen again
-        }}
-      />
-    </label>
+    <ChooseFiles
+      {...button}
+      onFiles={([file]) => void file.arrayBuffer().then((bytes) => onFile(file.name, new Uint8Array(bytes)))}
+    />
   );
 }
