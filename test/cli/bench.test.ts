@@ -4,8 +4,8 @@ import { join } from 'node:path';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
 import { readBenchmarkFile } from '../../src/cli/bench-compare.ts';
 
-import type { BenchmarkRow } from '../../src/verify/benchmark.ts';
 import { type BenchmarkFile, benchmarkFile } from '../../src/verify/benchmark-file.ts';
+import { measured } from '../verify/measured.ts';
 import { headlight } from './headlight.ts';
 
 let folder: string;
@@ -14,33 +14,7 @@ beforeAll(async () => {
 });
 afterAll(() => rm(folder, { recursive: true }));
 
-/** Rows of `add`, by candidate and milliseconds, with a spread of a tenth. */
-const file = (times: Record<string, number>): BenchmarkFile =>
-  benchmarkFile({
-    adapter: { vendor: 'v', architecture: 'a', description: 'A card, driver 1.2', software: false },
-    rounds: 7,
-    clock: 'timestamps',
-    roofline: { gflops: 100, gbps: 10 },
-    rows: Object.entries(times).map(
-      ([candidate, milliseconds]): BenchmarkRow => ({
-        op: 'add',
-        sizes: '[60,128]',
-        candidate,
-        kernels: 'add',
-        milliseconds,
-        fastest: milliseconds * 0.95,
-        slowest: milliseconds * 1.05,
-        flops: 7680,
-        bytes: 92160,
-        gflops: 1,
-        gbps: 2,
-        rooflineShare: 0.5,
-        error: 0,
-      }),
-    ),
-    leftOut: [],
-    notForKernel: [],
-  });
+const file = (times: Record<string, number>): BenchmarkFile => benchmarkFile(measured(times));
 
 async function written(name: string, content: unknown): Promise<string> {
   const path = join(folder, name);

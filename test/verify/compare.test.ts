@@ -1,43 +1,17 @@
 // Files of benchmarks, and two of them side by side.
 import { describe, expect, it } from 'vitest';
-import type { BenchmarkResult, BenchmarkRow } from '../../src/verify/benchmark.ts';
 import { benchmarkFile, decodeBenchmarkFile } from '../../src/verify/benchmark-file.ts';
 import { compareBenchmarks } from '../../src/verify/compare.ts';
+import { measured } from './measured.ts';
 
-/** Rows of `add`, by candidate and milliseconds, with a spread of a tenth. */
-const result = (times: Record<string, number>): BenchmarkResult => ({
-  adapter: { vendor: 'v', architecture: 'a', description: 'A card', software: false },
-  rounds: 7,
-  clock: 'timestamps',
-  roofline: { gflops: 100, gbps: 10 },
-  rows: Object.entries(times).map(
-    ([candidate, milliseconds]): BenchmarkRow => ({
-      op: 'add',
-      sizes: '[60,128]',
-      candidate,
-      kernels: 'add',
-      milliseconds,
-      fastest: milliseconds * 0.95,
-      slowest: milliseconds * 1.05,
-      flops: 7680,
-      bytes: 92160,
-      gflops: 1,
-      gbps: 2,
-      rooflineShare: 0.5,
-      error: 0,
-    }),
-  ),
-  leftOut: ['matmul [1,4096] x [32064,4096] f16'],
-  notForKernel: [],
-});
-const file = (times: Record<string, number>) => benchmarkFile(result(times));
+const file = (times: Record<string, number>) => benchmarkFile(measured(times));
 const bytesOf = (content: unknown) =>
   new TextEncoder().encode(typeof content === 'string' ? content : JSON.stringify(content));
 
 describe('a file of benchmarks', () => {
   it('comes back as it was written, with the check of custom kernels', () => {
     const rows = [{ op: 'add', kernel: 'mine.wgsl', problem: '[7,33]', error: 0 }];
-    const written = benchmarkFile(result({ default: 2, tile: 1 }), { passed: true, rows });
+    const written = benchmarkFile(measured({ default: 2, tile: 1 }), { passed: true, rows });
     expect(written).toMatchObject({ format: 'headlight-bench', runtime: expect.stringMatching(/^node \d/) });
     expect(decodeBenchmarkFile(bytesOf(written), 'a.json')).toEqual(written);
   });
@@ -61,8 +35,8 @@ describe('a file of benchmarks', () => {
   });
 
   it('is not made of what no reader would take', () => {
-    const adapter = { ...result({}).adapter, description: 'x'.repeat(1001) };
-    expect(() => benchmarkFile({ ...result({}), adapter })).toThrow(
+    const adapter = { ...measured({}).adapter, description: 'x'.repeat(1001) };
+    expect(() => benchmarkFile({ ...measured({}), adapter })).toThrow(
       /^what was measured cannot be kept: adapter\.descr/,
     );
   });

@@ -1,13 +1,12 @@
 // The tab Kernels in Chromium: kernels are verified and timed, custom ones checked, results saved and compared.
 import { readFileSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
-import axe from 'axe-core';
 import type { Page } from 'playwright-core';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
 import { type BenchmarkFile, decodeBenchmarkFile } from '../../src/verify/benchmark-file.ts';
 import { chromiumPath } from '../chromium.ts';
 import { headlight } from '../cli/headlight.ts';
-import { Site } from './site.ts';
+import { axeProblems, Site, tooWide } from './site.ts';
 
 /** Once it is told to, the worker loses the next device that compiles a layer norm. */
 const crash = `{
@@ -190,15 +189,8 @@ describe.skipIf(!chromiumPath)(chromiumPath ? title : `${title} (skipped: no Chr
     async (colorScheme) => {
       await page.emulateMedia({ colorScheme, reducedMotion: 'reduce' });
       await page.setViewportSize({ width: colorScheme === 'light' ? 1280 : 320, height: 900 });
-      await page.evaluate(axe.source);
-      const { violations } = await page.evaluate<{ violations: { id: string; nodes: { html: string }[] }[] }>(
-        'axe.run(document, { resultTypes: ["violations"] })',
-      );
-      expect(violations.map(({ id, nodes }) => `${id}: ${nodes[0].html}`)).toEqual([]);
-      const wide = await page.evaluate<string[]>(`[...document.querySelectorAll('body *')]
-      .filter((e) => e.getBoundingClientRect().right > innerWidth && !e.closest('.wide'))
-      .map((e) => e.outerHTML.slice(0, 90))`);
-      expect(wide).toEqual([]);
+      expect(await axeProblems(page)).toEqual([]);
+      expect(await tooWide(page)).toEqual([]);
     },
   );
 

@@ -1,7 +1,6 @@
 // The built page in Chromium: from pictures to a classifier, and into the heads. The steps follow one another.
 import { readdirSync, readFileSync } from 'node:fs';
 import { gzipSync } from 'node:zlib';
-import axe from 'axe-core';
 import type { Locator, Page } from 'playwright-core';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
 import { tokenText } from '../../src/analysis/token-text.ts';
@@ -13,7 +12,7 @@ import { fitClassifier } from '../../src/sav/fit.ts';
 import { chromiumPath } from '../chromium.ts';
 import { useGpu } from '../gpu.ts';
 import { expectedLens, lensRows, overlayDifference, overlayPixels } from './inside.ts';
-import { Site } from './site.ts';
+import { axeProblems, Site, tooWide } from './site.ts';
 
 const tasks = 'weights/tiny-llava/tasks';
 const question = 'Are the colors warm or cool?';
@@ -352,15 +351,10 @@ describe.skipIf(!chromiumPath)(chromiumPath ? title : `${title} (skipped: no Chr
 
   it.each(['light', 'dark'] as const)('has nothing that axe objects to: %s', async (colorScheme) => {
     await page.emulateMedia({ colorScheme });
-    // As the page's policy wants it: not as a script of its own.
-    await page.evaluate(axe.source);
     for (const tab of tabs) {
       await page.getByRole('tab', { name: tab }).click();
       await page.waitForTimeout(300); // colours move
-      const { violations } = await page.evaluate<{ violations: { id: string; nodes: { html: string }[] }[] }>(
-        'axe.run(document, { resultTypes: ["violations"] })',
-      );
-      expect(violations.map(({ id, nodes }) => `${tab}: ${id}: ${nodes[0].html}`)).toEqual([]);
+      expect(await axeProblems(page), tab).toEqual([]);
     }
   });
 
@@ -369,10 +363,7 @@ describe.skipIf(!chromiumPath)(chromiumPath ? title : `${title} (skipped: no Chr
       await page.setViewportSize({ width, height: 800 });
       for (const tab of tabs) {
         await page.getByRole('tab', { name: tab }).click();
-        const wide = await page.evaluate<string[]>(`[...document.querySelectorAll('body *')]
-          .filter((e) => e.getBoundingClientRect().right > ${width} && !e.closest('.wide, .strip'))
-          .map((e) => e.outerHTML.slice(0, 90))`);
-        expect(wide, `${tab} at ${width}`).toEqual([]);
+        expect(await tooWide(page), `${tab} at ${width}`).toEqual([]);
       }
     }
     await page.setViewportSize({ width: 1280, height: 900 });

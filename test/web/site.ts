@@ -2,6 +2,7 @@ import { mkdtempSync, rmSync } from 'node:fs';
 import type { AddressInfo } from 'node:net';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
+import axe from 'axe-core';
 import type { Browser, BrowserContextOptions, Page } from 'playwright-core';
 import { build, type PreviewServer, preview } from 'vite';
 import { launchChromium } from '../chromium.ts';
@@ -67,3 +68,18 @@ export class Site {
     await this.#served.close();
   }
 }
+
+/** What axe objects to in a page: the rule and the first place. */
+export async function axeProblems(page: Page): Promise<string[]> {
+  await page.evaluate(axe.source); // as the page's policy wants it: not as a script of its own
+  const { violations } = await page.evaluate<{ violations: { id: string; nodes: { html: string }[] }[] }>(
+    'axe.run(document, { resultTypes: ["violations"] })',
+  );
+  return violations.map(({ id, nodes }) => `${id}: ${nodes[0].html}`);
+}
+
+/** What sticks out of a page, but for what is scrolled in its place. */
+export const tooWide = (page: Page): Promise<string[]> =>
+  page.evaluate(`[...document.querySelectorAll('body *')]
+    .filter((e) => e.getBoundingClientRect().right > innerWidth && !e.closest('.wide, .strip'))
+    .map((e) => e.outerHTML.slice(0, 90))`);
