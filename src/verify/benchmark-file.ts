@@ -95,14 +95,14 @@ export const maxBenchmarkBytes = 2 ** 24;
 export function decodeBenchmarkFile(bytes: Uint8Array, file: string): BenchmarkFile {
   if (bytes.length > maxBenchmarkBytes)
     throw new FileError(`${file}: ${bytes.length} bytes are too many for such a file: at most ${maxBenchmarkBytes}`);
+  const refuse = (problem: string) =>
+    new FileError(`${file}: ${problem}; give a file that headlight bench --json wrote`);
   let json: unknown;
   try {
     json = JSON.parse(new TextDecoder('utf-8', { fatal: true }).decode(bytes));
   } catch (e) {
-    throw new FileError(`${file}: not JSON (${(e as Error).message})`);
+    throw refuse(`not JSON (${(e as Error).message})`);
   }
-  const way = 'give a file that headlight bench --json wrote';
-  const refuse = (problem: string) => new FileError(`${file}: ${problem}; ${way}`);
   const { value: head } = s.check(s.looseObject({ format: s.literal(format), version: s.int() }), json);
   if (!head) throw refuse('not a file of benchmarks');
   if (head.version !== version)
