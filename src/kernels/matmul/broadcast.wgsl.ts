@@ -13,8 +13,8 @@ export interface BroadcastPlan {
 }
 
 /**
- * Variant `broadcast`: a subgroup shares a tile of y. Each thread loads its own rows of the weight and one row of x in so many as
- * there are threads, and gets the others by broadcasts. For software adapters whose subgroups are a CPU's vector registers, wider than the
+ * Variant `broadcast`: a subgroup shares a tile of y. Each thread loads its own rows of the weight. It also loads one row of x, while the other
+ * threads load the rows beside it, and gets those by broadcasts. For software adapters whose subgroups are a CPU's vector registers, wider than the
  * four lanes of `quad` (lavapipe: 8). Sums are added in the order of `quad`, so that both give the same bits. K % 4 == 0; needs
  * subgroups of one size.
  *

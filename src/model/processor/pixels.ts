@@ -1,5 +1,4 @@
 // The steps that image and video processing is made of: on 8-bit pictures, until they become numbers.
-
 import type { Rectangle } from '../../base/rectangle.ts';
 import type { RgbImage } from '../../platform/types.ts';
 import { InputError } from '../errors.ts';
